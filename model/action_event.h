@@ -1,0 +1,73 @@
+/* An action event: what it is, and the name of the field that is wrong with it. */
+#ifndef RUNTREE_MODEL_ACTION_EVENT_H
+#define RUNTREE_MODEL_ACTION_EVENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/phase.h"
+#include "model/problem.h"
+#include "model/run_key.h"
+#include "model/timestamp.h"
+
+enum { EVENT_BYTES_MAX = 256 * 1024, EVENT_NESTING_MAX = 32 };
+
+enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 2 };
+
+/* A stretch of JSON text that is not ended by a NUL. */
+struct json_text {
+    const char *bytes;
+    size_t length;
+};
+
+/* A decoded event. All strings are borrowed: those of the document from `document`, which the event
+ * holds a reference to, `info` from the request's body, key parts given by a path from the path. */
+struct action_event {
+    json_t *document;
+    struct json_text info; /* the event as received */
+    struct run_key run;
+    const char *name;
+    int32_t attempt;
+    enum phase phase;
+    int32_t version;
+    bool names_parent;
+    const char *parent; /* NULL while names_parent: a root */
+    const char *group, *task_name, *short_name; /* NULL if absent */
+    bool has_task;
+    enum error_kind error_kind;
+    const json_t *error_info; /* borrowed from `document`; NULL if absent */
+    int64_t updated_us;  /* the time of receipt if the event does not say it */
+    int64_t reported_us; /* TIME_NONE if absent */
+};
+
+/* The key when it stands in the path of a PUT; decoding checks it like members of the body, and a
+ * body that repeats a part must agree. All NULL for a POST. */
+struct action_event_path {
+    const char *project, *domain, *run_name, *name, *attempt, *phase, *version;
+};
+
+/* Decodes one event. `document` is what `info` says, parsed with action_event_parse_flags; `received_us`
+ * is the time of receipt. 0 and *event filled, with a reference to `document` (release with
+ * action_event_clear); or -1 and *problem with a pointer to the member that is wrong. A part of the
+ * key that is wrong in the path has no pointer, its detail names it. */
+int action_event_decode(struct action_event *event, json_t *document, struct json_text info,
+                        const struct action_event_path *path, int64_t received_us,
+                        struct problem *problem);
+
+void action_event_clear(struct action_event *event);
+
+/* Flags for json_loadb: duplicate keys refused, as api.md wants. */
+size_t action_event_parse_flags(void);
+
+/* Whether two events with the same key say the same: equal as JSON when the members of the key are
+ * left out of both. */
+bool action_event_is_identical(const json_t *a, const json_t *b);
+
+/* The event of the history as answers show it: the key with phase by name, `revision` (null if 0),
+ * `recordedAt`, `updatedTime`, and the other members of `document` as they came. A new reference or
+ * NULL when out of memory. */
+json_t *action_event_to_json(const struct action_event *event, int64_t revision,
+                             int64_t recorded_us);
+
+#endif

@@ -1,0 +1,56 @@
+/* One request's events: from a body to decoded events, and from verdicts to an answer. */
+#ifndef RUNTREE_MODEL_EVENT_BATCH_H
+#define RUNTREE_MODEL_EVENT_BATCH_H
+
+#include "model/action_event.h"
+
+enum { BATCH_BYTES_MAX = 4 * 1024 * 1024, BATCH_EVENTS_MAX = 5000 };
+
+enum event_status {
+    EVENT_PENDING = 0,
+    EVENT_APPLIED,
+    EVENT_RECORDED,
+    EVENT_WAITING,
+    EVENT_DUPLICATE,
+    EVENT_REJECTED,
+};
+
+struct event_result {
+    enum event_status status;
+    bool identical;           /* of a duplicate */
+    int64_t revision;         /* 0: none (yet) */
+    char *waiting_for;        /* of a waiting one: the parent's name, owned; NULL: that one is named */
+    struct problem *problem;  /* of a rejected one, owned */
+};
+
+void event_result_clear(struct event_result *result);
+
+/* Rejects the event: copies `problem`. -ENOMEM if that fails. */
+int event_result_reject(struct event_result *result, const struct problem *problem);
+
+/* events[i] and results[i] belong together, in the order of the request. An event whose result is
+ * EVENT_REJECTED already is empty. */
+struct event_batch {
+    char *body; /* owned */
+    size_t body_length;
+    bool is_single; /* one event, answered by itself and not as a list */
+    size_t count;
+    struct action_event *events;
+    struct event_result *results;
+};
+
+enum event_batch_form { EVENT_BATCH_JSON, EVENT_BATCH_NDJSON };
+
+/* Decodes a request's body and takes it over (malloc'd; freed also on failure). 0, or -1 and *problem
+ * when the request as a whole is refused: not JSON, neither an event nor {"events": [ … ]}, too many
+ * events. An empty body of a PUT counts as {}. `path` may be NULL. */
+int event_batch_decode(struct event_batch *batch, char *body, size_t length,
+                       enum event_batch_form form, const struct action_event_path *path,
+                       int64_t received_us, struct problem *problem);
+
+void event_batch_clear(struct event_batch *batch);
+
+/* {"status", "revision"?, "detail"?, "identical"?, "problem"?}; a new reference, NULL when out of memory. */
+json_t *event_result_to_json(const struct event_result *result);
+
+#endif

@@ -1,0 +1,51 @@
+/* The ten phases of an action and their order (Flyte 2: common.ActionPhase). */
+#ifndef RUNTREE_MODEL_PHASE_H
+#define RUNTREE_MODEL_PHASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum phase {
+    PHASE_NONE = 0,
+    PHASE_QUEUED = 1,
+    PHASE_WAITING_FOR_RESOURCES = 2,
+    PHASE_INITIALIZING = 3,
+    PHASE_RUNNING = 4,
+    PHASE_SUCCEEDED = 5,
+    PHASE_FAILED = 6,
+    PHASE_ABORTED = 7,
+    PHASE_TIMED_OUT = 8,
+    PHASE_PAUSED = 9,
+    PHASE_RECOVERED = 10,
+};
+
+/* Arrays indexed by phase have this many elements; element 0 (PHASE_NONE) stays unused. */
+enum { PHASE_SLOTS = 11 };
+
+/* The name as answers use it ("RUNNING"), static; NULL for PHASE_NONE and anything else. */
+const char *phase_name(enum phase phase);
+
+/* Reads a name, a name behind "ACTION_PHASE_", or a number in digits, exactly as long as `length`
+ * says. PHASE_NONE if it is none of them. */
+enum phase phase_parse(const char *text, size_t length);
+
+/* PHASE_NONE if `number` is no phase. */
+enum phase phase_from_number(int64_t number);
+
+bool phase_is_terminal(enum phase phase);
+
+/* Where an event stands among the events of its action: greatest wins. Compared first by attempt,
+ * then by rank of phase, version, number of phase; the last three are packed into `position`.
+ * {0, 0} is before every event. */
+struct event_order {
+    int32_t attempt;
+    int64_t position;
+};
+
+struct event_order event_order_of(int32_t attempt, enum phase phase, int32_t version);
+
+/* Less than, equal to or greater than zero, as memcmp. */
+int event_order_compare(struct event_order a, struct event_order b);
+
+#endif

@@ -1,0 +1,26 @@
+/* A run's summary: one row of the table `runs`. */
+#ifndef RUNTREE_MODEL_RUN_H
+#define RUNTREE_MODEL_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/phase.h"
+#include "model/run_key.h"
+
+enum { INCARNATION_SIZE = 13 }; /* twelve of 0-9 a-z, and the NUL */
+
+/* A plain value; who makes it says who owns the strings. */
+struct run {
+    struct run_key key;
+    char incarnation[INCARNATION_SIZE]; /* random, given when the run is first seen */
+    int64_t revision;
+    int32_t action_count; /* actions in the tree; also the greatest ordinal */
+    int32_t phase_counts[PHASE_SLOTS];
+    const char *root;  /* the root's name, NULL while there is none; of several, the first to join */
+    enum phase phase;  /* the root's; likewise the times */
+    int64_t created_us, started_us, ended_us;
+    int64_t first_seen_us; /* when the service first saw the run */
+};
+
+#endif

@@ -1,0 +1,71 @@
+/* One run's tree, and what changed in it since revision N (Flyte 2: runStateManager).
+ *
+ * The unit of time is the run's revision. A node's `changed_revision` is the greatest revision in its
+ * subtree: a change moves the node and all its ancestors to the tail of the list of changes. */
+#ifndef RUNTREE_MODEL_RUN_STATE_MANAGER_H
+#define RUNTREE_MODEL_RUN_STATE_MANAGER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/action.h"
+
+struct run_state_manager;
+
+/* A node, to be read; only run_state_manager.c writes it. Node `ordinal` n of a run has index n - 1. All
+ * strings belong to the node. */
+struct run_node {
+    struct run_node *parent; /* NULL: a root */
+    struct run_node *newer, *older; /* the list of changes */
+    int64_t changed_revision;
+    struct action action; /* action.parent is the parent's name, borrowed from that node */
+    uint32_t child_phase_counts[PHASE_SLOTS]; /* all descendants */
+    char *strings; /* the block that holds the strings of `action` */
+    char *encoded; /* cache of node_update_encode, NULL if stale */
+    size_t encoded_length;
+};
+
+/* NULL when out of memory. */
+struct run_state_manager *run_state_manager_new(void);
+void run_state_manager_free(struct run_state_manager *manager);
+
+/* Takes over the state of `count` actions, ordered by ordinal, and moves the manager to `revision` (at least
+ * the one it has and that of every action). An action whose state (revision) it has already changes
+ * nothing. Flyte's strict rule: a child whose parent is neither held nor earlier in `actions` is an
+ * error, -EINVAL; -ENOMEM when out of memory; both leave the manager unchanged. Also -EINVAL: an ordinal
+ * that is 0, or skips one, or a held action that changes its ordinal or parent. The actions' strings are copied. */
+int run_state_manager_upsert_actions(struct run_state_manager *manager,
+                                     const struct action *actions, size_t count, int64_t revision);
+
+int64_t run_state_manager_revision(const struct run_state_manager *manager);
+size_t run_state_manager_count(const struct run_state_manager *manager);
+
+/* Counts of the run's actions by phase, PHASE_SLOTS of them, borrowed. */
+const uint32_t *run_state_manager_phase_counts(const struct run_state_manager *manager);
+
+/* There is a root, and every action is terminal. */
+bool run_state_manager_is_ended(const struct run_state_manager *manager);
+
+/* NULL if there is none. */
+const struct run_node *run_state_manager_find(const struct run_state_manager *manager,
+                                              const char *name);
+
+/* `ordinal` 1 to run_state_manager_count. */
+const struct run_node *run_state_manager_at(const struct run_state_manager *manager,
+                                            int32_t ordinal);
+
+/* The node that changed last, NULL in an empty tree; follow `older` from it until changed_revision is not
+ * greater than the revision you know. */
+const struct run_node *run_state_manager_newest(const struct run_state_manager *manager);
+
+/* Bytes that the manager holds, for the metric; strings and cached records included. */
+size_t run_state_manager_bytes(const struct run_state_manager *manager);
+
+/* The node's record without its last member: {"action":{…},"childPhaseCounts":{…},"meetsFilter":
+ * encoded once per change and kept in the node. *length in bytes; NULL when out of memory. */
+const char *node_update_encode(const struct run_node *node, size_t *length);
+
+/* Forgets the cached records (when nobody watches). */
+void run_state_manager_drop_encoded(struct run_state_manager *manager);
+
+#endif

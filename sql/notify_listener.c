@@ -1,0 +1,178 @@
+#include "sql/notify_listener.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sql/pg_connection.h"
+#include "sql/pg_value.h"
+
+/* A connection that only listens would not notice a dead peer: it says something itself now and then. */
+enum { PING_INTERVAL_MS = 3000, PING_TIMEOUT_MS = 5000, CHANNEL_PAYLOAD_MAX = 8000 };
+
+struct notify_listener {
+    struct pg_connection *connection;
+    uv_timer_t ping;
+    bool is_listening;
+    double queue_usage;
+    const struct notify_listener_events *events;
+    void *arg;
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+};
+
+static const struct pg_statement listen_statement = {.sql = "LISTEN runtree"};
+
+static const struct pg_statement ping_statement = {
+    .name = "ping",
+    .sql = "SELECT (pg_notification_queue_usage() * 1000000)::int8",
+};
+
+static void on_ping_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct notify_listener *listener = arg;
+
+    (void)statement;
+    listener->queue_usage = (double)pg_int8(result, 0, 0) / 1e6;
+}
+
+/* A session that is lost is reported by on_lost; a refused ping does not matter. */
+static void on_ping_end(void *arg, const struct pg_end *end)
+{
+    (void)arg;
+    (void)end;
+}
+
+static void on_ping_due(uv_timer_t *timer)
+{
+    struct notify_listener *listener = timer->data;
+
+    if (!listener->is_listening || !pg_connection_is_idle(listener->connection))
+        return;
+    pg_exchange_begin(listener->connection, on_ping_result, on_ping_end, listener);
+    pg_exchange_add(listener->connection, &ping_statement, NULL);
+    pg_exchange_send(listener->connection);
+}
+
+static void on_listen_result(void *arg, size_t statement, const PGresult *result)
+{
+    (void)arg;
+    (void)statement;
+    (void)result;
+}
+
+static void on_listen_end(void *arg, const struct pg_end *end)
+{
+    struct notify_listener *listener = arg;
+
+    if (end->outcome == PG_OK) {
+        listener->is_listening = true;
+        listener->events->on_listening(listener->arg,
+                                       pg_connection_timeline(listener->connection));
+    } else if (end->outcome == PG_REFUSED) {
+        pg_connection_reset(listener->connection, end->message);
+    }
+}
+
+static void on_ready(void *arg)
+{
+    struct notify_listener *listener = arg;
+
+    pg_exchange_begin(listener->connection, on_listen_result, on_listen_end, listener);
+    pg_exchange_add(listener->connection, &listen_statement, NULL);
+    pg_exchange_send(listener->connection);
+}
+
+static void on_lost(void *arg, const char *why)
+{
+    struct notify_listener *listener = arg;
+
+    listener->is_listening = false;
+    listener->events->on_lost(listener->arg, why);
+}
+
+static void on_notification(void *arg, const char *channel, const char *payload)
+{
+    struct notify_listener *listener = arg;
+    char text[CHANNEL_PAYLOAD_MAX];
+    char *parts[4], *rest = text;
+    struct run_key run;
+
+    (void)channel;
+    if (strlen(payload) >= sizeof text)
+        return;
+    memcpy(text, payload, strlen(payload) + 1);
+    for (int i = 0; i < 4; i++) {
+        parts[i] = strsep(&rest, "/");
+        if (parts[i] == NULL)
+            return;
+    }
+    run = (struct run_key){.project = parts[0], .domain = parts[1], .run_name = parts[2]};
+    listener->events->on_run_moved(listener->arg, &run, strtoll(parts[3], NULL, 10));
+}
+
+struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,
+                                            const struct notify_listener_events *events, void *arg)
+{
+    static const struct pg_connection_events connection_events = {
+        .on_ready = on_ready,
+        .on_lost = on_lost,
+        .on_notification = on_notification,
+    };
+    const struct pg_connection_options options = {
+        .url = url,
+        .application_name = "runtree listener",
+        .exchange_timeout_ms = PING_TIMEOUT_MS,
+    };
+    struct notify_listener *listener = calloc(1, sizeof *listener);
+
+    if (listener == NULL)
+        return NULL;
+    listener->events = events;
+    listener->arg = arg;
+    listener->connection = pg_connection_new(loop, &options, &connection_events, listener);
+    if (listener->connection == NULL) {
+        free(listener);
+        return NULL;
+    }
+    uv_timer_init(loop, &listener->ping);
+    listener->ping.data = listener;
+    uv_timer_start(&listener->ping, on_ping_due, PING_INTERVAL_MS, PING_INTERVAL_MS);
+    return listener;
+}
+
+static void on_ping_closed(uv_handle_t *handle)
+{
+    struct notify_listener *listener = handle->data;
+
+    if (listener->on_closed != NULL)
+        listener->on_closed(listener->closed_arg);
+    free(listener);
+}
+
+static void on_connection_closed(void *arg)
+{
+    struct notify_listener *listener = arg;
+
+    uv_close((uv_handle_t *)&listener->ping, on_ping_closed);
+}
+
+void notify_listener_close(struct notify_listener *listener, void (*on_closed)(void *arg),
+                           void *arg)
+{
+    listener->on_closed = on_closed;
+    listener->closed_arg = arg;
+    listener->is_listening = false;
+    uv_timer_stop(&listener->ping);
+    pg_connection_close(listener->connection, on_connection_closed);
+}
+
+bool notify_listener_is_on(const struct notify_listener *listener)
+{
+    return listener->is_listening;
+}
+
+double notify_listener_queue_usage(const struct notify_listener *listener)
+{
+    return listener->queue_usage;
+}

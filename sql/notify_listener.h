@@ -1,0 +1,36 @@
+/* Hears that a run moved, and demands a re-read after any gap.
+ *
+ * A notification is a hint to read, never data. Its payload is "project/domain/run/revision", revision 0 when the run
+ * was deleted. */
+#ifndef RUNTREE_SQL_NOTIFY_LISTENER_H
+#define RUNTREE_SQL_NOTIFY_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "model/run_key.h"
+
+struct notify_listener;
+
+struct notify_listener_events {
+    void (*on_run_moved)(void *arg, const struct run_key *run, int64_t revision);
+    /* LISTEN is on (again): what happened before was not heard, read everything anew. */
+    void (*on_listening)(void *arg, uint32_t timeline);
+    void (*on_lost)(void *arg, const char *why);
+};
+
+/* NULL when out of memory. */
+struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,
+                                            const struct notify_listener_events *events,
+                                            void *arg);
+void notify_listener_close(struct notify_listener *listener, void (*on_closed)(void *arg),
+                           void *arg);
+
+/* LISTEN is on, and the server answered within the last seconds. */
+bool notify_listener_is_on(const struct notify_listener *listener);
+
+/* The part of the server's notification queue that is in use, 0 to 1, as of the last heartbeat. */
+double notify_listener_queue_usage(const struct notify_listener *listener);
+
+#endif

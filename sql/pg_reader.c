@@ -1,0 +1,190 @@
+#include "sql/pg_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+enum { READ_TIMEOUT_MS = 30000 };
+
+struct read_request {
+    struct read_request *prev, *next;
+    const struct pg_statement *statement;
+    pg_result_fn *on_result;
+    pg_end_fn *on_end;
+    void *arg;
+    size_t offsets[PG_PARAMETERS_MAX];
+    int lengths[PG_PARAMETERS_MAX];
+    char bytes[]; /* the parameters */
+};
+
+struct pg_reader {
+    struct pg_connection *connection;
+    struct read_request *waiting; /* first in, first out */
+    size_t waiting_count;
+    struct read_request *running;
+    const struct pg_reader_events *events;
+    void *arg;
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+};
+
+static void run_next(struct pg_reader *reader);
+
+static void on_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct pg_reader *reader = arg;
+
+    reader->running->on_result(reader->running->arg, statement, result);
+}
+
+static void on_end(void *arg, const struct pg_end *end)
+{
+    struct pg_reader *reader = arg;
+    struct read_request *request = reader->running;
+
+    reader->running = NULL;
+    request->on_end(request->arg, end);
+    free(request);
+    run_next(reader);
+}
+
+static void run_next(struct pg_reader *reader)
+{
+    struct read_request *request = reader->waiting;
+    struct pg_value values[PG_PARAMETERS_MAX];
+
+    if (request == NULL || reader->running != NULL || !pg_connection_is_idle(reader->connection))
+        return;
+    DL_DELETE(reader->waiting, request);
+    reader->waiting_count--;
+    reader->running = request;
+    for (int i = 0; i < request->statement->parameter_count; i++) {
+        bool is_null = request->lengths[i] < 0;
+
+        values[i] = (struct pg_value){
+            .bytes = is_null ? NULL : request->bytes + request->offsets[i],
+            .length = is_null ? 0 : request->lengths[i],
+        };
+    }
+    pg_exchange_begin(reader->connection, on_result, on_end, reader);
+    pg_exchange_add(reader->connection, request->statement, values);
+    pg_exchange_send(reader->connection);
+}
+
+static void on_ready(void *arg)
+{
+    struct pg_reader *reader = arg;
+
+    if (reader->events != NULL)
+        reader->events->on_ready(reader->arg);
+    run_next(reader);
+}
+
+/* Reads that wait are told at once: who asks can ask again, who must know keeps asking. */
+static void on_lost(void *arg, const char *why)
+{
+    struct pg_reader *reader = arg;
+    struct read_request *waiting = reader->waiting, *request, *next;
+    const struct pg_end end = {.outcome = PG_LOST, .message = why};
+
+    reader->waiting = NULL;
+    reader->waiting_count = 0;
+    if (reader->events != NULL)
+        reader->events->on_lost(reader->arg, why);
+    DL_FOREACH_SAFE (waiting, request, next) {
+        request->on_end(request->arg, &end);
+        free(request);
+    }
+}
+
+struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url,
+                                const struct pg_reader_events *events, void *arg)
+{
+    static const struct pg_connection_events connection_events = {
+        .on_ready = on_ready,
+        .on_lost = on_lost,
+    };
+    const struct pg_connection_options options = {
+        .url = url,
+        .application_name = "runtree reader",
+        .exchange_timeout_ms = READ_TIMEOUT_MS,
+    };
+    struct pg_reader *reader = calloc(1, sizeof *reader);
+
+    if (reader == NULL)
+        return NULL;
+    reader->events = events;
+    reader->arg = arg;
+    reader->connection = pg_connection_new(loop, &options, &connection_events, reader);
+    if (reader->connection == NULL) {
+        free(reader);
+        return NULL;
+    }
+    return reader;
+}
+
+static void on_connection_closed(void *arg)
+{
+    struct pg_reader *reader = arg;
+    struct read_request *request, *next;
+
+    DL_FOREACH_SAFE (reader->waiting, request, next)
+        free(request);
+    free(reader->running);
+    if (reader->on_closed != NULL)
+        reader->on_closed(reader->closed_arg);
+    free(reader);
+}
+
+void pg_reader_close(struct pg_reader *reader, void (*on_closed)(void *arg), void *arg)
+{
+    reader->on_closed = on_closed;
+    reader->closed_arg = arg;
+    pg_connection_close(reader->connection, on_connection_closed);
+}
+
+bool pg_reader_is_ready(const struct pg_reader *reader)
+{
+    return pg_connection_is_ready(reader->connection);
+}
+
+uint32_t pg_reader_timeline(const struct pg_reader *reader)
+{
+    return pg_connection_timeline(reader->connection);
+}
+
+size_t pg_reader_queued(const struct pg_reader *reader)
+{
+    return reader->waiting_count;
+}
+
+int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
+                    const struct pg_parameters *parameters, pg_result_fn *result_fn,
+                    pg_end_fn *end_fn, void *arg)
+{
+    struct read_request *request;
+
+    if (!pg_connection_is_ready(reader->connection))
+        return -ENOTCONN;
+    if (reader->waiting_count >= READER_QUEUE_MAX)
+        return -EAGAIN;
+    if (parameters->bytes.failed)
+        return -ENOMEM;
+    /* One byte more, so that an empty text at the end has an address. */
+    request = malloc(sizeof *request + parameters->bytes.length + 1);
+    if (request == NULL)
+        return -ENOMEM;
+    request->statement = statement;
+    request->on_result = result_fn;
+    request->on_end = end_fn;
+    request->arg = arg;
+    memcpy(request->offsets, parameters->offsets, sizeof request->offsets);
+    memcpy(request->lengths, parameters->lengths, sizeof request->lengths);
+    if (parameters->bytes.length > 0)
+        memcpy(request->bytes, parameters->bytes.bytes, parameters->bytes.length);
+    DL_APPEND(reader->waiting, request);
+    reader->waiting_count++;
+    run_next(reader);
+    return 0;
+}

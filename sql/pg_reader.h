@@ -1,0 +1,34 @@
+/* A connection for reads, with a queue of its own, so that a big read never delays a write. */
+#ifndef RUNTREE_SQL_PG_READER_H
+#define RUNTREE_SQL_PG_READER_H
+
+#include "sql/pg_connection.h"
+#include "sql/pg_value.h"
+
+struct pg_reader;
+
+enum { READER_QUEUE_MAX = 10000 };
+
+struct pg_reader_events {
+    void (*on_ready)(void *arg);
+    void (*on_lost)(void *arg, const char *why);
+};
+
+/* NULL when out of memory. `events` may be NULL. */
+struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url,
+                                const struct pg_reader_events *events, void *arg);
+
+/* Reads still waiting end without their callback. */
+void pg_reader_close(struct pg_reader *reader, void (*on_closed)(void *arg), void *arg);
+
+bool pg_reader_is_ready(const struct pg_reader *reader);
+uint32_t pg_reader_timeline(const struct pg_reader *reader);
+size_t pg_reader_queued(const struct pg_reader *reader);
+
+/* Runs one statement; `parameters` are copied. on_end comes exactly once, after the return. -ENOTCONN while the
+ * database is away, -EAGAIN when READER_QUEUE_MAX reads wait, -ENOMEM; then on_end does not come. */
+int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
+                    const struct pg_parameters *parameters, pg_result_fn *on_result,
+                    pg_end_fn *on_end, void *arg);
+
+#endif

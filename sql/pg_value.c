@@ -1,0 +1,257 @@
+#include "sql/pg_value.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <string.h>
+
+#include "model/timestamp.h"
+
+/* From 1970-01-01 to 2000-01-01. */
+#define POSTGRES_EPOCH_US INT64_C(946684800000000)
+
+static void put16(struct json_buffer *bytes, int16_t number)
+{
+    uint16_t wire = htobe16((uint16_t)number);
+
+    json_buffer_append(bytes, (const char *)&wire, sizeof wire);
+}
+
+static void put32(struct json_buffer *bytes, int32_t number)
+{
+    uint32_t wire = htobe32((uint32_t)number);
+
+    json_buffer_append(bytes, (const char *)&wire, sizeof wire);
+}
+
+static void put64(struct json_buffer *bytes, int64_t number)
+{
+    uint64_t wire = htobe64((uint64_t)number);
+
+    json_buffer_append(bytes, (const char *)&wire, sizeof wire);
+}
+
+static void patch32(struct json_buffer *bytes, size_t offset, int32_t number)
+{
+    uint32_t wire = htobe32((uint32_t)number);
+
+    if (!bytes->failed)
+        memcpy(bytes->bytes + offset, &wire, sizeof wire);
+}
+
+void pg_parameters_reset(struct pg_parameters *parameters)
+{
+    parameters->bytes.length = 0;
+    parameters->bytes.failed = false;
+    parameters->count = 0;
+}
+
+void pg_parameters_free(struct pg_parameters *parameters)
+{
+    json_buffer_free(&parameters->bytes);
+}
+
+void pg_parameters_values(const struct pg_parameters *parameters,
+                          struct pg_value values[static PG_PARAMETERS_MAX])
+{
+    for (int i = 0; i < parameters->count; i++) {
+        bool is_null = parameters->lengths[i] < 0 || parameters->bytes.failed;
+
+        values[i] = (struct pg_value){
+            .bytes = is_null ? NULL : parameters->bytes.bytes + parameters->offsets[i],
+            .length = is_null ? 0 : parameters->lengths[i],
+        };
+    }
+}
+
+static void begin_value(struct pg_parameters *parameters)
+{
+    assert(parameters->count < PG_PARAMETERS_MAX);
+    parameters->offsets[parameters->count] = parameters->bytes.length;
+}
+
+static void end_value(struct pg_parameters *parameters)
+{
+    int i = parameters->count++;
+
+    parameters->lengths[i] = (int)(parameters->bytes.length - parameters->offsets[i]);
+}
+
+static void bind_null(struct pg_parameters *parameters)
+{
+    begin_value(parameters);
+    parameters->lengths[parameters->count++] = -1;
+}
+
+void pg_bind_text(struct pg_parameters *parameters, const char *text)
+{
+    if (text == NULL) {
+        bind_null(parameters);
+        return;
+    }
+    begin_value(parameters);
+    json_buffer_append(&parameters->bytes, text, strlen(text));
+    /* libpq wants a pointer for an empty value, too. */
+    json_buffer_reserve(&parameters->bytes, 1);
+    end_value(parameters);
+}
+
+void pg_bind_int2(struct pg_parameters *parameters, int16_t number)
+{
+    begin_value(parameters);
+    put16(&parameters->bytes, number);
+    end_value(parameters);
+}
+
+void pg_bind_int4(struct pg_parameters *parameters, int32_t number)
+{
+    begin_value(parameters);
+    put32(&parameters->bytes, number);
+    end_value(parameters);
+}
+
+void pg_bind_int8(struct pg_parameters *parameters, int64_t number)
+{
+    begin_value(parameters);
+    put64(&parameters->bytes, number);
+    end_value(parameters);
+}
+
+void pg_bind_time(struct pg_parameters *parameters, int64_t time_us)
+{
+    if (time_us == TIME_NONE)
+        bind_null(parameters);
+    else
+        pg_bind_int8(parameters, time_us - POSTGRES_EPOCH_US);
+}
+
+/* array_recv: dimensions, has-nulls flag, element type, then length and lower bound of the one
+ * dimension; the number of elements is patched in at the end. */
+void pg_array_begin(struct pg_parameters *parameters, enum pg_type element)
+{
+    begin_value(parameters);
+    put32(&parameters->bytes, 1);
+    put32(&parameters->bytes, 1);
+    put32(&parameters->bytes, (int32_t)element);
+    parameters->array_start = parameters->bytes.length;
+    parameters->array_count = 0;
+    put32(&parameters->bytes, 0);
+    put32(&parameters->bytes, 1);
+}
+
+void pg_array_end(struct pg_parameters *parameters)
+{
+    patch32(&parameters->bytes, parameters->array_start, parameters->array_count);
+    end_value(parameters);
+}
+
+void pg_array_bytes(struct pg_parameters *parameters, const char *bytes, size_t length)
+{
+    parameters->array_count++;
+    put32(&parameters->bytes, (int32_t)length);
+    json_buffer_append(&parameters->bytes, bytes, length);
+}
+
+void pg_array_text(struct pg_parameters *parameters, const char *text)
+{
+    if (text != NULL) {
+        pg_array_bytes(parameters, text, strlen(text));
+        return;
+    }
+    parameters->array_count++;
+    put32(&parameters->bytes, -1);
+}
+
+void pg_array_bool(struct pg_parameters *parameters, bool value)
+{
+    pg_array_bytes(parameters, value ? "\1" : "\0", 1);
+}
+
+void pg_array_int2(struct pg_parameters *parameters, int16_t number)
+{
+    parameters->array_count++;
+    put32(&parameters->bytes, (int32_t)sizeof number);
+    put16(&parameters->bytes, number);
+}
+
+void pg_array_int4(struct pg_parameters *parameters, int32_t number)
+{
+    parameters->array_count++;
+    put32(&parameters->bytes, (int32_t)sizeof number);
+    put32(&parameters->bytes, number);
+}
+
+void pg_array_int8(struct pg_parameters *parameters, int64_t number)
+{
+    parameters->array_count++;
+    put32(&parameters->bytes, (int32_t)sizeof number);
+    put64(&parameters->bytes, number);
+}
+
+void pg_array_time(struct pg_parameters *parameters, int64_t time_us)
+{
+    if (time_us == TIME_NONE)
+        pg_array_text(parameters, NULL);
+    else
+        pg_array_int8(parameters, time_us - POSTGRES_EPOCH_US);
+}
+
+const char *pg_text(const PGresult *result, int row, int column)
+{
+    return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
+}
+
+bool pg_bool(const PGresult *result, int row, int column)
+{
+    return PQgetvalue(result, row, column)[0] != 0;
+}
+
+int16_t pg_int2(const PGresult *result, int row, int column)
+{
+    uint16_t wire;
+
+    memcpy(&wire, PQgetvalue(result, row, column), sizeof wire);
+    return (int16_t)be16toh(wire);
+}
+
+static int32_t get32(const char *bytes)
+{
+    uint32_t wire;
+
+    memcpy(&wire, bytes, sizeof wire);
+    return (int32_t)be32toh(wire);
+}
+
+int32_t pg_int4(const PGresult *result, int row, int column)
+{
+    return get32(PQgetvalue(result, row, column));
+}
+
+int64_t pg_int8(const PGresult *result, int row, int column)
+{
+    uint64_t wire;
+
+    memcpy(&wire, PQgetvalue(result, row, column), sizeof wire);
+    return (int64_t)be64toh(wire);
+}
+
+int64_t pg_time(const PGresult *result, int row, int column)
+{
+    if (PQgetisnull(result, row, column))
+        return TIME_NONE;
+    return pg_int8(result, row, column) + POSTGRES_EPOCH_US;
+}
+
+size_t pg_int4_array(const PGresult *result, int row, int column, int32_t *out, size_t max)
+{
+    const char *bytes = PQgetvalue(result, row, column);
+    size_t count;
+
+    if (get32(bytes) != 1)
+        return 0;
+    count = (size_t)get32(bytes + 12);
+    if (count > max)
+        count = max;
+    for (size_t i = 0; i < count; i++)
+        out[i] = get32(bytes + 20 + 8 * i + 4);
+    return count;
+}

@@ -1,0 +1,82 @@
+/* Postgres' binary formats: parameters out of C values, C values out of results.
+ *
+ * Source: the send and recv functions of the types (src/backend/utils/adt); integers big-endian,
+ * timestamptz in microseconds since 2000-01-01. */
+#ifndef RUNTREE_SQL_PG_VALUE_H
+#define RUNTREE_SQL_PG_VALUE_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/json_buffer.h"
+#include "sql/pg_connection.h"
+
+/* Object ids of the types that we bind (catalog/pg_type.dat; fixed for ever). */
+enum pg_type {
+    PG_BOOL = 16,
+    PG_INT8 = 20,
+    PG_INT2 = 21,
+    PG_INT4 = 23,
+    PG_TEXT = 25,
+    PG_TIMESTAMPTZ = 1184,
+    PG_BOOL_ARRAY = 1000,
+    PG_INT2_ARRAY = 1005,
+    PG_INT4_ARRAY = 1007,
+    PG_TEXT_ARRAY = 1009,
+    PG_INT8_ARRAY = 1016,
+    PG_TIMESTAMPTZ_ARRAY = 1185,
+};
+
+/* Parameters of one statement, gathered value by value into one block. All zero is empty; reset keeps
+ * the memory. `bytes.failed` after a failed allocation. */
+enum { PG_PARAMETERS_MAX = 32 };
+
+struct pg_parameters {
+    struct json_buffer bytes;
+    int count;
+    size_t offsets[PG_PARAMETERS_MAX];
+    int lengths[PG_PARAMETERS_MAX]; /* -1: NULL */
+    size_t array_start; /* of the array that is being written */
+    int32_t array_count;
+};
+
+void pg_parameters_reset(struct pg_parameters *parameters);
+void pg_parameters_free(struct pg_parameters *parameters);
+
+/* The values as pg_exchange_add takes them; valid until the next change. */
+void pg_parameters_values(const struct pg_parameters *parameters,
+                          struct pg_value values[static PG_PARAMETERS_MAX]);
+
+/* Each adds the next parameter. A NULL text is SQL NULL, as is TIME_NONE. */
+void pg_bind_text(struct pg_parameters *parameters, const char *text);
+void pg_bind_int2(struct pg_parameters *parameters, int16_t number);
+void pg_bind_int4(struct pg_parameters *parameters, int32_t number);
+void pg_bind_int8(struct pg_parameters *parameters, int64_t number);
+void pg_bind_time(struct pg_parameters *parameters, int64_t time_us);
+
+/* An array of one dimension: begin, its elements, end. Elements as above. */
+void pg_array_begin(struct pg_parameters *parameters, enum pg_type element);
+void pg_array_end(struct pg_parameters *parameters);
+void pg_array_text(struct pg_parameters *parameters, const char *text);
+void pg_array_bytes(struct pg_parameters *parameters, const char *bytes, size_t length);
+void pg_array_bool(struct pg_parameters *parameters, bool value);
+void pg_array_int2(struct pg_parameters *parameters, int16_t number);
+void pg_array_int4(struct pg_parameters *parameters, int32_t number);
+void pg_array_int8(struct pg_parameters *parameters, int64_t number);
+void pg_array_time(struct pg_parameters *parameters, int64_t time_us);
+
+/* Values of a result in binary format. Text is borrowed from the result, NULL for SQL NULL; a time that
+ * is NULL is TIME_NONE. */
+const char *pg_text(const PGresult *result, int row, int column);
+bool pg_bool(const PGresult *result, int row, int column);
+int16_t pg_int2(const PGresult *result, int row, int column);
+int32_t pg_int4(const PGresult *result, int row, int column);
+int64_t pg_int8(const PGresult *result, int row, int column);
+int64_t pg_time(const PGresult *result, int row, int column);
+
+/* An integer[] without NULLs: its first `max` elements into `out`; how many. */
+size_t pg_int4_array(const PGresult *result, int row, int column, int32_t *out, size_t max);
+
+#endif
