@@ -1,0 +1,86 @@
+"""The service over HTTP, as the tests speak to it."""
+
+import json
+
+import httpx
+
+import contract
+
+
+class Api:
+    """The service over HTTP. Every answer must be one that openapi.yaml allows."""
+
+    def __init__(self, url):
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=30)
+
+    def request(self, method, path, **options):
+        response = self._client.request(method, path, **options)
+        if len(response.content) < 200_000:
+            contract.check_response(method, response.request.url.path, response.status_code,
+                                    response.headers.get("content-type", ""), response.content)
+        return response
+
+    def get(self, path, **parameters):
+        return self.request("GET", path, params=parameters)
+
+    def read(self, path, **parameters):
+        """The document that a GET answers with 200."""
+        response = self.get(path, **parameters)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def read_all(self, path, things, **parameters):
+        """Every element of a list, page by page."""
+        found = []
+        while True:
+            page = self.read(path, **parameters)
+            found += page[things]
+            if "nextCursor" not in page:
+                return found
+            parameters["cursor"] = page["nextCursor"]
+
+    def post(self, document, content_type="application/json", path="/v1/events"):
+        """Posts a document, or bytes as they are."""
+        content = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return self.request("POST", path, content=content, headers={"Content-Type": content_type})
+
+    def post_lines(self, lines):
+        """Posts NDJSON; lines are documents, or bytes as they are."""
+        encoded = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+        return self.post(b"\n".join(encoded) + b"\n", "application/x-ndjson")
+
+    def post_all(self, events):
+        """Posts events as one batch, none of which may be rejected; their results."""
+        response = self.post({"events": events})
+        assert response.status_code == 200, response.text
+        return response.json()["results"]
+
+    def post_one(self, event):
+        """Posts one event that must be accepted; its result."""
+        response = self.post(event)
+        assert response.status_code in (200, 201), response.text
+        return response.json()
+
+    def put(self, path, document=b""):
+        content = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return self.request("PUT", path, content=content,
+                            headers={"Content-Type": "application/json"})
+
+    def close(self):
+        self._client.close()
+
+
+def assert_problem(response, status, name, pointer=None):
+    """The answer is that problem, and blames that field; returns it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"].startswith("application/problem+json")
+    return assert_problem_document(response.json(), status, name, pointer)
+
+
+def assert_problem_document(problem, status, name, pointer=None):
+    assert problem["type"] == f"/problems/{name}", problem
+    assert problem["status"] == status
+    assert problem["title"] and problem["detail"], problem
+    assert problem.get("pointer") == pointer, problem
+    return problem

@@ -1,0 +1,105 @@
+"""Fixtures: one PostgreSQL and two runtrees on one database, shared by all tests that harm neither.
+
+A test that stops, kills, misconfigures or reloads something starts its own with `start_runtree`. Tests
+share the database by giving each its own project (`run`).
+"""
+
+import itertools
+
+import pytest
+
+from client import Api
+from inventions import RunKey
+from postgres import Postgres
+from runtree import Runtree
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    cluster = Postgres()
+    cluster.start()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def database(postgres):
+    """The shared database's connection string."""
+    return postgres.new_database()
+
+
+@pytest.fixture(scope="session")
+def _pair(database, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    pair = [Runtree(folder / name, database_url=database) for name in ("server", "twin")]
+    for runtree in pair:
+        runtree.start()
+    yield pair
+    for runtree in pair:
+        runtree.stop()
+
+
+@pytest.fixture
+def server(_pair):
+    """The shared runtree, started anew if the test before has brought it down."""
+    return running(_pair[0])
+
+
+@pytest.fixture
+def twin(_pair):
+    """A second runtree on the same database."""
+    return running(_pair[1])
+
+
+def running(runtree):
+    return runtree if runtree.is_running() else runtree.start()
+
+
+@pytest.fixture
+def start_runtree(tmp_path):
+    """Starts runtrees of the test's own, and holds each to a clean end. A test that has ended its
+    server in another way calls `kill` itself."""
+    started = []
+
+    def start(*arguments, until="/readyz", **options):
+        runtree = Runtree(tmp_path / f"runtree{len(started)}", *arguments, **options)
+        started.append(runtree)
+        return runtree.start(until)
+
+    yield start
+    survivors = [runtree for runtree in started if runtree.is_running()]
+    try:
+        for runtree in survivors:
+            runtree.stop()
+    finally:
+        for runtree in survivors:
+            if runtree.is_running():
+                runtree.kill()
+
+
+@pytest.fixture
+def open_api():
+    """Makes clients of any runtree, closed at the end of the test."""
+    opened = []
+
+    def make(runtree):
+        opened.append(Api(runtree.url))
+        return opened[-1]
+
+    yield make
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def api(server, open_api):
+    return open_api(server)
+
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def run():
+    """A run in a project that no other test has."""
+    return RunKey(f"project-{next(numbers)}", "development", "r1")

@@ -1,0 +1,101 @@
+"""The server under test as a process: started, watched, stopped, and its last words read."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import httpx
+
+from postgres import free_port
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+
+SANITIZER_REPORT = re.compile(
+    r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|runtime error:")
+
+
+def binary():
+    """The server's binary: $RUNTREE_BIN, by default build/runtree."""
+    path = REPOSITORY / os.environ.get("RUNTREE_BIN", "build/runtree")
+    assert path.exists(), f"{path} is not there: build it first, or set RUNTREE_BIN"
+    return str(path)
+
+
+def clean_environment(**variables):
+    """Ours without what would configure runtree or libpq behind the test's back."""
+    kept = {name: value for name, value in os.environ.items()
+            if not name.startswith(("RUNTREE_", "PG"))}
+    kept.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
+    return kept | variables
+
+
+class Runtree:
+    """One `runtree serve`, which logs into `folder`. Not started before start()."""
+
+    def __init__(self, folder, *arguments, database_url=None, environment=None, port=None):
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = None
+        self._folder = pathlib.Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._arguments = ["serve", "--listen", f"127.0.0.1:{self.port}", *arguments]
+        if database_url:
+            self._arguments += ["--database-url", database_url]
+        self._environment = clean_environment(**(environment or {}))
+
+    def start(self, until="/readyz", seconds=30):
+        """Starts, and waits until `until` answers 200; None: waits for nothing."""
+        with open(self._folder / "stdout", "ab") as out, open(self._folder / "stderr", "ab") as err:
+            self.process = subprocess.Popen(
+                [binary(), *self._arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                env=self._environment, cwd=self._folder)
+        if until:
+            self.wait_for(until, 200, seconds)
+        return self
+
+    def wait_for(self, path, status, seconds=15):
+        """Polls `path` until it answers `status`."""
+        deadline = time.monotonic() + seconds
+        while (seen := self._status_of(path)) != status:
+            assert self.process.poll() is None, f"exit {self.process.returncode}\n{self.log()}"
+            assert time.monotonic() < deadline, f"{path}: {seen}, not {status}\n{self.log()}"
+            time.sleep(0.03)
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, by=signal.SIGTERM, seconds=10):
+        """The clean end that the contract promises: exit 0 in time, and no sanitizer's report."""
+        if self.is_running():
+            self.process.send_signal(by)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"still running after {seconds} s\n{self.log()}") from None
+        assert self.process.returncode == 0, f"exit {self.process.returncode}\n{self.log()}"
+        assert not SANITIZER_REPORT.search(self.log()), self.log()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(10)
+
+    def log(self):
+        """The end of everything that it has written."""
+        texts = ((self._folder / name).read_text(errors="replace") for name in ("stdout", "stderr"))
+        return "\n".join(text[-20_000:] for text in texts)
+
+    def _status_of(self, path):
+        try:
+            return httpx.get(self.url + path, timeout=5).status_code
+        except httpx.TransportError as error:
+            return repr(error)
+
+
+def run_to_exit(*arguments, environment=None, seconds=20):
+    """Runs the binary with these arguments until it ends by itself."""
+    return subprocess.run([binary(), *arguments], text=True, capture_output=True, timeout=seconds,
+                          env=clean_environment(**(environment or {})), cwd="/tmp")
