@@ -34,6 +34,7 @@ struct action {
 struct action_change {
     bool is_state;   /* it is the action's state now */
     bool is_visible; /* something that a watcher sees has changed */
+    bool is_changed; /* something has changed, seen or not: the row is to be written */
 };
 
 /* Moves `action` by `event`, as api.md ("Of an action …") and design.md ("Order of an action's
@@ -43,5 +44,9 @@ struct action_change {
  * made (NULL for none). */
 struct action_change action_apply(struct action *action, const struct action_event *event,
                                   const char *error_info);
+
+/* Milliseconds from started_us (else created_us) to ended_us, never negative; -1 while it has not
+ * ended. */
+int64_t action_duration_ms(const struct action *action);
 
 #endif

@@ -1,0 +1,113 @@
+/* A growing stretch of bytes, and JSON written into it. */
+#include "model/json_buffer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/timestamp.h"
+
+enum { CAPACITY_MIN = 256 };
+
+void json_buffer_free(struct json_buffer *buffer)
+{
+    free(buffer->bytes);
+    *buffer = (struct json_buffer){0};
+}
+
+char *json_buffer_reserve(struct json_buffer *buffer, size_t more)
+{
+    if (buffer->failed)
+        return NULL;
+    if (buffer->capacity - buffer->length >= more && buffer->bytes)
+        return buffer->bytes + buffer->length;
+    size_t capacity = buffer->capacity < CAPACITY_MIN ? CAPACITY_MIN : buffer->capacity;
+    while (capacity - buffer->length < more && capacity <= SIZE_MAX / 2)
+        capacity *= 2;
+    char *bytes = capacity - buffer->length < more ? NULL : realloc(buffer->bytes, capacity);
+    if (!bytes) {
+        buffer->failed = true;
+        return NULL;
+    }
+    buffer->bytes = bytes;
+    buffer->capacity = capacity;
+    return bytes + buffer->length;
+}
+
+void json_buffer_append(struct json_buffer *buffer, const char *bytes, size_t length)
+{
+    char *to = json_buffer_reserve(buffer, length);
+    if (!to)
+        return;
+    memcpy(to, bytes, length);
+    buffer->length += length;
+}
+
+void json_buffer_text(struct json_buffer *buffer, const char *text)
+{
+    json_buffer_append(buffer, text, strlen(text));
+}
+
+/* The escape of one byte that may not stand in a JSON string as it is (RFC 8259, section 7). */
+static size_t escape(unsigned char c, char out[static 6])
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char short_from[] = "\"\\\b\f\n\r\t", short_to[] = "\"\\bfnrt";
+    const char *found = memchr(short_from, c, sizeof short_from - 1);
+    out[0] = '\\';
+    if (found) {
+        out[1] = short_to[found - short_from];
+        return 2;
+    }
+    memcpy(out + 1, "u00", 3);
+    out[4] = hex[c >> 4];
+    out[5] = hex[c & 15];
+    return 6;
+}
+
+void json_buffer_string(struct json_buffer *buffer, const char *text)
+{
+    if (!text) {
+        json_buffer_text(buffer, "null");
+        return;
+    }
+    json_buffer_append(buffer, "\"", 1);
+    const char *plain = text;
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        char escaped[6];
+        json_buffer_append(buffer, plain, (size_t)(text - plain));
+        json_buffer_append(buffer, escaped, escape(c, escaped));
+        plain = text + 1;
+    }
+    json_buffer_append(buffer, plain, (size_t)(text - plain));
+    json_buffer_append(buffer, "\"", 1);
+}
+
+void json_buffer_integer(struct json_buffer *buffer, int64_t number)
+{
+    char digits[20];
+    char *at = digits + sizeof digits;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (number < 0)
+        *--at = '-';
+    json_buffer_append(buffer, at, (size_t)(digits + sizeof digits - at));
+}
+
+void json_buffer_timestamp(struct json_buffer *buffer, int64_t time_us)
+{
+    char text[TIMESTAMP_SIZE];
+    if (time_us == TIME_NONE) {
+        json_buffer_text(buffer, "null");
+        return;
+    }
+    timestamp_format(time_us, text);
+    json_buffer_append(buffer, "\"", 1);
+    json_buffer_append(buffer, text, TIMESTAMP_SIZE - 1);
+    json_buffer_append(buffer, "\"", 1);
+}

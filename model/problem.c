@@ -1,0 +1,193 @@
+/* What is wrong with a request or an event, and the pages that explain it. */
+#include "model/problem.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct problem_description descriptions[PROBLEM_KINDS] = {
+    [PROBLEM_BAD_REQUEST] =
+        {"bad-request", "The request is malformed", 400,
+         "The request could not be understood as a whole: its path, a header or the shape of its "
+         "body is not what this endpoint takes. `detail` says which. Nothing was recorded; sending "
+         "the same request again will fail again."},
+    [PROBLEM_INVALID_JSON] =
+        {"invalid-json", "The body is not valid JSON", 400,
+         "The body, or one line of an NDJSON body, is not JSON in UTF-8 as RFC 8259 defines it. "
+         "Duplicate keys within an object, invalid UTF-8, the character NUL, and numbers that do "
+         "not fit 64 bits are refused as well, because two readers could take them differently. "
+         "`detail` gives the line and column of the first fault."},
+    [PROBLEM_INVALID_FIELD] =
+        {"invalid-field", "A field is not valid", 400,
+         "One member of the event, or one part of the path, is missing, has the wrong type or is "
+         "out of range. `pointer` is a JSON Pointer to the member and `detail` says what would be "
+         "accepted. The event was not recorded; correct it and send it again."},
+    [PROBLEM_UNKNOWN_PARAMETER] =
+        {"unknown-parameter", "A query parameter is unknown or malformed", 400,
+         "The query has a parameter that this endpoint does not know, has one twice, or gives it a "
+         "value that it cannot take. Such a request is refused rather than guessed at, so that a "
+         "misspelt filter never looks like an empty answer. `detail` names the parameter."},
+    [PROBLEM_UNAUTHORIZED] =
+        {"unauthorized", "Authentication is required", 401,
+         "The request carries no credentials, or they are malformed, expired or not signed by a "
+         "key "
+         "that this service trusts. Send a valid token in the `Authorization` header as `Bearer "
+         "…`. "
+         "The header `WWW-Authenticate` of the answer says what is wrong with the one you sent."},
+    [PROBLEM_FORBIDDEN] =
+        {"forbidden", "Not allowed", 403,
+         "The credentials are valid but do not allow this on the project and domain in question. "
+         "Ask whoever issues the tokens for the missing right: `read`, `write` or `admin`."},
+    [PROBLEM_NOT_FOUND] =
+        {"not-found", "Not found", 404,
+         "There is nothing under this path: no such endpoint, or no run, action or page of that "
+         "name. A run exists from its first event on; to wait for a run that has not started yet, "
+         "watch it with `wait=true`."},
+    [PROBLEM_METHOD_NOT_ALLOWED] =
+        {"method-not-allowed", "The method is not allowed here", 405,
+         "The path is known but does not take this method. The header `Allow` of the answer lists "
+         "the methods that it takes."},
+    [PROBLEM_NOT_ACCEPTABLE] =
+        {"not-acceptable", "No acceptable representation", 406,
+         "The header `Accept` admits none of the media types in which this can be answered. "
+         "Watches "
+         "answer `text/event-stream`, everything else `application/json`. Leave the header out or "
+         "add `*/*` to take what there is."},
+    [PROBLEM_PARENT_CONFLICT] =
+        {"parent-conflict", "The action has another parent", 409,
+         "An earlier event of this action named a different parent, and an action's parent never "
+         "changes. The event was not recorded. Leave `parent` out of later events, or repeat the "
+         "one that was named first; `detail` names both."},
+    [PROBLEM_TOO_DEEP] =
+        {"too-deep", "The tree would become too deep", 409,
+         "A run's tree has at most 1,000 levels, and the parent that this event names stands on "
+         "the "
+         "last of them. The event was not recorded. A chain this long usually means that steps "
+         "which follow one another were reported as each other's children."},
+    [PROBLEM_PAYLOAD_TOO_LARGE] =
+        {"payload-too-large", "The payload is too large", 413,
+         "A request's body is at most 4 MiB and a single event at most 256 KiB of JSON text. Split "
+         "the batch; keep large outputs and logs elsewhere and put a reference to them into the "
+         "event."},
+    [PROBLEM_TOO_MANY_EVENTS] =
+        {"too-many-events", "Too many events in one request", 413,
+         "One request takes at most 5,000 events. Nothing of this request was recorded. Send the "
+         "events in several requests; events that arrive twice are recognised and do no harm."},
+    [PROBLEM_URI_TOO_LONG] =
+        {"uri-too-long", "The path or query is too long", 414,
+         "The path or the query of the request is longer than any that this service gives out or "
+         "needs. Names are at most 255 bytes each; check for a loop in what builds the address."},
+    [PROBLEM_UNSUPPORTED_MEDIA_TYPE] =
+        {"unsupported-media-type", "The media type is not supported", 415,
+         "Events are taken as `application/json` (one event, or an object with `events`) and as "
+         "`application/x-ndjson` (one event a line), in UTF-8 and without a content coding that "
+         "the "
+         "service does not know. Set `Content-Type` to one of them."},
+    [PROBLEM_TOO_MANY_REQUESTS] =
+        {"too-many-requests", "Too many requests", 429,
+         "This client has used up its share of requests or of open streams. Wait for as many "
+         "seconds as `Retry-After` says, then go on more slowly; batches of events count as one "
+         "request."},
+    [PROBLEM_INTERNAL] =
+        {"internal", "Internal error", 500,
+         "The service failed in a way that it did not expect; the fault is not in the request. It "
+         "is safe to send the same events again: an event that was recorded after all is "
+         "recognised "
+         "as a duplicate. If it persists, report it with the time of the request."},
+    [PROBLEM_UNAVAILABLE] =
+        {"unavailable", "The service is not available now", 503,
+         "The database cannot be reached, or the service is starting or shutting down. Nothing was "
+         "half-recorded. Send the same request again after as many seconds as `Retry-After` says; "
+         "events that were recorded already are recognised as duplicates."},
+    [PROBLEM_OVERLOADED] =
+        {"overloaded", "The service has too much to do", 503,
+         "More work is waiting than the service is configured to hold in memory. Nothing of this "
+         "request was recorded. Send it again after as many seconds as `Retry-After` says, with "
+         "growing pauses if it is refused again."},
+};
+
+const struct problem_description *problem_describe(enum problem_kind kind)
+{
+    return &descriptions[kind];
+}
+
+/* Length in bytes of the valid UTF-8 sequence that `text` starts with, 0 if there is none (RFC
+ * 3629, section 4). A NUL ends the text, so it never counts as a continuation. */
+static size_t utf8_sequence_length(const unsigned char *text)
+{
+    unsigned char first = text[0], low = 0x80, high = 0xbf;
+    size_t length;
+    if (first < 0x80)
+        return 1;
+    if (first >= 0xc2 && first <= 0xdf)
+        length = 2;
+    else if (first >= 0xe0 && first <= 0xef)
+        length = 3;
+    else if (first >= 0xf0 && first <= 0xf4)
+        length = 4;
+    else
+        return 0;
+    if (first == 0xe0)
+        low = 0xa0; /* overlong */
+    else if (first == 0xed)
+        high = 0x9f; /* surrogates */
+    else if (first == 0xf0)
+        low = 0x90;
+    else if (first == 0xf4)
+        high = 0x8f; /* beyond U+10FFFF */
+    for (size_t i = 1; i < length; i++) {
+        if (text[i] < low || text[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return length;
+}
+
+/* Makes the text valid UTF-8 in place: a path or a parser's message may quote any bytes. A sequence
+ * that was cut at the end goes, other invalid bytes become '?'. */
+static void make_utf8(char *text, bool is_cut)
+{
+    while (*text) {
+        size_t length = utf8_sequence_length((const unsigned char *)text);
+        if (length == 0) {
+            if (is_cut && strlen(text) < 4) {
+                *text = '\0';
+                return;
+            }
+            *text = '?';
+            length = 1;
+        }
+        text += length;
+    }
+}
+
+int problem_set(struct problem *problem, enum problem_kind kind, const char *pointer,
+                const char *format, ...)
+{
+    problem->kind = kind;
+    int pointer_length =
+        snprintf(problem->pointer, sizeof problem->pointer, "%s", pointer ? pointer : "");
+    make_utf8(problem->pointer, pointer_length >= (int)sizeof problem->pointer);
+    va_list arguments;
+    va_start(arguments, format);
+    int detail_length = vsnprintf(problem->detail, sizeof problem->detail, format, arguments);
+    va_end(arguments);
+    make_utf8(problem->detail, detail_length >= (int)sizeof problem->detail);
+    return -1;
+}
+
+json_t *problem_to_json(const struct problem *problem)
+{
+    const struct problem_description *description = problem_describe(problem->kind);
+    json_t *json =
+        json_pack("{s:s+, s:s, s:i, s:s}", "type", "/problems/", description->name, "title",
+                  description->title, "status", description->status, "detail", problem->detail);
+    if (json && problem->pointer[0] &&
+        json_object_set_new(json, "pointer", json_string(problem->pointer)) != 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
