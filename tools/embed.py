@@ -3,8 +3,8 @@
 
     python3 tools/embed.py OUT.c --header OUT.h openapi_json=build/openapi.json ...
 
-Each `symbol=path` becomes `const unsigned char symbol[]` and `const size_t symbol_size`. Behind the
-file's bytes stands a NUL that the size does not count, so a text file can be used as a C string.
+Each `symbol=path` becomes `const unsigned char symbol[]` and `const size_t symbol_size`. Behind
+the file's bytes stands a NUL that the size does not count, so a text can be used as a C string.
 The output depends on nothing but the symbols and the files' bytes.
 """
 

@@ -16,17 +16,19 @@ class JsonLoader(yaml.SafeLoader):
     """YAML restricted to what JSON can say: no dates, no repeated keys, and every key a string."""
 
     def construct_mapping(self, node, deep=False):
-        self.flatten_mapping(node)
-        mapping = {}
-        for key_node, value_node in node.value:
-            # The text, not the value: `200:` under `responses` is the string "200" in JSON.
-            key = key_node.value
-            if key in mapping:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
+                    None, None, f"the key {key_node.value!r} stands here twice", key_node.start_mark
                 )
-            mapping[key] = self.construct_object(value_node, deep=True)
-        return mapping
+            seen.add(key_node.value)
+        self.flatten_mapping(node)  # what `<<` brings comes first, so that the own keys win
+        # A key's text, not its value: `200:` under `responses` is the string "200" in JSON.
+        return {
+            key_node.value: self.construct_object(value_node, deep=True)
+            for key_node, value_node in node.value
+        }
 
 
 # An example such as 2026-04-12T08:00:00.123Z is a string in JSON, quoted or not.
