@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     CONNECT_TIMEOUT_DEFAULT_MS = 5000,
@@ -218,29 +220,81 @@ static void put_parameter(struct parameters *parameters, const char *keyword, co
     }
 }
 
+/* What holds for every host; of a keyword that comes twice libpq takes the last. */
+static void put_common(struct parameters *parameters, const struct pg_conninfo *info,
+                       const char *application_name)
+{
+    put_parameter(parameters, "application_name", application_name);
+    for (size_t i = 0; i < sizeof our_defaults / sizeof our_defaults[0]; i++) {
+        put_parameter(parameters, our_defaults[i][0], our_defaults[i][1]);
+    }
+    /* Of several hosts only the one that can be written to is of use; libpq's own default is "any".
+     */
+    if (info->host_count > 1 && strcmp(value_of(info, "target_session_attrs"), "any") == 0) {
+        put_parameter(parameters, "target_session_attrs", "read-write");
+    }
+    for (const PQconninfoOption *option = info->given; option->keyword != NULL; option++) {
+        if (option->val != NULL) {
+            put_parameter(parameters, option->keyword, option->val);
+        }
+    }
+    put_parameter(parameters, "client_encoding", "UTF8");
+}
+
 PGconn *pg_conninfo_connect(const struct pg_conninfo *info, size_t host, const char *address,
                             const char *application_name)
 {
     struct parameters parameters = {.count = 0};
 
-    /* Of a keyword that comes twice libpq takes the last. */
-    put_parameter(&parameters, "application_name", application_name);
-    for (size_t i = 0; i < sizeof our_defaults / sizeof our_defaults[0]; i++) {
-        put_parameter(&parameters, our_defaults[i][0], our_defaults[i][1]);
-    }
-    /* Of several hosts only the one that can be written to is of use; libpq's own default is "any".
-     */
-    if (info->host_count > 1 && strcmp(value_of(info, "target_session_attrs"), "any") == 0) {
-        put_parameter(&parameters, "target_session_attrs", "read-write");
-    }
-    for (const PQconninfoOption *option = info->given; option->keyword != NULL; option++) {
-        if (option->val != NULL) {
-            put_parameter(&parameters, option->keyword, option->val);
-        }
-    }
+    put_common(&parameters, info, application_name);
     put_parameter(&parameters, "host", info->hosts[host].name);
     put_parameter(&parameters, "hostaddr", address != NULL ? address : info->hosts[host].address);
     put_parameter(&parameters, "port", info->hosts[host].port);
-    put_parameter(&parameters, "client_encoding", "UTF8");
     return PQconnectStartParams(parameters.keywords, parameters.values, 0);
+}
+
+static void drop_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    (void)notice;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* Until `pg` is connected or has failed, or the time is over. */
+static void wait_for_connect(PGconn *pg, uint64_t timeout_ms)
+{
+    int64_t end_ms = timeout_ms > 0 ? now_ms() + (int64_t)timeout_ms : INT64_MAX;
+    PostgresPollingStatusType wanted = PGRES_POLLING_WRITING;
+
+    while (wanted == PGRES_POLLING_READING || wanted == PGRES_POLLING_WRITING) {
+        struct pollfd socket = {.fd = PQsocket(pg),
+                                .events = wanted == PGRES_POLLING_WRITING ? POLLOUT : POLLIN};
+        int64_t left_ms = end_ms - now_ms();
+        if (left_ms <= 0) {
+            return;
+        }
+        if (poll(&socket, 1, (int)(left_ms < 1000 ? left_ms : 1000)) > 0) {
+            wanted = PQconnectPoll(pg);
+        }
+    }
+}
+
+PGconn *pg_conninfo_connect_and_wait(const struct pg_conninfo *info, const char *application_name)
+{
+    PGconn *pg = NULL;
+    for (size_t host = 0; host < info->host_count && PQstatus(pg) != CONNECTION_OK; host++) {
+        PQfinish(pg);
+        pg = pg_conninfo_connect(info, host, NULL, application_name);
+        if (pg != NULL && PQstatus(pg) != CONNECTION_BAD) {
+            PQsetNoticeReceiver(pg, drop_notice, NULL);
+            wait_for_connect(pg, pg_conninfo_connect_timeout_ms(info));
+        }
+    }
+    return pg;
 }

@@ -43,4 +43,9 @@ uint64_t pg_conninfo_connect_timeout_ms(const struct pg_conninfo *info);
 PGconn *pg_conninfo_connect(const struct pg_conninfo *info, size_t host, const char *address,
                             const char *application_name);
 
+/* Connects to the first host that will have us, and waits for it, the connect timeout at most for
+ * each; host names are looked up by libpq. The caller owns the result, which is good if its
+ * PQstatus is CONNECTION_OK, and drops notices; NULL when out of memory. */
+PGconn *pg_conninfo_connect_and_wait(const struct pg_conninfo *info, const char *application_name);
+
 #endif

@@ -1,0 +1,197 @@
+#include "sql/migrate.h"
+
+#include "sql/migration_list.h"
+#include "sql/pg_conninfo.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct migrator {
+    PGconn *pg;
+    char *why;
+    size_t why_size;
+};
+
+/* The text without libpq's last newline. */
+static void set_why(const struct migrator *migrator, const char *what, const char *text)
+{
+    int length = (int)strcspn(text, "\n");
+    snprintf(migrator->why, migrator->why_size, "%s: %.*s", what, length, text);
+}
+
+/* Whether the same statement may succeed later: the server is going away, is short of something, is
+ * read-only or was disturbed by somebody. Classes as in the PostgreSQL manual, appendix A. */
+static bool is_passing(const char *sqlstate)
+{
+    static const char *const classes[] = {"08", "25006", "40", "53", "55P03", "57", "58"};
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        if (strncmp(sqlstate, classes[i], strlen(classes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int failed(const struct migrator *migrator, const char *what, const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+    set_why(migrator, what, primary != NULL ? primary : PQerrorMessage(migrator->pg));
+    if (PQstatus(migrator->pg) != CONNECTION_OK || sqlstate == NULL || is_passing(sqlstate)) {
+        return -EAGAIN;
+    }
+    return -EPROTO;
+}
+
+/* 0, -EAGAIN or -EPROTO. `number`, unless NULL, gets the first field of the first row; 0 for an SQL
+ * NULL. */
+static int ask(const struct migrator *migrator, const char *what, const char *sql, int *number)
+{
+    PGresult *result = PQexec(migrator->pg, sql);
+    ExecStatusType status = PQresultStatus(result);
+    int error = 0;
+
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        error = failed(migrator, what, result);
+    } else if (number != NULL) {
+        *number = PQntuples(result) == 1 ? (int)strtol(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+    }
+    PQclear(result);
+    return error;
+}
+
+/* 0 where nothing has been applied yet. */
+static int read_version(const struct migrator *migrator, int *version)
+{
+    static const char what[] = "the schema's version cannot be read";
+    int exists = 0;
+    *version = 0;
+    int error = ask(migrator, what, "SELECT count(to_regclass('schema_migrations'))", &exists);
+    if (error < 0 || exists == 0) {
+        return error;
+    }
+    return ask(migrator, what, "SELECT max(version) FROM schema_migrations", version);
+}
+
+static int refuse_newer(const struct migrator *migrator, int version)
+{
+    if (version <= (int)migration_count) {
+        return 0;
+    }
+    snprintf(
+        migrator->why, migrator->why_size,
+        "the database's schema has version %d, this program knows up to %zu: run a newer runtree",
+        version, migration_count);
+    return -EPROTO;
+}
+
+static int record(const struct migrator *migrator, const char *what,
+                  const struct migration *migration)
+{
+    char version[16];
+    snprintf(version, sizeof version, "%d", migration->version);
+    const char *const values[] = {version, migration->name};
+    PGresult *result =
+        PQexecParams(migrator->pg, "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)",
+                     2, NULL, values, NULL, NULL, 0);
+    int error = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : failed(migrator, what, result);
+    PQclear(result);
+    return error;
+}
+
+static int apply(const struct migrator *migrator, const struct migration *migration)
+{
+    char what[128];
+    snprintf(what, sizeof what, "migration %04d_%s failed", migration->version, migration->name);
+
+    int error = ask(migrator, what, "BEGIN", NULL);
+    if (error == 0) {
+        error = record(migrator, what, migration);
+    }
+    if (error == 0) {
+        error = ask(migrator, what, migration->sql, NULL);
+    }
+    if (error == 0) {
+        error = ask(migrator, what, "COMMIT", NULL);
+    }
+    return error; /* a transaction that failed ends with the connection */
+}
+
+static int apply_missing(const struct migrator *migrator)
+{
+    int version = 0;
+    /* The key is "runtree" in ASCII. The lock goes with the session. */
+    int error = ask(migrator, "the lock for migrations cannot be had",
+                    "SELECT pg_advisory_lock(x'72756e74726565'::bigint)", NULL);
+    if (error == 0) {
+        error = ask(migrator, "the table schema_migrations cannot be made",
+                    "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY,"
+                    " name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+                    NULL);
+    }
+    if (error == 0) {
+        error = read_version(migrator, &version);
+    }
+    if (error == 0) {
+        error = refuse_newer(migrator, version);
+    }
+    for (size_t i = (size_t)version; error == 0 && i < migration_count; i++) {
+        error = apply(migrator, &migration_list[i]);
+    }
+    return error;
+}
+
+static int migrate(const struct migrator *migrator)
+{
+    int is_read_only = 0;
+    int version = 0;
+    int error = ask(migrator, "the session cannot be set up",
+                    "SET statement_timeout = 0;"
+                    "SELECT (current_setting('transaction_read_only') = 'on')::int",
+                    &is_read_only);
+    if (error < 0) {
+        return error;
+    }
+    error = read_version(migrator, &version);
+    if (error < 0) {
+        return error;
+    }
+    /* A current schema is left alone: that needs neither the lock nor the right to create tables.
+     */
+    if (version == (int)migration_count && !is_read_only) {
+        return 0;
+    }
+    if (is_read_only) {
+        snprintf(migrator->why, migrator->why_size, "the database is read-only (a standby?)");
+        return -EAGAIN;
+    }
+    error = refuse_newer(migrator, version);
+    return error < 0 ? error : apply_missing(migrator);
+}
+
+int migrate_database(const char *url, char *why, size_t why_size)
+{
+    char problem[PG_CONNINFO_WHY_SIZE];
+    struct migrator migrator = {.why = why, .why_size = why_size};
+    int error = -EAGAIN;
+
+    struct pg_conninfo *info = pg_conninfo_parse(url, problem);
+    if (info == NULL) {
+        snprintf(why, why_size, "%s", problem);
+        return -EPROTO;
+    }
+    migrator.pg = pg_conninfo_connect_and_wait(info, "runtree migrate");
+    pg_conninfo_free(info);
+    if (PQstatus(migrator.pg) != CONNECTION_OK) {
+        bool is_refused = PQstatus(migrator.pg) == CONNECTION_BAD;
+        set_why(&migrator, "no connection to the database",
+                is_refused ? PQerrorMessage(migrator.pg) : "no answer in time");
+    } else {
+        error = migrate(&migrator);
+    }
+    PQfinish(migrator.pg);
+    return error;
+}
