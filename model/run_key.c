@@ -1,6 +1,7 @@
 /* What names a run. */
 #include "model/run_key.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool is_alphanumeric(char c)
@@ -31,4 +32,26 @@ int run_key_compare(const struct run_key *a, const struct run_key *b)
     if (order == 0)
         order = strcmp(a->run_name, b->run_name);
     return order;
+}
+
+/* The NUL counts too: it keeps the parts apart. */
+static uint32_t hash_part(uint32_t hash, const char *part)
+{
+    do
+        hash = (hash ^ (unsigned char)*part) * UINT32_C(16777619);
+    while (*part++ != '\0');
+    return hash;
+}
+
+uint32_t run_key_hash(const struct run_key *key)
+{
+    uint32_t hash = hash_part(UINT32_C(2166136261), key->project);
+
+    hash = hash_part(hash, key->domain);
+    return hash_part(hash, key->run_name);
+}
+
+void run_key_path(const struct run_key *key, char out[static RUN_PATH_SIZE])
+{
+    snprintf(out, RUN_PATH_SIZE, "%s/%s/%s", key->project, key->domain, key->run_name);
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { PROJECT_BYTES_MAX = 63, DOMAIN_BYTES_MAX = 63, NAME_BYTES_MAX = 255 };
 
@@ -19,5 +20,12 @@ bool key_part_is_valid(const char *text, size_t length, size_t bytes_max);
 
 /* In byte order (strcmp) of project, domain, run name: the order in which runs are locked. */
 int run_key_compare(const struct run_key *a, const struct run_key *b);
+
+/* The same on every machine (FNV-1a over the three parts). */
+uint32_t run_key_hash(const struct run_key *key);
+
+/* "project/domain/run_name": no part has a slash. */
+enum { RUN_PATH_SIZE = PROJECT_BYTES_MAX + DOMAIN_BYTES_MAX + NAME_BYTES_MAX + 3 };
+void run_key_path(const struct run_key *key, char out[static RUN_PATH_SIZE]);
 
 #endif

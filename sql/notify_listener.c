@@ -7,7 +7,8 @@
 #include "sql/pg_connection.h"
 #include "sql/pg_value.h"
 
-/* A connection that only listens would not notice a dead peer: it says something itself now and then. */
+/* A connection that only listens would not notice a dead peer: it says something itself now and
+ * then. */
 enum { PING_INTERVAL_MS = 3000, PING_TIMEOUT_MS = 5000, CHANNEL_PAYLOAD_MAX = 8000 };
 
 struct notify_listener {
@@ -67,8 +68,7 @@ static void on_listen_end(void *arg, const struct pg_end *end)
 
     if (end->outcome == PG_OK) {
         listener->is_listening = true;
-        listener->events->on_listening(listener->arg,
-                                       pg_connection_timeline(listener->connection));
+        listener->events->on_listening(listener->arg, pg_connection_timeline(listener->connection));
     } else if (end->outcome == PG_REFUSED) {
         pg_connection_reset(listener->connection, end->message);
     }

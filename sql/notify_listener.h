@@ -1,7 +1,7 @@
 /* Hears that a run moved, and demands a re-read after any gap.
  *
- * A notification is a hint to read, never data. Its payload is "project/domain/run/revision", revision 0 when the run
- * was deleted. */
+ * A notification is a hint to read, never data. Its payload is "project/domain/run/revision",
+ * revision 0 when the run was deleted. */
 #ifndef RUNTREE_SQL_NOTIFY_LISTENER_H
 #define RUNTREE_SQL_NOTIFY_LISTENER_H
 
@@ -22,8 +22,7 @@ struct notify_listener_events {
 
 /* NULL when out of memory. */
 struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,
-                                            const struct notify_listener_events *events,
-                                            void *arg);
+                                            const struct notify_listener_events *events, void *arg);
 void notify_listener_close(struct notify_listener *listener, void (*on_closed)(void *arg),
                            void *arg);
 

@@ -29,8 +29,8 @@ enum pg_type {
     PG_TIMESTAMPTZ_ARRAY = 1185,
 };
 
-/* Parameters of one statement, gathered value by value into one block. All zero is empty; reset keeps
- * the memory. `bytes.failed` after a failed allocation. */
+/* Parameters of one statement, gathered value by value into one block. All zero is empty; reset
+ * keeps the memory. `bytes.failed` after a failed allocation. */
 enum { PG_PARAMETERS_MAX = 32 };
 
 struct pg_parameters {
@@ -38,7 +38,7 @@ struct pg_parameters {
     int count;
     size_t offsets[PG_PARAMETERS_MAX];
     int lengths[PG_PARAMETERS_MAX]; /* -1: NULL */
-    size_t array_start; /* of the array that is being written */
+    size_t array_start;             /* of the array that is being written */
     int32_t array_count;
 };
 
@@ -67,8 +67,8 @@ void pg_array_int4(struct pg_parameters *parameters, int32_t number);
 void pg_array_int8(struct pg_parameters *parameters, int64_t number);
 void pg_array_time(struct pg_parameters *parameters, int64_t time_us);
 
-/* Values of a result in binary format. Text is borrowed from the result, NULL for SQL NULL; a time that
- * is NULL is TIME_NONE. */
+/* Values of a result in binary format. Text is borrowed from the result, NULL for SQL NULL; a time
+ * that is NULL is TIME_NONE. */
 const char *pg_text(const PGresult *result, int row, int column);
 bool pg_bool(const PGresult *result, int row, int column);
 int16_t pg_int2(const PGresult *result, int row, int column);

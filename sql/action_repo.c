@@ -1,0 +1,449 @@
+#include "sql/action_repo.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sql/pg_reader.h"
+#include "sql/rows.h"
+
+struct action_repo {
+    struct pg_reader *reader;
+    struct pg_reader_events reader_events;
+};
+
+/* One call under way. `on_row` is the statement's own decoding. */
+struct repo_call {
+    void (*on_row)(const struct repo_call *call, const PGresult *result, int row);
+    union {
+        repo_run_fn *run;
+        repo_action_fn *action;
+        repo_event_fn *event;
+        repo_project_fn *project;
+        repo_moved_fn *moved;
+    } fn;
+    repo_run_fn *on_run; /* of the change feed */
+    repo_end_fn *on_end;
+    void *arg;
+};
+
+struct action_repo *action_repo_new(uv_loop_t *loop, const char *url,
+                                    const struct action_repo_events *events, void *arg)
+{
+    struct action_repo *repo = calloc(1, sizeof *repo);
+
+    if (repo == NULL)
+        return NULL;
+    repo->reader_events.on_ready = events->on_ready;
+    repo->reader_events.on_lost = events->on_lost;
+    repo->reader = pg_reader_new(loop, url, &repo->reader_events, arg);
+    if (repo->reader == NULL) {
+        free(repo);
+        return NULL;
+    }
+    return repo;
+}
+
+struct repo_closing {
+    struct action_repo *repo;
+    void (*on_closed)(void *arg);
+    void *arg;
+};
+
+static void on_reader_closed(void *arg)
+{
+    struct repo_closing *closing = arg;
+
+    free(closing->repo);
+    if (closing->on_closed != NULL)
+        closing->on_closed(closing->arg);
+    free(closing);
+}
+
+void action_repo_close(struct action_repo *repo, void (*on_closed)(void *arg), void *arg)
+{
+    struct repo_closing *closing = malloc(sizeof *closing);
+
+    if (closing == NULL)
+        abort(); /* nothing can be told any more, and the process is about to end */
+    *closing = (struct repo_closing){.repo = repo, .on_closed = on_closed, .arg = arg};
+    pg_reader_close(repo->reader, on_reader_closed, closing);
+}
+
+bool action_repo_is_ready(const struct action_repo *repo)
+{
+    return pg_reader_is_ready(repo->reader);
+}
+
+uint32_t action_repo_timeline(const struct action_repo *repo)
+{
+    return pg_reader_timeline(repo->reader);
+}
+
+size_t action_repo_queued(const struct action_repo *repo)
+{
+    return pg_reader_queued(repo->reader);
+}
+
+static void on_result(void *arg, size_t statement, const PGresult *result)
+{
+    const struct repo_call *call = arg;
+    int rows = PQntuples(result);
+
+    (void)statement;
+    for (int row = 0; row < rows; row++)
+        call->on_row(call, result, row);
+}
+
+static void on_end(void *arg, const struct pg_end *end)
+{
+    struct repo_call *call = arg;
+    enum repo_outcome outcome = end->outcome == PG_OK     ? REPO_OK
+                                : end->outcome == PG_LOST ? REPO_LOST
+                                                          : REPO_REFUSED;
+
+    call->on_end(call->arg, outcome, end->message);
+    free(call);
+}
+
+/* Takes the parameters over. */
+static int run_call(struct action_repo *repo, const struct pg_statement *statement,
+                    struct pg_parameters *parameters, const struct repo_call *template)
+{
+    struct repo_call *call = malloc(sizeof *call);
+    int status = -ENOMEM;
+
+    if (call != NULL) {
+        *call = *template;
+        status = pg_reader_query(repo->reader, statement, parameters, on_result, on_end, call);
+    }
+    if (status < 0)
+        free(call);
+    pg_parameters_free(parameters);
+    return status;
+}
+
+static void on_run_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    struct run run;
+
+    run_from_row(result, row, 0, &run);
+    call->fn.run(call->arg, &run);
+}
+
+static void on_action_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    struct action action;
+
+    action_from_row(result, row, 0, &action);
+    call->fn.action(call->arg, &action);
+}
+
+static void bind_run(struct pg_parameters *parameters, const struct run_key *run)
+{
+    pg_bind_text(parameters, run->project);
+    pg_bind_text(parameters, run->domain);
+    pg_bind_text(parameters, run->run_name);
+}
+
+/* As an array of numbers; NULL for any. */
+static void bind_phases(struct pg_parameters *parameters, uint32_t phases)
+{
+    if (phases == 0) {
+        pg_bind_text(parameters, NULL);
+        return;
+    }
+    pg_array_begin(parameters, PG_INT2);
+    for (int16_t phase = 1; phase < PHASE_SLOTS; phase++)
+        if ((phases & UINT32_C(1) << phase) != 0)
+            pg_array_int2(parameters, phase);
+    pg_array_end(parameters);
+}
+
+static const Oid list_runs_types[] = {PG_TEXT, PG_TEXT, PG_INT2_ARRAY, PG_TEXT, PG_TIMESTAMPTZ,
+                                      PG_TEXT, PG_TEXT, PG_TEXT,       PG_INT4};
+
+/* Not prepared: each call is planned for the parameters that it has, so that the fitting index
+ * serves. */
+static const struct pg_statement list_runs_statement = {
+    .sql = "SELECT " RUN_COLUMNS " FROM runs r"
+           " WHERE ($1::text IS NULL OR r.project = $1) AND ($2::text IS NULL OR r.domain = $2)"
+           " AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"
+           " AND ($4::text IS NULL OR"
+           "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"
+           " AND ($6::text IS NULL OR"
+           "  (r.first_seen_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8))"
+           " ORDER BY r.first_seen_at DESC, r.project DESC, r.domain DESC, r.run_name DESC"
+           " LIMIT $9",
+    .parameter_count = 9,
+    .types = list_runs_types,
+};
+
+int action_repo_list_runs(struct action_repo *repo, const struct run_query *query,
+                          repo_run_fn *on_run, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    pg_bind_text(&parameters, query->project);
+    pg_bind_text(&parameters, query->domain);
+    bind_phases(&parameters, query->phases);
+    pg_bind_text(&parameters, query->name);
+    pg_bind_time(&parameters, query->after.first_seen_us);
+    bind_run(&parameters, &query->after.key);
+    pg_bind_int4(&parameters, query->limit);
+    return run_call(
+        repo, &list_runs_statement, &parameters,
+        &(struct repo_call){.on_row = on_run_row, .fn.run = on_run, .on_end = end, .arg = arg});
+}
+
+static const Oid run_types[] = {PG_TEXT, PG_TEXT, PG_TEXT};
+
+static const struct pg_statement get_run_statement = {
+    .name = "get_run",
+    .sql = "SELECT " RUN_COLUMNS " FROM runs r"
+           " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3",
+    .parameter_count = 3,
+    .types = run_types,
+};
+
+int action_repo_get_run(struct action_repo *repo, const struct run_key *key, repo_run_fn *on_run,
+                        repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    bind_run(&parameters, key);
+    return run_call(
+        repo, &get_run_statement, &parameters,
+        &(struct repo_call){.on_row = on_run_row, .fn.run = on_run, .on_end = end, .arg = arg});
+}
+
+static const Oid list_actions_types[] = {PG_TEXT,       PG_TEXT, PG_TEXT, PG_INT4,
+                                         PG_INT2_ARRAY, PG_TEXT, PG_TEXT, PG_INT4};
+
+/* What the name filter looks at is filter_subject's rule (model/filter.h). */
+static const struct pg_statement list_actions_statement = {
+    .name = "list_actions",
+    .sql = "SELECT " ACTION_COLUMNS " FROM actions a"
+           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.ordinal > $4"
+           " AND a.ordinal > 0 AND ($5::int2[] IS NULL OR a.phase = ANY ($5))"
+           " AND ($6::text IS NULL OR position($6 IN lower(coalesce(a.short_name,"
+           "  substring(a.task_name FROM '[^.]*$'), a.name) COLLATE \"C\")) > 0)"
+           " AND ($7::text IS NULL OR a.parent = $7)"
+           " ORDER BY a.ordinal LIMIT $8",
+    .parameter_count = 8,
+    .types = list_actions_types,
+};
+
+int action_repo_list_actions(struct action_repo *repo, const struct action_query *query,
+                             repo_action_fn *on_action, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    bind_run(&parameters, &query->run);
+    pg_bind_int4(&parameters, query->after_ordinal);
+    bind_phases(&parameters, query->filter.phases);
+    pg_bind_text(&parameters, query->filter.name[0] == '\0' ? NULL : query->filter.name);
+    pg_bind_text(&parameters, query->parent);
+    pg_bind_int4(&parameters, query->limit);
+    return run_call(
+        repo, &list_actions_statement, &parameters,
+        &(struct repo_call){
+            .on_row = on_action_row, .fn.action = on_action, .on_end = end, .arg = arg});
+}
+
+static const Oid get_action_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
+
+static const struct pg_statement get_action_statement = {
+    .name = "get_action",
+    .sql = "SELECT " ACTION_COLUMNS " FROM actions a"
+           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $4",
+    .parameter_count = 4,
+    .types = get_action_types,
+};
+
+int action_repo_get_action(struct action_repo *repo, const struct run_key *run, const char *name,
+                           repo_action_fn *on_action, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    bind_run(&parameters, run);
+    pg_bind_text(&parameters, name);
+    return run_call(
+        repo, &get_action_statement, &parameters,
+        &(struct repo_call){
+            .on_row = on_action_row, .fn.action = on_action, .on_end = end, .arg = arg});
+}
+
+static const Oid list_events_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4,
+                                        PG_INT4, PG_INT2, PG_INT4, PG_INT4};
+
+static const struct pg_statement list_events_statement = {
+    .name = "list_events",
+    .sql = "SELECT e.attempt, e.phase, e.version, e.revision, e.updated_at, e.recorded_at, e.info"
+           " FROM action_events e WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
+           " AND e.name = $4 AND ($5 = 0 OR e.attempt = $5)"
+           " AND (e.attempt, e.phase, e.version) > ($6, $7, $8)"
+           " ORDER BY e.attempt, e.phase, e.version LIMIT $9",
+    .parameter_count = 9,
+    .types = list_events_types,
+};
+
+static void on_event_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    const struct stored_event event = {
+        .attempt = pg_int4(result, row, 0),
+        .phase = phase_from_number(pg_int2(result, row, 1)),
+        .version = pg_int4(result, row, 2),
+        .revision = pg_int8(result, row, 3),
+        .updated_us = pg_time(result, row, 4),
+        .recorded_us = pg_time(result, row, 5),
+        .info = pg_text(result, row, 6),
+    };
+
+    call->fn.event(call->arg, &event);
+}
+
+int action_repo_list_events(struct action_repo *repo, const struct event_query *query,
+                            repo_event_fn *on_event, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    bind_run(&parameters, &query->run);
+    pg_bind_text(&parameters, query->name);
+    pg_bind_int4(&parameters, query->attempt);
+    pg_bind_int4(&parameters, query->after.attempt);
+    pg_bind_int2(&parameters, (int16_t)query->after.phase);
+    pg_bind_int4(&parameters, query->after.version);
+    pg_bind_int4(&parameters, query->limit);
+    return run_call(repo, &list_events_statement, &parameters,
+                    &(struct repo_call){
+                        .on_row = on_event_row, .fn.event = on_event, .on_end = end, .arg = arg});
+}
+
+static const Oid list_projects_types[] = {PG_TEXT, PG_TEXT, PG_INT4};
+
+static const struct pg_statement list_projects_statement = {
+    .name = "list_projects",
+    .sql = "SELECT r.project, r.domain, count(*) FROM runs r"
+           " WHERE $1::text IS NULL OR (r.project, r.domain) > ($1, $2)"
+           " GROUP BY r.project, r.domain ORDER BY r.project, r.domain LIMIT $3",
+    .parameter_count = 3,
+    .types = list_projects_types,
+};
+
+static void on_project_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    call->fn.project(call->arg, pg_text(result, row, 0), pg_text(result, row, 1),
+                     pg_int8(result, row, 2));
+}
+
+int action_repo_list_projects(struct action_repo *repo, const char *after_project,
+                              const char *after_domain, int32_t limit, repo_project_fn *on_project,
+                              repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    pg_bind_text(&parameters, after_project);
+    pg_bind_text(&parameters, after_domain);
+    pg_bind_int4(&parameters, limit);
+    return run_call(
+        repo, &list_projects_statement, &parameters,
+        &(struct repo_call){
+            .on_row = on_project_row, .fn.project = on_project, .on_end = end, .arg = arg});
+}
+
+static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
+
+/* One statement has one snapshot: the run's revision and the actions belong together. */
+static const struct pg_statement changes_statement = {
+    .name = "changes_since",
+    .sql = "SELECT " RUN_COLUMNS ", c.* FROM runs r LEFT JOIN LATERAL (SELECT " ACTION_COLUMNS
+           " FROM actions a WHERE a.project = r.project AND a.domain = r.domain"
+           " AND a.run_name = r.run_name AND a.ordinal > 0 AND a.name IN (SELECT e.name"
+           " FROM action_events e WHERE e.project = r.project AND e.domain = r.domain"
+           " AND e.run_name = r.run_name AND e.revision > $4)) c ON true"
+           " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 ORDER BY c.ordinal",
+    .parameter_count = 4,
+    .types = changes_types,
+};
+
+static void on_change_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    if (row == 0) {
+        struct run run;
+
+        run_from_row(result, row, 0, &run);
+        call->on_run(call->arg, &run);
+    }
+    if (!PQgetisnull(result, row, RUN_COLUMN_COUNT)) {
+        struct action action;
+
+        action_from_row(result, row, RUN_COLUMN_COUNT, &action);
+        call->fn.action(call->arg, &action);
+    }
+}
+
+int action_repo_changes_since(struct action_repo *repo, const struct run_key *run, int64_t revision,
+                              repo_run_fn *on_run, repo_action_fn *on_action, repo_end_fn *end,
+                              void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    bind_run(&parameters, run);
+    pg_bind_int8(&parameters, revision);
+    return run_call(repo, &changes_statement, &parameters,
+                    &(struct repo_call){.on_row = on_change_row,
+                                        .fn.action = on_action,
+                                        .on_run = on_run,
+                                        .on_end = end,
+                                        .arg = arg});
+}
+
+static const Oid moved_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+                                  PG_INT8_ARRAY};
+
+static const struct pg_statement moved_statement = {
+    .name = "moved_runs",
+    .sql = "SELECT k.i - 1 FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY"
+           " AS k(project, domain, run_name, incarnation, revision, i)"
+           " LEFT JOIN runs r ON r.project = k.project AND r.domain = k.domain"
+           " AND r.run_name = k.run_name"
+           " WHERE coalesce(r.incarnation, '') <> k.incarnation"
+           " OR coalesce(r.revision, 0) <> k.revision",
+    .parameter_count = 5,
+    .types = moved_types,
+};
+
+static void on_moved_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    call->fn.moved(call->arg, (size_t)pg_int8(result, row, 0));
+}
+
+int action_repo_moved_runs(struct action_repo *repo, const struct run_position *runs, size_t count,
+                           repo_moved_fn *on_moved, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    pg_array_begin(&parameters, PG_TEXT);
+    for (size_t i = 0; i < count; i++)
+        pg_array_text(&parameters, runs[i].key.project);
+    pg_array_end(&parameters);
+    pg_array_begin(&parameters, PG_TEXT);
+    for (size_t i = 0; i < count; i++)
+        pg_array_text(&parameters, runs[i].key.domain);
+    pg_array_end(&parameters);
+    pg_array_begin(&parameters, PG_TEXT);
+    for (size_t i = 0; i < count; i++)
+        pg_array_text(&parameters, runs[i].key.run_name);
+    pg_array_end(&parameters);
+    pg_array_begin(&parameters, PG_TEXT);
+    for (size_t i = 0; i < count; i++)
+        pg_array_text(&parameters, runs[i].incarnation);
+    pg_array_end(&parameters);
+    pg_array_begin(&parameters, PG_INT8);
+    for (size_t i = 0; i < count; i++)
+        pg_array_int8(&parameters, runs[i].revision);
+    pg_array_end(&parameters);
+    return run_call(repo, &moved_statement, &parameters,
+                    &(struct repo_call){
+                        .on_row = on_moved_row, .fn.moved = on_moved, .on_end = end, .arg = arg});
+}

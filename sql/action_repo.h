@@ -1,0 +1,133 @@
+/* What is read from the database, besides what the writer reads (Flyte 2: ActionRepo).
+ *
+ * A call hands out its rows, one after the other, and ends with on_end exactly once, after the call
+ * returned. Strings live until the return of the row's callback. All calls answer 0, or: -ENOTCONN
+ * the database is away, -EAGAIN too many reads wait, -ENOMEM; then no callback comes. */
+#ifndef RUNTREE_SQL_ACTION_REPO_H
+#define RUNTREE_SQL_ACTION_REPO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "model/action.h"
+#include "model/filter.h"
+#include "model/run.h"
+
+struct action_repo;
+
+struct action_repo_events {
+    void (*on_ready)(void *arg);
+    void (*on_lost)(void *arg, const char *why);
+};
+
+/* One connection of its own. NULL when out of memory. */
+struct action_repo *action_repo_new(uv_loop_t *loop, const char *url,
+                                    const struct action_repo_events *events, void *arg);
+/* Calls under way end without their callbacks. */
+void action_repo_close(struct action_repo *repo, void (*on_closed)(void *arg), void *arg);
+
+bool action_repo_is_ready(const struct action_repo *repo);
+uint32_t action_repo_timeline(const struct action_repo *repo); /* see pg_connection_timeline */
+size_t action_repo_queued(const struct action_repo *repo);
+
+enum repo_outcome {
+    REPO_OK,
+    REPO_LOST,    /* the connection broke: ask again */
+    REPO_REFUSED, /* the database refused the statement */
+};
+
+typedef void repo_end_fn(void *arg, enum repo_outcome outcome, const char *message);
+typedef void repo_run_fn(void *arg, const struct run *run);
+typedef void repo_action_fn(void *arg, const struct action *action);
+
+/* Which runs, newest first by the time that they were first seen. */
+struct run_query {
+    const char *project, *domain; /* NULL: any; a domain comes with a project or alone */
+    uint32_t phases;              /* bits as in struct filter; 0: any */
+    const char *name; /* substring of the run's name, ASCII case-insensitive; NULL: any */
+    /* Only those behind this one, when project is not NULL. */
+    struct {
+        int64_t first_seen_us;
+        struct run_key key;
+    } after;
+    int32_t limit;
+};
+
+int action_repo_list_runs(struct action_repo *repo, const struct run_query *query,
+                          repo_run_fn *on_run, repo_end_fn *on_end, void *arg);
+
+/* One row, or none if there is no such run. */
+int action_repo_get_run(struct action_repo *repo, const struct run_key *key, repo_run_fn *on_run,
+                        repo_end_fn *on_end, void *arg);
+
+/* Which actions of a run's tree, by ordinal. */
+struct action_query {
+    struct run_key run;
+    struct filter filter;
+    const char *parent; /* NULL: any */
+    int32_t after_ordinal;
+    int32_t limit;
+};
+
+int action_repo_list_actions(struct action_repo *repo, const struct action_query *query,
+                             repo_action_fn *on_action, repo_end_fn *on_end, void *arg);
+
+/* One row, or none; a waiting action, too. */
+int action_repo_get_action(struct action_repo *repo, const struct run_key *run, const char *name,
+                           repo_action_fn *on_action, repo_end_fn *on_end, void *arg);
+
+struct stored_event {
+    int32_t attempt;
+    enum phase phase;
+    int32_t version;
+    int64_t revision; /* 0: waiting */
+    int64_t updated_us, recorded_us;
+    const char *info; /* JSON, as received */
+};
+typedef void repo_event_fn(void *arg, const struct stored_event *event);
+
+/* Which events of an action, by attempt, phase number, version. */
+struct event_query {
+    struct run_key run;
+    const char *name;
+    int32_t attempt; /* 0: any */
+    struct {
+        int32_t attempt; /* all zero: from the start */
+        enum phase phase;
+        int32_t version;
+    } after;
+    int32_t limit;
+};
+
+int action_repo_list_events(struct action_repo *repo, const struct event_query *query,
+                            repo_event_fn *on_event, repo_end_fn *on_end, void *arg);
+
+/* Projects and domains that have runs, by name; `after_project` NULL: from the start. */
+typedef void repo_project_fn(void *arg, const char *project, const char *domain, int64_t runs);
+
+int action_repo_list_projects(struct action_repo *repo, const char *after_project,
+                              const char *after_domain, int32_t limit, repo_project_fn *on_project,
+                              repo_end_fn *on_end, void *arg);
+
+/* The change feed: the state of every action of the tree with an event after `revision`, by
+ * ordinal, all as of one moment. on_run comes first, with the run as of that moment; it does not
+ * come if there is no such run. */
+int action_repo_changes_since(struct action_repo *repo, const struct run_key *run, int64_t revision,
+                              repo_run_fn *on_run, repo_action_fn *on_action, repo_end_fn *on_end,
+                              void *arg);
+
+/* Of the runs given, those that are not (any more) at the incarnation and revision given. on_moved
+ * gets the index. */
+struct run_position {
+    struct run_key key;
+    const char *incarnation; /* "": none known */
+    int64_t revision;
+};
+typedef void repo_moved_fn(void *arg, size_t index);
+
+int action_repo_moved_runs(struct action_repo *repo, const struct run_position *runs, size_t count,
+                           repo_moved_fn *on_moved, repo_end_fn *on_end, void *arg);
+
+#endif

@@ -1,0 +1,312 @@
+#include "sql/event_rows.h"
+
+#include <stdio.h>
+
+#include "sql/rows.h"
+
+const struct pg_statement begin_statement = {.name = "begin", .sql = "BEGIN"};
+const struct pg_statement commit_statement = {.name = "commit", .sql = "COMMIT"};
+const struct pg_statement rollback_statement = {.name = "rollback", .sql = "ROLLBACK"};
+
+const struct pg_statement writer_settings_statement = {
+    .sql = "SELECT set_config('enable_seqscan', 'off', false),"
+           " set_config('enable_hashjoin', 'off', false),"
+           " set_config('enable_mergejoin', 'off', false),"
+           " set_config('plan_cache_mode', 'force_generic_plan', false)",
+};
+
+#define BIND_COLUMN(parameters, type, count, add)                                                  \
+    do {                                                                                           \
+        pg_array_begin(parameters, type);                                                          \
+        for (size_t i = 0; i < (count); i++)                                                       \
+            add;                                                                                   \
+        pg_array_end(parameters);                                                                  \
+    } while (0)
+
+#define BIND_TEXT(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_TEXT, count, pg_array_text(parameters, value))
+#define BIND_INT2(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_INT2, count, pg_array_int2(parameters, (int16_t)(value)))
+#define BIND_INT4(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_INT4, count, pg_array_int4(parameters, value))
+#define BIND_INT8(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_INT8, count, pg_array_int8(parameters, value))
+#define BIND_BOOL(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_BOOL, count, pg_array_bool(parameters, value))
+#define BIND_TIME(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_TIMESTAMPTZ, count, pg_array_time(parameters, value))
+
+/* The three columns that name the run of each row. */
+#define BIND_RUN(parameters, count, key)                                                           \
+    do {                                                                                           \
+        BIND_TEXT(parameters, count, (key).project);                                               \
+        BIND_TEXT(parameters, count, (key).domain);                                                \
+        BIND_TEXT(parameters, count, (key).run_name);                                              \
+    } while (0)
+
+static const Oid find_events_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+                                        PG_INT4_ARRAY, PG_INT2_ARRAY, PG_INT4_ARRAY};
+
+const struct pg_statement find_events_statement = {
+    .name = "find_events",
+    .sql = "SELECT k.i, e.revision, e.info"
+           " FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY"
+           " AS k(project, domain, run_name, name, attempt, phase, version, i)"
+           " JOIN action_events e ON e.project = k.project AND e.domain = k.domain"
+           " AND e.run_name = k.run_name AND e.name = k.name AND e.attempt = k.attempt"
+           " AND e.phase = k.phase AND e.version = k.version",
+    .parameter_count = 7,
+    .types = find_events_types,
+};
+
+void bind_find_events(struct pg_parameters *parameters, const struct action_event *const *events,
+                      size_t count)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, events[i]->run);
+    BIND_TEXT(parameters, count, events[i]->name);
+    BIND_INT4(parameters, count, events[i]->attempt);
+    BIND_INT2(parameters, count, events[i]->phase);
+    BIND_INT4(parameters, count, events[i]->version);
+}
+
+static const Oid lock_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+                                      PG_TIMESTAMPTZ};
+
+/* The update changes nothing: it is there for its lock, which INSERT … DO NOTHING would not take.
+ */
+const struct pg_statement lock_runs_statement = {
+    .name = "lock_runs",
+    .sql = "INSERT INTO runs AS r (project, domain, run_name, incarnation, first_seen_at)"
+           " SELECT k.project, k.domain, k.run_name, k.incarnation, $5"
+           " FROM unnest($1, $2, $3, $4) AS k(project, domain, run_name, incarnation)"
+           " ON CONFLICT (project, domain, run_name) DO UPDATE SET revision = r.revision"
+           " RETURNING " RUN_COLUMNS,
+    .parameter_count = 5,
+    .types = lock_runs_types,
+};
+
+void bind_lock_runs(struct pg_parameters *parameters, const struct run_key *runs,
+                    const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, runs[i]);
+    BIND_TEXT(parameters, count, incarnations[i]);
+    pg_bind_time(parameters, now_us);
+}
+
+static const Oid names_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
+
+const struct pg_statement find_actions_statement = {
+    .name = "find_actions",
+    .sql = "SELECT k.i, " ACTION_COLUMNS " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
+           " AS k(project, domain, run_name, name, i)"
+           " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
+           " AND a.run_name = k.run_name AND a.name = k.name",
+    .parameter_count = 4,
+    .types = names_types,
+};
+
+const struct pg_statement find_waiting_statement = {
+    .name = "find_waiting",
+    .sql = "SELECT k.i, " ACTION_COLUMNS " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
+           " AS k(project, domain, run_name, name, i)"
+           " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
+           " AND a.run_name = k.run_name AND a.parent = k.name AND a.ordinal = 0",
+    .parameter_count = 4,
+    .types = names_types,
+};
+
+void bind_names(struct pg_parameters *parameters, const struct run_key *runs,
+                const struct decision_name *names, size_t count)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, runs[names[i].run]);
+    BIND_TEXT(parameters, count, names[i].name);
+}
+
+static const Oid insert_events_types[] = {
+    PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_INT4_ARRAY,
+    PG_INT2_ARRAY,        PG_INT4_ARRAY, PG_INT8_ARRAY, PG_INT2_ARRAY, PG_TIMESTAMPTZ_ARRAY,
+    PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_TIMESTAMPTZ};
+
+/* No ON CONFLICT: under the run's lock a conflict cannot be, and if it were, the batch must be
+ * decided anew rather than acknowledge an event that is not there. */
+const struct pg_statement insert_events_statement = {
+    .name = "insert_events",
+    .sql = "INSERT INTO action_events (project, domain, run_name, name, attempt, phase, version,"
+           " revision, error_kind, updated_at, reported_at, info, recorded_at)"
+           " SELECT k.*, $13 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS k",
+    .parameter_count = 13,
+    .types = insert_events_types,
+};
+
+void bind_insert_events(struct pg_parameters *parameters, const struct run_key *runs,
+                        const struct event_row *rows, size_t count, int64_t now_us)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, runs[rows[i].run]);
+    BIND_TEXT(parameters, count, rows[i].event->name);
+    BIND_INT4(parameters, count, rows[i].event->attempt);
+    BIND_INT2(parameters, count, rows[i].event->phase);
+    BIND_INT4(parameters, count, rows[i].event->version);
+    BIND_INT8(parameters, count, rows[i].revision);
+    BIND_INT2(parameters, count, rows[i].event->error_kind);
+    BIND_TIME(parameters, count, rows[i].event->updated_us);
+    BIND_TIME(parameters, count, rows[i].event->reported_us);
+    BIND_COLUMN(parameters, PG_TEXT, count,
+                pg_array_bytes(parameters, rows[i].event->info.bytes, rows[i].event->info.length));
+    pg_bind_time(parameters, now_us);
+}
+
+static const Oid upsert_actions_types[] = {
+    PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,        PG_BOOL_ARRAY,
+    PG_TEXT_ARRAY,        PG_INT4_ARRAY, PG_INT4_ARRAY, PG_INT4_ARRAY,        PG_INT2_ARRAY,
+    PG_INT4_ARRAY,        PG_TEXT_ARRAY, PG_INT4_ARRAY, PG_INT8_ARRAY,        PG_TEXT_ARRAY,
+    PG_TEXT_ARRAY,        PG_INT4_ARRAY, PG_INT8_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY,
+    PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_INT8_ARRAY};
+
+const struct pg_statement upsert_actions_statement = {
+    .name = "upsert_actions",
+    .sql = "INSERT INTO actions (project, domain, run_name, name, parent_named, parent, ordinal,"
+           " level, attempt, phase, version, action_group, group_attempt, group_position,"
+           " task_name, short_name, task_attempt, task_position, created_at, started_at,"
+           " ended_at, error_info, revision)"
+           " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+           " $15, $16, $17, $18, $19, $20, $21, $22, $23)"
+           " ON CONFLICT (project, domain, run_name, name) DO UPDATE SET"
+           " parent_named = excluded.parent_named, parent = excluded.parent,"
+           " ordinal = excluded.ordinal, level = excluded.level, attempt = excluded.attempt,"
+           " phase = excluded.phase, version = excluded.version,"
+           " action_group = excluded.action_group, group_attempt = excluded.group_attempt,"
+           " group_position = excluded.group_position, task_name = excluded.task_name,"
+           " short_name = excluded.short_name, task_attempt = excluded.task_attempt,"
+           " task_position = excluded.task_position, created_at = excluded.created_at,"
+           " started_at = excluded.started_at, ended_at = excluded.ended_at,"
+           " error_info = excluded.error_info, revision = excluded.revision",
+    .parameter_count = 23,
+    .types = upsert_actions_types,
+};
+
+void bind_upsert_actions(struct pg_parameters *parameters, const struct run_key *runs,
+                         const struct action_row *rows, size_t count)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, runs[rows[i].run]);
+    BIND_TEXT(parameters, count, rows[i].action.name);
+    BIND_BOOL(parameters, count, rows[i].action.parent_named);
+    BIND_TEXT(parameters, count, rows[i].action.parent);
+    BIND_INT4(parameters, count, rows[i].action.ordinal);
+    BIND_INT4(parameters, count, rows[i].action.level);
+    BIND_INT4(parameters, count, rows[i].action.attempt);
+    BIND_INT2(parameters, count, rows[i].action.phase);
+    BIND_INT4(parameters, count, rows[i].action.version);
+    BIND_TEXT(parameters, count, rows[i].action.group);
+    BIND_INT4(parameters, count, rows[i].action.group_from.attempt);
+    BIND_INT8(parameters, count, rows[i].action.group_from.position);
+    BIND_TEXT(parameters, count, rows[i].action.task_name);
+    BIND_TEXT(parameters, count, rows[i].action.short_name);
+    BIND_INT4(parameters, count, rows[i].action.task_from.attempt);
+    BIND_INT8(parameters, count, rows[i].action.task_from.position);
+    BIND_TIME(parameters, count, rows[i].action.created_us);
+    BIND_TIME(parameters, count, rows[i].action.started_us);
+    BIND_TIME(parameters, count, rows[i].action.ended_us);
+    BIND_TEXT(parameters, count, rows[i].action.error_info);
+    BIND_INT8(parameters, count, rows[i].action.revision);
+}
+
+static const Oid join_events_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+                                        PG_INT8_ARRAY};
+
+const struct pg_statement join_events_statement = {
+    .name = "join_events",
+    .sql = "UPDATE action_events e SET revision = k.revision"
+           " FROM unnest($1, $2, $3, $4, $5) AS k(project, domain, run_name, name, revision)"
+           " WHERE e.project = k.project AND e.domain = k.domain AND e.run_name = k.run_name"
+           " AND e.name = k.name AND e.revision = 0",
+    .parameter_count = 5,
+    .types = join_events_types,
+};
+
+void bind_join_events(struct pg_parameters *parameters, const struct run_key *runs,
+                      const struct joined_row *rows, size_t count)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, runs[rows[i].run]);
+    BIND_TEXT(parameters, count, rows[i].name);
+    BIND_INT8(parameters, count, rows[i].revision);
+}
+
+static const Oid update_runs_types[] = {
+    PG_TEXT_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY,       PG_INT8_ARRAY,
+    PG_INT4_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY,       PG_INT2_ARRAY,
+    PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY};
+
+/* An array of arrays would be unnested to its elements: the counts travel as text. */
+const struct pg_statement update_runs_statement = {
+    .name = "update_runs",
+    .sql = "UPDATE runs r SET revision = k.revision, action_count = k.action_count,"
+           " phase_counts = k.phase_counts::int4[], root = k.root, phase = k.phase,"
+           " created_at = k.created_at, started_at = k.started_at, ended_at = k.ended_at,"
+           " changed_xid = pg_current_xact_id()::text::int8"
+           " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS k(project, domain,"
+           " run_name, revision, action_count, phase_counts, root, phase, created_at, started_at,"
+           " ended_at)"
+           " WHERE r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name",
+    .parameter_count = 11,
+    .types = update_runs_types,
+};
+
+static void add_phase_counts(struct pg_parameters *parameters, const struct run *run)
+{
+    char text[PHASE_SLOTS * 12 + 2];
+    int length = 0;
+
+    for (int phase = 1; phase < PHASE_SLOTS; phase++)
+        length += snprintf(text + length, sizeof text - (size_t)length, "%c%d",
+                           phase == 1 ? '{' : ',', run->phase_counts[phase]);
+    length += snprintf(text + length, sizeof text - (size_t)length, "}");
+    pg_array_bytes(parameters, text, (size_t)length);
+}
+
+void bind_update_runs(struct pg_parameters *parameters, const struct run_key *runs,
+                      const struct run_row *rows, size_t count)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, runs[rows[i].run]);
+    BIND_INT8(parameters, count, rows[i].state.revision);
+    BIND_INT4(parameters, count, rows[i].state.action_count);
+    BIND_COLUMN(parameters, PG_TEXT, count, add_phase_counts(parameters, &rows[i].state));
+    BIND_TEXT(parameters, count, rows[i].state.root);
+    BIND_INT2(parameters, count, rows[i].state.phase);
+    BIND_TIME(parameters, count, rows[i].state.created_us);
+    BIND_TIME(parameters, count, rows[i].state.started_us);
+    BIND_TIME(parameters, count, rows[i].state.ended_us);
+}
+
+static const Oid notify_types[] = {PG_TEXT_ARRAY};
+
+const struct pg_statement notify_statement = {
+    .name = "notify",
+    .sql = "SELECT pg_notify('runtree', k.payload) FROM unnest($1) AS k(payload)",
+    .parameter_count = 1,
+    .types = notify_types,
+};
+
+static void add_payload(struct pg_parameters *parameters, const struct run_key *run,
+                        int64_t revision)
+{
+    char text[PROJECT_BYTES_MAX + DOMAIN_BYTES_MAX + NAME_BYTES_MAX + 32];
+    int length = snprintf(text, sizeof text, "%s/%s/%s/%lld", run->project, run->domain,
+                          run->run_name, (long long)revision);
+
+    pg_array_bytes(parameters, text, (size_t)length);
+}
+
+void bind_notify(struct pg_parameters *parameters, const struct run_key *runs,
+                 const struct run_row *rows, size_t count)
+{
+    pg_parameters_reset(parameters);
+    BIND_COLUMN(parameters, PG_TEXT, count,
+                add_payload(parameters, &runs[rows[i].run], rows[i].state.revision));
+}

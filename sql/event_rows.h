@@ -1,0 +1,54 @@
+/* The statements of the write path, each beside the parameters that it binds (design.md, "The write
+ * path").
+ *
+ * All are keyed by the run and touch one table; arrays are unnested in step. */
+#ifndef RUNTREE_SQL_EVENT_ROWS_H
+#define RUNTREE_SQL_EVENT_ROWS_H
+
+#include "model/decide.h"
+#include "sql/pg_value.h"
+
+extern const struct pg_statement begin_statement, commit_statement, rollback_statement;
+
+/* Settings of a writer's session: the statements look up by key, whatever the statistics of a table
+ * that has just been filled say. */
+extern const struct pg_statement writer_settings_statement;
+
+/* Rows: ordinality of the event (int8, from 1), revision, info. */
+extern const struct pg_statement find_events_statement;
+void bind_find_events(struct pg_parameters *parameters, const struct action_event *const *events,
+                      size_t count);
+
+/* Locks the runs in the order given, makes those that are missing. `incarnations` has one for each.
+ * Rows: RUN_COLUMNS. */
+extern const struct pg_statement lock_runs_statement;
+void bind_lock_runs(struct pg_parameters *parameters, const struct run_key *runs,
+                    const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us);
+
+/* Rows: ordinality of the name (int8, from 1), ACTION_COLUMNS. The first finds the actions, the
+ * second the waiting actions whose parent has the name. */
+extern const struct pg_statement find_actions_statement, find_waiting_statement;
+void bind_names(struct pg_parameters *parameters, const struct run_key *runs,
+                const struct decision_name *names, size_t count);
+
+extern const struct pg_statement insert_events_statement;
+void bind_insert_events(struct pg_parameters *parameters, const struct run_key *runs,
+                        const struct event_row *rows, size_t count, int64_t now_us);
+
+extern const struct pg_statement upsert_actions_statement;
+void bind_upsert_actions(struct pg_parameters *parameters, const struct run_key *runs,
+                         const struct action_row *rows, size_t count);
+
+extern const struct pg_statement join_events_statement;
+void bind_join_events(struct pg_parameters *parameters, const struct run_key *runs,
+                      const struct joined_row *rows, size_t count);
+
+extern const struct pg_statement update_runs_statement;
+void bind_update_runs(struct pg_parameters *parameters, const struct run_key *runs,
+                      const struct run_row *rows, size_t count);
+
+extern const struct pg_statement notify_statement;
+void bind_notify(struct pg_parameters *parameters, const struct run_key *runs,
+                 const struct run_row *rows, size_t count);
+
+#endif

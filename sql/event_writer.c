@@ -1,0 +1,715 @@
+#include "sql/event_writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "sql/event_rows.h"
+#include "sql/rows.h"
+#include "sql/write_queue.h"
+
+enum {
+    WRITE_EVENTS_MAX = 5000,           /* in one transaction */
+    WRITE_BYTES_MAX = 8 * 1024 * 1024, /* likewise, unless one event alone is bigger */
+    WRITE_TIMEOUT_MS = 20000,          /* of one round trip */
+    WRITE_RETRIES_MAX = 5,             /* after a serialization failure or a deadlock */
+    RANGES_MAX = 32,                   /* halves of halves: more than log2(WRITE_EVENTS_MAX) */
+    STATEMENTS_MAX = 6,                /* with parameters, in one round trip */
+};
+
+/* A stretch of the batch, first to before last. */
+struct range {
+    size_t first, last;
+};
+
+struct event_writer {
+    struct event_writers *owner;
+    struct pg_connection *connection;
+    bool is_set_up; /* the session has its settings */
+    struct write_queue queue;
+
+    /* The batch in flight, and what of it is still to do: ranges[0 … range_count). */
+    struct write_item *batch; /* WRITE_EVENTS_MAX of them */
+    size_t batch_count;       /* 0: none in flight */
+    struct range ranges[RANGES_MAX];
+    size_t range_count;
+    struct range range; /* the one that is being tried */
+    int retries;
+    uv_timer_t patience; /* runs while the connection is away and somebody waits */
+    bool patience_runs;
+
+    /* One try. */
+    struct decision *decision;
+    const struct action_event **events; /* those asked for, WRITE_EVENTS_MAX of them */
+    size_t *items;                      /* and which items of the batch they are */
+    size_t event_count;
+    const struct run_key *runs;
+    size_t run_count;
+    char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
+    const struct decision_name *unread;
+    int64_t now_us;
+    uint64_t started_ns;
+    bool is_out_of_memory;
+    struct pg_parameters parameters[STATEMENTS_MAX];
+};
+
+struct event_writers {
+    uv_loop_t *loop;
+    struct event_writers_options options;
+    const struct event_writers_events *events;
+    void *arg;
+    int count;
+    int open; /* handles of connections and timers not closed yet */
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+    struct event_writer writers[WRITERS_MAX];
+};
+
+static void run_writer(struct event_writer *writer);
+static void try_next_range(struct event_writer *writer);
+
+static int64_t wall_clock_us(void)
+{
+    uv_timeval64_t now;
+
+    uv_gettimeofday(&now);
+    return now.tv_sec * 1000000 + now.tv_usec;
+}
+
+static void add_statement(struct event_writer *writer, const struct pg_statement *statement,
+                          int slot)
+{
+    struct pg_value values[PG_PARAMETERS_MAX];
+
+    pg_parameters_values(&writer->parameters[slot], values);
+    writer->is_out_of_memory |= writer->parameters[slot].bytes.failed;
+    pg_exchange_add(writer->connection, statement, values);
+}
+
+static void drop_try(struct event_writer *writer)
+{
+    decision_free(writer->decision);
+    writer->decision = NULL;
+    free(writer->incarnations);
+    writer->incarnations = NULL;
+}
+
+static void end_batch(struct event_writer *writer)
+{
+    writer->batch_count = writer->range_count = 0;
+}
+
+/* Takes the range as done: every item of it has its verdict. */
+static void finish_range(struct event_writer *writer)
+{
+    drop_try(writer);
+    writer->retries = 0;
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        write_item_finish(&writer->batch[i], EVENT_WRITE_DONE);
+    if (writer->range_count > 0) {
+        try_next_range(writer);
+        return;
+    }
+    end_batch(writer);
+    run_writer(writer);
+}
+
+static void give_up_batch(struct event_writer *writer)
+{
+    struct write_item item;
+
+    drop_try(writer);
+    for (size_t i = 0; i < writer->batch_count; i++)
+        write_item_finish(&writer->batch[i], EVENT_WRITE_UNAVAILABLE);
+    end_batch(writer);
+    while (write_queue_take(&writer->queue, &item, 1, SIZE_MAX) == 1)
+        write_item_finish(&item, EVENT_WRITE_UNAVAILABLE);
+}
+
+static void reject_alone(struct event_writer *writer, const struct pg_end *end)
+{
+    struct problem problem;
+
+    problem_set(&problem, PROBLEM_INTERNAL, NULL,
+                "The database refused this event (SQLSTATE %s); it was not recorded.",
+                end->sqlstate);
+    if (event_result_reject(writer->batch[writer->range.first].result, &problem) < 0)
+        give_up_batch(writer);
+    else
+        finish_range(writer);
+}
+
+/* Not the events' fault: the server lacks something (53 resources, 58 system error), goes away or
+ * stopped us (57), or is a standby now (25006). */
+static bool is_servers_fault(const char *sqlstate)
+{
+    return strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "57", 2) == 0 ||
+           strncmp(sqlstate, "58", 2) == 0 || strncmp(sqlstate, "XX", 2) == 0 ||
+           strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "") == 0;
+}
+
+/* Serialization failure, deadlock, and the unique violation that the lock excludes. */
+static bool is_worth_a_retry(const char *sqlstate)
+{
+    return strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "23505") == 0;
+}
+
+/* A round trip failed; returns after having arranged what comes next. */
+static void handle_failure(struct event_writer *writer, const struct pg_end *end)
+{
+    struct event_writers *owner = writer->owner;
+    size_t count = writer->range.last - writer->range.first;
+
+    drop_try(writer);
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        write_item_reopen(&writer->batch[i]);
+    if (end->outcome == PG_LOST) { /* on_ready goes on, or patience ends it */
+        writer->ranges[writer->range_count++] = writer->range;
+        return;
+    }
+    owner->events->on_refused(owner->arg, count, end->sqlstate, end->message);
+    if (is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX) {
+        writer->ranges[writer->range_count++] = writer->range;
+        try_next_range(writer);
+    } else if (is_servers_fault(end->sqlstate)) {
+        give_up_batch(writer);
+        if (strcmp(end->sqlstate, "25006") == 0)
+            pg_connection_reset(writer->connection, end->message);
+        run_writer(writer);
+    } else if (count == 1) {
+        reject_alone(writer, end);
+    } else {
+        size_t middle = writer->range.first + count / 2;
+
+        assert(writer->range_count + 2 <= RANGES_MAX);
+        writer->ranges[writer->range_count++] = (struct range){middle, writer->range.last};
+        writer->ranges[writer->range_count++] = (struct range){writer->range.first, middle};
+        try_next_range(writer);
+    }
+}
+
+static void fail_for_memory(struct event_writer *writer)
+{
+    give_up_batch(writer);
+    run_writer(writer);
+}
+
+/* -------- the write half -------- */
+
+static void on_nothing(void *arg, size_t statement, const PGresult *result)
+{
+    (void)arg;
+    (void)statement;
+    (void)result;
+}
+
+static void on_written(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+    struct event_writers *owner = writer->owner;
+    size_t count;
+
+    if (end->outcome != PG_OK) {
+        handle_failure(writer, end);
+        return;
+    }
+    if (writer->is_out_of_memory) { /* rolled back */
+        fail_for_memory(writer);
+        return;
+    }
+    decision_event_rows(writer->decision, &count);
+    owner->events->on_committed(owner->arg, count, uv_hrtime() - writer->started_ns);
+    finish_range(writer);
+}
+
+static void send_write(struct event_writer *writer)
+{
+    struct pg_parameters *parameters = writer->parameters;
+    size_t event_count, action_count, joined_count, run_count;
+    const struct event_row *events = decision_event_rows(writer->decision, &event_count);
+    const struct action_row *actions = decision_action_rows(writer->decision, &action_count);
+    const struct joined_row *joined = decision_joined_rows(writer->decision, &joined_count);
+    const struct run_row *runs = decision_run_rows(writer->decision, &run_count);
+
+    pg_exchange_begin(writer->connection, on_nothing, on_written, writer);
+    if (event_count == 0) {
+        pg_exchange_add(writer->connection, &rollback_statement, NULL);
+        pg_exchange_send(writer->connection);
+        return;
+    }
+    bind_insert_events(&parameters[0], writer->runs, events, event_count, writer->now_us);
+    add_statement(writer, &insert_events_statement, 0);
+    bind_upsert_actions(&parameters[1], writer->runs, actions, action_count);
+    add_statement(writer, &upsert_actions_statement, 1);
+    if (joined_count > 0) {
+        bind_join_events(&parameters[2], writer->runs, joined, joined_count);
+        add_statement(writer, &join_events_statement, 2);
+    }
+    bind_update_runs(&parameters[3], writer->runs, runs, run_count);
+    add_statement(writer, &update_runs_statement, 3);
+    bind_notify(&parameters[4], writer->runs, runs, run_count);
+    add_statement(writer, &notify_statement, 4);
+    pg_exchange_add(writer->connection,
+                    writer->is_out_of_memory ? &rollback_statement : &commit_statement, NULL);
+    pg_exchange_send(writer->connection);
+}
+
+/* -------- the read half -------- */
+
+static void on_more_read(void *arg, const struct pg_end *end);
+
+static void put_actions(struct event_writer *writer, const PGresult *result,
+                        const struct decision_name *names)
+{
+    int rows = PQntuples(result);
+
+    for (int row = 0; row < rows; row++) {
+        size_t i = (size_t)pg_int8(result, row, 0) - 1;
+        struct action action;
+
+        action_from_row(result, row, 1, &action);
+        if (decision_put_action(writer->decision, &writer->runs[names[i].run], &action) < 0)
+            writer->is_out_of_memory = true;
+    }
+}
+
+static void on_more_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+
+    (void)statement;
+    put_actions(writer, result, writer->unread);
+}
+
+/* Reads the waiting children of actions that are about to join, level by level, then decides. */
+static void read_more_or_decide(struct event_writer *writer)
+{
+    size_t count;
+
+    writer->unread = decision_unread_parents(writer->decision, &count);
+    if (writer->unread == NULL && count > 0)
+        writer->is_out_of_memory = true;
+    if (!writer->is_out_of_memory && count > 0) {
+        bind_names(&writer->parameters[0], writer->runs, writer->unread, count);
+        pg_exchange_begin(writer->connection, on_more_result, on_more_read, writer);
+        add_statement(writer, &find_waiting_statement, 0);
+        pg_exchange_send(writer->connection);
+        return;
+    }
+    if (writer->is_out_of_memory || decision_make(writer->decision) < 0) {
+        pg_connection_reset(writer->connection, "out of memory");
+        fail_for_memory(writer);
+        return;
+    }
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        write_item_remember(&writer->batch[i]);
+    send_write(writer);
+}
+
+static void on_more_read(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK)
+        read_more_or_decide(writer);
+    else
+        handle_failure(writer, end);
+}
+
+/* Statement numbers of the locking round trip. */
+enum { LOCK_BEGIN, LOCK_RUNS, LOCK_EVENTS, LOCK_ACTIONS, LOCK_WAITING };
+
+static void put_runs(struct event_writer *writer, const PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    for (int row = 0; row < rows; row++) {
+        struct run run;
+        size_t i = (size_t)row; /* RETURNING keeps the order, here at least */
+
+        run_from_row(result, row, 0, &run);
+        for (size_t tried = 0; run_key_compare(&writer->runs[i], &run.key) != 0; tried++) {
+            assert(tried < writer->run_count);
+            i = (i + 1) % writer->run_count;
+        }
+        if (decision_put_run(writer->decision, &run,
+                             strcmp(run.incarnation, writer->incarnations[i]) == 0) < 0)
+            writer->is_out_of_memory = true;
+    }
+}
+
+static void put_events(struct event_writer *writer, const PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    for (int row = 0; row < rows; row++) {
+        const struct action_event *event = writer->events[pg_int8(result, row, 0) - 1];
+
+        if (decision_put_event(writer->decision, &event->run, event->name, event->attempt,
+                               event->phase, event->version, pg_int8(result, row, 1),
+                               pg_text(result, row, 2)) < 0)
+            writer->is_out_of_memory = true;
+    }
+}
+
+static void on_locked_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    size_t count;
+
+    if (statement == LOCK_RUNS)
+        put_runs(writer, result);
+    else if (statement == LOCK_EVENTS)
+        put_events(writer, result);
+    else if (statement == LOCK_ACTIONS || statement == LOCK_WAITING)
+        put_actions(writer, result, decision_names(writer->decision, &count));
+}
+
+static void on_locked(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK)
+        read_more_or_decide(writer);
+    else
+        handle_failure(writer, end);
+}
+
+/* Random ids of twelve of 0-9 a-z. */
+static int make_incarnations(struct event_writer *writer)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+
+    writer->incarnations = malloc(writer->run_count * sizeof *writer->incarnations);
+    if (writer->incarnations == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < writer->run_count; i++) {
+        unsigned char random[INCARNATION_SIZE - 1];
+
+        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+            return -EIO;
+        for (size_t k = 0; k < sizeof random; k++)
+            writer->incarnations[i][k] = digits[random[k] % 36];
+        writer->incarnations[i][INCARNATION_SIZE - 1] = '\0';
+    }
+    return 0;
+}
+
+static void send_lock(struct event_writer *writer)
+{
+    struct pg_parameters *parameters = writer->parameters;
+    const struct decision_name *names;
+    size_t name_count;
+
+    writer->runs = decision_runs(writer->decision, &writer->run_count);
+    names = decision_names(writer->decision, &name_count);
+    if (writer->runs == NULL || names == NULL || make_incarnations(writer) < 0) {
+        fail_for_memory(writer);
+        return;
+    }
+    pg_exchange_begin(writer->connection, on_locked_result, on_locked, writer);
+    pg_exchange_add(writer->connection, &begin_statement, NULL);
+    bind_lock_runs(&parameters[0], writer->runs,
+                   (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
+                   writer->now_us);
+    add_statement(writer, &lock_runs_statement, 0);
+    bind_find_events(&parameters[1], writer->events, writer->event_count);
+    add_statement(writer, &find_events_statement, 1);
+    bind_names(&parameters[2], writer->runs, names, name_count);
+    add_statement(writer, &find_actions_statement, 2);
+    bind_names(&parameters[3], writer->runs, names, name_count);
+    add_statement(writer, &find_waiting_statement, 3);
+    pg_exchange_send(writer->connection);
+}
+
+/* -------- before: drop the duplicates -------- */
+
+static void on_found_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+
+    (void)statement;
+    for (int row = 0; row < rows; row++) {
+        size_t i = (size_t)pg_int8(result, row, 0) - 1;
+
+        if (write_item_found(&writer->batch[writer->items[i]], pg_int8(result, row, 1),
+                             pg_text(result, row, 2)) < 0)
+            writer->is_out_of_memory = true;
+    }
+}
+
+static void on_found(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome != PG_OK) {
+        handle_failure(writer, end);
+        return;
+    }
+    writer->event_count = 0;
+    for (size_t i = writer->range.first; i < writer->range.last; i++) {
+        struct write_item *item = &writer->batch[i];
+
+        if (item->result->status != EVENT_PENDING)
+            continue;
+        writer->events[writer->event_count++] = item->event;
+        if (decision_add_event(writer->decision, item->event, item->result) < 0)
+            writer->is_out_of_memory = true;
+    }
+    if (writer->is_out_of_memory)
+        fail_for_memory(writer);
+    else if (writer->event_count == 0)
+        finish_range(writer);
+    else
+        send_lock(writer);
+}
+
+static void try_next_range(struct event_writer *writer)
+{
+    writer->range = writer->ranges[--writer->range_count];
+    writer->is_out_of_memory = false;
+    writer->now_us = wall_clock_us();
+    writer->started_ns = uv_hrtime();
+    writer->decision = decision_new();
+    if (writer->decision == NULL) {
+        fail_for_memory(writer);
+        return;
+    }
+    writer->event_count = 0;
+    for (size_t i = writer->range.first; i < writer->range.last; i++) {
+        writer->items[writer->event_count] = i;
+        writer->events[writer->event_count++] = writer->batch[i].event;
+    }
+    bind_find_events(&writer->parameters[0], writer->events, writer->event_count);
+    pg_exchange_begin(writer->connection, on_found_result, on_found, writer);
+    add_statement(writer, &find_events_statement, 0);
+    pg_exchange_send(writer->connection);
+}
+
+/* -------- batches -------- */
+
+static void run_writer(struct event_writer *writer)
+{
+    if (!writer->is_set_up || !pg_connection_is_idle(writer->connection))
+        return;
+    if (writer->batch_count == 0) {
+        writer->batch_count =
+            write_queue_take(&writer->queue, writer->batch, WRITE_EVENTS_MAX, WRITE_BYTES_MAX);
+        if (writer->batch_count == 0)
+            return;
+        writer->ranges[0] = (struct range){0, writer->batch_count};
+        writer->range_count = 1;
+    }
+    try_next_range(writer);
+}
+
+static void on_set_up(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_REFUSED)
+        pg_connection_reset(writer->connection, end->message);
+    if (end->outcome != PG_OK)
+        return;
+    writer->is_set_up = true;
+    writer->patience_runs = false;
+    uv_timer_stop(&writer->patience);
+    run_writer(writer);
+}
+
+static void on_ready(void *arg)
+{
+    struct event_writer *writer = arg;
+
+    pg_exchange_begin(writer->connection, on_nothing, on_set_up, writer);
+    pg_exchange_add(writer->connection, &writer_settings_statement, NULL);
+    pg_exchange_send(writer->connection);
+}
+
+static void on_patience_ended(uv_timer_t *timer)
+{
+    struct event_writer *writer = timer->data;
+
+    writer->patience_runs = false;
+    give_up_batch(writer);
+}
+
+static void on_lost(void *arg, const char *why)
+{
+    struct event_writer *writer = arg;
+    struct event_writers *owner = writer->owner;
+
+    writer->is_set_up = false;
+    owner->events->on_lost(owner->arg, why);
+    if (writer->patience_runs)
+        return;
+    writer->patience_runs = true;
+    uv_timer_start(&writer->patience, on_patience_ended, owner->options.retry_for_ms, 0);
+}
+
+static void free_buffers(struct event_writer *writer)
+{
+    free(writer->items);
+    free((void *)writer->events);
+    free(writer->batch);
+}
+
+static int start_writer(struct event_writers *writers, struct event_writer *writer)
+{
+    static const struct pg_connection_events events = {.on_ready = on_ready, .on_lost = on_lost};
+    const struct pg_connection_options options = {
+        .url = writers->options.url,
+        .application_name = "runtree writer",
+        .exchange_timeout_ms = WRITE_TIMEOUT_MS,
+    };
+
+    writer->owner = writers;
+    writer->batch = malloc(WRITE_EVENTS_MAX * sizeof *writer->batch);
+    writer->events = malloc(WRITE_EVENTS_MAX * sizeof(const struct action_event *));
+    writer->items = malloc(WRITE_EVENTS_MAX * sizeof *writer->items);
+    if (writer->batch == NULL || writer->events == NULL || writer->items == NULL)
+        goto error_memory;
+    writer->connection = pg_connection_new(writers->loop, &options, &events, writer);
+    if (writer->connection == NULL)
+        goto error_memory;
+    uv_timer_init(writers->loop, &writer->patience);
+    writer->patience.data = writer;
+    writers->open += 2;
+    return 0;
+
+error_memory:
+    free_buffers(writer);
+    return -ENOMEM;
+}
+
+struct event_writers *event_writers_new(uv_loop_t *loop,
+                                        const struct event_writers_options *options,
+                                        const struct event_writers_events *events, void *arg)
+{
+    struct event_writers *writers = calloc(1, sizeof *writers);
+
+    if (writers == NULL)
+        return NULL;
+    writers->loop = loop;
+    writers->options = *options;
+    writers->events = events;
+    writers->arg = arg;
+    while (writers->count < options->connections) {
+        if (start_writer(writers, &writers->writers[writers->count]) < 0) {
+            event_writers_close(writers, NULL, NULL);
+            return NULL;
+        }
+        writers->count++;
+    }
+    return writers;
+}
+
+static void on_part_closed(struct event_writers *writers)
+{
+    if (--writers->open > 0)
+        return;
+    for (int i = 0; i < writers->count; i++) {
+        struct event_writer *writer = &writers->writers[i];
+
+        for (int slot = 0; slot < STATEMENTS_MAX; slot++)
+            pg_parameters_free(&writer->parameters[slot]);
+        write_queue_free(&writer->queue);
+        free_buffers(writer);
+    }
+    if (writers->on_closed != NULL)
+        writers->on_closed(writers->closed_arg);
+    free(writers);
+}
+
+static void on_connection_closed(void *arg)
+{
+    struct event_writer *writer = arg;
+
+    on_part_closed(writer->owner);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct event_writer *writer = handle->data;
+
+    on_part_closed(writer->owner);
+}
+
+void event_writers_close(struct event_writers *writers, void (*on_closed)(void *arg), void *arg)
+{
+    writers->on_closed = on_closed;
+    writers->closed_arg = arg;
+    if (writers->count == 0) {
+        free(writers);
+        return;
+    }
+    for (int i = 0; i < writers->count; i++) {
+        give_up_batch(&writers->writers[i]);
+        uv_close((uv_handle_t *)&writers->writers[i].patience, on_timer_closed);
+        pg_connection_close(writers->writers[i].connection, on_connection_closed);
+    }
+}
+
+/* -------- requests -------- */
+
+static struct event_writer *writer_of(struct event_writers *writers, const struct run_key *run)
+{
+    return &writers->writers[run_key_hash(run) % (uint32_t)writers->count];
+}
+
+int event_writers_submit(struct event_writers *writers, struct event_batch *batch,
+                         event_write_fn *done, void *arg)
+{
+    struct write_request *request;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->results[i].status != EVENT_PENDING)
+            continue;
+        if (!writer_of(writers, &batch->events[i].run)->is_set_up)
+            return -ENOTCONN;
+        bytes += batch->events[i].info.length;
+    }
+    if (event_writers_queued_bytes(writers) + bytes > writers->options.queue_bytes_max)
+        return -EAGAIN;
+    request = write_request_new(done, arg);
+    if (request == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct write_item item = {
+            .request = request, .event = &batch->events[i], .result = &batch->results[i]};
+
+        if (item.result->status != EVENT_PENDING)
+            continue;
+        if (write_queue_put(&writer_of(writers, &item.event->run)->queue, &item) < 0)
+            request->is_unavailable = true; /* this event stays pending: answered as such */
+    }
+    write_request_submitted(request);
+    return 0;
+}
+
+void event_writers_run(struct event_writers *writers)
+{
+    for (int i = 0; i < writers->count; i++)
+        run_writer(&writers->writers[i]);
+}
+
+bool event_writers_are_ready(const struct event_writers *writers)
+{
+    for (int i = 0; i < writers->count; i++)
+        if (!writers->writers[i].is_set_up)
+            return false;
+    return true;
+}
+
+size_t event_writers_queued_bytes(const struct event_writers *writers)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < writers->count; i++)
+        bytes += write_queue_bytes(&writers->writers[i].queue);
+    return bytes;
+}

@@ -1,0 +1,71 @@
+/* Group commit: one transaction for everything that gathered while the last one was in flight.
+ *
+ * A run's events always go through the same connection, in order of arrival. What a batch goes
+ * through:
+ *
+ *   find duplicates -> lock and read -> (read more) -> model/decide -> write, notify, commit ->
+ * answers
+ *
+ * each arrow one round trip. A batch that Postgres refuses is tried again in halves until the
+ * culprit stands alone; one whose connection broke is repeated, which the events' keys make safe.
+ */
+#ifndef RUNTREE_SQL_EVENT_WRITER_H
+#define RUNTREE_SQL_EVENT_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "model/event_batch.h"
+
+struct event_writers;
+
+enum { WRITERS_MAX = 16 };
+
+struct event_writers_options {
+    const char *url;
+    int connections;        /* 1 to WRITERS_MAX */
+    size_t queue_bytes_max; /* of events that wait, over all connections */
+    uint64_t retry_for_ms;  /* how long a broken connection may take to come back before events in
+                               flight are given up */
+};
+
+struct event_writers_events {
+    void (*on_lost)(void *arg, const char *why);
+    /* Postgres refused a batch of `count` events; it is tried again in halves, or in whole. */
+    void (*on_refused)(void *arg, size_t count, const char *sqlstate, const char *message);
+    /* `count` events were committed; the time from the first byte to Postgres until its answer. */
+    void (*on_committed)(void *arg, size_t count, uint64_t duration_ns);
+};
+
+/* NULL when out of memory. `events` and `arg` are borrowed. */
+struct event_writers *event_writers_new(uv_loop_t *loop,
+                                        const struct event_writers_options *options,
+                                        const struct event_writers_events *events, void *arg);
+
+/* Requests under way are answered with EVENT_WRITE_UNAVAILABLE first. */
+void event_writers_close(struct event_writers *writers, void (*on_closed)(void *arg), void *arg);
+
+enum event_write_outcome {
+    EVENT_WRITE_DONE,        /* every result is filled, and what they acknowledge is committed */
+    EVENT_WRITE_UNAVAILABLE, /* some results are still pending; repeating the request is safe */
+};
+
+typedef void event_write_fn(void *arg, enum event_write_outcome outcome);
+
+/* Submits the events of `batch` whose results are EVENT_PENDING. The batch is borrowed until
+ * `done`, which comes exactly once, perhaps before the return. -EAGAIN: the queue is full;
+ * -ENOTCONN: Postgres is away; -ENOMEM; then `done` does not come and nothing was submitted. */
+int event_writers_submit(struct event_writers *writers, struct event_batch *batch,
+                         event_write_fn *done, void *arg);
+
+/* Starts what was submitted: to be called once per turn of the loop, so that a turn's requests
+ * share a transaction. */
+void event_writers_run(struct event_writers *writers);
+
+/* All connections are usable. */
+bool event_writers_are_ready(const struct event_writers *writers);
+size_t event_writers_queued_bytes(const struct event_writers *writers);
+
+#endif

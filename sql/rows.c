@@ -1,0 +1,50 @@
+#include "sql/rows.h"
+
+#include <stdio.h>
+
+#include "sql/pg_value.h"
+
+void run_from_row(const PGresult *result, int row, int first, struct run *run)
+{
+    *run = (struct run){
+        .key = {.project = pg_text(result, row, first),
+                .domain = pg_text(result, row, first + 1),
+                .run_name = pg_text(result, row, first + 2)},
+        .revision = pg_int8(result, row, first + 4),
+        .action_count = pg_int4(result, row, first + 5),
+        .root = pg_text(result, row, first + 7),
+        .phase = phase_from_number(pg_int2(result, row, first + 8)),
+        .created_us = pg_time(result, row, first + 9),
+        .started_us = pg_time(result, row, first + 10),
+        .ended_us = pg_time(result, row, first + 11),
+        .first_seen_us = pg_time(result, row, first + 12),
+    };
+    snprintf(run->incarnation, sizeof run->incarnation, "%s", pg_text(result, row, first + 3));
+    pg_int4_array(result, row, first + 6, run->phase_counts + 1, PHASE_SLOTS - 1);
+}
+
+void action_from_row(const PGresult *result, int row, int first, struct action *action)
+{
+    *action = (struct action){
+        .name = pg_text(result, row, first),
+        .parent_named = pg_bool(result, row, first + 1),
+        .parent = pg_text(result, row, first + 2),
+        .ordinal = pg_int4(result, row, first + 3),
+        .level = pg_int4(result, row, first + 4),
+        .attempt = pg_int4(result, row, first + 5),
+        .phase = phase_from_number(pg_int2(result, row, first + 6)),
+        .version = pg_int4(result, row, first + 7),
+        .group = pg_text(result, row, first + 8),
+        .group_from = {.attempt = pg_int4(result, row, first + 9),
+                       .position = pg_int8(result, row, first + 10)},
+        .task_name = pg_text(result, row, first + 11),
+        .short_name = pg_text(result, row, first + 12),
+        .task_from = {.attempt = pg_int4(result, row, first + 13),
+                      .position = pg_int8(result, row, first + 14)},
+        .created_us = pg_time(result, row, first + 15),
+        .started_us = pg_time(result, row, first + 16),
+        .ended_us = pg_time(result, row, first + 17),
+        .error_info = pg_text(result, row, first + 18),
+        .revision = pg_int8(result, row, first + 19),
+    };
+}

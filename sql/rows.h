@@ -1,0 +1,27 @@
+/* The columns of `runs` and `actions` in one order, and their decoding. */
+#ifndef RUNTREE_SQL_ROWS_H
+#define RUNTREE_SQL_ROWS_H
+
+#include <libpq-fe.h>
+
+#include "model/action.h"
+#include "model/run.h"
+
+#define RUN_COLUMNS                                                                                \
+    "r.project, r.domain, r.run_name, r.incarnation, r.revision, r.action_count, "                 \
+    "r.phase_counts, r.root, r.phase, r.created_at, r.started_at, r.ended_at, r.first_seen_at"
+enum { RUN_COLUMN_COUNT = 13 };
+
+#define ACTION_COLUMNS                                                                             \
+    "a.name, a.parent_named, a.parent, a.ordinal, a.level, a.attempt, a.phase, a.version, "        \
+    "a.action_group, a.group_attempt, a.group_position, a.task_name, a.short_name, "               \
+    "a.task_attempt, a.task_position, a.created_at, a.started_at, a.ended_at, a.error_info, "      \
+    "a.revision"
+enum { ACTION_COLUMN_COUNT = 20 };
+
+/* From the columns above, the first of which is column `first`; strings are borrowed from `result`.
+ */
+void run_from_row(const PGresult *result, int row, int first, struct run *run);
+void action_from_row(const PGresult *result, int row, int first, struct action *action);
+
+#endif

@@ -1,0 +1,150 @@
+#include "sql/write_queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUEUE_CAPACITY_FIRST = 256 };
+
+struct write_request *write_request_new(event_write_fn *done, void *arg)
+{
+    struct write_request *request = malloc(sizeof *request);
+
+    if (request != NULL)
+        *request = (struct write_request){.pending = 1, .done = done, .arg = arg};
+    return request;
+}
+
+static void release(struct write_request *request)
+{
+    if (--request->pending > 0)
+        return;
+    request->done(request->arg,
+                  request->is_unavailable ? EVENT_WRITE_UNAVAILABLE : EVENT_WRITE_DONE);
+    free(request);
+}
+
+void write_request_submitted(struct write_request *request)
+{
+    release(request);
+}
+
+void write_item_finish(struct write_item *item, enum event_write_outcome outcome)
+{
+    struct write_request *request = item->request;
+
+    if (request == NULL)
+        return;
+    item->request = NULL;
+    if (outcome == EVENT_WRITE_UNAVAILABLE)
+        request->is_unavailable = true;
+    release(request);
+}
+
+void write_item_remember(struct write_item *item)
+{
+    item->tried_status = item->result->status;
+    item->tried_revision = item->result->revision;
+}
+
+void write_item_reopen(struct write_item *item)
+{
+    event_result_clear(item->result);
+    *item->result = (struct event_result){.status = EVENT_PENDING};
+}
+
+static bool was_written_by_us(const struct write_item *item, int64_t revision)
+{
+    return (item->tried_status == EVENT_APPLIED || item->tried_status == EVENT_RECORDED) &&
+           item->tried_revision == revision;
+}
+
+static int is_identical(const struct action_event *event, const char *info, bool *identical)
+{
+    json_t *stored;
+
+    if (strlen(info) == event->info.length &&
+        memcmp(info, event->info.bytes, event->info.length) == 0) {
+        *identical = true;
+        return 0;
+    }
+    stored = json_loads(info, JSON_DECODE_ANY, NULL);
+    if (stored == NULL)
+        return -ENOMEM;
+    *identical = action_event_is_identical(stored, event->document);
+    json_decref(stored);
+    return 0;
+}
+
+int write_item_found(struct write_item *item, int64_t revision, const char *info)
+{
+    bool identical;
+
+    if (is_identical(item->event, info, &identical) < 0)
+        return -ENOMEM;
+    *item->result = (struct event_result){
+        .status = EVENT_DUPLICATE, .revision = revision, .identical = identical};
+    if (identical && was_written_by_us(item, revision))
+        item->result->status = item->tried_status;
+    return 0;
+}
+
+void write_queue_free(struct write_queue *queue)
+{
+    free(queue->items);
+}
+
+size_t write_queue_count(const struct write_queue *queue)
+{
+    return queue->count;
+}
+
+size_t write_queue_bytes(const struct write_queue *queue)
+{
+    return queue->bytes;
+}
+
+static int grow(struct write_queue *queue)
+{
+    size_t capacity = queue->capacity == 0 ? QUEUE_CAPACITY_FIRST : queue->capacity * 2;
+    struct write_item *items = calloc(capacity, sizeof *items);
+
+    if (items == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < queue->count; i++)
+        items[i] = queue->items[(queue->first + i) % queue->capacity];
+    free(queue->items);
+    queue->items = items;
+    queue->first = 0;
+    queue->capacity = capacity;
+    return 0;
+}
+
+int write_queue_put(struct write_queue *queue, const struct write_item *item)
+{
+    if (queue->count == queue->capacity && grow(queue) < 0)
+        return -ENOMEM;
+    queue->items[(queue->first + queue->count++) % queue->capacity] = *item;
+    queue->bytes += item->event->info.length;
+    item->request->pending++;
+    return 0;
+}
+
+size_t write_queue_take(struct write_queue *queue, struct write_item *items, size_t max,
+                        size_t bytes_max)
+{
+    size_t taken = 0, bytes = 0;
+
+    while (taken < max && queue->count > 0) {
+        const struct write_item *item = &queue->items[queue->first];
+
+        bytes += item->event->info.length;
+        if (taken > 0 && bytes > bytes_max)
+            break;
+        items[taken++] = *item;
+        queue->bytes -= item->event->info.length;
+        queue->first = (queue->first + 1) % queue->capacity;
+        queue->count--;
+    }
+    return taken;
+}
