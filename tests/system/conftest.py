@@ -12,6 +12,7 @@ from client import Api
 from inventions import RunKey
 from postgres import Postgres
 from runtree import Runtree
+from sse import EventStream
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +95,20 @@ def open_api():
 @pytest.fixture
 def api(server, open_api):
     return open_api(server)
+
+
+@pytest.fixture
+def open_stream(server):
+    """Opens streams of the shared server, closed at the end of the test."""
+    opened = []
+
+    def open_one(path, last_event_id=None, **options):
+        opened.append(EventStream(server.url, path, last_event_id, **options))
+        return opened[-1]
+
+    yield open_one
+    for stream in opened:
+        stream.close()
 
 
 numbers = itertools.count(1)

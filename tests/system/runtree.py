@@ -41,16 +41,16 @@ class Runtree:
         self.process = None
         self._folder = pathlib.Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._arguments = ["serve", "--listen", f"127.0.0.1:{self.port}", *arguments]
+        self.arguments = ["serve", "--listen", f"127.0.0.1:{self.port}", *arguments]
         if database_url:
-            self._arguments += ["--database-url", database_url]
+            self.arguments += ["--database-url", database_url]
         self._environment = clean_environment(**(environment or {}))
 
     def start(self, until="/readyz", seconds=30):
         """Starts, and waits until `until` answers 200; None: waits for nothing."""
         with open(self._folder / "stdout", "ab") as out, open(self._folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(
-                [binary(), *self._arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                [binary(), *self.arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 env=self._environment, cwd=self._folder)
         if until:
             self.wait_for(until, 200, seconds)

@@ -82,6 +82,10 @@ class EventStream:
             frames.append(self.next(max(0.001, deadline - time.monotonic())))
         return frames
 
+    def read_flush(self, timeout=None):
+        """Reads up to the record with an id, which is a flush's last."""
+        return self.read_until(lambda frame: frame.id is not None, timeout)
+
     def read_to_end(self, timeout=None):
         """Everything up to the close of the connection."""
         frames = []
@@ -101,6 +105,10 @@ class EventStream:
 
     def close(self):
         self._socket.close()
+
+    def half_close(self):
+        """Says that nothing more will be sent, and goes on reading."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def abort(self):
         """Ends the connection with a TCP reset, as a crashed client does."""
@@ -214,6 +222,7 @@ class TreeWatcher:
         assert stream.status in (200, 204), (stream.status, stream.body)
         if stream.status == 204:
             assert self.has_ended, "204 for a run whose end this client has not seen"
+        self.has_ended = stream.status == 204
         return stream
 
     def apply(self, frame):

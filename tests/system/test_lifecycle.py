@@ -1,0 +1,313 @@
+"""How runtree starts, is configured, and ends; and the PostgreSQL that it starts by itself."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+
+import httpx
+import pytest
+
+from client import Api
+from inventions import RunKey
+from postgres import free_port, is_running, wait_until_gone
+from runtree import Runtree, run_to_exit
+from sse import EventStream, StreamClosed
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that another user may enter, as the embedded database's has to be."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="runtree-data-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"]])
+def test_help(arguments):
+    done = run_to_exit(*arguments)
+    assert done.returncode == 0
+    for text in ("serve", "--listen", "RUNTREE_LISTEN", "127.0.0.1:8080", "--database-url",
+                 "RUNTREE_DATABASE_URL", "--data-dir", "RUNTREE_DATA_DIR", "./runtree-data"):
+        assert text in done.stdout, text
+    assert done.stderr == ""
+
+
+def test_help_fits_a_terminal():
+    assert max(map(len, run_to_exit("serve", "--help").stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("arguments, blamed", [
+    ([], "serve"),
+    (["dance"], "dance"),
+    (["serve", "--colour", "red"], "--colour"),
+    (["serve", "extra"], "extra"),
+    (["serve", "--listen"], "--listen"),
+    (["serve", "--listen", ""], "--listen"),
+    (["serve", "--listen", "127.0.0.1"], "--listen"),
+    (["serve", "--listen", "127.0.0.1:http"], "--listen"),
+    (["serve", "--listen", "127.0.0.1:65536"], "--listen"),
+    (["serve", "--listen", "127.0.0.1:-1"], "--listen"),
+    (["serve", "--listen", "999.0.0.1:80"], "--listen"),
+    (["serve", "--data-dir", ""], "--data-dir"),
+    (["serve", "--database-url", "host=x port"], "--database-url"),
+    (["serve", "--database-url", "postgresql://host:port:x/"], "--database-url"),
+])
+def test_wrong_argument_is_exit_2_and_says_which(arguments, blamed):
+    done = run_to_exit(*arguments)
+    assert done.returncode == 2, done
+    assert blamed in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("variable, value", [
+    ("RUNTREE_LISTEN", "nowhere"), ("RUNTREE_DATABASE_URL", "colour=red"), ])
+def test_wrong_environment_is_exit_2_and_says_which(variable, value):
+    done = run_to_exit("serve", environment={variable: value})
+    assert done.returncode == 2, done
+    assert variable in done.stderr
+
+
+def test_flag_over_environment(start_runtree, postgres):
+    elsewhere = free_port()
+    runtree = start_runtree(database_url=postgres.new_database(), environment={
+        "RUNTREE_LISTEN": f"127.0.0.1:{elsewhere}",
+        "RUNTREE_DATABASE_URL": "host=/nowhere dbname=none"})
+    assert httpx.get(runtree.url + "/readyz").status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{elsewhere}/healthz")
+
+
+def test_environment_alone(tmp_path, postgres):
+    port = free_port()
+    runtree = Runtree(tmp_path, port=port, environment={
+        "RUNTREE_LISTEN": f"127.0.0.1:{port}", "RUNTREE_DATABASE_URL": postgres.new_database()})
+    runtree.arguments = ["serve"]
+    runtree.start()
+    runtree.stop()
+
+
+def test_database_url_in_its_uri_form_over_tcp(start_runtree, postgres):
+    postgres.new_database()
+    name = postgres.execute("postgres", "SELECT max(datname) FROM pg_database WHERE datname ~ 'test'")
+    url = f"postgresql://postgres@127.0.0.1:{postgres.port}/{name[0][0]}?connect_timeout=5"
+    start_runtree(database_url=url)
+
+
+def test_port_that_is_taken(tmp_path, postgres):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run_to_exit("serve", "--listen", address, "--database-url", postgres.new_database())
+    assert done.returncode not in (0, 2), done
+    assert address in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_signal_tells_the_streams_and_exits_0(start_runtree, postgres, open_api, run, by):
+    runtree = start_runtree(database_url=postgres.new_database())
+    open_api(runtree).post_one(run.event("a0", "RUNNING", parent=None))
+    streams = [EventStream(runtree.url, f"{run.path}/watch") for _ in range(3)]
+    streams.append(EventStream(runtree.url, f"{run.base}/runs/later/watch?wait=true"))
+    for stream in streams[:3]:
+        stream.read_until("synced")
+    assert streams[3].next().retry
+    runtree.process.send_signal(by)
+    for stream in streams:
+        frames = stream.read_to_end(timeout=10)
+        assert [frame.event for frame in frames] == [None], "told to come back, then closed"
+        assert frames[0].retry > 0
+        stream.close()
+    runtree.stop(by)
+
+
+def test_signal_finishes_what_is_in_flight(start_runtree, postgres, run):
+    """Whoever got a 2xx while it went down finds the event in the database."""
+    url = postgres.new_database()
+    runtree = start_runtree(database_url=url)
+    accepted, stop = [], threading.Event()
+
+    def post(worker):
+        client = Api(runtree.url)
+        for number in range(10_000):
+            if stop.is_set():
+                return
+            name = f"w{worker}-{number}"
+            try:
+                response = client.post(run.event(name, parent=None))
+            except httpx.TransportError:
+                return
+            assert response.status_code in (201, 503), response.text
+            if response.status_code == 201:
+                accepted.append(name)
+
+    workers = [threading.Thread(target=post, args=(worker,)) for worker in range(4)]
+    for worker in workers:
+        worker.start()
+    time.sleep(0.5)
+    runtree.stop()
+    stop.set()
+    for worker in workers:
+        worker.join(15)
+    stored = {name for name, in postgres.execute(url, "SELECT name FROM action_events")}
+    assert accepted and set(accepted) <= stored
+
+
+def test_a_second_signal_does_no_harm(start_runtree, postgres):
+    runtree = start_runtree(database_url=postgres.new_database())
+    runtree.process.send_signal(signal.SIGTERM)
+    runtree.process.send_signal(signal.SIGTERM)
+    runtree.stop()
+
+
+def test_stops_while_a_client_sends_slowly(start_runtree, postgres):
+    runtree = start_runtree(database_url=postgres.new_database())
+    with socket.create_connection(("127.0.0.1", runtree.port)) as connection:
+        connection.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                           b"Content-Length: 100\r\n\r\n{")
+        time.sleep(0.1)
+        runtree.stop()
+
+
+def test_stops_while_the_database_is_away(start_runtree, tmp_path):
+    """Also before it was ever reached."""
+    runtree = start_runtree(database_url=f"host={tmp_path} dbname=none", until="/healthz")
+    assert httpx.get(runtree.url + "/readyz").status_code == 503
+    runtree.stop()
+
+
+def test_starts_again_on_a_database_that_has_data(start_runtree, postgres, open_api, run):
+    url = postgres.new_database()
+    first = start_runtree(database_url=url)
+    open_api(first).post_one(run.event(parent=None))
+    first.stop()
+    second = start_runtree(database_url=url)
+    assert open_api(second).read(run.path)["revision"] == 1
+
+
+def test_several_start_at_once_on_an_empty_database(start_runtree, postgres):
+    url = postgres.new_database()
+    runtrees = [start_runtree(database_url=url, until=None) for _ in range(3)]
+    for runtree in runtrees:
+        runtree.wait_for("/readyz", 200)
+
+
+def postmaster(folder):
+    """What postmaster.pid says: the pid, and the address that it listens on beside its socket."""
+    files = list(pathlib.Path(folder).rglob("postmaster.pid"))
+    assert len(files) == 1, files
+    lines = files[0].read_text().splitlines()
+    return int(lines[0]), lines[5].strip()
+
+
+@pytest.fixture
+def start_embedded(start_runtree, open_folder):
+    def start(folder="data", **options):
+        return start_runtree("--data-dir", str(open_folder / folder), **options)
+
+    return start
+
+
+RUN = RunKey("ml", "production", "r1")
+
+
+def test_embedded_database(start_embedded, open_folder, open_api):
+    runtree = start_embedded()
+    open_api(runtree).post_one(RUN.event(parent=None))
+    pid, address = postmaster(open_folder)
+    assert address == "", "a Unix socket only"
+    assert os.stat(f"/proc/{pid}").st_uid != 0
+    runtree.stop()
+    assert not is_running(pid)
+    again = start_embedded()
+    assert open_api(again).read(RUN.path)["revision"] == 1
+    pid, _ = postmaster(open_folder)
+    again.stop(by=signal.SIGINT)
+    assert not is_running(pid)
+
+
+def test_embedded_database_in_the_folder_where_runtree_stands(open_folder):
+    runtree = Runtree(open_folder)
+    runtree.start()
+    pid, _ = postmaster(open_folder / "runtree-data")
+    runtree.stop()
+    assert not is_running(pid)
+
+
+def test_embedded_database_survives_the_kill_of_runtree(start_embedded, open_folder, open_api):
+    runtree = start_embedded()
+    for number in range(5):
+        client = open_api(runtree)
+        client.post_one(RUN.event(f"a{number}", parent=None))
+        runtree.kill()
+        runtree = start_embedded()
+    assert open_api(runtree).read(RUN.path)["actionCount"] == 5
+    pid, _ = postmaster(open_folder)
+    runtree.stop()
+    wait_until_gone([pid])
+
+
+def test_embedded_database_that_was_killed_too(start_embedded, open_folder, open_api):
+    runtree = start_embedded()
+    open_api(runtree).post_one(RUN.event(parent=None))
+    pid, _ = postmaster(open_folder)
+    runtree.kill()
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone([pid])
+    runtree = start_embedded()
+    assert open_api(runtree).read(RUN.path)["revision"] == 1
+
+
+def test_embedded_database_that_dies_under_runtree_comes_back(start_embedded, open_folder, open_api):
+    runtree = start_embedded()
+    client = open_api(runtree)
+    client.post_one(RUN.event(parent=None))
+    pid, _ = postmaster(open_folder)
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone([pid])
+    deadline = time.monotonic() + 20
+    while client.post(RUN.event("a1", parent="a0")).status_code not in (200, 201):
+        assert time.monotonic() < deadline, runtree.log()
+        time.sleep(0.1)
+    assert client.read(RUN.path)["actionCount"] == 2
+
+
+def test_two_runtrees_on_one_folder_are_refused(start_embedded, open_folder, open_api):
+    first = start_embedded()
+    done = run_to_exit("serve", "--listen", f"127.0.0.1:{free_port()}",
+                       "--data-dir", str(open_folder / "data"))
+    assert done.returncode not in (0, None), done
+    assert str(open_folder / "data") in done.stderr + done.stdout
+    assert open_api(first).post(RUN.event(parent=None)).status_code == 201
+    pid, _ = postmaster(open_folder)
+    assert is_running(pid)
+
+
+def test_folder_that_cannot_be_written(open_folder):
+    (open_folder / "file").write_text("not a folder")
+    done = run_to_exit("serve", "--listen", f"127.0.0.1:{free_port()}",
+                       "--data-dir", str(open_folder / "file"))
+    assert done.returncode != 0
+    assert str(open_folder / "file") in done.stderr + done.stdout
+
+
+def test_streams_live_through_a_restart(start_runtree, postgres, open_api, run):
+    """A client that resumes after a restart misses nothing and gets no reset."""
+    url = postgres.new_database()
+    runtree = start_runtree(database_url=url)
+    open_api(runtree).post_one(run.event("a0", "RUNNING", parent=None))
+    stream = EventStream(runtree.url, f"{run.path}/watch")
+    last_id = stream.read_until("synced")[-1].id
+    runtree.process.send_signal(signal.SIGTERM)
+    with pytest.raises(StreamClosed):
+        while True:
+            stream.next(10)
+    runtree.stop()
+    runtree = start_runtree(database_url=url)
+    open_api(runtree).post_one(run.event("a1", parent="a0"))
+    frames = EventStream(runtree.url, f"{run.path}/watch", last_id).read_until("synced")
+    assert [frame.event for frame in frames] == [None, "nodeUpdate", "nodeUpdate", "synced"]

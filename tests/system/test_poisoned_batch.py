@@ -1,0 +1,62 @@
+"""An event that PostgreSQL refuses fails the one request that brought it, not those beside it."""
+
+import concurrent.futures
+
+import psycopg
+import pytest
+
+
+@pytest.fixture
+def database(postgres):
+    return postgres.new_database()
+
+
+@pytest.fixture
+def server(start_runtree, postgres, database):
+    runtree = start_runtree(database_url=database)
+    postgres.execute(database, "ALTER TABLE action_events ADD CHECK (name NOT LIKE 'poison%')")
+    return runtree
+
+
+@pytest.mark.parametrize("where", [0, 13, 29])
+def test_only_the_poisoned_request_fails(api, run, database, where):
+    """A lock on the run's row holds the writer up, so that all requests gather in one transaction."""
+    api.post_one(run.event("a0", parent=None))
+    names = [f"a{number}" for number in range(1, 30)]
+    names.insert(where, "poison")
+    with (concurrent.futures.ThreadPoolExecutor(len(names) + 1) as pool,
+          psycopg.connect(database) as blocker):
+        blocker.execute("SELECT FROM runs WHERE project = %s FOR UPDATE", [run.project])
+        held = pool.submit(api.post, run.event("first", parent="a0"))
+        futures = [pool.submit(api.post, run.event(name, parent="a0")) for name in names]
+        concurrent.futures.wait(futures, timeout=0.5)
+        assert not any(future.done() for future in futures)
+        blocker.rollback()
+        statuses = {name: future.result().status_code for name, future in zip(names, futures)}
+        assert held.result().status_code == 201
+    assert statuses.pop("poison") >= 400
+    assert set(statuses.values()) == {201}
+    actions = api.read(f"{run.path}/actions")["actions"]
+    assert {action["name"] for action in actions} == {"a0", "first", *statuses}
+    assert api.read(run.path)["revision"] == len(actions)
+
+
+def test_poison_inside_a_request_of_many(api, run):
+    api.post_one(run.event("a0", parent=None))
+    events = [run.event(name, parent="a0") for name in ("a1", "poison", "a2")]
+    response = api.post({"events": events})
+    if response.status_code == 207:
+        assert [result["status"] for result in response.json()["results"]] == [
+            "applied", "rejected", "applied"]
+    else:
+        assert response.status_code >= 400
+        assert api.read(run.path)["actionCount"] == 1
+    assert api.post_one(run.event("a3", parent="a0"))["status"] == "applied"
+
+
+def test_poison_in_another_run(api, run):
+    """Nothing sticks: the same writer goes on with the next batch."""
+    for number in range(3):
+        assert api.post(run.event(f"poison{number}", parent=None)).status_code >= 400
+        assert api.post_one(run.event(f"a{number}", parent=None))["status"] == "applied"
+    assert api.read(run.path)["actionCount"] == 3
