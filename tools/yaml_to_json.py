@@ -18,11 +18,12 @@ class JsonLoader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
-            if key_node.value in seen:
+            key = key_node.value
+            if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key_node.value!r} stands here twice", key_node.start_mark
+                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
                 )
-            seen.add(key_node.value)
+            seen.add(key)
         self.flatten_mapping(node)  # what `<<` brings comes first, so that the own keys win
         # A key's text, not its value: `200:` under `responses` is the string "200" in JSON.
         return {
@@ -46,12 +47,12 @@ def main(arguments):
     try:
         with open(source, encoding="utf-8") as file:
             document = yaml.load(file, Loader=JsonLoader)
-    except yaml.YAMLError as error:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (yaml.YAMLError, ValueError) as error:
         print(f"{source}: {error}", file=sys.stderr)
         return 1
     with open(target, "w", encoding="utf-8", newline="\n") as file:
-        json.dump(document, file, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        file.write("\n")
+        file.write(text + "\n")
     return 0
 
 
