@@ -17,8 +17,13 @@ class Api:
     def request(self, method, path, **options):
         response = self._client.request(method, path, **options)
         if len(response.content) < 200_000:
-            contract.check_response(method, response.request.url.path, response.status_code,
-                                    response.headers.get("content-type", ""), response.content)
+            contract.check_response(
+                method,
+                response.request.url.path,
+                response.status_code,
+                response.headers.get("content-type", ""),
+                response.content,
+            )
         return response
 
     def get(self, path, **parameters):
@@ -64,8 +69,9 @@ class Api:
 
     def put(self, path, document=b""):
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
-        return self.request("PUT", path, content=content,
-                            headers={"Content-Type": "application/json"})
+        return self.request(
+            "PUT", path, content=content, headers={"Content-Type": "application/json"}
+        )
 
     def close(self):
         self._client.close()

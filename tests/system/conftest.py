@@ -1,7 +1,7 @@
 """Fixtures: one PostgreSQL and two runtrees on one database, shared by all tests that harm neither.
 
-A test that stops, kills, misconfigures or reloads something starts its own with `start_runtree`. Tests
-share the database by giving each its own project (`run`).
+A test that stops, kills or misconfigures something starts its own with `start_runtree`. Tests share
+the database by giving each its own project (`run`).
 """
 
 import itertools

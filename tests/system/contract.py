@@ -19,8 +19,7 @@ class JsonLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         self.flatten_mapping(node)
-        return {key.value: self.construct_object(value, deep=True)
-                for key, value in node.value}
+        return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
 
 
 JsonLoader.yaml_implicit_resolvers = {
@@ -45,8 +44,10 @@ def registry():
 def path_patterns():
     """(pattern, template) of every path, those with fewest parameters first."""
     templates = sorted(document()["paths"], key=lambda template: template.count("{"))
-    return [(re.compile(re.sub(r"\\{[^/]+?\\}", "[^/]+", re.escape(template)) + "$"), template)
-            for template in templates]
+    return [
+        (re.compile(re.sub(r"\\{[^/]+?\\}", "[^/]+", re.escape(template)) + "$"), template)
+        for template in templates
+    ]
 
 
 def template_of(path):
@@ -68,8 +69,11 @@ def resolve(pointer):
 
 @functools.cache
 def validator(pointer):
-    return Draft202012Validator({"$ref": f"{BASE_URI}#{pointer}"}, registry=registry(),
-                                format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return Draft202012Validator(
+        {"$ref": f"{BASE_URI}#{pointer}"},
+        registry=registry(),
+        format_checker=Draft202012Validator.FORMAT_CHECKER,
+    )
 
 
 @functools.cache
@@ -94,8 +98,9 @@ def check_response(method, path, status, content_type, body):
     media_type = content_type.partition(";")[0].strip()
     if not body:
         return
-    assert media_type in contents, (
-        f"{method.upper()} {path}: {status} with {media_type!r}, openapi.yaml says {list(contents)}")
+    assert (
+        media_type in contents
+    ), f"{method.upper()} {path}: {status} with {media_type!r}, openapi.yaml says {list(contents)}"
     if media_type.endswith("json") and "schema" in contents[media_type]:
         check(f"{pointer}/content/{escape(media_type)}/schema", json.loads(body))
 
@@ -107,5 +112,7 @@ def check_schema(name, value):
 
 def check(pointer, value):
     errors = list(validator(pointer).iter_errors(value))
-    assert not errors, "\n".join(
-        f"{error.json_path}: {error.message}" for error in errors[:5]) + f"\nby #{pointer}"
+    assert not errors, (
+        "\n".join(f"{error.json_path}: {error.message}" for error in errors[:5])
+        + f"\nby #{pointer}"
+    )

@@ -29,8 +29,13 @@ class RunKey:
 
     def event(self, name="a0", phase="QUEUED", **members):
         """An event of this run; `key` members have their defaults, the rest comes as given."""
-        return {"project": self.project, "domain": self.domain, "runName": self.name, "name": name,
-                "phase": phase} | members
+        return {
+            "project": self.project,
+            "domain": self.domain,
+            "runName": self.name,
+            "name": name,
+            "phase": phase,
+        } | members
 
     def put_path(self, name="a0", attempt=1, phase="QUEUED", version=0):
         return f"{self.path}/actions/{name}/events/{attempt}/{phase}/{version}"
@@ -61,8 +66,13 @@ def _history(run, rng, name, parent):
         if rng.random() < 0.2:
             phases += ["PAUSED", "RUNNING"]
         last = attempt == attempts
-        phases.append(rng.choice(("SUCCEEDED", "SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT",
-                                  "RECOVERED") if last else ("FAILED", "TIMED_OUT")))
+        phases.append(
+            rng.choice(
+                ("SUCCEEDED", "SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED")
+                if last
+                else ("FAILED", "TIMED_OUT")
+            )
+        )
         seen = {}
         for phase in phases:
             version = seen[phase] = seen.get(phase, -1) + 1
@@ -78,8 +88,10 @@ def _history(run, rng, name, parent):
         steps[rng.randrange(len(steps))]["group"] = rng.choice(("map", "fan-out"))
     for step in steps:
         if step["phase"] in ("FAILED", "TIMED_OUT"):
-            step["errorInfo"] = {"kind": rng.choice(("USER", "SYSTEM")),
-                                 "message": f"\"{name}\" failed\nat {rng.randrange(99)} °C"}
+            step["errorInfo"] = {
+                "kind": rng.choice(("USER", "SYSTEM")),
+                "message": f'"{name}" failed\nat {rng.randrange(99)} °C',
+            }
     return steps
 
 

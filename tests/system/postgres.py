@@ -87,8 +87,20 @@ class Postgres:
         self._numbers = itertools.count(1)
         if self._account:
             os.chown(self.folder, self._account["user"], self._account["group"])
-        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust",
-                  "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+        self._run(
+            "initdb",
+            "-D",
+            str(self.data),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
+        )
 
     @property
     def data(self):
@@ -108,7 +120,12 @@ class Postgres:
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [find_binary("postgres"), "-D", str(self.data), *arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **self._account)
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                **self._account,
+            )
         deadline = time.monotonic() + 30
         while True:
             try:
@@ -156,6 +173,12 @@ class Postgres:
             return cursor.fetchall() if cursor.description else []
 
     def _run(self, name, *arguments):
-        done = subprocess.run([find_binary(name), *arguments], cwd="/", text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **self._account)
+        done = subprocess.run(
+            [find_binary(name), *arguments],
+            cwd="/",
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **self._account,
+        )
         assert done.returncode == 0, done.stdout

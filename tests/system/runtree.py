@@ -14,7 +14,8 @@ from postgres import free_port
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 SANITIZER_REPORT = re.compile(
-    r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|runtime error:")
+    r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|runtime error:"
+)
 
 
 def binary():
@@ -26,8 +27,9 @@ def binary():
 
 def clean_environment(**variables):
     """Ours without what would configure runtree or libpq behind the test's back."""
-    kept = {name: value for name, value in os.environ.items()
-            if not name.startswith(("RUNTREE_", "PG"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RUNTREE_", "PG"))
+    }
     kept.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
     return kept | variables
 
@@ -50,8 +52,13 @@ class Runtree:
         """Starts, and waits until `until` answers 200; None: waits for nothing."""
         with open(self._folder / "stdout", "ab") as out, open(self._folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(
-                [binary(), *self.arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                env=self._environment, cwd=self._folder)
+                [binary(), *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=self._environment,
+                cwd=self._folder,
+            )
         if until:
             self.wait_for(until, 200, seconds)
         return self
@@ -97,5 +104,11 @@ class Runtree:
 
 def run_to_exit(*arguments, environment=None, seconds=20):
     """Runs the binary with these arguments until it ends by itself."""
-    return subprocess.run([binary(), *arguments], text=True, capture_output=True, timeout=seconds,
-                          env=clean_environment(**(environment or {})), cwd="/tmp")
+    return subprocess.run(
+        [binary(), *arguments],
+        text=True,
+        capture_output=True,
+        timeout=seconds,
+        env=clean_environment(**(environment or {})),
+        cwd="/tmp",
+    )

@@ -1,7 +1,7 @@
-"""A strict Server-Sent Events client on a raw socket, and a watcher that keeps a run's tree with it.
+"""A strict Server-Sent Events client on a raw socket, and a watcher that keeps a tree with it.
 
-Strict: what a browser would forgive (unknown fields, lines outside a record, a missing blank line) is
-an error here, and so is every breach of the promises that api.md makes about a stream.
+Strict: what a browser would forgive (unknown fields, lines outside a record, a missing blank line)
+is an error here, and so is every breach of what the contract promises about a stream.
 """
 
 import dataclasses
@@ -36,8 +36,16 @@ class Cut(Exception):
 class EventStream:
     """One connection. Reads at most `cut_after` bytes of the stream's body, if that is given."""
 
-    def __init__(self, url, path, last_event_id=None, headers=None, cut_after=None, timeout=10,
-                 receive_buffer=None):
+    def __init__(
+        self,
+        url,
+        path,
+        last_event_id=None,
+        headers=None,
+        cut_after=None,
+        timeout=10,
+        receive_buffer=None,
+    ):
         address = urllib.parse.urlsplit(url)
         self.timeout = timeout
         self.frames = []
@@ -74,7 +82,7 @@ class EventStream:
         return frame
 
     def read_until(self, wanted, timeout=None):
-        """Reads up to the record that `wanted` (a name, or a predicate on the frame) means; all read."""
+        """Reads up to the record that `wanted`, a name or a predicate, means; all that was read."""
         matches = wanted if callable(wanted) else lambda frame: frame.event == wanted
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         frames = [self.next(timeout)]
@@ -156,7 +164,7 @@ class EventStream:
             assert self.headers["content-type"].startswith("text/event-stream"), self.headers
             assert "transfer-encoding" not in self.headers, self.headers
             if self._allowance is not None:
-                self._buffer = self._buffer[:self._allowance]
+                self._buffer = self._buffer[: self._allowance]
                 self._allowance -= len(self._buffer)
 
     def _read_body(self):
@@ -196,7 +204,7 @@ def parse_frame(text):
 
 
 class TreeWatcher:
-    """Keeps what a page would show of one run, over any number of connections, checking the promises."""
+    """Keeps what a page would show of one run, over many connections, and checks the promises."""
 
     def __init__(self, path):
         self.path = path
@@ -227,14 +235,19 @@ class TreeWatcher:
 
     def apply(self, frame):
         assert not (self.has_ended and self._synced), f"{frame} after the end"
-        assert (frame.retry is not None) == (self._records == 0), "retry comes first, and only there"
+        assert (frame.retry is not None) == (
+            self._records == 0
+        ), "retry comes first, and only there"
         self._records += 1
         if frame.event is not None:
             getattr(self, f"_apply_{frame.event}")(frame)
         if frame.id is not None:
             self.last_event_id = frame.id
-            orphans = [name for name, node in self.nodes.items()
-                       if node["action"]["parent"] not in self.nodes | {None: None}]
+            orphans = [
+                name
+                for name, node in self.nodes.items()
+                if node["action"]["parent"] not in self.nodes | {None: None}
+            ]
             assert not orphans, f"shown without their parents at the end of a flush: {orphans}"
 
     def follow(self, stream, until=None, timeout=None):
@@ -250,12 +263,17 @@ class TreeWatcher:
             if until and matches(frame):
                 return frame
 
+    def follow_until(self, stream, wanted, timeout=None):
+        """Reads and applies up to the end of a flush after which `wanted(nodes)` holds."""
+        self.follow(stream, lambda frame: frame.id is not None and wanted(self.nodes), timeout)
+
     def _apply_nodeUpdate(self, frame):
         action = frame.data["action"]
         assert frame.id is None or self._synced, "an id inside a snapshot"
         if frame.data["meetsFilter"]:
-            assert action["parent"] is None or action["parent"] in self.nodes, (
-                f"{action['name']} comes before its parent {action['parent']}")
+            assert (
+                action["parent"] is None or action["parent"] in self.nodes
+            ), f"{action['name']} comes before its parent {action['parent']}"
             self.nodes[action["name"]] = frame.data
         else:
             self.nodes.pop(action["name"], None)
@@ -263,8 +281,9 @@ class TreeWatcher:
     def _apply_synced(self, frame):
         assert not self._synced, "synced twice on one connection"
         assert frame.id is not None, "synced without an id"
-        assert frame.data["visible"] == len(self.nodes), (
-            f"{frame.data} but the client has {len(self.nodes)}: {sorted(self.nodes)}")
+        assert frame.data["visible"] == len(
+            self.nodes
+        ), f"{frame.data} but the client has {len(self.nodes)}: {sorted(self.nodes)}"
         self._synced = True
 
     def _apply_reset(self, frame):

@@ -36,27 +36,46 @@ def test_first_write_wins_over_a_different_document(api, run):
 
 def test_identical_is_judged_by_meaning_not_by_bytes(api, run):
     api.post_one(run.event(parent=None, outputs={"a": 1, "b": [2]}))
-    respelled = (f'{{ "outputs": {{"b": [2], "a": 1}}, "parent": null, "version": 0, "attempt": 1,'
-                 f'"phase": "ACTION_PHASE_QUEUED", "name": "a0", "runName": "{run.name}",'
-                 f'"domain": "{run.domain}", "project": "{run.project}" }}').encode()
+    respelled = (
+        f'{{ "outputs": {{"b": [2], "a": 1}}, "parent": null, "version": 0, "attempt": 1,'
+        f'"phase": "ACTION_PHASE_QUEUED", "name": "a0", "runName": "{run.name}",'
+        f'"domain": "{run.domain}", "project": "{run.project}" }}'
+    ).encode()
     response = api.post(respelled)
     assert response.status_code == 200, response.text
     assert response.json()["identical"] is True
 
 
 def test_batch_answers_in_the_order_of_the_request(api, run):
-    results = api.post_all([
-        run.event("a0", parent=None), run.event("a1", parent="a0"), run.event("a0", "RUNNING"),
-        run.event("a1", parent="a0"), run.event("a0", "QUEUED", version=1)])
+    results = api.post_all(
+        [
+            run.event("a0", parent=None),
+            run.event("a1", parent="a0"),
+            run.event("a0", "RUNNING"),
+            run.event("a1", parent="a0"),
+            run.event("a0", "QUEUED", version=1),
+        ]
+    )
     assert [result["status"] for result in results] == [
-        "applied", "applied", "applied", "duplicate", "recorded"]
+        "applied",
+        "applied",
+        "applied",
+        "duplicate",
+        "recorded",
+    ]
     assert [results[index]["revision"] for index in (0, 1, 2, 4)] == [1, 2, 3, 4]
 
 
 def test_batch_with_a_rejected_event_is_207_and_keeps_the_others(api, run):
-    response = api.post({"events": [
-        run.event("a0", parent=None), run.event("a1", phase="DONE", parent="a0"),
-        run.event("a2", parent="a0")]})
+    response = api.post(
+        {
+            "events": [
+                run.event("a0", parent=None),
+                run.event("a1", phase="DONE", parent="a0"),
+                run.event("a2", parent="a0"),
+            ]
+        }
+    )
     assert response.status_code == 207
     body = response.json()
     assert body["rejected"] == 1
@@ -73,8 +92,9 @@ def test_rejected_in_a_batch_has_the_problem_of_a_single_event(api, run):
 
 
 def test_ndjson(api, run):
-    response = api.post_lines([
-        run.event("a0", parent=None), b'{"project": "cut off', run.event("a1", parent="a0")])
+    response = api.post_lines(
+        [run.event("a0", parent=None), b'{"project": "cut off', run.event("a1", parent="a0")]
+    )
     assert response.status_code == 207
     results = response.json()["results"]
     assert [result["status"] for result in results] == ["applied", "rejected", "applied"]
@@ -83,8 +103,11 @@ def test_ndjson(api, run):
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
 def test_ndjson_needs_no_particular_ending(api, run, ending):
-    lines = [f'{{"project":"{run.project}","domain":"{run.domain}","runName":"r1","name":"a0",'
-             f'"phase":{number},"parent":null}}'.encode() for number in (1, 4)]
+    lines = [
+        f'{{"project":"{run.project}","domain":"{run.domain}","runName":"r1","name":"a0",'
+        f'"phase":{number},"parent":null}}'.encode()
+        for number in (1, 4)
+    ]
     response = api.post((ending or b"\n").join(lines) + ending, "application/x-ndjson")
     assert response.status_code == 200, response.text
     assert response.json()["rejected"] == 0
@@ -92,8 +115,10 @@ def test_ndjson_needs_no_particular_ending(api, run, ending):
 
 
 def test_batch_of_one_answers_as_a_batch(api, run):
-    for response in (api.post({"events": [run.event(parent=None)]}),
-                     api.post_lines([run.event(parent=None)])):
+    for response in (
+        api.post({"events": [run.event(parent=None)]}),
+        api.post_lines([run.event(parent=None)]),
+    ):
         assert response.status_code == 200
         assert len(response.json()["results"]) == 1
 
@@ -102,8 +127,9 @@ def test_put_takes_the_key_from_the_path(api, run):
     first = api.put(run.put_path(phase="RUNNING", attempt=2, version=3), {"parent": None})
     assert (first.status_code, first.json()["status"]) == (201, "applied")
     assert state(api, run) == (2, "RUNNING", 3)
-    again = api.put(run.put_path(phase="ACTION_PHASE_RUNNING", attempt=2, version=3),
-                    {"parent": None})
+    again = api.put(
+        run.put_path(phase="ACTION_PHASE_RUNNING", attempt=2, version=3), {"parent": None}
+    )
     assert (again.status_code, again.json()["status"]) == (200, "duplicate")
     by_number = api.put(run.put_path(phase="4", attempt=2, version=3), {"parent": None})
     assert by_number.json()["status"] == "duplicate"
@@ -142,8 +168,17 @@ def test_phase_spellings(api, run, spelling):
 def test_every_phase_by_number_and_in_order(api, run):
     api.post_all([run.event(phase=number, parent=None) for number in range(1, 11)])
     assert [event["phase"] for event in stored(api, run)] == [
-        "QUEUED", "WAITING_FOR_RESOURCES", "INITIALIZING", "RUNNING", "SUCCEEDED", "FAILED",
-        "ABORTED", "TIMED_OUT", "PAUSED", "RECOVERED"]
+        "QUEUED",
+        "WAITING_FOR_RESOURCES",
+        "INITIALIZING",
+        "RUNNING",
+        "SUCCEEDED",
+        "FAILED",
+        "ABORTED",
+        "TIMED_OUT",
+        "PAUSED",
+        "RECOVERED",
+    ]
     assert state(api, run) == (1, "RECOVERED", 0)
 
 
@@ -169,14 +204,25 @@ def test_a_late_running_never_reopens_a_terminal_one_but_a_new_attempt_does(api,
 
 def test_order_is_attempt_then_rank_then_version_then_number(api, run):
     ascending = [
-        (1, "QUEUED", 5), (1, "WAITING_FOR_RESOURCES", 0), (1, "INITIALIZING", 0),
-        (1, "RUNNING", 0), (1, "PAUSED", 0), (1, "RUNNING", 1), (1, "PAUSED", 1),
-        (1, "SUCCEEDED", 0), (1, "FAILED", 0), (1, "SUCCEEDED", 1), (2, "QUEUED", 0)]
+        (1, "QUEUED", 5),
+        (1, "WAITING_FOR_RESOURCES", 0),
+        (1, "INITIALIZING", 0),
+        (1, "RUNNING", 0),
+        (1, "PAUSED", 0),
+        (1, "RUNNING", 1),
+        (1, "PAUSED", 1),
+        (1, "SUCCEEDED", 0),
+        (1, "FAILED", 0),
+        (1, "SUCCEEDED", 1),
+        (2, "QUEUED", 0),
+    ]
     for attempt, phase, version in ascending:
         result = api.post_one(run.event(phase=phase, attempt=attempt, version=version, parent=None))
         assert result["status"] == "applied", (attempt, phase, version)
-    other = [run.event("b0", phase, attempt=attempt, version=version, parent=None)
-             for attempt, phase, version in reversed(ascending)]
+    other = [
+        run.event("b0", phase, attempt=attempt, version=version, parent=None)
+        for attempt, phase, version in reversed(ascending)
+    ]
     statuses = [result["status"] for result in api.post_all(other)]
     assert statuses == ["applied"] + ["recorded"] * (len(ascending) - 1)
 
@@ -217,8 +263,9 @@ def test_repeated_waiting_event_is_a_duplicate(api, run):
 
 
 def test_children_before_their_parent_in_one_batch(api, run):
-    api.post_all([run.event("a2", parent="a1"), run.event("a1", parent="a0"),
-                  run.event("a0", parent=None)])
+    api.post_all(
+        [run.event("a2", parent="a1"), run.event("a1", parent="a0"), run.event("a0", parent=None)]
+    )
     nodes = api.read(f"{run.path}/tree")["nodes"]
     assert [node["action"]["name"] for node in nodes] == ["a0", "a1", "a2"]
 
@@ -229,27 +276,35 @@ def test_parent_may_be_repeated_but_not_changed(api, run):
     for changed in (None, "a9"):
         response = api.post(run.event("a1", "FAILED", parent=changed))
         assert_problem(response, 409, "parent-conflict", "/parent")
-    assert_problem(api.post(run.event("a0", "RUNNING", parent="a1")), 409, "parent-conflict",
-                   "/parent")
+    assert_problem(
+        api.post(run.event("a0", "RUNNING", parent="a1")), 409, "parent-conflict", "/parent"
+    )
     assert state(api, run, "a1") == (1, "RUNNING", 0)
     assert len(stored(api, run, "a1")) == 2
 
 
 def test_parent_conflict_inside_one_batch(api, run):
-    response = api.post({"events": [
-        run.event("a0", parent=None), run.event("a1", parent="a0"),
-        run.event("a1", "RUNNING", parent="a7"), run.event("a1", "SUCCEEDED")]})
+    response = api.post(
+        {
+            "events": [
+                run.event("a0", parent=None),
+                run.event("a1", parent="a0"),
+                run.event("a1", "RUNNING", parent="a7"),
+                run.event("a1", "SUCCEEDED"),
+            ]
+        }
+    )
     assert response.status_code == 207
     results = response.json()["results"]
-    assert [result["status"] for result in results] == [
-        "applied", "applied", "rejected", "applied"]
+    assert [result["status"] for result in results] == ["applied", "applied", "rejected", "applied"]
     assert_problem_document(results[2]["problem"], 409, "parent-conflict", "/parent")
 
 
 def test_parent_conflict_of_a_waiting_action(api, run):
     api.post_one(run.event("a1", parent="a0"))
-    assert_problem(api.post(run.event("a1", "RUNNING", parent="b0")), 409, "parent-conflict",
-                   "/parent")
+    assert_problem(
+        api.post(run.event("a1", "RUNNING", parent="b0")), 409, "parent-conflict", "/parent"
+    )
 
 
 def test_an_action_cannot_come_under_itself(api, run):
@@ -268,28 +323,37 @@ def test_a_run_may_have_several_roots(api, run):
 
 
 def test_batch_may_hold_events_of_many_runs(api, run):
-    events = [dict(run.event(parent=None), runName=f"r{number % 7}", version=number)
-              for number in range(70)]
+    events = [
+        dict(run.event(parent=None), runName=f"r{number % 7}", version=number)
+        for number in range(70)
+    ]
     results = api.post_all(events)
     assert {result["status"] for result in results} == {"applied"}
     runs = api.read(f"{run.base}/runs")["runs"]
     assert sorted((item["runName"], item["revision"]) for item in runs) == [
-        (f"r{number}", 10) for number in range(7)]
+        (f"r{number}", 10) for number in range(7)
+    ]
 
 
 def test_other_members_are_kept_as_they_came(api, run):
-    extras = {"cluster": "gpu-7", "outputs": {"rows": 12345678901234, "share": 0.1, "none": None},
-              "logInfo": [{"uri": "s3://logs/é"}], "clusterEvents": [{"message": "pulled"}],
-              "x-owner": {"team": "Größe 🌳"}, "reportedTime": at(5)}
+    extras = {
+        "cluster": "gpu-7",
+        "outputs": {"rows": 12345678901234, "share": 0.1, "none": None},
+        "logInfo": [{"uri": "s3://logs/é"}],
+        "clusterEvents": [{"message": "pulled"}],
+        "x-owner": {"team": "Größe 🌳"},
+        "reportedTime": at(5),
+    }
     api.post_one(run.event(parent=None, **extras))
     event = stored(api, run)[0]
     assert {member: event[member] for member in extras} == extras
 
 
 def test_escaped_strings_come_back_as_they_were(api, run):
-    message = "quote \" backslash \\ newline \n tab \t bell \x07 é 日本 🌳 </script> \u2028"
-    api.post_one(run.event(phase="FAILED", parent=None,
-                           errorInfo={"kind": "USER", "message": message}))
+    message = 'quote " backslash \\ newline \n tab \t bell \x07 é 日本 🌳 </script> \u2028'
+    api.post_one(
+        run.event(phase="FAILED", parent=None, errorInfo={"kind": "USER", "message": message})
+    )
     assert api.read(f"{run.path}/actions/a0")["errorInfo"]["message"] == message
     assert api.read(f"{run.path}/tree")["nodes"][0]["action"]["errorInfo"]["message"] == message
 

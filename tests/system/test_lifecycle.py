@@ -32,8 +32,17 @@ def open_folder():
 def test_help(arguments):
     done = run_to_exit(*arguments)
     assert done.returncode == 0
-    for text in ("serve", "--listen", "RUNTREE_LISTEN", "127.0.0.1:8080", "--database-url",
-                 "RUNTREE_DATABASE_URL", "--data-dir", "RUNTREE_DATA_DIR", "./runtree-data"):
+    for text in (
+        "serve",
+        "--listen",
+        "RUNTREE_LISTEN",
+        "127.0.0.1:8080",
+        "--database-url",
+        "RUNTREE_DATABASE_URL",
+        "--data-dir",
+        "RUNTREE_DATA_DIR",
+        "./runtree-data",
+    ):
         assert text in done.stdout, text
     assert done.stderr == ""
 
@@ -42,22 +51,25 @@ def test_help_fits_a_terminal():
     assert max(map(len, run_to_exit("serve", "--help").stdout.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("arguments, blamed", [
-    ([], "serve"),
-    (["dance"], "dance"),
-    (["serve", "--colour", "red"], "--colour"),
-    (["serve", "extra"], "extra"),
-    (["serve", "--listen"], "--listen"),
-    (["serve", "--listen", ""], "--listen"),
-    (["serve", "--listen", "127.0.0.1"], "--listen"),
-    (["serve", "--listen", "127.0.0.1:http"], "--listen"),
-    (["serve", "--listen", "127.0.0.1:65536"], "--listen"),
-    (["serve", "--listen", "127.0.0.1:-1"], "--listen"),
-    (["serve", "--listen", "999.0.0.1:80"], "--listen"),
-    (["serve", "--data-dir", ""], "--data-dir"),
-    (["serve", "--database-url", "host=x port"], "--database-url"),
-    (["serve", "--database-url", "postgresql://host:port:x/"], "--database-url"),
-])
+@pytest.mark.parametrize(
+    "arguments, blamed",
+    [
+        ([], "serve"),
+        (["dance"], "dance"),
+        (["serve", "--colour", "red"], "--colour"),
+        (["serve", "extra"], "extra"),
+        (["serve", "--listen"], "--listen"),
+        (["serve", "--listen", ""], "--listen"),
+        (["serve", "--listen", "127.0.0.1"], "--listen"),
+        (["serve", "--listen", "127.0.0.1:http"], "--listen"),
+        (["serve", "--listen", "127.0.0.1:65536"], "--listen"),
+        (["serve", "--listen", "127.0.0.1:-1"], "--listen"),
+        (["serve", "--listen", "999.0.0.1:80"], "--listen"),
+        (["serve", "--data-dir", ""], "--data-dir"),
+        (["serve", "--database-url", "host=x port"], "--database-url"),
+        (["serve", "--database-url", "postgresql://host:port:x/"], "--database-url"),
+    ],
+)
 def test_wrong_argument_is_exit_2_and_says_which(arguments, blamed):
     done = run_to_exit(*arguments)
     assert done.returncode == 2, done
@@ -65,8 +77,13 @@ def test_wrong_argument_is_exit_2_and_says_which(arguments, blamed):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("variable, value", [
-    ("RUNTREE_LISTEN", "nowhere"), ("RUNTREE_DATABASE_URL", "colour=red"), ])
+@pytest.mark.parametrize(
+    "variable, value",
+    [
+        ("RUNTREE_LISTEN", "nowhere"),
+        ("RUNTREE_DATABASE_URL", "colour=red"),
+    ],
+)
 def test_wrong_environment_is_exit_2_and_says_which(variable, value):
     done = run_to_exit("serve", environment={variable: value})
     assert done.returncode == 2, done
@@ -75,9 +92,13 @@ def test_wrong_environment_is_exit_2_and_says_which(variable, value):
 
 def test_flag_over_environment(start_runtree, postgres):
     elsewhere = free_port()
-    runtree = start_runtree(database_url=postgres.new_database(), environment={
-        "RUNTREE_LISTEN": f"127.0.0.1:{elsewhere}",
-        "RUNTREE_DATABASE_URL": "host=/nowhere dbname=none"})
+    runtree = start_runtree(
+        database_url=postgres.new_database(),
+        environment={
+            "RUNTREE_LISTEN": f"127.0.0.1:{elsewhere}",
+            "RUNTREE_DATABASE_URL": "host=/nowhere dbname=none",
+        },
+    )
     assert httpx.get(runtree.url + "/readyz").status_code == 200
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{elsewhere}/healthz")
@@ -85,8 +106,14 @@ def test_flag_over_environment(start_runtree, postgres):
 
 def test_environment_alone(tmp_path, postgres):
     port = free_port()
-    runtree = Runtree(tmp_path, port=port, environment={
-        "RUNTREE_LISTEN": f"127.0.0.1:{port}", "RUNTREE_DATABASE_URL": postgres.new_database()})
+    runtree = Runtree(
+        tmp_path,
+        port=port,
+        environment={
+            "RUNTREE_LISTEN": f"127.0.0.1:{port}",
+            "RUNTREE_DATABASE_URL": postgres.new_database(),
+        },
+    )
     runtree.arguments = ["serve"]
     runtree.start()
     runtree.stop()
@@ -94,7 +121,9 @@ def test_environment_alone(tmp_path, postgres):
 
 def test_database_url_in_its_uri_form_over_tcp(start_runtree, postgres):
     postgres.new_database()
-    name = postgres.execute("postgres", "SELECT max(datname) FROM pg_database WHERE datname ~ 'test'")
+    name = postgres.execute(
+        "postgres", "SELECT max(datname) FROM pg_database WHERE datname ~ 'test'"
+    )
     url = f"postgresql://postgres@127.0.0.1:{postgres.port}/{name[0][0]}?connect_timeout=5"
     start_runtree(database_url=url)
 
@@ -153,7 +182,7 @@ def test_signal_finishes_what_is_in_flight(start_runtree, postgres, run):
     stop.set()
     for worker in workers:
         worker.join(15)
-    stored = {name for name, in postgres.execute(url, "SELECT name FROM action_events")}
+    stored = {name for (name,) in postgres.execute(url, "SELECT name FROM action_events")}
     assert accepted and set(accepted) <= stored
 
 
@@ -167,8 +196,10 @@ def test_a_second_signal_does_no_harm(start_runtree, postgres):
 def test_stops_while_a_client_sends_slowly(start_runtree, postgres):
     runtree = start_runtree(database_url=postgres.new_database())
     with socket.create_connection(("127.0.0.1", runtree.port)) as connection:
-        connection.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                           b"Content-Length: 100\r\n\r\n{")
+        connection.sendall(
+            b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\n\r\n{"
+        )
         time.sleep(0.1)
         runtree.stop()
 
@@ -262,7 +293,9 @@ def test_embedded_database_that_was_killed_too(start_embedded, open_folder, open
     assert open_api(runtree).read(RUN.path)["revision"] == 1
 
 
-def test_embedded_database_that_dies_under_runtree_comes_back(start_embedded, open_folder, open_api):
+def test_embedded_database_that_dies_under_runtree_comes_back(
+    start_embedded, open_folder, open_api
+):
     runtree = start_embedded()
     client = open_api(runtree)
     client.post_one(RUN.event(parent=None))
@@ -278,8 +311,9 @@ def test_embedded_database_that_dies_under_runtree_comes_back(start_embedded, op
 
 def test_two_runtrees_on_one_folder_are_refused(start_embedded, open_folder, open_api):
     first = start_embedded()
-    done = run_to_exit("serve", "--listen", f"127.0.0.1:{free_port()}",
-                       "--data-dir", str(open_folder / "data"))
+    done = run_to_exit(
+        "serve", "--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(open_folder / "data")
+    )
     assert done.returncode not in (0, None), done
     assert str(open_folder / "data") in done.stderr + done.stdout
     assert open_api(first).post(RUN.event(parent=None)).status_code == 201
@@ -289,8 +323,9 @@ def test_two_runtrees_on_one_folder_are_refused(start_embedded, open_folder, ope
 
 def test_folder_that_cannot_be_written(open_folder):
     (open_folder / "file").write_text("not a folder")
-    done = run_to_exit("serve", "--listen", f"127.0.0.1:{free_port()}",
-                       "--data-dir", str(open_folder / "file"))
+    done = run_to_exit(
+        "serve", "--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(open_folder / "file")
+    )
     assert done.returncode != 0
     assert str(open_folder / "file") in done.stderr + done.stdout
 

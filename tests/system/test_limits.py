@@ -32,8 +32,10 @@ def test_length_of_a_key(api, run, member, limit):
     value = (run.project + "x" * limit)[:limit]
     event = run.event(parent=None) | {member: value}
     assert api.post(event).status_code == 201
-    stored = api.read(f"/v1/projects/{event['project']}/domains/{event['domain']}"
-                      f"/runs/{event['runName']}/actions/{event['name']}")
+    stored = api.read(
+        f"/v1/projects/{event['project']}/domains/{event['domain']}"
+        f"/runs/{event['runName']}/actions/{event['name']}"
+    )
     assert stored[member] == value
     assert_problem(api.post(event | {member: value + "x"}), 400, "invalid-field", f"/{member}")
 
@@ -77,9 +79,14 @@ def test_size_of_a_single_event(api, run):
 
 
 def test_size_of_an_event_in_a_batch(api, run):
-    fits, too_large = event_of_bytes(run, EVENT_BYTES), event_of_bytes(run, EVENT_BYTES + 1, version=1)
-    for response in (api.post(b'{"events":[' + fits + b"," + too_large + b"]}"),
-                     api.post_lines([fits, too_large])):
+    fits, too_large = (
+        event_of_bytes(run, EVENT_BYTES),
+        event_of_bytes(run, EVENT_BYTES + 1, version=1),
+    )
+    for response in (
+        api.post(b'{"events":[' + fits + b"," + too_large + b"]}"),
+        api.post_lines([fits, too_large]),
+    ):
         assert response.status_code == 207
         results = response.json()["results"]
         assert results[0]["status"] in ("applied", "duplicate")
@@ -88,7 +95,9 @@ def test_size_of_an_event_in_a_batch(api, run):
 
 def test_size_of_the_body_of_a_put(api, run):
     body = encode({"parent": None, "outputs": ""})
-    filled = [body[:-2] + b"x" * (size - len(body)) + b'"}' for size in (EVENT_BYTES, EVENT_BYTES + 1)]
+    filled = [
+        body[:-2] + b"x" * (size - len(body)) + b'"}' for size in (EVENT_BYTES, EVENT_BYTES + 1)
+    ]
     assert api.put(run.put_path(), filled[0]).status_code == 201
     assert_problem(api.put(run.put_path(version=1), filled[1]), 413, "payload-too-large")
 
@@ -109,8 +118,9 @@ def test_nesting(api, run):
 
 
 def test_size_of_a_body(api, run):
-    events = b",".join(event_of_bytes(run, EVENT_BYTES - 100, version=version)
-                       for version in range(16))
+    events = b",".join(
+        event_of_bytes(run, EVENT_BYTES - 100, version=version) for version in range(16)
+    )
     batch = b'{"events":[' + events + b"]}"
     fitting = batch + b" " * (BODY_BYTES - len(batch))
     assert_problem(api.post(fitting + b" "), 413, "payload-too-large")
@@ -125,8 +135,9 @@ def test_body_without_a_length_is_cut_off_at_the_limit_too(api, run):
         for _ in range(5):
             yield b" " * (1024 * 1024)
 
-    response = api.request("POST", "/v1/events", content=chunks(),
-                           headers={"Content-Type": "application/json"})
+    response = api.request(
+        "POST", "/v1/events", content=chunks(), headers={"Content-Type": "application/json"}
+    )
     assert_problem(response, 413, "payload-too-large")
 
 
@@ -163,8 +174,14 @@ def test_waiting_actions_that_would_join_too_deep(api, run):
     assert api.post_one(run.event("b2", parent="a1"))["status"] == "applied"
 
 
-@pytest.mark.parametrize("things, path", [("runs", "{base}/runs"), ("actions", "{path}/actions"),
-                                          ("events", "{path}/actions/a0/events")])
+@pytest.mark.parametrize(
+    "things, path",
+    [
+        ("runs", "{base}/runs"),
+        ("actions", "{path}/actions"),
+        ("events", "{path}/actions/a0/events"),
+    ],
+)
 def test_length_of_a_page(api, run, things, path):
     events = [run.event(parent=None, version=version) for version in range(1001)]
     events += [run.event(f"b{number}", parent="a0") for number in range(1000)]

@@ -15,12 +15,17 @@ METHODS = ("get", "put", "post", "delete", "patch")
 
 
 def operations():
-    return [(method, template) for template, item in contract.document()["paths"].items()
-            for method in METHODS if method in item]
+    return [
+        (method, template)
+        for template, item in contract.document()["paths"].items()
+        for method in METHODS
+        if method in item
+    ]
 
 
 def schemas_with_examples():
     """(name, pointer to the schema, example) of every example that stands beside a schema."""
+
     def walk(node, pointer):
         if isinstance(node, dict):
             if "schema" in node:
@@ -52,8 +57,10 @@ def test_service_serves_it_as_it_stands(api):
     assert response.json() == json.loads(json.dumps(contract.document()))
 
 
-@pytest.mark.parametrize("pointer, example", [
-    pytest.param(pointer, example, id=name) for name, pointer, example in schemas_with_examples()])
+@pytest.mark.parametrize(
+    "pointer, example",
+    [pytest.param(pointer, example, id=name) for name, pointer, example in schemas_with_examples()],
+)
 def test_example_is_what_its_schema_says(pointer, example):
     if isinstance(example, str) and contract.resolve(pointer)[1].get("type") == "array":
         example = example.split(",")
@@ -63,12 +70,31 @@ def test_example_is_what_its_schema_says(pointer, example):
 @pytest.fixture
 def sample_paths(api, run):
     """A path for every template of the document."""
-    api.post_all([
-        run.event("a0", "RUNNING", parent=None, updatedTime=at(0)),
-        run.event("a1", "FAILED", parent="a0", errorInfo={"kind": "USER", "message": "x"},
-                  cluster="c", outputs=[1], logInfo=[{}], clusterEvents=["pulled"])])
-    values = {"project": run.project, "domain": run.domain, "run": run.name, "action": "a1",
-              "attempt": 1, "phase": "ABORTED", "version": 7, "name": "invalid-field"}
+    api.post_all(
+        [
+            run.event("a0", "RUNNING", parent=None, updatedTime=at(0)),
+            run.event(
+                "a1",
+                "FAILED",
+                parent="a0",
+                errorInfo={"kind": "USER", "message": "x"},
+                cluster="c",
+                outputs=[1],
+                logInfo=[{}],
+                clusterEvents=["pulled"],
+            ),
+        ]
+    )
+    values = {
+        "project": run.project,
+        "domain": run.domain,
+        "run": run.name,
+        "action": "a1",
+        "attempt": 1,
+        "phase": "ABORTED",
+        "version": 7,
+        "name": "invalid-field",
+    }
     return {template: template.format(**values) for _, template in operations()}
 
 
@@ -81,23 +107,42 @@ def test_operation_is_there(api, open_stream, sample_paths, run, method, templat
         stream.read_until("synced")
         return
     body = json.dumps(run.event("a1", "SUCCEEDED")).encode() if method == "post" else None
-    response = api.request(method.upper(), path, content=body,
-                           headers={"Content-Type": "application/json"} if body else {})
+    response = api.request(
+        method.upper(),
+        path,
+        content=body,
+        headers={"Content-Type": "application/json"} if body else {},
+    )
     assert response.status_code in (200, 201), response.text
 
 
-@pytest.mark.parametrize("method, template", [
-    operation for operation in operations() if "{run}" in operation[1] and operation[0] == "get"])
+@pytest.mark.parametrize(
+    "method, template",
+    [operation for operation in operations() if "{run}" in operation[1] and operation[0] == "get"],
+)
 def test_parameters_of_the_document_are_those_of_the_service(api, sample_paths, method, template):
     """Each documented query parameter is accepted, and what is accepted is documented."""
     path = sample_paths[template]
     _, operation = contract.resolve(f"/paths/{contract.escape(template)}/{method}")
-    parameters = [parameter if "$ref" not in parameter
-                  else contract.resolve(parameter["$ref"].removeprefix("#"))[1]
-                  for parameter in operation.get("parameters", [])]
+    parameters = [
+        parameter
+        if "$ref" not in parameter
+        else contract.resolve(parameter["$ref"].removeprefix("#"))[1]
+        for parameter in operation.get("parameters", [])
+    ]
     documented = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
-    samples = {"limit": "5", "phase": "FAILED", "name": "a", "parent": "a0", "attempt": "1",
-               "wait": "true", "follow": "false", "lastEventId": "x", "project": "p", "domain": "d"}
+    samples = {
+        "limit": "5",
+        "phase": "FAILED",
+        "name": "a",
+        "parent": "a0",
+        "attempt": "1",
+        "wait": "true",
+        "follow": "false",
+        "lastEventId": "x",
+        "project": "p",
+        "domain": "d",
+    }
     if template.endswith("/watch"):
         return
     for name in documented - {"cursor"}:

@@ -8,9 +8,20 @@ import pytest
 
 from client import assert_problem
 
-GET_PATHS = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/runs", "/v1/projects",
-             "{base}/runs", "{path}", "{path}/actions", "{path}/actions/a0",
-             "{path}/actions/a0/events", "{path}/tree"]
+GET_PATHS = [
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/v1/runs",
+    "/v1/projects",
+    "{base}/runs",
+    "{path}",
+    "{path}/actions",
+    "{path}/actions/a0",
+    "{path}/actions/a0/events",
+    "{path}/tree",
+]
 ORIGIN = {"Origin": "https://dashboard.example"}
 
 
@@ -47,18 +58,21 @@ def test_head_of_a_stream_ends(api, known_run):
     assert response.headers["content-type"].startswith("text/event-stream")
 
 
-@pytest.mark.parametrize("method, path, allowed", [
-    ("GET", "/v1/events", {"POST"}),
-    ("PUT", "/v1/events", {"POST"}),
-    ("DELETE", "{path}", {"GET", "HEAD"}),
-    ("POST", "{path}/tree", {"GET", "HEAD"}),
-    ("PATCH", "{path}/watch", {"GET", "HEAD"}),
-    ("POST", "/healthz", {"GET", "HEAD"}),
-    ("DELETE", "/v1/runs", {"GET", "HEAD"}),
-    ("GET", "{path}/actions/a0/events/1/QUEUED/0", {"PUT"}),
-    ("POST", "{path}/actions/a0/events/1/QUEUED/0", {"PUT"}),
-    ("BREW", "/v1/runs", {"GET", "HEAD"}),
-])
+@pytest.mark.parametrize(
+    "method, path, allowed",
+    [
+        ("GET", "/v1/events", {"POST"}),
+        ("PUT", "/v1/events", {"POST"}),
+        ("DELETE", "{path}", {"GET", "HEAD"}),
+        ("POST", "{path}/tree", {"GET", "HEAD"}),
+        ("PATCH", "{path}/watch", {"GET", "HEAD"}),
+        ("POST", "/healthz", {"GET", "HEAD"}),
+        ("DELETE", "/v1/runs", {"GET", "HEAD"}),
+        ("GET", "{path}/actions/a0/events/1/QUEUED/0", {"PUT"}),
+        ("POST", "{path}/actions/a0/events/1/QUEUED/0", {"PUT"}),
+        ("BREW", "/v1/runs", {"GET", "HEAD"}),
+    ],
+)
 def test_other_method_is_405_with_allow(api, known_run, method, path, allowed):
     response = api.request(method, path.format(path=known_run.path))
     assert_problem(response, 405, "method-not-allowed")
@@ -78,13 +92,25 @@ def test_options_of_an_unknown_path(api):
     assert api.request("OPTIONS", "/nothing").status_code == 404
 
 
-@pytest.mark.parametrize("method, path", [("POST", "/v1/events"), ("GET", "/v1/runs"),
-                                          ("GET", "{path}/watch"),
-                                          ("PUT", "{path}/actions/a/events/1/QUEUED/0")])
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", "/v1/events"),
+        ("GET", "/v1/runs"),
+        ("GET", "{path}/watch"),
+        ("PUT", "{path}/actions/a/events/1/QUEUED/0"),
+    ],
+)
 def test_preflight_of_a_browser(api, known_run, method, path):
-    response = api.request("OPTIONS", path.format(path=known_run.path), headers=ORIGIN | {
-        "Access-Control-Request-Method": method,
-        "Access-Control-Request-Headers": "content-type,last-event-id"})
+    response = api.request(
+        "OPTIONS",
+        path.format(path=known_run.path),
+        headers=ORIGIN
+        | {
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "content-type,last-event-id",
+        },
+    )
     assert response.status_code in (200, 204)
     assert response.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
     assert method in response.headers["access-control-allow-methods"]
@@ -92,8 +118,9 @@ def test_preflight_of_a_browser(api, known_run, method, path):
     assert "content-type" in allowed and "last-event-id" in allowed
 
 
-@pytest.mark.parametrize("path, status", [("{path}", 200), ("/v1/runs?limit=0", 400),
-                                          ("/nothing", 404)])
+@pytest.mark.parametrize(
+    "path, status", [("{path}", 200), ("/v1/runs?limit=0", 400), ("/nothing", 404)]
+)
 def test_browser_may_read_every_answer(api, known_run, path, status):
     response = api.request("GET", path.format(path=known_run.path), headers=ORIGIN)
     assert response.status_code == status
@@ -103,13 +130,27 @@ def test_browser_may_read_every_answer(api, known_run, path, status):
 def test_browser_may_read_streams_and_results(api, open_stream, known_run):
     stream = open_stream(f"{known_run.path}/watch", headers=ORIGIN)
     assert stream.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
-    response = api.request("POST", "/v1/events", json=known_run.event("a0", "FAILED"), headers=ORIGIN)
+    response = api.request(
+        "POST", "/v1/events", json=known_run.event("a0", "FAILED"), headers=ORIGIN
+    )
     assert response.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
 
 
-PROBLEMS = ["bad-request", "invalid-json", "invalid-field", "unknown-parameter", "not-found",
-            "method-not-allowed", "payload-too-large", "unsupported-media-type", "parent-conflict",
-            "too-deep", "too-many-events", "unavailable", "overloaded"]
+PROBLEMS = [
+    "bad-request",
+    "invalid-json",
+    "invalid-field",
+    "unknown-parameter",
+    "not-found",
+    "method-not-allowed",
+    "payload-too-large",
+    "unsupported-media-type",
+    "parent-conflict",
+    "too-deep",
+    "too-many-events",
+    "unavailable",
+    "overloaded",
+]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -128,7 +169,8 @@ SAMPLE = re.compile(
     r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)"
     r"(?:\{(?P<labels>[a-zA-Z_][a-zA-Z0-9_]*=\"(?:[^\"\\\n]|\\[\\\"n])*\""
     r"(?:,[a-zA-Z_][a-zA-Z0-9_]*=\"(?:[^\"\\\n]|\\[\\\"n])*\")*,?)?\})?"
-    r" (?P<value>[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|Inf)|NaN)(?: \d+)?")
+    r" (?P<value>[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|Inf)|NaN)(?: \d+)?"
+)
 
 
 def parse_metrics(text):
@@ -165,14 +207,17 @@ def check_histogram(family, series):
     buckets, counts = {}, {}
     for key, value in series.items():
         if key.startswith(family + "_bucket{"):
-            labels = re.sub(r',?le="[^"]*"', "", key[len(family + "_bucket{"):-1]).strip(",")
-            buckets.setdefault(labels, []).append((float(re.search(r'le="([^"]*)"', key)[1]), value))
+            labels = re.sub(r',?le="[^"]*"', "", key[len(family + "_bucket{") : -1]).strip(",")
+            buckets.setdefault(labels, []).append(
+                (float(re.search(r'le="([^"]*)"', key)[1]), value)
+            )
         elif key.startswith(family + "_count{"):
-            counts[key[len(family + "_count{"):-1]] = value
+            counts[key[len(family + "_count{") : -1]] = value
     assert buckets.keys() == counts.keys(), family
     for labels, found in buckets.items():
         assert found == sorted(found) and [value for _, value in found] == sorted(
-            value for _, value in found), f"{family}: buckets must grow"
+            value for _, value in found
+        ), f"{family}: buckets must grow"
         assert found[-1] == (float("inf"), counts[labels]), family
 
 
@@ -193,7 +238,9 @@ def test_metrics_count_events_and_streams(api, known_run, open_stream):
     stream.read_until("synced")
     after = read()
     grown = {name: after[name] - before.get(name, 0) for name in after}
-    assert any("event" in name and "applied" in name and growth == 7 for name, growth in grown.items())
+    assert any(
+        "event" in name and "applied" in name and growth == 7 for name, growth in grown.items()
+    )
     assert any(re.search("watcher|stream", name) and growth == 1 for name, growth in grown.items())
 
 
@@ -204,23 +251,33 @@ def test_answers_must_not_be_cached(api, known_run):
 
 def test_one_connection_serves_many_requests(server):
     with httpx.Client(base_url=server.url, http1=True) as client:
-        ports = {client.get("/healthz").extensions["network_stream"].get_extra_info("client_addr")[1]
-                 for _ in range(5)}
+        ports = {
+            client.get("/healthz").extensions["network_stream"].get_extra_info("client_addr")[1]
+            for _ in range(5)
+        }
     assert len(ports) == 1
 
 
-@pytest.mark.parametrize("request_bytes", [
-    b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00",
-    b"GET /v1/runs HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-    b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{}",
-    b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
-])
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET /v1/runs HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{}",
+        b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+    ],
+)
 def test_nonsense_on_the_socket_harms_nobody(server, api, request_bytes):
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall(request_bytes)
         connection.shutdown(socket.SHUT_WR)
         answer = connection.recv(65536)
-    assert not answer or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5"), answer
+    assert (
+        not answer or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5")
+    ), answer
     assert api.get("/healthz").status_code == 200

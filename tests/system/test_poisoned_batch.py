@@ -20,12 +20,14 @@ def server(start_runtree, postgres, database):
 
 @pytest.mark.parametrize("where", [0, 13, 29])
 def test_only_the_poisoned_request_fails(api, run, database, where):
-    """A lock on the run's row holds the writer up, so that all requests gather in one transaction."""
+    """A lock on the run's row holds the writer up: all requests gather in one transaction."""
     api.post_one(run.event("a0", parent=None))
     names = [f"a{number}" for number in range(1, 30)]
     names.insert(where, "poison")
-    with (concurrent.futures.ThreadPoolExecutor(len(names) + 1) as pool,
-          psycopg.connect(database) as blocker):
+    with (
+        concurrent.futures.ThreadPoolExecutor(len(names) + 1) as pool,
+        psycopg.connect(database) as blocker,
+    ):
         blocker.execute("SELECT FROM runs WHERE project = %s FOR UPDATE", [run.project])
         held = pool.submit(api.post, run.event("first", parent="a0"))
         futures = [pool.submit(api.post, run.event(name, parent="a0")) for name in names]
@@ -47,7 +49,10 @@ def test_poison_inside_a_request_of_many(api, run):
     response = api.post({"events": events})
     if response.status_code == 207:
         assert [result["status"] for result in response.json()["results"]] == [
-            "applied", "rejected", "applied"]
+            "applied",
+            "rejected",
+            "applied",
+        ]
     else:
         assert response.status_code >= 400
         assert api.read(run.path)["actionCount"] == 1

@@ -16,8 +16,14 @@ from inventions import invent_run
 from sse import Cut, StreamClosed, TreeWatcher
 from tree_oracle import PHASES, TreeOracle, comparable, key
 
-FILTERS = [((), ""), (("FAILED",), ""), (("SUCCEEDED", "RECOVERED"), "train"), ((), "report"),
-           (("RUNNING", "QUEUED"), ""), ((), "a1")]
+FILTERS = [
+    ((), ""),
+    (("FAILED",), ""),
+    (("SUCCEEDED", "RECOVERED"), "train"),
+    ((), "report"),
+    (("RUNNING", "QUEUED"), ""),
+    ((), "a1"),
+]
 SEEDS = [20260412, int(os.environ.get("RUNTREE_TEST_SEED", time.time_ns() % 10**9))]
 
 
@@ -28,17 +34,24 @@ def post_everything(rng, url, run, events, results):
     while position < len(events):
         form = rng.choice(("single", "put", "batch", "lines"))
         size = 1 if form in ("single", "put") else rng.randrange(1, 30)
-        chosen = events[position:position + size]
+        chosen = events[position : position + size]
         position += size
         if form == "single":
             results.append((key(chosen[0]), client.post_one(chosen[0])))
         elif form == "put":
             event = chosen[0]
-            phase = rng.choice((event["phase"], "ACTION_PHASE_" + event["phase"],
-                                PHASES[event["phase"]]))
+            phase = rng.choice(
+                (event["phase"], "ACTION_PHASE_" + event["phase"], PHASES[event["phase"]])
+            )
             path = run.put_path(event["name"], event["attempt"], phase, event["version"])
-            response = client.put(path, {member: value for member, value in event.items() if member
-                                         not in ("name", "attempt", "phase", "version")})
+            response = client.put(
+                path,
+                {
+                    member: value
+                    for member, value in event.items()
+                    if member not in ("name", "attempt", "phase", "version")
+                },
+            )
             assert response.status_code in (200, 201), response.text
             results.append((key(event), response.json()))
         else:
@@ -75,8 +88,9 @@ class RestlessWatcher(threading.Thread):
 
     def _watch_once(self):
         cut_after = None if self.calm.is_set() else self.rng.randrange(1, 30_000)
-        stream = self.watcher.connect(self.rng.choice(self.urls), cut_after=cut_after,
-                                      id_in_query=self.rng.random() < 0.3)
+        stream = self.watcher.connect(
+            self.rng.choice(self.urls), cut_after=cut_after, id_in_query=self.rng.random() < 0.3
+        )
         if stream.status == 204:
             time.sleep(0.05)
             return
@@ -93,9 +107,11 @@ class RestlessWatcher(threading.Thread):
 
     def _difference(self):
         have = comparable(self.watcher.nodes.values())
-        return {name: (have.get(name), self.expected.get(name))
-                for name in have.keys() | self.expected.keys()
-                if have.get(name) != self.expected.get(name)}
+        return {
+            name: (have.get(name), self.expected.get(name))
+            for name in have.keys() | self.expected.keys()
+            if have.get(name) != self.expected.get(name)
+        }
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=["fixed", "random"])
@@ -107,8 +123,11 @@ def test_any_order_any_batching_any_repeats(server, twin, api, open_api, run, se
     oracle = TreeOracle(events)
     assert len(oracle.actions) == 70, "in the end no action waits"
 
-    watchers = [RestlessWatcher(random.Random(rng.random()), urls, run, phases, text, follow)
-                for phases, text in FILTERS for follow in (True, False)]
+    watchers = [
+        RestlessWatcher(random.Random(rng.random()), urls, run, phases, text, follow)
+        for phases, text in FILTERS
+        for follow in (True, False)
+    ]
     for watcher in watchers:
         watcher.expected = oracle.nodes(*FILTERS[watchers.index(watcher) // 2])
         watcher.start()
@@ -118,7 +137,7 @@ def test_any_order_any_batching_any_repeats(server, twin, api, open_api, run, se
     for number in range(4):
         shuffled = rng.sample(events, len(events))
         # Everyone posts most of the events, and some of them twice: every one comes several times.
-        chosen = shuffled[:len(events) * 2 // 3] + rng.choices(events, k=40)
+        chosen = shuffled[: len(events) * 2 // 3] + rng.choices(events, k=40)
         posters.append((random.Random(rng.random()), urls[number % 2], run, chosen, results))
     posted = {key(event) for poster in posters for event in poster[3]}
     posters[0][3].extend(event for event in events if key(event) not in posted)

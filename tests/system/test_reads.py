@@ -13,13 +13,17 @@ from tree_oracle import TreeOracle, comparable
 @pytest.fixture
 def small_tree(api, run):
     """a0 (root) over a1 (over a2, a3) and b1, in different phases."""
-    api.post_all([
-        run.event("a0", "RUNNING", parent=None, task={"name": "pkg.flows.Main"}),
-        run.event("a1", "RUNNING", parent="a0", task={"name": "pkg.train", "shortName": "Training"}),
-        run.event("a2", "SUCCEEDED", parent="a1", task={"name": "pkg.load_DATA"}),
-        run.event("a3", "FAILED", parent="a1"),
-        run.event("b1", "QUEUED", parent="a0", task={"name": "plain"}),
-    ])
+    api.post_all(
+        [
+            run.event("a0", "RUNNING", parent=None, task={"name": "pkg.flows.Main"}),
+            run.event(
+                "a1", "RUNNING", parent="a0", task={"name": "pkg.train", "shortName": "Training"}
+            ),
+            run.event("a2", "SUCCEEDED", parent="a1", task={"name": "pkg.load_DATA"}),
+            run.event("a3", "FAILED", parent="a1"),
+            run.event("b1", "QUEUED", parent="a0", task={"name": "plain"}),
+        ]
+    )
 
 
 def names(api, path, **parameters):
@@ -31,22 +35,38 @@ def tree_names(api, run, **parameters):
 
 
 def test_run_summary(api, run):
-    api.post_all([
-        run.event("a0", "QUEUED", parent=None, updatedTime=at(0)),
-        run.event("a0", "RUNNING", updatedTime=at(1000)),
-        run.event("a1", "SUCCEEDED", parent="a0", updatedTime=at(1500)),
-        run.event("a2", "RUNNING", parent="a0", updatedTime=at(1600))])
+    api.post_all(
+        [
+            run.event("a0", "QUEUED", parent=None, updatedTime=at(0)),
+            run.event("a0", "RUNNING", updatedTime=at(1000)),
+            run.event("a1", "SUCCEEDED", parent="a0", updatedTime=at(1500)),
+            run.event("a2", "RUNNING", parent="a0", updatedTime=at(1600)),
+        ]
+    )
     summary = api.read(run.path)
     assert summary["incarnation"] and summary.pop("firstSeenAt") > at(0)
     summary.pop("incarnation")
     assert summary == {
-        "project": run.project, "domain": run.domain, "runName": run.name, "revision": 4,
-        "phase": "RUNNING", "root": "a0", "actionCount": 3,
-        "phaseCounts": {"RUNNING": 2, "SUCCEEDED": 1}, "createdAt": at(0), "startedAt": at(1000),
-        "endedAt": None, "durationMs": None}
+        "project": run.project,
+        "domain": run.domain,
+        "runName": run.name,
+        "revision": 4,
+        "phase": "RUNNING",
+        "root": "a0",
+        "actionCount": 3,
+        "phaseCounts": {"RUNNING": 2, "SUCCEEDED": 1},
+        "createdAt": at(0),
+        "startedAt": at(1000),
+        "endedAt": None,
+        "durationMs": None,
+    }
     api.post_all([run.event("a2", "ABORTED"), run.event("a0", "FAILED", updatedTime=at(9000))])
     summary = api.read(run.path)
-    assert (summary["phase"], summary["endedAt"], summary["durationMs"]) == ("FAILED", at(9000), 8000)
+    assert (summary["phase"], summary["endedAt"], summary["durationMs"]) == (
+        "FAILED",
+        at(9000),
+        8000,
+    )
     assert summary["phaseCounts"] == {"FAILED": 1, "SUCCEEDED": 1, "ABORTED": 1}
 
 
@@ -57,8 +77,9 @@ def test_run_without_a_root(api, run):
     assert api.read(f"{run.path}/tree")["nodes"] == []
 
 
-@pytest.mark.parametrize("path", ["", "/actions", "/tree", "/watch", "/actions/a0",
-                                  "/actions/a0/events"])
+@pytest.mark.parametrize(
+    "path", ["", "/actions", "/tree", "/watch", "/actions/a0", "/actions/a0/events"]
+)
 def test_unknown_run(api, run, path):
     assert_problem(api.get(run.path + path), 404, "not-found")
 
@@ -86,7 +107,9 @@ def test_runs_newest_first(api, run):
     api.post_one(dict(run.event(phase="RUNNING"), runName="r0"))
     expected = ["r4", "r3", "r2", "r1", "r0"]
     assert [item["runName"] for item in api.read(f"{run.base}/runs")["runs"]] == expected
-    assert [item["runName"] for item in api.read("/v1/runs", project=run.project)["runs"]] == expected
+    assert [
+        item["runName"] for item in api.read("/v1/runs", project=run.project)["runs"]
+    ] == expected
 
 
 def test_filters_of_the_list_of_runs(api, run):
@@ -108,7 +131,11 @@ def test_filters_of_the_list_of_runs(api, run):
     assert listed(project=run.project, phase="FAILED") == {"Nightly-1", "hourly"}
     assert listed(project=run.project, name="NIGHT") == {"Nightly-0", "Nightly-1", "Nightly-2"}
     assert listed(name="ourl", project=run.project) == {"hourly"}
-    assert listed(name="%", project=run.project) == listed(name="_ightly", project=run.project) == set()
+    assert (
+        listed(name="%", project=run.project)
+        == listed(name="_ightly", project=run.project)
+        == set()
+    )
 
 
 def test_projects(api, run):
@@ -117,7 +144,8 @@ def test_projects(api, run):
     found = api.read_all("/v1/projects", "projects", limit=1)
     assert [item for item in found if item["project"] == run.project] == [
         {"project": run.project, "domain": "production", "runs": 1},
-        {"project": run.project, "domain": "staging", "runs": 2}]
+        {"project": run.project, "domain": "staging", "runs": 2},
+    ]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
@@ -141,8 +169,10 @@ def test_paging_of_runs_while_runs_are_added(api, run, limit):
 
 
 def test_paging_of_actions_while_actions_are_added(api, run):
-    api.post_all([run.event("a0", parent=None)]
-                 + [run.event(f"a{number}", parent="a0") for number in range(1, 20)])
+    api.post_all(
+        [run.event("a0", parent=None)]
+        + [run.event(f"a{number}", parent="a0") for number in range(1, 20)]
+    )
     seen, parameters = [], {"limit": 4}
     while len(seen) < 60:
         page = api.read(f"{run.path}/actions", **parameters)
@@ -157,16 +187,23 @@ def test_paging_of_actions_while_actions_are_added(api, run):
 
 
 def test_paging_of_events(api, run):
-    expected = [(attempt, phase, version) for attempt in (1, 2)
-                for phase in ("QUEUED", "RUNNING", "PAUSED") for version in (0, 1, 2)]
-    events = [run.event(phase=phase, attempt=attempt, version=version, parent=None)
-              for attempt, phase, version in expected]
+    expected = [
+        (attempt, phase, version)
+        for attempt in (1, 2)
+        for phase in ("QUEUED", "RUNNING", "PAUSED")
+        for version in (0, 1, 2)
+    ]
+    events = [
+        run.event(phase=phase, attempt=attempt, version=version, parent=None)
+        for attempt, phase, version in expected
+    ]
     random.Random(7).shuffle(events)
     api.post_all(events)
     for limit in (1, 5, 18, 100):
         listed = api.read_all(f"{run.path}/actions/a0/events", "events", limit=limit)
-        assert [(event["attempt"], event["phase"], event["version"])
-                for event in listed] == expected
+        assert [
+            (event["attempt"], event["phase"], event["version"]) for event in listed
+        ] == expected
     second = api.read(f"{run.path}/actions/a0/events", attempt=2)["events"]
     assert [event["attempt"] for event in second] == [2] * 9
 
@@ -224,31 +261,44 @@ def test_tree_shows_ancestors_of_matches(api, run, small_tree):
     assert tree["revision"] == 5
     assert all(node["meetsFilter"] for node in tree["nodes"])
     assert tree["nodes"][0]["childPhaseCounts"] == {
-        "RUNNING": 1, "SUCCEEDED": 1, "FAILED": 1, "QUEUED": 1}
+        "RUNNING": 1,
+        "SUCCEEDED": 1,
+        "FAILED": 1,
+        "QUEUED": 1,
+    }
 
 
 def test_counts_of_all_descendants_follow_a_change_up_to_the_root(api, run):
     chain = ["a0", "a1", "a2", "a3", "a4"]
-    api.post_all([run.event(name, parent=parent)
-                  for name, parent in zip(chain, [None, *chain])])
+    api.post_all([run.event(name, parent=parent) for name, parent in zip(chain, [None, *chain])])
     api.post_one(run.event("a4", "RUNNING"))
-    nodes = {node["action"]["name"]: node["childPhaseCounts"]
-             for node in api.read(f"{run.path}/tree")["nodes"]}
-    assert nodes == {"a0": {"QUEUED": 3, "RUNNING": 1}, "a1": {"QUEUED": 2, "RUNNING": 1},
-                     "a2": {"QUEUED": 1, "RUNNING": 1}, "a3": {"RUNNING": 1}, "a4": {}}
+    nodes = {
+        node["action"]["name"]: node["childPhaseCounts"]
+        for node in api.read(f"{run.path}/tree")["nodes"]
+    }
+    assert nodes == {
+        "a0": {"QUEUED": 3, "RUNNING": 1},
+        "a1": {"QUEUED": 2, "RUNNING": 1},
+        "a2": {"QUEUED": 1, "RUNNING": 1},
+        "a3": {"RUNNING": 1},
+        "a4": {},
+    }
 
 
-@pytest.mark.parametrize("written, read", [
-    ("2026-04-12T08:00:00Z", "2026-04-12T08:00:00.000Z"),
-    ("2026-04-12T10:00:00.5+02:00", "2026-04-12T08:00:00.500Z"),
-    ("2026-04-12T00:30:00.123999-07:30", "2026-04-12T08:00:00.123Z"),
-    ("2026-04-12t08:00:00.123456789z", "2026-04-12T08:00:00.123Z"),
-    ("2024-02-29T23:59:59.999Z", "2024-02-29T23:59:59.999Z"),
-    ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z"),
-    ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"),
-    ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
-    ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
-])
+@pytest.mark.parametrize(
+    "written, read",
+    [
+        ("2026-04-12T08:00:00Z", "2026-04-12T08:00:00.000Z"),
+        ("2026-04-12T10:00:00.5+02:00", "2026-04-12T08:00:00.500Z"),
+        ("2026-04-12T00:30:00.123999-07:30", "2026-04-12T08:00:00.123Z"),
+        ("2026-04-12t08:00:00.123456789z", "2026-04-12T08:00:00.123Z"),
+        ("2024-02-29T23:59:59.999Z", "2024-02-29T23:59:59.999Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z"),
+        ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"),
+        ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+    ],
+)
 def test_times_come_back_in_utc_with_milliseconds(api, run, written, read):
     api.post_one(run.event(phase="RUNNING", parent=None, updatedTime=written))
     action = api.read(f"{run.path}/actions/a0")
@@ -258,37 +308,51 @@ def test_times_come_back_in_utc_with_milliseconds(api, run, written, read):
 
 
 def test_durations(api, run):
-    api.post_all([
-        run.event("never-started", "QUEUED", parent=None, updatedTime=at(100)),
-        run.event("never-started", "ABORTED", updatedTime=at(350)),
-        run.event("started", "QUEUED", parent=None, updatedTime=at(0)),
-        run.event("started", "RUNNING", version=1, updatedTime=at(200)),
-        run.event("started", "RUNNING", updatedTime=at(150)),
-        run.event("started", "SUCCEEDED", updatedTime=at(1151)),
-        run.event("retried", "RUNNING", parent=None, updatedTime=at(10)),
-        run.event("retried", "FAILED", updatedTime=at(20)),
-        run.event("retried", "QUEUED", attempt=2, updatedTime=at(30)),
-    ])
-    times = {action["name"]: (action["createdAt"], action["startedAt"], action["endedAt"],
-                              action["durationMs"])
-             for action in api.read(f"{run.path}/actions")["actions"]}
+    api.post_all(
+        [
+            run.event("never-started", "QUEUED", parent=None, updatedTime=at(100)),
+            run.event("never-started", "ABORTED", updatedTime=at(350)),
+            run.event("started", "QUEUED", parent=None, updatedTime=at(0)),
+            run.event("started", "RUNNING", version=1, updatedTime=at(200)),
+            run.event("started", "RUNNING", updatedTime=at(150)),
+            run.event("started", "SUCCEEDED", updatedTime=at(1151)),
+            run.event("retried", "RUNNING", parent=None, updatedTime=at(10)),
+            run.event("retried", "FAILED", updatedTime=at(20)),
+            run.event("retried", "QUEUED", attempt=2, updatedTime=at(30)),
+        ]
+    )
+    times = {
+        action["name"]: (
+            action["createdAt"],
+            action["startedAt"],
+            action["endedAt"],
+            action["durationMs"],
+        )
+        for action in api.read(f"{run.path}/actions")["actions"]
+    }
     assert times == {
         "never-started": (at(100), None, at(350), 250),
         "started": (at(0), at(150), at(1151), 1001),
-        "retried": (at(10), at(10), None, None)}
+        "retried": (at(10), at(10), None, None),
+    }
 
 
 def test_task_and_group_are_those_of_the_first_event_that_has_them(api, run):
     """First in the order of events, so that the order of arrival does not matter."""
-    events = [run.event(phase="QUEUED", parent=None),
-              run.event(phase="INITIALIZING", group="second", task={"name": "second.task"}),
-              run.event(phase="RUNNING", group="third", task={"name": "third", "shortName": "t"}),
-              run.event(phase="SUCCEEDED", attempt=2, group="last")]
+    events = [
+        run.event(phase="QUEUED", parent=None),
+        run.event(phase="INITIALIZING", group="second", task={"name": "second.task"}),
+        run.event(phase="RUNNING", group="third", task={"name": "third", "shortName": "t"}),
+        run.event(phase="SUCCEEDED", attempt=2, group="last"),
+    ]
     for name, arrival in (("forwards", events), ("backwards", events[::-1])):
         api.post_all([event | {"name": name} for event in arrival])
         action = api.read(f"{run.path}/actions/{name}")
         assert (action["group"], action["taskName"], action["shortName"]) == (
-            "second", "second.task", None)
+            "second",
+            "second.task",
+            None,
+        )
 
 
 def test_error_info_is_that_of_the_current_state(api, run):
@@ -304,33 +368,70 @@ def test_action_detail_is_merged_from_its_events(api, run):
     error = {"kind": "USER", "message": "bad input"}
     log = {"name": "stdout", "uri": "s3://logs/1"}
     other_log = {"name": "stderr", "uri": "s3://logs/2"}
-    api.post_all([
-        run.event("a0", parent=None),
-        run.event("a1", "QUEUED", parent="a0", updatedTime=at(0), cluster="small",
-                  clusterEvents=[{"message": "scheduled"}]),
-        run.event("a1", "RUNNING", updatedTime=at(100), cluster="gpu", logInfo=[log]),
-        run.event("a1", "FAILED", updatedTime=at(400), errorInfo=error, logInfo=[log, other_log]),
-        run.event("a1", "RUNNING", attempt=2, updatedTime=at(500)),
-        run.event("a1", "SUCCEEDED", attempt=2, updatedTime=at(900), outputs={"rows": 3}),
-    ])
+    api.post_all(
+        [
+            run.event("a0", parent=None),
+            run.event(
+                "a1",
+                "QUEUED",
+                parent="a0",
+                updatedTime=at(0),
+                cluster="small",
+                clusterEvents=[{"message": "scheduled"}],
+            ),
+            run.event("a1", "RUNNING", updatedTime=at(100), cluster="gpu", logInfo=[log]),
+            run.event(
+                "a1", "FAILED", updatedTime=at(400), errorInfo=error, logInfo=[log, other_log]
+            ),
+            run.event("a1", "RUNNING", attempt=2, updatedTime=at(500)),
+            run.event("a1", "SUCCEEDED", attempt=2, updatedTime=at(900), outputs={"rows": 3}),
+        ]
+    )
     action = api.read(f"{run.path}/actions/a1")
     assert (action["project"], action["runName"], action["name"], action["parent"]) == (
-        run.project, run.name, "a1", "a0")
+        run.project,
+        run.name,
+        "a1",
+        "a0",
+    )
     assert (action["attempt"], action["phase"], action["waiting"]) == (2, "SUCCEEDED", False)
     assert action["attempts"] == [
-        {"attempt": 1, "phase": "FAILED", "createdAt": at(0), "startedAt": at(100),
-         "endedAt": at(400), "durationMs": 300, "errorInfo": error, "cluster": "gpu",
-         "outputs": None, "logInfo": [log, other_log], "clusterEvents": [{"message": "scheduled"}],
-         "phaseTransitions": [
-             {"phase": "QUEUED", "version": 0, "startTime": at(0), "endTime": at(100)},
-             {"phase": "RUNNING", "version": 0, "startTime": at(100), "endTime": at(400)},
-             {"phase": "FAILED", "version": 0, "startTime": at(400), "endTime": None}]},
-        {"attempt": 2, "phase": "SUCCEEDED", "createdAt": at(500), "startedAt": at(500),
-         "endedAt": at(900), "durationMs": 400, "errorInfo": None, "cluster": None,
-         "outputs": {"rows": 3}, "logInfo": [], "clusterEvents": [],
-         "phaseTransitions": [
-             {"phase": "RUNNING", "version": 0, "startTime": at(500), "endTime": at(900)},
-             {"phase": "SUCCEEDED", "version": 0, "startTime": at(900), "endTime": None}]}]
+        {
+            "attempt": 1,
+            "phase": "FAILED",
+            "createdAt": at(0),
+            "startedAt": at(100),
+            "endedAt": at(400),
+            "durationMs": 300,
+            "errorInfo": error,
+            "cluster": "gpu",
+            "outputs": None,
+            "logInfo": [log, other_log],
+            "clusterEvents": [{"message": "scheduled"}],
+            "phaseTransitions": [
+                {"phase": "QUEUED", "version": 0, "startTime": at(0), "endTime": at(100)},
+                {"phase": "RUNNING", "version": 0, "startTime": at(100), "endTime": at(400)},
+                {"phase": "FAILED", "version": 0, "startTime": at(400), "endTime": None},
+            ],
+        },
+        {
+            "attempt": 2,
+            "phase": "SUCCEEDED",
+            "createdAt": at(500),
+            "startedAt": at(500),
+            "endedAt": at(900),
+            "durationMs": 400,
+            "errorInfo": None,
+            "cluster": None,
+            "outputs": {"rows": 3},
+            "logInfo": [],
+            "clusterEvents": [],
+            "phaseTransitions": [
+                {"phase": "RUNNING", "version": 0, "startTime": at(500), "endTime": at(900)},
+                {"phase": "SUCCEEDED", "version": 0, "startTime": at(900), "endTime": None},
+            ],
+        },
+    ]
 
 
 @pytest.mark.parametrize("seed", [11, 12])
@@ -338,7 +439,7 @@ def test_reads_of_a_whole_run_equal_the_oracle(api, run, seed):
     rng = random.Random(seed)
     events = invent_run(run, rng, actions=60)
     for start in range(0, len(events), 37):
-        api.post_all(events[start:start + 37])
+        api.post_all(events[start : start + 37])
     oracle = TreeOracle(events)
     tree = api.read(f"{run.path}/tree")
     assert comparable(tree["nodes"]) == oracle.nodes()

@@ -14,9 +14,11 @@ def test_the_other_runtree_serves_the_same_stream(server, twin, api, run):
     api.post_one(run.event("a0", "RUNNING", parent=None))
     streams = [watcher.connect(runtree.url) for watcher, runtree in zip(watchers, (server, twin))]
     for number in range(10):
-        api.post_all([run.event(f"a{number}-{child}", "RUNNING", parent="a0") for child in range(3)])
+        api.post_all(
+            [run.event(f"a{number}-{child}", "RUNNING", parent="a0") for child in range(3)]
+        )
     for watcher, stream in zip(watchers, streams):
-        watcher.follow(stream, lambda frame: frame.id and len(watcher.nodes) == 31)
+        watcher.follow_until(stream, lambda nodes: len(nodes) == 31)
         stream.close()
     assert watchers[0].nodes == watchers[1].nodes
 
@@ -74,16 +76,21 @@ def test_revisions_are_unique_and_seen_in_order(server, twin, open_api, run):
     posters, each = 4, 40
     clients = [open_api(runtree) for _ in range(posters // 2) for runtree in (server, twin)]
     clients[0].post_one(run.event("a0", "RUNNING", parent=None))
-    streams = [EventStream(runtree.url, f"{run.path}/watch")
-               for runtree in (server, twin) for _ in range(2)]
+    streams = [
+        EventStream(runtree.url, f"{run.path}/watch")
+        for runtree in (server, twin)
+        for _ in range(2)
+    ]
     revisions = {"a0": 1}
 
     def post(poster):
         rng = random.Random(poster)
         number = 0
         while number < each:
-            events = [run.event(f"p{poster}-{number + offset}", parent="a0")
-                      for offset in range(min(rng.choice((1, 1, 3)), each - number))]
+            events = [
+                run.event(f"p{poster}-{number + offset}", parent="a0")
+                for offset in range(min(rng.choice((1, 1, 3)), each - number))
+            ]
             for event, result in zip(events, clients[poster].post_all(events)):
                 revisions[event["name"]] = result["revision"]
             number += len(events)
@@ -108,7 +115,9 @@ def test_revisions_are_unique_and_seen_in_order(server, twin, open_api, run):
 
 def test_waiting_children_posted_to_one_and_their_parents_to_the_other(api, twin, open_api, run):
     other = open_api(twin)
-    chain = [run.event(f"a{level}", parent=f"a{level - 1}" if level else None) for level in range(60)]
+    chain = [
+        run.event(f"a{level}", parent=f"a{level - 1}" if level else None) for level in range(60)
+    ]
     upper = threading.Thread(target=lambda: [api.post_one(event) for event in chain[::2]])
     lower = threading.Thread(target=lambda: [other.post_one(event) for event in chain[::-1][::2]])
     upper.start(), lower.start()

@@ -1,14 +1,22 @@
-"""What a run must look like after a set of events: api.md in the plainest Python that there is.
+"""What a run must look like after a set of events: the contract in the plainest Python there is.
 
-Nothing is kept up to date here. Every question is answered from the events alone, so that no order of
-arrival can matter.
+Nothing is kept up to date here. Every question is answered from the events alone, so that no order
+of arrival can matter.
 """
 
 import datetime
 
 PHASES = {
-    "QUEUED": 1, "WAITING_FOR_RESOURCES": 2, "INITIALIZING": 3, "RUNNING": 4, "SUCCEEDED": 5,
-    "FAILED": 6, "ABORTED": 7, "TIMED_OUT": 8, "PAUSED": 9, "RECOVERED": 10,
+    "QUEUED": 1,
+    "WAITING_FOR_RESOURCES": 2,
+    "INITIALIZING": 3,
+    "RUNNING": 4,
+    "SUCCEEDED": 5,
+    "FAILED": 6,
+    "ABORTED": 7,
+    "TIMED_OUT": 8,
+    "PAUSED": 9,
+    "RECOVERED": 10,
 }
 TERMINAL = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED"}
 RANKS = {"QUEUED": 1, "WAITING_FOR_RESOURCES": 2, "INITIALIZING": 3, "RUNNING": 4, "PAUSED": 4}
@@ -31,7 +39,7 @@ def milliseconds(earlier, later):
 
 
 class TreeOracle:
-    """The events of one run, all with `attempt`, `phase` by name, `version` and `updatedTime` in UTC."""
+    """One run's events, each with `attempt`, `phase` by name, `version`, `updatedTime` in UTC."""
 
     def __init__(self, events):
         first_wins = {}
@@ -40,9 +48,11 @@ class TreeOracle:
         self.by_name = {}
         for event in first_wins.values():
             self.by_name.setdefault(event["name"], []).append(event)
-        self.parents = {name: next(event["parent"] for event in events if "parent" in event)
-                        for name, events in self.by_name.items()
-                        if any("parent" in event for event in events)}
+        self.parents = {
+            name: next(event["parent"] for event in events if "parent" in event)
+            for name, events in self.by_name.items()
+            if any("parent" in event for event in events)
+        }
         self.actions = {name: self._action(name) for name in self.by_name if self._level(name)}
 
     def _level(self, name):
@@ -54,7 +64,7 @@ class TreeOracle:
         return level if reaches_root and level <= LEVELS_MAX else 0
 
     def _action(self, name):
-        """The members of a nodeUpdate's `action`, without `revision`, which depends on the arrival."""
+        """The members of a nodeUpdate's `action` but `revision`, which depends on the arrival."""
         events = sorted(self.by_name[name], key=order)
         state = events[-1]
         created = min(event["updatedTime"] for event in events)
@@ -114,12 +124,18 @@ class TreeOracle:
 
     def nodes(self, phases=(), text=""):
         """name -> (action, childPhaseCounts) for what a watcher with this filter must have."""
-        return {name: (self.actions[name], self.child_phase_counts(name))
-                for name in self.visible(phases, text)}
+        return {
+            name: (self.actions[name], self.child_phase_counts(name))
+            for name in self.visible(phases, text)
+        }
 
 
 def comparable(node_updates):
     """nodeUpdates in the form of TreeOracle.nodes()."""
-    return {update["action"]["name"]: ({member: value for member, value in update["action"].items()
-                                        if member != "revision"}, update["childPhaseCounts"])
-            for update in node_updates}
+    return {
+        update["action"]["name"]: (
+            {member: value for member, value in update["action"].items() if member != "revision"},
+            update["childPhaseCounts"],
+        )
+        for update in node_updates
+    }
