@@ -30,7 +30,7 @@ def database(postgres):
 
 
 @pytest.fixture(scope="session")
-def _pair(database, tmp_path_factory):
+def runtrees(database, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
     pair = [Runtree(folder / name, database_url=database) for name in ("server", "twin")]
     for runtree in pair:
@@ -41,15 +41,15 @@ def _pair(database, tmp_path_factory):
 
 
 @pytest.fixture
-def server(_pair):
+def server(runtrees):
     """The shared runtree, started anew if the test before has brought it down."""
-    return running(_pair[0])
+    return running(runtrees[0])
 
 
 @pytest.fixture
-def twin(_pair):
+def twin(runtrees):
     """A second runtree on the same database."""
-    return running(_pair[1])
+    return running(runtrees[1])
 
 
 def running(runtree):

@@ -1,7 +1,9 @@
 """How runtree starts, is configured, and ends; and the PostgreSQL that it starts by itself."""
 
+import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -88,6 +90,27 @@ def test_wrong_environment_is_exit_2_and_says_which(variable, value):
     done = run_to_exit("serve", environment={variable: value})
     assert done.returncode == 2, done
     assert variable in done.stderr
+
+
+def test_every_number_is_checked():
+    """Of each option that --help announces with a number, by flag and by variable."""
+    options = re.findall(r"--([a-z-]+) N +\[([A-Z_]+)\]", run_to_exit("serve", "--help").stdout)
+    assert options
+    for flag, variable in options:
+        for value in ("x", "-1", "1.5", "99999999999999999999"):
+            done = run_to_exit("serve", f"--{flag}", value)
+            assert done.returncode == 2 and f"--{flag}" in done.stderr, done
+            done = run_to_exit("serve", environment={variable: value})
+            assert done.returncode == 2 and variable in done.stderr, done
+
+
+def test_log_is_one_json_object_a_line(start_runtree, postgres):
+    runtree = start_runtree(database_url=postgres.new_database())
+    runtree.stop()
+    facts = [json.loads(line) for line in runtree.log().splitlines() if line]
+    assert facts
+    for fact in facts:
+        assert {"time", "level", "message"} <= fact.keys(), fact
 
 
 def test_flag_over_environment(start_runtree, postgres):

@@ -7,6 +7,10 @@ import httpx
 import pytest
 
 from client import assert_problem
+from runtree import Runtree
+
+ORIGIN = "https://dashboard.example"
+FROM_PAGE = {"Origin": ORIGIN}
 
 GET_PATHS = [
     "/healthz",
@@ -22,7 +26,16 @@ GET_PATHS = [
     "{path}/actions/a0/events",
     "{path}/tree",
 ]
-ORIGIN = {"Origin": "https://dashboard.example"}
+
+
+@pytest.fixture(scope="module")
+def runtrees(database, tmp_path_factory):
+    """Instead of the shared ones: a runtree that browsers of one foreign page may call."""
+    runtree = Runtree(
+        tmp_path_factory.mktemp("cors"), "--cors-origins", ORIGIN, database_url=database
+    )
+    yield [runtree.start()]
+    runtree.stop()
 
 
 @pytest.fixture
@@ -105,14 +118,14 @@ def test_preflight_of_a_browser(api, known_run, method, path):
     response = api.request(
         "OPTIONS",
         path.format(path=known_run.path),
-        headers=ORIGIN
+        headers=FROM_PAGE
         | {
             "Access-Control-Request-Method": method,
             "Access-Control-Request-Headers": "content-type,last-event-id",
         },
     )
     assert response.status_code in (200, 204)
-    assert response.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
+    assert response.headers["access-control-allow-origin"] == ORIGIN
     assert method in response.headers["access-control-allow-methods"]
     allowed = response.headers["access-control-allow-headers"].lower()
     assert "content-type" in allowed and "last-event-id" in allowed
@@ -122,18 +135,33 @@ def test_preflight_of_a_browser(api, known_run, method, path):
     "path, status", [("{path}", 200), ("/v1/runs?limit=0", 400), ("/nothing", 404)]
 )
 def test_browser_may_read_every_answer(api, known_run, path, status):
-    response = api.request("GET", path.format(path=known_run.path), headers=ORIGIN)
+    response = api.request("GET", path.format(path=known_run.path), headers=FROM_PAGE)
     assert response.status_code == status
-    assert response.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
+    assert response.headers["access-control-allow-origin"] == ORIGIN
 
 
 def test_browser_may_read_streams_and_results(api, open_stream, known_run):
-    stream = open_stream(f"{known_run.path}/watch", headers=ORIGIN)
-    assert stream.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
+    stream = open_stream(f"{known_run.path}/watch", headers=FROM_PAGE)
+    assert stream.headers["access-control-allow-origin"] == ORIGIN
     response = api.request(
-        "POST", "/v1/events", json=known_run.event("a0", "FAILED"), headers=ORIGIN
+        "POST", "/v1/events", json=known_run.event("a0", "FAILED"), headers=FROM_PAGE
     )
-    assert response.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+
+
+def test_page_of_another_origin_may_not_read(api, known_run):
+    for method in ("GET", "OPTIONS"):
+        response = api.request(
+            method,
+            known_run.path,
+            headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"},
+        )
+        assert "access-control-allow-origin" not in response.headers
+
+
+def test_caches_are_told_that_the_answer_depends_on_the_origin(api, known_run):
+    response = api.request("GET", known_run.path, headers=FROM_PAGE)
+    assert "origin" in response.headers["vary"].lower()
 
 
 PROBLEMS = [

@@ -26,16 +26,16 @@ def tree(api, run):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def silent_streams(_pair):
+def silent_streams(runtrees):
     """Streams on which nothing happens, opened early; read by the test of the heartbeat."""
     run = RunKey("project-silent", "development", "r1")
-    httpx.post(f"{_pair[0].url}/v1/events", json=run.event("a0", "RUNNING", parent=None))
+    httpx.post(f"{runtrees[0].url}/v1/events", json=run.event("a0", "RUNNING", parent=None))
     paths = (
         f"{run.path}/watch",
         f"{run.path}/watch?phase=FAILED",
         f"{run.base}/runs/not-yet/watch?wait=true",
     )
-    streams = {path: EventStream(_pair[0].url, path) for path in paths}
+    streams = {path: EventStream(runtrees[0].url, path) for path in paths}
     opened_at = time.monotonic()
     yield streams, opened_at
     for stream in streams.values():
