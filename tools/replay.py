@@ -14,7 +14,7 @@ import random
 import shutil
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import sample_run
@@ -64,12 +64,12 @@ def happened_at(event):
 
 
 def first_moment(events):
-    return min(filter(None, (happened_at(event) for event, _ in events)), default=None)
+    return min(filter(None, map(happened_at, events)), default=None)
 
 
 def schedule(events, speed):
     """(seconds from the start, event, line), in order. An event without a time follows at once."""
-    first = first_moment(events)
+    first = first_moment(event for event, _ in events)
     due, scheduled = 0.0, []
     for event, line in events:
         moment = happened_at(event)
@@ -79,9 +79,9 @@ def schedule(events, speed):
     return sorted(scheduled, key=lambda item: item[0])
 
 
-def happening_now(events, speed, start):
-    """(event, line) with the times moved: the first is `start`, the others go by at `speed`."""
-    first = first_moment(events)
+def happening_now(scheduled, speed, start):
+    """The same with the times moved: the first is `start`, the others go by at `speed`."""
+    first = first_moment(event for _, event, _ in scheduled)
 
     def moved(members, name):
         try:
@@ -92,12 +92,12 @@ def happening_now(events, speed, start):
         text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {**members, name: text}
 
-    for event, _ in events:
+    for due, event, _ in scheduled:
         event = moved(moved(event, "updatedTime"), "reportedTime")
         if isinstance(event.get("clusterEvents"), list):
             items = [moved(item, "occurredAt") for item in event["clusterEvents"]]
             event = {**event, "clusterEvents": items}
-        yield event, encoded(event)
+        yield due, event, encoded(event)
 
 
 def encoded(event):
@@ -163,9 +163,15 @@ class Service:
     def request(self, body):
         """(status, JSON or text, seconds of Retry-After); no status if there was no answer."""
         try:
-            self.connection.request("POST", self.path, body, {
-                "Content-Type": "application/x-ndjson", "Accept": "application/json, */*;q=0.1",
-            })
+            self.connection.request(
+                "POST",
+                self.path,
+                body,
+                {
+                    "Content-Type": "application/x-ndjson",
+                    "Accept": "application/json, */*;q=0.1",
+                },
+            )
             response = self.connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -185,7 +191,7 @@ def seconds_of(retry_after):
             seconds = int(retry_after)
         else:
             moment = email.utils.parsedate_to_datetime(retry_after)
-            seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+            seconds = (moment - datetime.now(UTC)).total_seconds()
     except ValueError:
         return 0
     return max(0, min(seconds, GIVE_UP_SECONDS))
@@ -272,11 +278,19 @@ def parse(arguments):
     )
     parser.add_argument("file", nargs="?", metavar="FILE", help="events, one a line")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="of runtree (%(default)s)")
-    parser.add_argument("--speed", type=positive, default=60, metavar="N",
-                        help="1 is real time, inf as fast as it goes (%(default)s)")
+    parser.add_argument(
+        "--speed",
+        type=positive,
+        default=60,
+        metavar="N",
+        help="1 is real time, inf as fast as it goes (%(default)s)",
+    )
     parser.add_argument("--run", metavar="NAME", help="give the run this name, to replay it anew")
-    parser.add_argument("--now", action=argparse.BooleanOptionalAction,
-                        help="move the times so that it happens now (default for an invented run)")
+    parser.add_argument(
+        "--now",
+        action=argparse.BooleanOptionalAction,
+        help="move the times so that it happens now (default for an invented run)",
+    )
     parser.add_argument("--seed", type=int, help="of the invented run")
     options = parser.parse_args(arguments)
     if options.file and options.seed is not None:
@@ -301,8 +315,7 @@ def prepare(options, now):
         raise ValueError(f"{options.file}: no events")
     scheduled = schedule(events, options.speed)
     if options.now or (options.now is None and not options.file):
-        moved = happening_now([(event, line) for _, event, line in scheduled], options.speed, now)
-        scheduled = [(due, *event) for (due, *_), event in zip(scheduled, moved)]
+        scheduled = list(happening_now(scheduled, options.speed, now))
     return scheduled
 
 
@@ -323,7 +336,7 @@ def replay(scheduled, service, progress):
 def main(arguments, out=sys.stdout):
     parser, options = parse(arguments)
     try:
-        scheduled = prepare(options, datetime.now(timezone.utc))
+        scheduled = prepare(options, datetime.now(UTC))
         progress = Progress(len(scheduled), out)
         service = Service(options.url, progress.say)
     except (OSError, ValueError) as error:

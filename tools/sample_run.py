@@ -32,7 +32,7 @@ def events(seed, run_name, start):
     """The run's events in order of `updatedTime`. `start` is when it was queued, in UTC."""
     run = SampleRun(seed, run_name, start)
     run.workflow(None, "a0", "forecast.nightly", 0.0, nightly)
-    return sorted(run.events, key=lambda event: event["updatedTime"])
+    return [event for _, event in sorted(run.reported, key=lambda reported: reported[0])]
 
 
 def nightly(run, me, at):
@@ -98,10 +98,14 @@ def publish(run, me, at):
     at = run.task(me, "fit", "forecast.models.fit_final", at, 120).end
     at = run.map(me, "predict", "forecast.models.predict_store", 30, at, seconds=18, width=10).end
     at = run.approval(me, "approve", "forecast.publish.approve", at, 60).end
-    return run.parallel(at, 3, [
-        lambda at, name=name: run.task(me, name, f"forecast.publish.{name}", at, 10)
-        for name in ("upload", "report", "notify")
-    ])
+    return run.parallel(
+        at,
+        3,
+        [
+            lambda at, name=name: run.task(me, name, f"forecast.publish.{name}", at, 10)
+            for name in ("upload", "report", "notify")
+        ],
+    )
 
 
 class SampleRun:
@@ -111,18 +115,25 @@ class SampleRun:
         self.random = random.Random(seed)
         self.run_name = run_name
         self.start = start
-        self.events = []
+        self.reported = []  # (seconds since the start, event)
 
     def time(self, at):
         moment = self.start + timedelta(seconds=at)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def report(self, name, attempt, phase, at, version=0, **members):
-        self.events.append({
-            "project": PROJECT, "domain": DOMAIN, "runName": self.run_name, "name": name,
-            "attempt": attempt, "phase": phase, "version": version, "updatedTime": self.time(at),
+        event = {
+            "project": PROJECT,
+            "domain": DOMAIN,
+            "runName": self.run_name,
+            "name": name,
+            "attempt": attempt,
+            "phase": phase,
+            "version": version,
+            "updatedTime": self.time(at),
             **members,
-        })
+        }
+        self.reported.append((at, event))
 
     def about(self, parent, task, group):
         members = {"parent": parent, "task": {"name": task, "shortName": task.rpartition(".")[2]}}
@@ -149,8 +160,12 @@ class SampleRun:
             return Outcome(at + 0.4, ending)
         attempt = 1
         if self.random.random() < 1 / 12:
-            at = self.attempt(me, 1, at, seconds * self.random.uniform(0.1, 0.6), "FAILED",
-                              about, "SYSTEM") + 1.5
+            at = (
+                self.attempt(
+                    me, 1, at, seconds * self.random.uniform(0.1, 0.6), "FAILED", about, "SYSTEM"
+                )
+                + 1.5
+            )
             attempt, about = 2, {}
         return Outcome(self.attempt(me, attempt, at, seconds, ending, about, "USER"), ending)
 
@@ -162,18 +177,32 @@ class SampleRun:
         if draw.random() < 0.6:
             self.report(me, attempt, "WAITING_FOR_RESOURCES", at, cluster=cluster)
             at += draw.expovariate(1 / 4)
-        self.report(me, attempt, "INITIALIZING", at, cluster=cluster, clusterEvents=[
-            {"occurredAt": self.time(at), "message": f"Assigned to {cluster}"},
-            {"occurredAt": self.time(at + 0.2), "message": "Pulling image forecast:4.2"},
-        ])
+        self.report(
+            me,
+            attempt,
+            "INITIALIZING",
+            at,
+            cluster=cluster,
+            clusterEvents=[
+                {"occurredAt": self.time(at), "message": f"Assigned to {cluster}"},
+                {"occurredAt": self.time(at + 0.2), "message": "Pulling image forecast:4.2"},
+            ],
+        )
         at += draw.uniform(0.5, 3)
         logs = [{"name": "stdout", "uri": f"https://logs.example/{self.run_name}/{me}/{attempt}"}]
         self.report(me, attempt, "RUNNING", at, logInfo=logs)
         seconds *= draw.lognormvariate(0, 0.35)
         if seconds > 60:
-            self.report(me, attempt, "RUNNING", at + seconds / 2, version=1, clusterEvents=[
-                {"occurredAt": self.time(at + seconds / 2), "message": "Checkpoint saved"},
-            ])
+            self.report(
+                me,
+                attempt,
+                "RUNNING",
+                at + seconds / 2,
+                version=1,
+                clusterEvents=[
+                    {"occurredAt": self.time(at + seconds / 2), "message": "Checkpoint saved"},
+                ],
+            )
         at += seconds
         self.report(me, attempt, ending, at, **self.ending(me, ending, error_kind))
         return at
@@ -204,11 +233,16 @@ class SampleRun:
 
     def map(self, parent, name, task, count, at, seconds, width):
         """`count` tasks in a group of that name."""
-        return self.parallel(at, width, [
-            lambda at, number=number: self.task(parent, f"{name}-{number:02}", task, at, seconds,
-                                                group=name)
-            for number in range(count)
-        ])
+        return self.parallel(
+            at,
+            width,
+            [
+                lambda at, number=number: self.task(
+                    parent, f"{name}-{number:02}", task, at, seconds, group=name
+                )
+                for number in range(count)
+            ],
+        )
 
     def parallel(self, at, width, children):
         """Starts each child as soon as fewer than `width` are running."""

@@ -3,9 +3,8 @@
 import os
 import subprocess
 
-import pytest
-
 import embed
+import pytest
 
 PROGRAM = r"""
 #include <stdio.h>
@@ -36,9 +35,21 @@ def test_compiled_arrays_hold_the_bytes_and_a_nul_behind_them(tmp_path):
 
     (tmp_path / "program.c").write_text(PROGRAM)
     subprocess.run(
-        [os.environ.get("CC", "cc"), "-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion",
-         "-Werror", "-o", "program", "program.c", "embedded.c"],
-        cwd=tmp_path, check=True,
+        [
+            os.environ.get("CC", "cc"),
+            "-std=gnu11",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Wconversion",
+            "-Werror",
+            "-o",
+            "program",
+            "program.c",
+            "embedded.c",
+        ],
+        cwd=tmp_path,
+        check=True,
     )
     assert subprocess.run([tmp_path / "program"], stdout=-1, check=True).stdout == every_byte
 

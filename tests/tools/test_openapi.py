@@ -9,11 +9,10 @@ import re
 
 import pytest
 import yaml
+import yaml_to_json
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
-
-import yaml_to_json
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2] / "openapi" / "openapi.yaml"
 DOCUMENT = yaml.load(SOURCE.read_text(encoding="utf-8"), yaml_to_json.JsonLoader)

@@ -1,14 +1,13 @@
-"""tools/sample_run.py: the invented run is one that runtree takes whole, and rich enough to look at."""
+"""tools/sample_run.py: the invented run is whole, and rich enough to look at."""
 
 import re
 from collections import Counter
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
-
 import sample_run
 
-START = datetime(2026, 4, 12, 8, tzinfo=timezone.utc)
+START = datetime(2026, 4, 12, 8, tzinfo=UTC)
 TERMINAL = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED"}
 PHASES = TERMINAL | {"QUEUED", "WAITING_FOR_RESOURCES", "INITIALIZING", "RUNNING", "PAUSED"}
 
@@ -69,4 +68,17 @@ def test_there_is_something_to_see(events):
         assert any(member in event for event in events), member
     kinds = Counter(event["errorInfo"]["kind"] for event in events if "errorInfo" in event)
     assert set(kinds) == {"USER", "SYSTEM"}
-    assert all("errorInfo" in event for event in events if event["phase"] in ("FAILED", "TIMED_OUT"))
+    failed = [event for event in events if event["phase"] in ("FAILED", "TIMED_OUT")]
+    assert all("errorInfo" in event for event in failed)
+
+
+def test_the_start_changes_nothing_but_the_times():
+    def order(start):
+        return [
+            (event["name"], event["attempt"], event["phase"], event["version"])
+            for event in sample_run.events(5, "r", start)
+        ]
+
+    expected = order(START)
+    for microsecond in range(1, 2000, 250):
+        assert order(START + timedelta(microseconds=microsecond)) == expected
