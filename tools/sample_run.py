@@ -1,6 +1,6 @@
 """Invents a run that looks like one: a nightly forecast with some 300 actions.
 
-    for event in sample_run.events(seed=1, run_name="nightly-1", start=datetime.now(timezone.utc)):
+    for event in sample_run.events(seed=1, run_name="nightly-1", start=datetime.now(UTC)):
 
 Sub-workflows five levels deep, mapped tasks in groups, attempts that fail and are tried again,
 trials that fail, time out, are aborted or recovered, a step that pauses for approval. The same
