@@ -6,37 +6,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 16 * 1024 };
+/* Chunks double between these, so that a small arena stays small and a big one has few. */
+enum { CHUNK_BYTES_MIN = 1024, CHUNK_BYTES_MAX = 64 * 1024 };
 
 struct arena_chunk {
     struct arena_chunk *older;
-    alignas(max_align_t) char bytes[]; /* given out from the end */
+    alignas(max_align_t) char bytes[];
 };
+
+/* Makes sure that `size` bytes are left. 0, or -1 when out of memory. */
+static int make_room(struct arena *arena, size_t size)
+{
+    if (size <= arena->left)
+        return 0;
+    size_t bytes = arena->bytes < CHUNK_BYTES_MIN ? CHUNK_BYTES_MIN : arena->bytes;
+    if (bytes > CHUNK_BYTES_MAX)
+        bytes = CHUNK_BYTES_MAX;
+    if (bytes < size)
+        bytes = size;
+    struct arena_chunk *chunk = malloc(sizeof *chunk + bytes);
+    if (!chunk)
+        return -1;
+    chunk->older = arena->chunks;
+    arena->chunks = chunk;
+    arena->left = bytes;
+    arena->bytes += bytes;
+    return 0;
+}
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
     const size_t alignment = alignof(max_align_t);
-    if (size > SIZE_MAX / 2)
+    if (size > SIZE_MAX / 2 || make_room(arena, size + alignment) != 0)
         return NULL;
-    size = size ? (size + alignment - 1) / alignment * alignment : alignment;
-    if (size > arena->left) {
-        size_t bytes = size > CHUNK_BYTES ? size : CHUNK_BYTES;
-        struct arena_chunk *chunk = malloc(sizeof *chunk + bytes);
-        if (!chunk)
-            return NULL;
-        chunk->older = arena->chunks;
-        arena->chunks = chunk;
-        arena->left = bytes;
-    }
     arena->left -= size;
+    arena->left -= arena->left % alignment;
     return memset(arena->chunks->bytes + arena->left, 0, size);
 }
 
 char *arena_copy(struct arena *arena, const char *text)
 {
     size_t size = strlen(text) + 1;
-    char *copy = arena_alloc(arena, size);
-    return copy ? memcpy(copy, text, size) : NULL;
+    if (make_room(arena, size) != 0)
+        return NULL;
+    arena->left -= size;
+    return memcpy(arena->chunks->bytes + arena->left, text, size);
 }
 
 void arena_free(struct arena *arena)
@@ -46,5 +60,5 @@ void arena_free(struct arena *arena)
         free(arena->chunks);
         arena->chunks = older;
     }
-    arena->left = 0;
+    *arena = (struct arena){0};
 }

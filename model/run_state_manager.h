@@ -5,6 +5,7 @@
 #ifndef RUNTREE_MODEL_RUN_STATE_MANAGER_H
 #define RUNTREE_MODEL_RUN_STATE_MANAGER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,20 +21,26 @@ struct run_node {
     int64_t changed_revision;
     struct action action; /* action.parent is the parent's name, borrowed from that node */
     uint32_t child_phase_counts[PHASE_SLOTS]; /* all descendants */
-    char *strings; /* the block that holds the strings of `action` */
+    uint32_t encoded_length;
     char *encoded; /* cache of node_update_encode, NULL if stale */
-    size_t encoded_length;
+    char *strings; /* the block that holds the strings of `action` but for its name, or NULL */
+    struct run_state_manager *manager;
 };
 
 /* NULL when out of memory. */
 struct run_state_manager *run_state_manager_new(void);
 void run_state_manager_free(struct run_state_manager *manager);
 
-/* Takes over the state of `count` actions, ordered by ordinal, and moves the manager to `revision` (at least
- * the one it has and that of every action). An action whose state (revision) it has already changes
+/* Takes over the state of `count` actions, ordered by ordinal, and moves the manager to `revision` (at
+ * least the one it has and that of every action). An action whose state (revision) it has already changes
  * nothing. Flyte's strict rule: a child whose parent is neither held nor earlier in `actions` is an
  * error, -EINVAL; -ENOMEM when out of memory; both leave the manager unchanged. Also -EINVAL: an ordinal
- * that is 0, or skips one, or a held action that changes its ordinal or parent. The actions' strings are copied. */
+ * or a revision that is 0, an ordinal that skips one or stands twice, or a held action that changes its
+ * ordinal or parent. The actions' strings are copied.
+ *
+ * Revisions need not be in order, so a run may be read in chunks of ordinals and then be caught up from
+ * the revision that it had when the first chunk was read. Until then the tree is of no one revision, and
+ * nothing may be shown of it. */
 int run_state_manager_upsert_actions(struct run_state_manager *manager,
                                      const struct action *actions, size_t count, int64_t revision);
 

@@ -29,7 +29,9 @@ enum view_verdict {
     VIEW_REMOVE, /* send it, meetsFilter false: the client may have it (removing an absent one is harmless) */
 };
 
-/* A hidden node is VIEW_REMOVE if it became hidden after `since`, or if the view is too young to know. */
+/* A hidden node is VIEW_REMOVE if it became hidden after `since`, or if the view cannot know: it knows
+ * the revisions to which it was synced lately, not those before it was made or between two syncs, where a
+ * client may come from that resumes from another replica. */
 enum view_verdict run_view_verdict(const struct run_view *view, const struct run_node *node,
                                    int64_t since);
 
@@ -46,10 +48,16 @@ typedef void view_record_fn(void *arg, const char *bytes, size_t length, bool me
 /* Starts a walk at the view's present revision. */
 struct view_walk run_view_walk_begin(const struct run_view *view, int64_t since);
 
+enum { VIEW_WALK_LIST_MAX = 512 };
+
 /* Hands out the walk's next records, parents first, until about `bytes_max` bytes are out or nothing is
- * left. 1: done; 0: there is more, call again (the view may have been synced in between: what changed
- * meanwhile is handed out as it is now); -ENOMEM. Costs time in proportion to the changes when they are few
- * (at most walk_list_max of them, by the list of changes), else scans at most `scan_max` nodes a call. */
+ * left. 1: done; 0: there is more, call again; -ENOMEM: call again, nothing is lost or repeated. Costs time
+ * in proportion to the changes when they are few (at most VIEW_WALK_LIST_MAX of them, by the list of
+ * changes), else scans at most `scan_max` nodes a call.
+ *
+ * The view may be synced between two calls. What changed meanwhile is handed out as it is now, but for
+ * nodes that came into view only then: their parents may have been passed already. They changed after
+ * `target`, so the next walk, which begins there, has them. */
 int run_view_walk(struct run_view *view, struct view_walk *walk, size_t bytes_max, size_t scan_max,
                   view_record_fn *record, void *arg);
 

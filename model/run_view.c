@@ -1,0 +1,334 @@
+/* What one filter sees of a run's tree. */
+#include "model/run_view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How many of the revisions that a view was synced to it remembers. A watcher that is up to date
+ * stands at the last of them, a slow one at an earlier one. */
+enum { SYNCS_REMEMBERED = 64 };
+
+enum { CAPACITY_MIN = 64 };
+
+/* What the view knows of the node with the same index. */
+struct view_node {
+    int64_t toggled_revision; /* at which it came into view or went out of it; 0: never in view */
+    uint32_t matching_descendant_count;
+    bool directly_matching;
+};
+
+struct run_view {
+    struct run_state_manager *manager;
+    struct filter filter;
+    bool sees_all; /* the empty filter: no view_node is needed */
+    int64_t revision;
+    size_t count; /* nodes that the view knows: those with an ordinal up to it */
+    size_t visible_count;
+    struct view_node *nodes;
+    size_t capacity;
+    int64_t syncs[SYNCS_REMEMBERED]; /* a ring */
+    size_t sync_count;
+};
+
+static size_t index_of(const struct run_node *node)
+{
+    return (size_t)node->action.ordinal - 1;
+}
+
+static bool is_in_view(const struct view_node *node)
+{
+    return node->directly_matching || node->matching_descendant_count > 0;
+}
+
+static bool matches(const struct run_view *view, const struct run_node *node)
+{
+    const struct action *action = &node->action;
+    return filter_matches(&view->filter, action->phase,
+                          filter_subject(action->short_name, action->task_name, action->name));
+}
+
+/* Room for what is known of `count` nodes. 0 or -ENOMEM. */
+static int reserve(struct run_view *view, size_t count)
+{
+    if (view->sees_all || count <= view->capacity)
+        return 0;
+    size_t capacity = view->capacity < CAPACITY_MIN ? CAPACITY_MIN : view->capacity;
+    while (capacity < count)
+        capacity += capacity / 2;
+    struct view_node *nodes = realloc(view->nodes, capacity * sizeof *nodes);
+    if (!nodes)
+        return -ENOMEM;
+    memset(nodes + view->capacity, 0, (capacity - view->capacity) * sizeof *nodes);
+    view->nodes = nodes;
+    view->capacity = capacity;
+    return 0;
+}
+
+/* The view has seen the manager's present revision. */
+static void finish_sync(struct run_view *view)
+{
+    view->revision = run_state_manager_revision(view->manager);
+    view->count = run_state_manager_count(view->manager);
+    if (view->sees_all)
+        view->visible_count = view->count;
+    view->syncs[view->sync_count++ % SYNCS_REMEMBERED] = view->revision;
+}
+
+/* Children have greater ordinals than their parents, so one pass from the end has each node's count
+ * complete when it comes to it. */
+static void look_at_all(struct run_view *view)
+{
+    int64_t revision = run_state_manager_revision(view->manager);
+    size_t count = view->sees_all ? 0 : run_state_manager_count(view->manager);
+    for (size_t i = count; i-- > 0;) {
+        const struct run_node *node = run_state_manager_at(view->manager, (int32_t)i + 1);
+        struct view_node *seen = &view->nodes[i];
+        seen->directly_matching = matches(view, node);
+        if (node->parent)
+            view->nodes[index_of(node->parent)].matching_descendant_count +=
+                seen->matching_descendant_count + seen->directly_matching;
+        if (is_in_view(seen)) {
+            seen->toggled_revision = revision;
+            view->visible_count++;
+        }
+    }
+}
+
+struct run_view *run_view_new(struct run_state_manager *manager, const struct filter *filter)
+{
+    struct run_view *view = calloc(1, sizeof *view);
+    if (!view)
+        return NULL;
+    view->manager = manager;
+    view->filter = *filter;
+    view->sees_all = filter_is_empty(filter);
+    if (reserve(view, run_state_manager_count(manager)) != 0) {
+        free(view);
+        return NULL;
+    }
+    look_at_all(view);
+    finish_sync(view);
+    return view;
+}
+
+void run_view_free(struct run_view *view)
+{
+    if (!view)
+        return;
+    free(view->nodes);
+    free(view);
+}
+
+/* Notes at the node and its ancestors that it matches now, or no longer. */
+static void set_matching(struct run_view *view, const struct run_node *node, bool is_matching)
+{
+    int64_t revision = run_state_manager_revision(view->manager);
+    for (const struct run_node *at = node; at; at = at->parent) {
+        struct view_node *seen = &view->nodes[index_of(at)];
+        bool was_in_view = is_in_view(seen);
+        if (at == node)
+            seen->directly_matching = is_matching;
+        else if (is_matching)
+            seen->matching_descendant_count++;
+        else
+            seen->matching_descendant_count--;
+        if (is_in_view(seen) == was_in_view)
+            continue;
+        seen->toggled_revision = revision;
+        if (was_in_view)
+            view->visible_count--;
+        else
+            view->visible_count++;
+    }
+}
+
+/* Looks again at the nodes that changed themselves since the last sync, and takes up those that now
+ * match, or now do not, as `is_matching` says. */
+static void take_up(struct run_view *view, bool is_matching)
+{
+    for (const struct run_node *node = run_state_manager_newest(view->manager);
+         node && node->changed_revision > view->revision; node = node->older) {
+        if (node->action.revision <= view->revision)
+            continue;
+        if (matches(view, node) == is_matching &&
+            view->nodes[index_of(node)].directly_matching != is_matching)
+            set_matching(view, node, is_matching);
+    }
+}
+
+int run_view_sync(struct run_view *view)
+{
+    if (view->revision == run_state_manager_revision(view->manager))
+        return 0;
+    if (reserve(view, run_state_manager_count(view->manager)) != 0)
+        return -ENOMEM;
+    if (!view->sees_all) {
+        /* In this order no node goes out of view that is in view again at the end, so that
+         * toggled_revision always tells the truth. */
+        take_up(view, true);
+        take_up(view, false);
+    }
+    finish_sync(view);
+    return 0;
+}
+
+int64_t run_view_revision(const struct run_view *view)
+{
+    return view->revision;
+}
+
+size_t run_view_visible_count(const struct run_view *view)
+{
+    return view->visible_count;
+}
+
+bool run_view_is_visible(const struct run_view *view, const struct run_node *node)
+{
+    if (index_of(node) >= view->count)
+        return false;
+    return view->sees_all || is_in_view(&view->nodes[index_of(node)]);
+}
+
+/* Whether the view knows what a client sees that has everything up to `since`. */
+static bool knows_revision(const struct run_view *view, int64_t since)
+{
+    size_t remembered = view->sync_count < SYNCS_REMEMBERED ? view->sync_count : SYNCS_REMEMBERED;
+    for (size_t i = 1; i <= remembered; i++) {
+        int64_t sync = view->syncs[(view->sync_count - i) % SYNCS_REMEMBERED];
+        if (sync <= since)
+            return sync == since;
+    }
+    return false;
+}
+
+static enum view_verdict judge(const struct run_view *view, const struct run_node *node,
+                               int64_t since, bool knows_since)
+{
+    if (run_view_is_visible(view, node))
+        return VIEW_SHOW;
+    if (since == 0 || view->sees_all)
+        return VIEW_SKIP;
+    if (index_of(node) < view->count && view->nodes[index_of(node)].toggled_revision > since)
+        return VIEW_REMOVE;
+    return knows_since ? VIEW_SKIP : VIEW_REMOVE;
+}
+
+enum view_verdict run_view_verdict(const struct run_view *view, const struct run_node *node,
+                                   int64_t since)
+{
+    return judge(view, node, since, knows_revision(view, since));
+}
+
+struct view_walk run_view_walk_begin(const struct run_view *view, int64_t since)
+{
+    return (struct view_walk){.since = since, .next_ordinal = 1, .target = view->revision};
+}
+
+/* One call of run_view_walk. */
+struct walk_call {
+    const struct run_view *view;
+    struct view_walk *walk;
+    bool knows_since;
+    size_t bytes_left;
+    view_record_fn *record;
+    void *arg;
+};
+
+/* Whether the node came into view after the walk began. */
+static bool is_too_new(const struct walk_call *call, const struct run_node *node)
+{
+    const struct run_view *view = call->view;
+    return !view->sees_all && view->nodes[index_of(node)].toggled_revision > call->walk->target;
+}
+
+/* Hands out one node and moves the walk behind it. 0 or -ENOMEM. */
+static int hand_out(struct walk_call *call, const struct run_node *node)
+{
+    enum view_verdict verdict = judge(call->view, node, call->walk->since, call->knows_since);
+    if (verdict == VIEW_SHOW && is_too_new(call, node))
+        verdict = VIEW_SKIP;
+    if (verdict != VIEW_SKIP) {
+        size_t length;
+        const char *bytes = node_update_encode(node, &length);
+        if (!bytes)
+            return -ENOMEM;
+        call->record(call->arg, bytes, length, verdict == VIEW_SHOW);
+        call->bytes_left -= length < call->bytes_left ? length : call->bytes_left;
+    }
+    call->walk->next_ordinal = node->action.ordinal + 1;
+    return 0;
+}
+
+static int compare_ordinals(const void *a, const void *b)
+{
+    const int32_t *ordinal_a = a, *ordinal_b = b;
+    return (*ordinal_a > *ordinal_b) - (*ordinal_a < *ordinal_b);
+}
+
+/* The ordinals, in order, of what changed and was not handed out yet. Returns their number, or
+ * VIEW_WALK_LIST_MAX + 1 if there was too much to look through. */
+static size_t list_changes(const struct walk_call *call,
+                           int32_t ordinals[static VIEW_WALK_LIST_MAX])
+{
+    size_t count = 0, looked_at = 0;
+    if (call->walk->since == 0)
+        return VIEW_WALK_LIST_MAX + 1;
+    for (const struct run_node *node = run_state_manager_newest(call->view->manager);
+         node && node->changed_revision > call->walk->since; node = node->older) {
+        if (looked_at++ == VIEW_WALK_LIST_MAX)
+            return VIEW_WALK_LIST_MAX + 1;
+        if (node->action.ordinal >= call->walk->next_ordinal && index_of(node) < call->view->count)
+            ordinals[count++] = node->action.ordinal;
+    }
+    qsort(ordinals, count, sizeof *ordinals, compare_ordinals);
+    return count;
+}
+
+static int walk_by_list(struct walk_call *call, const int32_t *ordinals, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (call->bytes_left == 0)
+            return 0;
+        int status = hand_out(call, run_state_manager_at(call->view->manager, ordinals[i]));
+        if (status != 0)
+            return status;
+    }
+    return 1;
+}
+
+static int walk_by_scan(struct walk_call *call, size_t scan_max)
+{
+    for (size_t scanned = 0; (size_t)call->walk->next_ordinal <= call->view->count; scanned++) {
+        if (call->bytes_left == 0 || scanned == scan_max)
+            return 0;
+        const struct run_node *node =
+            run_state_manager_at(call->view->manager, call->walk->next_ordinal);
+        if (node->changed_revision <= call->walk->since) {
+            call->walk->next_ordinal++;
+            continue;
+        }
+        int status = hand_out(call, node);
+        if (status != 0)
+            return status;
+    }
+    return 1;
+}
+
+int run_view_walk(struct run_view *view, struct view_walk *walk, size_t bytes_max, size_t scan_max,
+                  view_record_fn *record, void *arg)
+{
+    struct walk_call call = {
+        .view = view,
+        .walk = walk,
+        .knows_since = knows_revision(view, walk->since),
+        .bytes_left = bytes_max,
+        .record = record,
+        .arg = arg,
+    };
+    int32_t ordinals[VIEW_WALK_LIST_MAX];
+    size_t count = list_changes(&call, ordinals);
+    if (count <= VIEW_WALK_LIST_MAX)
+        return walk_by_list(&call, ordinals, count);
+    return walk_by_scan(&call, scan_max);
+}
