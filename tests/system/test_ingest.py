@@ -123,6 +123,12 @@ def test_batch_of_one_answers_as_a_batch(api, run):
         assert len(response.json()["results"]) == 1
 
 
+def test_empty_batch(api):
+    for response in (api.post({"events": []}), api.post(b"", "application/x-ndjson")):
+        assert response.status_code == 200
+        assert response.json() == {"results": [], "rejected": 0}
+
+
 def test_put_takes_the_key_from_the_path(api, run):
     first = api.put(run.put_path(phase="RUNNING", attempt=2, version=3), {"parent": None})
     assert (first.status_code, first.json()["status"]) == (201, "applied")
@@ -347,6 +353,29 @@ def test_other_members_are_kept_as_they_came(api, run):
     api.post_one(run.event(parent=None, **extras))
     event = stored(api, run)[0]
     assert {member: event[member] for member in extras} == extras
+
+
+def test_null_is_as_good_as_absent_except_for_the_parent(api, run):
+    optional = (
+        "group",
+        "task",
+        "updatedTime",
+        "reportedTime",
+        "errorInfo",
+        "cluster",
+        "outputs",
+        "logInfo",
+        "clusterEvents",
+    )
+    event = run.event("a0", parent=None) | dict.fromkeys(optional)
+    assert api.post(event).status_code == 201
+    action = api.read(f"{run.path}/actions/a0")
+    assert (action["group"], action["taskName"], action["errorInfo"]) == (None, None, None)
+    assert action["attempts"][0]["logInfo"] == []
+    later = run.event("a0", "RUNNING", group="g", task={"name": "t", "shortName": None})
+    api.post_one(later)
+    action = api.read(f"{run.path}/actions/a0")
+    assert (action["group"], action["taskName"], action["shortName"]) == ("g", "t", None)
 
 
 def test_escaped_strings_come_back_as_they_were(api, run):

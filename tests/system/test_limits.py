@@ -18,8 +18,8 @@ def encode(document):
 
 def event_of_bytes(run, size, **members):
     """An event whose JSON has exactly so many bytes."""
-    empty = encode(run.event(parent=None, outputs="", **members))
-    return encode(run.event(parent=None, outputs="x" * (size - len(empty)), **members))
+    empty = encode(run.event(parent=None, note="", **members))
+    return encode(run.event(parent=None, note="x" * (size - len(empty)), **members))
 
 
 def nested(levels):
@@ -94,7 +94,7 @@ def test_size_of_an_event_in_a_batch(api, run):
 
 
 def test_size_of_the_body_of_a_put(api, run):
-    body = encode({"parent": None, "outputs": ""})
+    body = encode({"parent": None, "note": ""})
     filled = [
         body[:-2] + b"x" * (size - len(body)) + b'"}' for size in (EVENT_BYTES, EVENT_BYTES + 1)
     ]
@@ -105,14 +105,14 @@ def test_size_of_the_body_of_a_put(api, run):
 def test_nesting(api, run):
     for levels, status in ((32, 201), (33, 400)):
         event = encode(run.event(f"a{levels}", parent=None))
-        body = event[:-1] + b',"outputs":' + nested(levels - 1) + b"}"
+        body = event[:-1] + b',"note":' + nested(levels - 1) + b"}"
         response = api.post(body)
         assert response.status_code == status, response.text
         line = api.post_lines([body.replace(b'"a%d"' % levels, b'"b%d"' % levels)])
         assert line.json()["rejected"] == (status == 400), line.text
-    arrays = event[:-1] + b',"outputs":' + b"[" * 32 + b"]" * 32 + b"}"
+    arrays = event[:-1] + b',"note":' + b"[" * 32 + b"]" * 32 + b"}"
     assert api.post(arrays).status_code == 400
-    bomb = event[:-1] + b',"outputs":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    bomb = event[:-1] + b',"note":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert api.post(bomb).status_code == 400
     assert api.read(run.path)["actionCount"] == 2
 

@@ -6,31 +6,32 @@ import pytest
 
 from client import assert_problem, assert_problem_document
 
+# EVENT stands for a valid event up to its closing brace.
 NOT_JSON = {
     "empty": b"",
     "blank": b"  \n ",
     "cut off": b'{"project": "p"',
-    "trailing text": b"%s x",
-    "two documents": b"%s %s",
+    "trailing text": b"EVENT} x",
+    "two documents": b"EVENT} EVENT}",
     "single quotes": b"{'project': 'p'}",
     "trailing comma": b'{"project": "p",}',
-    "comment": b"/* */ %s",
-    "repeated member": b'{"name": "a1", ' + b"%s"[0:0] + b'"name": "a2"}',
-    "repeated member inside": b'{"outputs": {"x": 1, "x": 2}}',
-    "NaN": b'{"outputs": {"x": NaN}}',
-    "Infinity": b'{"outputs": {"x": -Infinity}}',
-    "number too large": b'{"outputs": {"x": 1e999}}',
-    "integer too large": b'{"outputs": {"x": 123456789012345678901234567890}}',
-    "NUL escaped": rb'{"outputs": {"x": "a\u0000b"}}',
-    "NUL escaped in a member's name": rb'{"outputs": {"a\u0000b": 1}}',
-    "NUL raw": b'{"outputs": {"x": "a\0b"}}',
-    "NUL after the document": b"%s\0",
-    "control character": b'{"outputs": {"x": "a\nb"}}',
-    "invalid UTF-8": b'{"outputs": {"x": "\xff\xfe"}}',
-    "overlong UTF-8": b'{"outputs": {"x": "\xc0\xaf"}}',
-    "surrogate in UTF-8": b'{"outputs": {"x": "\xed\xa0\x80"}}',
-    "UTF-8 cut off": b'{"outputs": {"x": "\xc3"}}',
-    "lone surrogate": rb'{"outputs": {"x": "\ud800"}}',
+    "comment": b"/* */ EVENT}",
+    "repeated member": b'{"name": "a1", "name": "a2"}',
+    "repeated member inside": b'EVENT, "outputs": {"x": 1, "x": 2}}',
+    "NaN": b'EVENT, "outputs": {"x": NaN}}',
+    "Infinity": b'EVENT, "outputs": {"x": -Infinity}}',
+    "number too large": b'EVENT, "outputs": {"x": 1e999}}',
+    "integer too large": b'EVENT, "outputs": {"x": 123456789012345678901234567890}}',
+    "NUL escaped": rb'EVENT, "outputs": {"x": "a\u0000b"}}',
+    "NUL escaped in a member's name": rb'EVENT, "outputs": {"a\u0000b": 1}}',
+    "NUL raw": b'EVENT, "outputs": {"x": "a\0b"}}',
+    "NUL after the document": b"EVENT}\0",
+    "control character": b'EVENT, "outputs": {"x": "a\nb"}}',
+    "invalid UTF-8": b'EVENT, "outputs": {"x": "\xff\xfe"}}',
+    "overlong UTF-8": b'EVENT, "outputs": {"x": "\xc0\xaf"}}',
+    "surrogate in UTF-8": b'EVENT, "outputs": {"x": "\xed\xa0\x80"}}',
+    "UTF-8 cut off": b'EVENT, "outputs": {"x": "\xc3"}}',
+    "lone surrogate": rb'EVENT, "outputs": {"x": "\ud800"}}',
     "UTF-16": '{"project": "p"}'.encode("utf-16"),
 }
 
@@ -117,6 +118,11 @@ WRONG_FIELDS = [
     ("reportedTime", 5),
     ("errorInfo", "it failed"),
     ("errorInfo", ["x"]),
+    ("outputs", "x"),
+    ("outputs", []),
+    ("cluster", 5),
+    ("logInfo", {}),
+    ("clusterEvents", "x"),
 ]
 
 WRONG_FIELDS_INSIDE = [
@@ -133,24 +139,20 @@ def assert_nothing_recorded(api, run):
     assert api.read(f"{run.base}/runs")["runs"] == []
 
 
-def body_of(template, run):
-    return template.replace(b"%s", json.dumps(run.event(parent=None)).encode())
+def not_json(kind, run):
+    return NOT_JSON[kind].replace(b"EVENT", json.dumps(run.event(parent=None)).encode()[:-1])
 
 
 @pytest.mark.parametrize("kind", NOT_JSON)
 def test_body_that_is_not_json(api, run, kind):
-    body = NOT_JSON[kind]
-    if b"%s" not in body and b'{"outputs"' in body:
-        valid = json.dumps(run.event(parent=None)).encode()
-        body = valid[:-1] + b", " + body[1:]
-    assert_problem(api.post(body_of(body, run)), 400, "invalid-json")
+    assert_problem(api.post(not_json(kind, run)), 400, "invalid-json")
     assert_nothing_recorded(api, run)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NOT_JSON if kind not in ("empty", "blank")])
 def test_batch_that_is_not_json_records_nothing(api, run, kind):
     good = json.dumps(run.event("good", parent=None)).encode()
-    response = api.post(b'{"events": [' + good + b", " + body_of(NOT_JSON[kind], run) + b"]}")
+    response = api.post(b'{"events": [' + good + b", " + not_json(kind, run) + b"]}")
     if kind == "two documents":  # between brackets too there has to be a comma
         assert_problem(response, 400, "invalid-json")
     assert response.status_code == 400, response.text
@@ -162,7 +164,7 @@ def test_batch_that_is_not_json_records_nothing(api, run, kind):
 )
 def test_line_that_is_not_json_is_a_rejected_event(api, run, kind):
     response = api.post_lines(
-        [run.event("a0", parent=None), body_of(NOT_JSON[kind], run), run.event("a9", parent="a0")]
+        [run.event("a0", parent=None), not_json(kind, run), run.event("a9", parent="a0")]
     )
     assert response.status_code == 207, response.text
     results = response.json()["results"]
@@ -187,6 +189,12 @@ def test_json_that_is_no_event(api, run, kind):
 @pytest.mark.parametrize("events", [None, {}, "a0", 5, {"0": {}}])
 def test_events_that_is_no_list(api, events):
     assert_problem(api.post({"events": events}), 400, "invalid-field", "/events")
+
+
+def test_member_beside_events(api, run):
+    response = api.post({"events": [run.event(parent=None)], "dryRun": True})
+    assert_problem(response, 400, "invalid-field", "/dryRun")
+    assert_nothing_recorded(api, run)
 
 
 @pytest.mark.parametrize("member", ["project", "domain", "runName", "name", "phase"])

@@ -79,7 +79,7 @@ def sample_paths(api, run):
                 parent="a0",
                 errorInfo={"kind": "USER", "message": "x"},
                 cluster="c",
-                outputs=[1],
+                outputs={},
                 logInfo=[{}],
                 clusterEvents=["pulled"],
             ),
