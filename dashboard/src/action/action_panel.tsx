@@ -1,0 +1,146 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { actionPath, ApiError, getJson } from "../api/client";
+import type { ActionDetails } from "../api/types";
+import { curlGet } from "../model/curl";
+import { formatDate, formatDuration, formatTicking, parseTime } from "../model/format";
+import { isTerminal } from "../model/phase";
+import { formatRoute, runRoute, type RunKey } from "../model/route";
+import { shownName } from "../model/tree_store";
+import { CopyButton } from "../ui/copy_button";
+import { Icon, PhaseLabel } from "../ui/icons";
+import { AttemptSection } from "./attempt_section";
+import { EventList } from "./event_list";
+
+/** An action that changes quickly is asked for at most this often. */
+const REFRESH_MS = 400;
+
+interface ActionPanelProps {
+  run: RunKey;
+  name: string;
+  /** The action's revision as the tree has it: when it moves, the panel asks again. */
+  treeRevision: number;
+  nowMs: number;
+  onClose: () => void;
+}
+
+type Tab = "attempts" | "events";
+
+export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionPanelProps) {
+  const { details, problem } = useDetails(run, name, treeRevision);
+  const [tab, setTab] = useState<Tab>("attempts");
+  const label = details ? shownName(name, details.taskName, details.shortName) : name;
+  return (
+    <aside class="panel" aria-label={`Action ${name}`}>
+      <header class="panel-head">
+        <div class="panel-title">
+          <h2 title={name}>{label}</h2>
+          <button type="button" class="button quiet" aria-label="Close the action" title="Close (Esc)" onClick={onClose}>
+            <Icon name="close" />
+          </button>
+        </div>
+        <div class="panel-actions">
+          {details && <PhaseLabel phase={details.phase} />}
+          {details && <span class="fact">{elapsedText(details, nowMs)}</span>}
+          <CopyButton text={curlGet(location.origin, actionPath(run, name))} label="Copy as curl" />
+        </div>
+      </header>
+      <div class="tabs" role="tablist" aria-label="Parts of the action">
+        {(["attempts", "events"] as const).map((each) => (
+          <button
+            key={each}
+            type="button"
+            role="tab"
+            id={`tab-${each}`}
+            aria-selected={tab === each}
+            aria-controls="panel-body"
+            tabIndex={tab === each ? 0 : -1}
+            onClick={() => setTab(each)}
+            onKeyDown={(event) => {
+              if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+              const next = each === "attempts" ? "events" : "attempts";
+              setTab(next);
+              document.getElementById(`tab-${next}`)?.focus();
+            }}
+          >
+            {each === "attempts" ? "Overview" : "Raw events"}
+          </button>
+        ))}
+      </div>
+      <div class="panel-body" id="panel-body" role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={0}>
+        {problem && <p class="note problem">{problem}</p>}
+        {!details && !problem && <p class="note">Loading…</p>}
+        {details && tab === "attempts" && <Overview run={run} details={details} nowMs={nowMs} />}
+        {details && tab === "events" && <EventList run={run} name={name} revision={details.revision ?? 0} />}
+      </div>
+    </aside>
+  );
+}
+
+function Overview({ run, details, nowMs }: { run: RunKey; details: ActionDetails; nowMs: number }) {
+  const attempts = [...details.attempts].reverse();
+  return (
+    <>
+      <dl class="facts-list">
+        <Fact title="Name">
+          <code>{details.name}</code>
+        </Fact>
+        {details.taskName && (
+          <Fact title="Task">
+            <code>{details.taskName}</code>
+          </Fact>
+        )}
+        {details.group && <Fact title="Group">{details.group}</Fact>}
+        {details.parent !== null && (
+          <Fact title="Parent">
+            <a href={formatRoute({ ...runRoute(run), action: details.parent })}>{details.parent}</a>
+          </Fact>
+        )}
+        <Fact title="Created">{formatDate(parseTime(details.createdAt))}</Fact>
+        {details.startedAt && <Fact title="Started">{formatDate(parseTime(details.startedAt))}</Fact>}
+        {details.endedAt && <Fact title="Ended">{formatDate(parseTime(details.endedAt))}</Fact>}
+      </dl>
+      {attempts.map((attempt) => (
+        <AttemptSection key={attempt.attempt} attempt={attempt} nowMs={nowMs} isOnly={attempts.length === 1} />
+      ))}
+    </>
+  );
+}
+
+function Fact({ title, children }: { title: string; children: preact.ComponentChildren }) {
+  return (
+    <div>
+      <dt>{title}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+function elapsedText(details: ActionDetails, nowMs: number): string {
+  if (details.durationMs !== null) return formatDuration(details.durationMs);
+  if (isTerminal(details.phase)) return "";
+  return formatTicking(nowMs - parseTime(details.startedAt ?? details.createdAt));
+}
+
+function useDetails(run: RunKey, name: string, treeRevision: number) {
+  const [details, setDetails] = useState<ActionDetails | null>(null);
+  const [problem, setProblem] = useState("");
+  const askedAt = useRef(0);
+  useEffect(() => {
+    const abort = new AbortController();
+    const ask = async (): Promise<void> => {
+      askedAt.current = Date.now();
+      try {
+        setDetails(await getJson<ActionDetails>(actionPath(run, name), abort.signal));
+        setProblem("");
+      } catch (cause) {
+        if (!abort.signal.aborted) setProblem(cause instanceof ApiError ? cause.message : String(cause));
+      }
+    };
+    const timer = setTimeout(() => void ask(), Math.max(0, askedAt.current + REFRESH_MS - Date.now()));
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [name, treeRevision]);
+  return { details, problem };
+}

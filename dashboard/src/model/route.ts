@@ -1,0 +1,68 @@
+import { isPhase, type Phase } from "./phase";
+
+export interface RunsRoute {
+  page: "runs";
+  project: string;
+  domain: string;
+  phases: Phase[];
+  name: string;
+}
+
+export interface RunKey {
+  project: string;
+  domain: string;
+  runName: string;
+}
+
+export interface RunRoute extends RunKey {
+  page: "run";
+  phases: Phase[];
+  name: string;
+  /** The action whose panel is open; "" for none. */
+  action: string;
+}
+
+export type Route = RunsRoute | RunRoute;
+
+/** Reads the part of the address behind `#`. What it does not understand is the list of runs. */
+export function parseRoute(hash: string): Route {
+  const [path = "", search = ""] = hash.replace(/^#/, "").split("?", 2);
+  const query = new URLSearchParams(search);
+  const phases = query.getAll("phase").flatMap((text) => text.split(",")).filter(isPhase);
+  const name = query.get("name") ?? "";
+  const parts = path.split("/").filter(Boolean).map(decode);
+  if (parts[0] === "runs" && parts.length === 4) {
+    const [, project = "", domain = "", runName = ""] = parts;
+    return { page: "run", project, domain, runName, phases, name, action: query.get("action") ?? "" };
+  }
+  return { page: "runs", project: query.get("project") ?? "", domain: query.get("domain") ?? "", phases, name };
+}
+
+/** The address of a route, with the `#`. */
+export function formatRoute(route: Route): string {
+  const query = new URLSearchParams();
+  if (route.page === "runs") {
+    if (route.project) query.set("project", route.project);
+    if (route.domain) query.set("domain", route.domain);
+  }
+  if (route.phases.length > 0) query.set("phase", route.phases.join(","));
+  if (route.name) query.set("name", route.name);
+  if (route.page === "run" && route.action) query.set("action", route.action);
+  const path = route.page === "runs" ? "/" : `/runs/${[route.project, route.domain, route.runName].map(encodeURIComponent).join("/")}`;
+  const search = query.toString().replaceAll("%2C", ",");
+  return search ? `#${path}?${search}` : `#${path}`;
+}
+
+export const ALL_RUNS: RunsRoute = { page: "runs", project: "", domain: "", phases: [], name: "" };
+
+export function runRoute({ project, domain, runName }: RunKey): RunRoute {
+  return { page: "run", project, domain, runName, phases: [], name: "", action: "" };
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}

@@ -1,0 +1,105 @@
+import { actionPath, getJson } from "../api/client";
+import type { ActionDetails } from "../api/types";
+import { parseTime } from "../model/format";
+import { phaseNumber } from "../model/phase";
+import type { RunKey } from "../model/route";
+import type { TreeStore } from "../model/tree_store";
+
+export interface AttemptPart {
+  phase: number;
+  from: number;
+  /** NaN while it lasts. */
+  to: number;
+}
+
+export interface AttemptBar {
+  number: number;
+  /** The phase that the attempt is in, or ended in. */
+  outcome: number;
+  parts: AttemptPart[];
+}
+
+const REQUESTS_AT_ONCE = 3;
+const KEPT_MAX = 2000;
+/** Rows that are only scrolled past are not asked for. */
+const SETTLE_MS = 250;
+
+/** The parts of an action's bar, from what the API says of its attempts. */
+export function attemptBars(detail: ActionDetails): AttemptBar[] {
+  return detail.attempts.map((attempt) => ({
+    number: attempt.attempt,
+    outcome: phaseNumber(attempt.phase),
+    parts: attempt.phaseTransitions.map((transition) => ({
+      phase: phaseNumber(transition.phase),
+      from: parseTime(transition.startTime),
+      to: parseTime(transition.endTime),
+    })),
+  }));
+}
+
+/**
+ * The attempts and phases of the actions that are on the screen. The stream tells only the current
+ * attempt, so the rest is fetched once a row has stayed in view, and kept until the action changes.
+ */
+export class AttemptDetails {
+  #known = new Map<string, { state: string; bars: AttemptBar[] }>();
+  #wanted: { name: string; state: string }[] = [];
+  #running = 0;
+  #settle: ReturnType<typeof setTimeout> | null = null;
+  #abort = new AbortController();
+
+  constructor(
+    private readonly run: RunKey,
+    private readonly onChange: () => void,
+  ) {}
+
+  get(tree: TreeStore, node: number): readonly AttemptBar[] | null {
+    const known = this.#known.get(tree.name[node]!);
+    return known?.state === stateOf(tree, node) ? known.bars : null;
+  }
+
+  /** Says which rows are in view now; what was wanted before no longer is. */
+  want(tree: TreeStore, first: number, last: number): void {
+    this.#wanted = [];
+    for (let row = first; row < last; row++) {
+      const node = tree.rows[row]!;
+      if (tree.childCount[node]! === 0 && !this.get(tree, node)) {
+        this.#wanted.push({ name: tree.name[node]!, state: stateOf(tree, node) });
+      }
+    }
+    if (this.#settle !== null) clearTimeout(this.#settle);
+    this.#settle = setTimeout(() => this.#next(), SETTLE_MS);
+  }
+
+  close(): void {
+    if (this.#settle !== null) clearTimeout(this.#settle);
+    this.#wanted = [];
+    this.#abort.abort();
+  }
+
+  #next(): void {
+    while (this.#running < REQUESTS_AT_ONCE) {
+      const wanted = this.#wanted.shift();
+      if (!wanted) return;
+      this.#running++;
+      void this.#fetch(wanted.name, wanted.state);
+    }
+  }
+
+  async #fetch(name: string, state: string): Promise<void> {
+    try {
+      const detail = await getJson<ActionDetails>(actionPath(this.run, name), this.#abort.signal);
+      if (this.#known.size >= KEPT_MAX) this.#known.delete(this.#known.keys().next().value!);
+      this.#known.set(name, { state, bars: attemptBars(detail) });
+      this.onChange();
+    } catch {
+      // The bar stays as the stream tells it.
+    }
+    this.#running--;
+    this.#next();
+  }
+}
+
+function stateOf(tree: TreeStore, node: number): string {
+  return `${tree.attempt[node]!}.${tree.phase[node]!}.${tree.actionVersion[node]!}`;
+}

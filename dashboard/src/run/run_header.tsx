@@ -1,0 +1,55 @@
+import type { PhaseCounts } from "../api/types";
+import { formatCount, formatDate, formatDuration, formatTicking } from "../model/format";
+import { ALL_RUNS, formatRoute, type RunRoute } from "../model/route";
+import type { TreeStore } from "../model/tree_store";
+import type { StreamState } from "../stream/protocol";
+import { PhaseLabel } from "../ui/icons";
+import { Logo } from "../ui/logo";
+import { PhaseBar } from "../ui/phase_bar";
+import { StreamStatus } from "../ui/stream_status";
+import { ThemeButton } from "../ui/theme";
+import { elapsedMs } from "./tree_row";
+
+interface RunHeaderProps {
+  route: RunRoute;
+  tree: TreeStore;
+  totals: PhaseCounts;
+  isLive: boolean;
+  nowMs: number;
+  state: StreamState;
+  onRetry: () => void;
+}
+
+export function RunHeader({ route, tree, totals, isLive, nowMs, state, onRetry }: RunHeaderProps) {
+  const root = tree.root;
+  const actions = Object.values(totals).reduce((sum, count) => sum + count, 0);
+  const elapsed = root < 0 ? NaN : elapsedMs(tree, root, nowMs);
+  return (
+    <header class="top">
+      <nav class="crumbs" aria-label="Where you are">
+        <Logo />
+        <a href={formatRoute({ ...ALL_RUNS, project: route.project })}>{route.project}</a>
+        <span aria-hidden="true">/</span>
+        <a href={formatRoute({ ...ALL_RUNS, project: route.project, domain: route.domain })}>{route.domain}</a>
+        <span aria-hidden="true">/</span>
+        <h1 title={route.runName}>{route.runName}</h1>
+      </nav>
+      <div class="facts">
+        {root >= 0 && (
+          <>
+            <PhaseLabel phase={tree.phaseName(root)} />
+            <span class="fact" title={`since ${formatDate(tree.createdAt[root]!)}`}>
+              {isLive ? formatTicking(elapsed) : formatDuration(elapsed)}
+            </span>
+            <span class="fact">{`${formatCount(actions)} ${actions === 1 ? "action" : "actions"}`}</span>
+            <PhaseBar counts={totals} />
+          </>
+        )}
+      </div>
+      <div class="top-right">
+        <StreamStatus state={state} onRetry={onRetry} />
+        <ThemeButton />
+      </div>
+    </header>
+  );
+}

@@ -1,0 +1,34 @@
+import { useEffect, useState } from "preact/hooks";
+import { Icon } from "./icons";
+
+/** Puts text on the clipboard, also on pages without TLS, where the clipboard API is missing. */
+export async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.className = "visually-hidden";
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    return copied;
+  }
+}
+
+export function CopyButton({ text, label }: { text: string; label: string }) {
+  const [isCopied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!isCopied) return;
+    const timer = setTimeout(() => setCopied(false), 1500);
+    return () => clearTimeout(timer);
+  }, [isCopied]);
+  return (
+    <button type="button" class="button small" onClick={() => void copyText(text).then(setCopied)}>
+      <Icon name={isCopied ? "check" : "copy"} />
+      <span aria-live="polite">{isCopied ? "Copied" : label}</span>
+    </button>
+  );
+}

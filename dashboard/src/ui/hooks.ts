@@ -1,0 +1,59 @@
+import { useEffect, useReducer, useRef, useState, type Dispatch } from "preact/hooks";
+import { clock } from "../model/clock";
+
+/** The server's time, renewed every `intervalMs` while `isTicking`. */
+export function useNow(isTicking: boolean, intervalMs = 1000): number {
+  const [, tick] = useReducer((count: number) => count + 1, 0);
+  useEffect(() => {
+    if (!isTicking) return;
+    const timer = setInterval(() => tick(undefined), intervalMs);
+    return () => clearInterval(timer);
+  }, [isTicking, intervalMs]);
+  return clock.now();
+}
+
+/** A function that draws the component again. */
+export function useRedraw(): () => void {
+  const [, redraw] = useReducer((count: number) => count + 1, 0);
+  const stable = useRef(() => redraw(undefined));
+  return stable.current;
+}
+
+/** A value and its setter, kept in the browser's storage under `key`. */
+export function useStored<T extends string>(key: string, initial: T): [T, Dispatch<T>] {
+  const [value, setValue] = useState<T>(() => {
+    try {
+      return (localStorage.getItem(key) as T | null) ?? initial;
+    } catch {
+      return initial;
+    }
+  });
+  const change = (next: T): void => {
+    setValue(next);
+    try {
+      localStorage.setItem(key, next);
+    } catch {
+      // Storage is off: the choice lasts as long as the page.
+    }
+  };
+  return [value, change];
+}
+
+/** Whether a media query holds, now and whenever that changes. */
+export function useMedia(query: string): boolean {
+  const [matches, setMatches] = useState(() => matchMedia(query).matches);
+  useEffect(() => {
+    const list = matchMedia(query);
+    const update = (): void => setMatches(list.matches);
+    update();
+    list.addEventListener("change", update);
+    return () => list.removeEventListener("change", update);
+  }, [query]);
+  return matches;
+}
+
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+}

@@ -1,0 +1,113 @@
+import {
+  Ban,
+  ChartGantt,
+  ChevronRight,
+  CircleCheck,
+  CirclePause,
+  CirclePlay,
+  CircleDashed,
+  CircleX,
+  ClockAlert,
+  Copy,
+  Check,
+  ExternalLink,
+  History,
+  Hourglass,
+  Keyboard,
+  ListChevronsDownUp,
+  ListChevronsUpDown,
+  Loader,
+  Maximize,
+  Moon,
+  Play,
+  Search,
+  Sun,
+  SunMoon,
+  TriangleAlert,
+  X,
+  type IconNode,
+} from "lucide";
+import { h } from "preact";
+import { PHASES, phaseTitle, type Phase } from "../model/phase";
+
+const PHASE_ICONS: Record<Phase, IconNode> = {
+  QUEUED: CircleDashed,
+  WAITING_FOR_RESOURCES: Hourglass,
+  INITIALIZING: Loader,
+  RUNNING: CirclePlay,
+  SUCCEEDED: CircleCheck,
+  FAILED: CircleX,
+  ABORTED: Ban,
+  TIMED_OUT: ClockAlert,
+  PAUSED: CirclePause,
+  RECOVERED: History,
+};
+
+const ICONS = {
+  timeline: ChartGantt,
+  chevron: ChevronRight,
+  copy: Copy,
+  check: Check,
+  external: ExternalLink,
+  keyboard: Keyboard,
+  collapse: ListChevronsDownUp,
+  expand: ListChevronsUpDown,
+  fit: Maximize,
+  moon: Moon,
+  sun: Sun,
+  auto: SunMoon,
+  play: Play,
+  search: Search,
+  alert: TriangleAlert,
+  close: X,
+} satisfies Record<string, IconNode>;
+
+export type IconName = keyof typeof ICONS;
+
+function Symbol({ id, icon }: { id: string; icon: IconNode }) {
+  return (
+    <symbol id={id} viewBox="0 0 24 24">
+      {icon.map(([tag, attributes]) => h(tag, attributes as Record<string, string | number>))}
+    </symbol>
+  );
+}
+
+/** All icons, once per page; rows then only point to them. */
+export function IconSprite() {
+  return (
+    <svg class="sprite" aria-hidden="true">
+      {PHASES.map((phase) => (
+        <Symbol key={phase} id={`icon-${phase}`} icon={PHASE_ICONS[phase]} />
+      ))}
+      {Object.entries(ICONS).map(([name, icon]) => (
+        <Symbol key={name} id={`icon-${name}`} icon={icon} />
+      ))}
+    </svg>
+  );
+}
+
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg class="icon" aria-hidden="true">
+      <use href={`#icon-${name}`} />
+    </svg>
+  );
+}
+
+export function PhaseIcon({ phase }: { phase: Phase }) {
+  return (
+    <svg class={`icon phase-${phase}`} aria-hidden="true">
+      <use href={`#icon-${phase}`} />
+    </svg>
+  );
+}
+
+/** Icon and word. */
+export function PhaseLabel({ phase }: { phase: Phase }) {
+  return (
+    <span class={`phase phase-${phase}`}>
+      <PhaseIcon phase={phase} />
+      {phaseTitle(phase)}
+    </span>
+  );
+}
