@@ -10,7 +10,7 @@ function(runtree_embed target name)
     add_custom_command(
         OUTPUT ${dir}/${name}.c ${dir}/${name}.h
         COMMAND ${CMAKE_COMMAND} -E make_directory ${dir}
-        COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/embed.py
+        COMMAND ${RUNTREE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/embed.py
                 ${dir}/${name}.c --header ${dir}/${name}.h ${ARGN}
         DEPENDS ${paths} ${CMAKE_SOURCE_DIR}/tools/embed.py
         VERBATIM)

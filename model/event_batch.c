@@ -306,8 +306,8 @@ json_t *event_result_to_json(const struct event_result *result)
         failed = json_object_set_new(json, "revision", json_integer(result->revision));
     if (!failed && result->status == EVENT_WAITING)
         failed = json_object_set_new(json, "detail", waiting_detail(result));
-    if (!failed && result->status == EVENT_DUPLICATE && !result->identical)
-        failed = json_object_set_new(json, "identical", json_false());
+    if (!failed && result->status == EVENT_DUPLICATE)
+        failed = json_object_set_new(json, "identical", json_boolean(result->identical));
     if (!failed && result->problem)
         failed = json_object_set_new(json, "problem", problem_to_json(result->problem));
     if (failed) {

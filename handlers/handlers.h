@@ -1,0 +1,20 @@
+/* One function per endpoint; each answers its request, now or later. */
+#ifndef RUNTREE_HANDLERS_HANDLERS_H
+#define RUNTREE_HANDLERS_HANDLERS_H
+
+#include "server/app.h"
+
+/* events.c */
+route_handler handle_post_events, handle_put_event;
+/* runs.c */
+route_handler handle_list_runs, handle_get_run, handle_list_projects;
+/* actions.c */
+route_handler handle_list_actions, handle_get_action, handle_list_events;
+/* tree.c */
+route_handler handle_get_tree;
+/* watch.c */
+route_handler handle_watch_run;
+/* operations.c */
+route_handler handle_health, handle_readiness, handle_metrics, handle_openapi, handle_problem;
+
+#endif

@@ -1,0 +1,75 @@
+#include "handlers/list.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "server/app.h"
+#include "server/reply.h"
+
+struct list_reply *list_begin(struct http_request *request, const char *things, int32_t limit)
+{
+    struct list_reply *list = calloc(1, sizeof *list);
+
+    if (list == NULL) {
+        reply_unavailable(request, -ENOMEM);
+        return NULL;
+    }
+    list->request = request;
+    list->limit = limit;
+    json_buffer_text(&list->body, "{\"");
+    json_buffer_text(&list->body, things);
+    json_buffer_text(&list->body, "\":[");
+    return list;
+}
+
+bool list_add_row(struct list_reply *list)
+{
+    if (++list->rows > list->limit)
+        return false;
+    if (list->rows > 1)
+        json_buffer_text(&list->body, ",");
+    list->next_cursor.length = 0;
+    return true;
+}
+
+void list_cancel(struct list_reply *list)
+{
+    json_buffer_free(&list->body);
+    json_buffer_free(&list->next_cursor);
+    free(list);
+}
+
+void reply_repo_failure(struct http_request *request, enum repo_outcome outcome,
+                        const char *message)
+{
+    struct app *app = http_request_app(request);
+
+    if (outcome == REPO_LOST) {
+        reply_unavailable(request, -ENOTCONN);
+        return;
+    }
+    log_write(app->shared->log, LOG_ERROR, "the database refused a read", "s:s?", "why", message);
+    reply_problemf(request, PROBLEM_INTERNAL, NULL, "The database refused the read.");
+}
+
+void list_end(struct list_reply *list, enum repo_outcome outcome, const char *message)
+{
+    if (outcome != REPO_OK) {
+        reply_repo_failure(list->request, outcome, message);
+        list_cancel(list);
+        return;
+    }
+    json_buffer_text(&list->body, "]");
+    if (list->rows > list->limit)
+        json_buffer_append(&list->body, list->next_cursor.bytes, list->next_cursor.length);
+    json_buffer_text(&list->body, "}");
+    list->body.failed |= list->next_cursor.failed;
+    reply_buffer(list->request, 200, "application/json", &list->body);
+    list_cancel(list);
+}
+
+void list_fail(struct list_reply *list, int status)
+{
+    reply_unavailable(list->request, status);
+    list_cancel(list);
+}

@@ -1,0 +1,60 @@
+/* Operating the service. */
+#include <string.h>
+
+#include "handlers/handlers.h"
+#include "openapi_document.h"
+#include "server/reply.h"
+
+void handle_health(struct app *app, struct http_request *request)
+{
+    (void)app;
+    reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+void handle_readiness(struct app *app, struct http_request *request)
+{
+    char why[APP_WHY_SIZE];
+
+    if (app_is_ready(app, why, sizeof why))
+        reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
+    else
+        reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "%s", why);
+}
+
+void handle_metrics(struct app *app, struct http_request *request)
+{
+    struct json_buffer body = {0};
+
+    app_collect_metrics(app);
+    metrics_write(app->shared->metrics, app->shared->loops, app->shared->routes, &body);
+    reply_buffer(request, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+}
+
+void handle_openapi(struct app *app, struct http_request *request)
+{
+    (void)app;
+    reply_static(request, 200, "application/json", openapi_json, openapi_json_size);
+}
+
+void handle_problem(struct app *app, struct http_request *request)
+{
+    const char *name = http_request_capture(request, "name");
+    struct json_buffer body = {0};
+
+    (void)app;
+    for (int kind = PROBLEM_NONE + 1; kind < PROBLEM_KINDS; kind++) {
+        const struct problem_description *description = problem_describe((enum problem_kind)kind);
+
+        if (strcmp(description->name, name) != 0)
+            continue;
+        json_buffer_text(&body, description->title);
+        json_buffer_text(&body, " (status ");
+        json_buffer_integer(&body, description->status);
+        json_buffer_text(&body, ")\n\n");
+        json_buffer_text(&body, description->explanation);
+        json_buffer_text(&body, "\n");
+        reply_buffer(request, 200, "text/plain; charset=utf-8", &body);
+        return;
+    }
+    reply_problemf(request, PROBLEM_NOT_FOUND, NULL, "There is no such kind of problem.");
+}

@@ -1,0 +1,56 @@
+/* What handlers read out of paths and queries. Each function answers the request with a problem
+ * that names the part and returns -1 if it is wrong; the handler then just returns. */
+#ifndef RUNTREE_HANDLERS_PARAMETERS_H
+#define RUNTREE_HANDLERS_PARAMETERS_H
+
+#include "model/filter.h"
+#include "model/json_buffer.h"
+#include "server/http.h"
+
+enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
+
+/* {project}, {domain} and {run} of the path; borrowed from the request. */
+int read_run_key(struct http_request *request, struct run_key *key);
+
+/* A name in the path or the query, checked as a key part of at most `bytes_max`. NULL and 0 if a
+ * query has none. */
+int read_captured_name(struct http_request *request, const char *part, size_t bytes_max,
+                       const char **name);
+int read_name_parameter(struct http_request *request, const char *parameter, size_t bytes_max,
+                        const char **name);
+
+/* limit= */
+int read_limit(struct http_request *request, int32_t *limit);
+
+/* phase= (repeated, or comma-separated) and name= */
+int read_filter(struct http_request *request, struct filter *filter);
+
+/* wait=, follow=: true or false; absent is false. */
+int read_flag(struct http_request *request, const char *parameter, bool *flag);
+
+/* A whole number from `min` to `max`; *number stays as it is if there is none. */
+int read_number(struct http_request *request, const char *parameter, int64_t min, int64_t max,
+                int64_t *number);
+
+/* -------- cursors: opaque texts around parts that hold no slash -------- */
+
+enum { CURSOR_PARTS_MAX = 5, CURSOR_TEXT_SIZE = 700 };
+
+struct cursor {
+    char text[CURSOR_TEXT_SIZE];
+    size_t count; /* 0: there was none */
+    const char *parts[CURSOR_PARTS_MAX];
+};
+
+/* cursor=, which must have been made for `kind` with `count` parts. */
+int read_cursor(struct http_request *request, char kind, size_t count, struct cursor *cursor);
+
+/* The part as a number from `min` to `max`, else answers. */
+int read_cursor_number(struct http_request *request, const struct cursor *cursor, size_t part,
+                       int64_t min, int64_t max, int64_t *number);
+
+/* Writes `,"nextCursor":"…"` for the parts that `format` gives, with a slash between them. */
+void write_next_cursor(struct json_buffer *out, char kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

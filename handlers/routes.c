@@ -1,0 +1,41 @@
+#include "handlers/routes.h"
+
+#include "handlers/handlers.h"
+
+#define DOMAIN_PATH "/v1/projects/{project}/domains/{domain}"
+#define RUN_PATH DOMAIN_PATH "/runs/{run}"
+#define ACTION_PATH RUN_PATH "/actions/{action}"
+
+#define PARAMETERS(...)                                                                            \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
+
+const struct route routes[] = {
+    {HTTP_POST, "/v1/events", handle_post_events, NULL, false},
+    {HTTP_PUT, ACTION_PATH "/events/{attempt}/{phase}/{version}", handle_put_event, NULL, false},
+
+    {HTTP_GET, "/v1/runs", handle_list_runs,
+     PARAMETERS("project", "domain", "phase", "name", "limit", "cursor"), false},
+    {HTTP_GET, "/v1/projects", handle_list_projects, PARAMETERS("limit", "cursor"), false},
+    {HTTP_GET, DOMAIN_PATH "/runs", handle_list_runs,
+     PARAMETERS("phase", "name", "limit", "cursor"), false},
+    {HTTP_GET, RUN_PATH, handle_get_run, NULL, false},
+    {HTTP_GET, RUN_PATH "/tree", handle_get_tree, PARAMETERS("phase", "name"), false},
+    {HTTP_GET, RUN_PATH "/watch", handle_watch_run,
+     PARAMETERS("phase", "name", "lastEventId", "wait", "follow"), true},
+    {HTTP_GET, RUN_PATH "/actions", handle_list_actions,
+     PARAMETERS("phase", "name", "parent", "limit", "cursor"), false},
+    {HTTP_GET, ACTION_PATH, handle_get_action, NULL, false},
+    {HTTP_GET, ACTION_PATH "/events", handle_list_events, PARAMETERS("attempt", "limit", "cursor"),
+     false},
+
+    {HTTP_GET, "/healthz", handle_health, NULL, false},
+    {HTTP_GET, "/readyz", handle_readiness, NULL, false},
+    {HTTP_GET, "/metrics", handle_metrics, NULL, false},
+    {HTTP_GET, "/openapi.json", handle_openapi, NULL, false},
+    {HTTP_GET, "/problems/{name}", handle_problem, NULL, false},
+    {0},
+};
+_Static_assert(sizeof routes / sizeof *routes <= ROUTES_MAX, "metrics have a slot for each route");

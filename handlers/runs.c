@@ -1,0 +1,152 @@
+/* Reading runs and projects. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "handlers/handlers.h"
+#include "handlers/list.h"
+#include "handlers/parameters.h"
+#include "model/records.h"
+#include "server/reply.h"
+
+static void on_list_end(void *arg, enum repo_outcome outcome, const char *message)
+{
+    list_end(arg, outcome, message);
+}
+
+static void on_listed_run(void *arg, const struct run *run)
+{
+    struct list_reply *list = arg;
+
+    if (!list_add_row(list))
+        return;
+    record_write_run(&list->body, run);
+    write_next_cursor(&list->next_cursor, 'r', "%lld/%s/%s/%s", (long long)run->first_seen_us,
+                      run->key.project, run->key.domain, run->key.run_name);
+}
+
+/* {project} and {domain} of the path, or those of the query. */
+static int read_scope(struct http_request *request, struct run_query *query)
+{
+    if (http_request_capture(request, "project") == NULL)
+        return read_name_parameter(request, "project", PROJECT_BYTES_MAX, &query->project) < 0 ||
+                       read_name_parameter(request, "domain", DOMAIN_BYTES_MAX, &query->domain) < 0
+                   ? -1
+                   : 0;
+    if (read_captured_name(request, "project", PROJECT_BYTES_MAX, &query->project) < 0)
+        return -1;
+    return read_captured_name(request, "domain", DOMAIN_BYTES_MAX, &query->domain);
+}
+
+void handle_list_runs(struct app *app, struct http_request *request)
+{
+    struct run_query query = {0};
+    struct list_reply *list;
+    struct filter filter;
+    struct cursor cursor;
+    int status;
+
+    if (read_scope(request, &query) < 0 || read_filter(request, &filter) < 0 ||
+        read_limit(request, &query.limit) < 0 || read_cursor(request, 'r', 4, &cursor) < 0)
+        return;
+    if (cursor.count > 0) {
+        if (read_cursor_number(request, &cursor, 0, 0, INT64_MAX, &query.after.first_seen_us) < 0)
+            return;
+        query.after.key = (struct run_key){cursor.parts[1], cursor.parts[2], cursor.parts[3]};
+    }
+    query.phases = filter.phases;
+    query.name = filter.name[0] == '\0' ? NULL : filter.name;
+    list = list_begin(request, "runs", query.limit);
+    if (list == NULL)
+        return;
+    query.limit++;
+    status = app->repo == NULL
+                 ? -ENOTCONN
+                 : action_repo_list_runs(app->repo, &query, on_listed_run, on_list_end, list);
+    if (status < 0)
+        list_fail(list, status);
+}
+
+struct run_reply {
+    struct http_request *request;
+    struct json_buffer body;
+};
+
+static void on_run(void *arg, const struct run *run)
+{
+    struct run_reply *reply = arg;
+
+    record_write_run(&reply->body, run);
+}
+
+static void on_run_end(void *arg, enum repo_outcome outcome, const char *message)
+{
+    struct run_reply *reply = arg;
+
+    if (outcome != REPO_OK)
+        reply_repo_failure(reply->request, outcome, message);
+    else if (reply->body.length == 0 && !reply->body.failed)
+        reply_problemf(reply->request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
+    else
+        reply_buffer(reply->request, 200, "application/json", &reply->body);
+    json_buffer_free(&reply->body);
+    free(reply);
+}
+
+void handle_get_run(struct app *app, struct http_request *request)
+{
+    struct run_reply *reply;
+    struct run_key key;
+    int status;
+
+    if (read_run_key(request, &key) < 0)
+        return;
+    reply = calloc(1, sizeof *reply);
+    if (reply == NULL) {
+        reply_unavailable(request, -ENOMEM);
+        return;
+    }
+    reply->request = request;
+    status = app->repo == NULL ? -ENOTCONN
+                               : action_repo_get_run(app->repo, &key, on_run, on_run_end, reply);
+    if (status < 0) {
+        reply_unavailable(request, status);
+        free(reply);
+    }
+}
+
+static void on_listed_project(void *arg, const char *project, const char *domain, int64_t runs)
+{
+    struct list_reply *list = arg;
+
+    if (!list_add_row(list))
+        return;
+    json_buffer_text(&list->body, "{\"project\":");
+    json_buffer_string(&list->body, project);
+    json_buffer_text(&list->body, ",\"domain\":");
+    json_buffer_string(&list->body, domain);
+    json_buffer_text(&list->body, ",\"runs\":");
+    json_buffer_integer(&list->body, runs);
+    json_buffer_text(&list->body, "}");
+    write_next_cursor(&list->next_cursor, 'p', "%s/%s", project, domain);
+}
+
+void handle_list_projects(struct app *app, struct http_request *request)
+{
+    struct list_reply *list;
+    struct cursor cursor;
+    int32_t limit;
+    int status;
+
+    if (read_limit(request, &limit) < 0 || read_cursor(request, 'p', 2, &cursor) < 0)
+        return;
+    list = list_begin(request, "projects", limit);
+    if (list == NULL)
+        return;
+    status = app->repo == NULL
+                 ? -ENOTCONN
+                 : action_repo_list_projects(app->repo, cursor.count == 0 ? NULL : cursor.parts[0],
+                                             cursor.count == 0 ? NULL : cursor.parts[1], limit + 1,
+                                             on_listed_project, on_list_end, list);
+    if (status < 0)
+        list_fail(list, status);
+}

@@ -1,0 +1,170 @@
+/* Watching a run. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "handlers/handlers.h"
+#include "handlers/parameters.h"
+#include "model/stream_id.h"
+#include "server/reply.h"
+
+struct watch {
+    struct app *app;
+    struct http_request *request;
+    struct run_hub *hub;
+    struct hub_view *view; /* held */
+    bool wants_to_wait;
+    bool has_id;
+    bool id_is_valid;
+    struct stream_id id;
+    struct stream_position position;
+    struct sse_frame *head;
+};
+
+static void watch_free(struct watch *watch)
+{
+    if (watch->view != NULL)
+        run_hub_release_view(watch->hub, watch->view);
+    if (watch->hub != NULL)
+        run_hub_release(watch->hub);
+    free(watch);
+}
+
+/* The header wins over the query; an empty one counts as none. */
+static void read_last_event_id(struct watch *watch)
+{
+    const char *text = http_request_header(watch->request, "Last-Event-ID");
+
+    if (text == NULL || *text == '\0')
+        text = http_request_parameter(watch->request, "lastEventId");
+    if (text == NULL || *text == '\0')
+        return;
+    watch->has_id = true;
+    watch->id_is_valid = stream_id_parse(text, &watch->id) == 0;
+}
+
+/* Whether what the client knows is of this run, this filter, this database, and not from the
+ * future. */
+static bool id_fits(const struct watch *watch)
+{
+    const struct hub_state *state = run_hub_state(watch->hub);
+    char hash[FILTER_HASH_SIZE + 1];
+
+    filter_hash(hub_view_filter(watch->view), hash);
+    return watch->id_is_valid && strcmp(watch->id.incarnation, state->incarnation) == 0 &&
+           watch->id.timeline == state->timeline && strcmp(watch->id.filter, hash) == 0 &&
+           watch->id.revision <= run_hub_revision(watch->hub);
+}
+
+static void on_detached(void *arg, int fd)
+{
+    struct watch *watch = arg;
+
+    if (fd >= 0)
+        hub_view_add_stream(watch->view, watch->app->streams, fd, watch->head, &watch->position);
+    else
+        sse_frame_release(watch->head);
+    watch_free(watch);
+}
+
+static void open_stream(struct watch *watch)
+{
+    struct json_buffer head = {0};
+
+    if (http_request_is_head(watch->request)) {
+        reply_stream_head_only(watch->request);
+        watch_free(watch);
+        return;
+    }
+    reply_stream_head(watch->request, &head);
+    sse_append_retry(&head);
+    watch->head = sse_frame_new(&head);
+    if (watch->head == NULL) {
+        reply_unavailable(watch->request, -ENOMEM);
+        watch_free(watch);
+        return;
+    }
+    http_request_detach(watch->request, on_detached, watch);
+}
+
+/* The tree is there: where does this client go on? */
+static void resume_or_start(struct watch *watch)
+{
+    struct run_state_manager *manager = run_hub_state(watch->hub)->manager;
+
+    if (watch->has_id && !id_fits(watch)) {
+        watch->position.wants_reset = true;
+        metrics_add(watch->app->metrics, METRIC_STREAMS_RESET, 1);
+    } else if (watch->has_id) {
+        watch->position.cursor = watch->id.revision;
+        metrics_add(watch->app->metrics, METRIC_STREAMS_RESUMED, 1);
+        if (watch->id.is_end && !watch->position.is_following &&
+            watch->id.revision == run_hub_revision(watch->hub) &&
+            run_state_manager_is_ended(manager)) {
+            reply_empty(watch->request, 204);
+            watch_free(watch);
+            return;
+        }
+    }
+    open_stream(watch);
+}
+
+static void on_hub_ready(void *arg, enum hub_outcome outcome)
+{
+    struct watch *watch = arg;
+
+    if (outcome == HUB_LIVE) {
+        resume_or_start(watch);
+        return;
+    }
+    if (outcome == HUB_ABSENT && watch->wants_to_wait) {
+        watch->position.wants_reset = watch->has_id;
+        open_stream(watch);
+        return;
+    }
+    if (outcome == HUB_ABSENT)
+        reply_problemf(watch->request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
+    else
+        reply_unavailable(watch->request, -ENOTCONN);
+    watch_free(watch);
+}
+
+static bool is_full(struct app *app)
+{
+    return sse_streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max;
+}
+
+void handle_watch_run(struct app *app, struct http_request *request)
+{
+    struct watch *watch;
+    struct filter filter;
+    struct run_key key;
+    bool wait, follow;
+
+    if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0 ||
+        read_flag(request, "wait", &wait) < 0 || read_flag(request, "follow", &follow) < 0)
+        return;
+    if (app->hubs == NULL || app->is_draining || is_full(app)) {
+        reply_unavailable(request, app->hubs != NULL && !app->is_draining ? -EAGAIN : -ENOTCONN);
+        return;
+    }
+    watch = calloc(1, sizeof *watch);
+    if (watch == NULL) {
+        reply_unavailable(request, -ENOMEM);
+        return;
+    }
+    watch->app = app;
+    watch->request = request;
+    watch->wants_to_wait = wait;
+    watch->position.is_following = follow;
+    watch->hub = run_hub_open(app->hubs, &key);
+    if (watch->hub != NULL)
+        watch->view = run_hub_hold_view(watch->hub, &filter);
+    read_last_event_id(watch);
+    if (watch->view == NULL ||
+        run_hub_when_read(watch->hub, watch->id_is_valid ? watch->id.revision : 0, on_hub_ready,
+                          watch) < 0) {
+        watch_free(watch);
+        reply_unavailable(request, -ENOMEM);
+    }
+}

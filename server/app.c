@@ -1,0 +1,466 @@
+#include "server/app.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sql/migrate.h"
+
+enum {
+    MIGRATE_RETRY_MS = 1000,
+    WRITE_RETRY_FOR_MS = 5000, /* how long events in flight wait for a broken connection */
+    FINISH_MS = 7000,          /* how long requests in flight may take at the end */
+    GOODBYE_MS = 500,          /* how long streams may take to read their last frame */
+    SLOW_TURN_US = 100000,     /* a turn of the loop that is worth a line in the log */
+};
+
+struct app_runner {
+    struct app app;
+    uv_loop_t loop;
+    uv_prepare_t before_wait;
+    uv_check_t after_wait;
+    uv_idle_t busy; /* active while work is left for the next turn */
+    uv_async_t stop;
+    uv_timer_t timer; /* migration's retry, later the stages of the end */
+    uv_work_t migration;
+    bool is_migrating;
+    char migrate_why[APP_WHY_SIZE];
+    int migrate_status;
+    uint64_t turn_started_ns;
+    uint64_t finish_until_ms;
+    int closing; /* objects that are not closed yet */
+};
+
+/* -------- once per turn -------- */
+
+static void keep_turning(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void note_turn(struct app_runner *runner)
+{
+    struct app *app = &runner->app;
+    uint64_t turn_us = (uv_hrtime() - runner->turn_started_ns) / 1000;
+
+    if (turn_us > app->metrics->values[METRIC_LOOP_BLOCKED_MAX_US])
+        metrics_set(app->metrics, METRIC_LOOP_BLOCKED_MAX_US, turn_us);
+    if (turn_us > SLOW_TURN_US)
+        log_write(app->shared->log, LOG_WARNING, "a turn of the loop took long", "s:I",
+                  "microseconds", (json_int_t)turn_us);
+}
+
+/* What happens once per turn of the loop, in this order: what requests brought goes to the
+ * database, what the database brought goes to the streams, and answers go out. */
+static void before_wait(uv_prepare_t *prepare)
+{
+    struct app_runner *runner = prepare->data;
+    struct app *app = &runner->app;
+    bool is_busy = false;
+
+    if (app->http != NULL)
+        http_server_run(app->http);
+    if (app->writers != NULL)
+        event_writers_run(app->writers);
+    if (app->hubs != NULL)
+        run_hubs_run(app->hubs);
+    if (app->streams != NULL)
+        is_busy = sse_streams_run(app->streams);
+    if (is_busy)
+        uv_idle_start(&runner->busy, keep_turning);
+    else
+        uv_idle_stop(&runner->busy);
+    if (runner->turn_started_ns != 0)
+        note_turn(runner);
+}
+
+static void after_wait(uv_check_t *check)
+{
+    struct app_runner *runner = check->data;
+
+    runner->turn_started_ns = uv_hrtime();
+}
+
+/* -------- what the database says -------- */
+
+static void note_lost(struct app *app, const char *what, const char *why)
+{
+    if (strcmp(app->not_ready_why, why) != 0)
+        log_write(app->shared->log, LOG_WARNING, "database connection lost", "s:s, s:s",
+                  "connection", what, "why", why);
+    metrics_add(app->metrics, METRIC_DATABASE_LOST, 1);
+    snprintf(app->not_ready_why, sizeof app->not_ready_why, "%s", why);
+}
+
+static void on_writer_lost(void *arg, const char *why)
+{
+    note_lost(arg, "writer", why);
+}
+
+static void on_write_refused(void *arg, size_t count, const char *sqlstate, const char *message)
+{
+    struct app *app = arg;
+
+    metrics_add(app->metrics, METRIC_WRITE_REFUSED, 1);
+    log_write(app->shared->log, LOG_WARNING, "the database refused a batch", "s:I, s:s, s:s?",
+              "events", (json_int_t)count, "sqlstate", sqlstate, "why", message);
+}
+
+static void on_committed(void *arg, size_t count, uint64_t duration_ns)
+{
+    struct app *app = arg;
+
+    metrics_add(app->metrics, METRIC_WRITE_BATCHES, 1);
+    metrics_observe(app->metrics, HISTOGRAM_COMMIT, (double)duration_ns / 1e9);
+    metrics_observe(app->metrics, HISTOGRAM_BATCH, (double)count);
+}
+
+static void on_repo_ready(void *arg)
+{
+    struct app *app = arg;
+
+    if (app->hubs != NULL)
+        run_hubs_read_all(app->hubs);
+}
+
+static void on_repo_lost(void *arg, const char *why)
+{
+    note_lost(arg, "reader", why);
+}
+
+static void on_run_moved(void *arg, const struct run_key *run, int64_t revision)
+{
+    struct app *app = arg;
+
+    metrics_add(app->metrics, METRIC_NOTIFICATIONS, 1);
+    run_hubs_moved(app->hubs, run, revision);
+}
+
+static void on_listening(void *arg, uint32_t timeline)
+{
+    struct app *app = arg;
+
+    log_write(app->shared->log, LOG_INFO, "listening to the database", "s:I", "timeline",
+              (json_int_t)timeline);
+    app->not_ready_why[0] = '\0';
+    run_hubs_read_all(app->hubs);
+}
+
+static void on_listener_lost(void *arg, const char *why)
+{
+    note_lost(arg, "listener", why);
+}
+
+/* -------- starting -------- */
+
+static int start_database_objects(struct app *app)
+{
+    static const struct action_repo_events repo_events = {.on_ready = on_repo_ready,
+                                                          .on_lost = on_repo_lost};
+    static const struct event_writers_events writer_events = {
+        .on_lost = on_writer_lost, .on_refused = on_write_refused, .on_committed = on_committed};
+    static const struct notify_listener_events listener_events = {
+        .on_run_moved = on_run_moved, .on_listening = on_listening, .on_lost = on_listener_lost};
+    const struct config *config = app->shared->config;
+    const char *url = app->shared->database_url;
+    const struct event_writers_options writer_options = {
+        .url = url,
+        .connections = (int)config->writer_connections,
+        .queue_bytes_max = (size_t)config->write_queue_bytes,
+        .retry_for_ms = WRITE_RETRY_FOR_MS,
+    };
+    const struct run_hubs_options hub_options = {
+        .flush_interval_ms = (uint64_t)config->flush_interval_ms,
+        .linger_ms = (uint64_t)config->hub_linger_ms,
+    };
+
+    app->repo = action_repo_new(app->loop, url, &repo_events, app);
+    if (app->repo == NULL)
+        return -ENOMEM;
+    app->hubs = run_hubs_new(app->loop, app->repo, &hub_options, app->shared->log);
+    if (app->hubs == NULL)
+        return -ENOMEM;
+    app->writers = event_writers_new(app->loop, &writer_options, &writer_events, app);
+    if (app->writers == NULL)
+        return -ENOMEM;
+    app->listener = notify_listener_new(app->loop, url, &listener_events, app);
+    return app->listener == NULL ? -ENOMEM : 0;
+}
+
+static void start_migration(struct app_runner *runner);
+
+static void on_migrate_retry(uv_timer_t *timer)
+{
+    start_migration(timer->data);
+}
+
+/* On a worker thread, because it blocks. */
+static void migrate_work(uv_work_t *work)
+{
+    struct app_runner *runner = work->data;
+
+    runner->migrate_status = migrate_database(runner->app.shared->database_url, runner->migrate_why,
+                                              sizeof runner->migrate_why);
+}
+
+static void after_migrate(uv_work_t *work, int status)
+{
+    struct app_runner *runner = work->data;
+    struct app *app = &runner->app;
+
+    (void)status;
+    runner->is_migrating = false;
+    if (app->is_draining)
+        return;
+    if (runner->migrate_status == 0) {
+        log_write(app->shared->log, LOG_INFO, "schema is current", "");
+        if (start_database_objects(app) < 0) {
+            log_write(app->shared->log, LOG_ERROR, "out of memory at the start", "");
+            uv_async_send(&runner->stop);
+        }
+        return;
+    }
+    if (strcmp(app->not_ready_why, runner->migrate_why) != 0)
+        log_write(app->shared->log, LOG_ERROR, "the database is not usable", "s:s", "why",
+                  runner->migrate_why);
+    snprintf(app->not_ready_why, sizeof app->not_ready_why, "%s", runner->migrate_why);
+    uv_timer_start(&runner->timer, on_migrate_retry, MIGRATE_RETRY_MS, 0);
+}
+
+static void start_migration(struct app_runner *runner)
+{
+    runner->migration.data = runner;
+    runner->is_migrating = true;
+    uv_queue_work(&runner->loop, &runner->migration, migrate_work, after_migrate);
+}
+
+/* -------- ending -------- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    (void)handle;
+}
+
+static void close_own_handles(struct app_runner *runner)
+{
+    uv_close((uv_handle_t *)&runner->before_wait, on_handle_closed);
+    uv_close((uv_handle_t *)&runner->after_wait, on_handle_closed);
+    uv_close((uv_handle_t *)&runner->busy, on_handle_closed);
+    uv_close((uv_handle_t *)&runner->stop, on_handle_closed);
+    uv_close((uv_handle_t *)&runner->timer, on_handle_closed);
+}
+
+static void on_object_closed(void *arg)
+{
+    struct app_runner *runner = arg;
+
+    if (--runner->closing == 0)
+        close_own_handles(runner);
+}
+
+/* Backwards: who uses goes before what it uses. */
+static void close_objects(struct app_runner *runner)
+{
+    struct app *app = &runner->app;
+
+    runner->closing = 1;
+    if (app->hubs != NULL)
+        run_hubs_abandon(app->hubs);
+    if (app->listener != NULL) {
+        runner->closing++;
+        notify_listener_close(app->listener, on_object_closed, runner);
+    }
+    if (app->writers != NULL) {
+        runner->closing++;
+        event_writers_close(app->writers, on_object_closed, runner);
+    }
+    runner->closing++;
+    http_server_close(app->http, on_object_closed, runner);
+    runner->closing++;
+    sse_streams_close(app->streams, on_object_closed, runner);
+    if (app->repo != NULL) {
+        runner->closing++;
+        action_repo_close(app->repo, on_object_closed, runner);
+    }
+    if (app->hubs != NULL) {
+        runner->closing++;
+        run_hubs_close(app->hubs, on_object_closed, runner);
+    }
+    app->http = NULL;
+    app->streams = NULL;
+    app->listener = NULL;
+    app->writers = NULL;
+    app->repo = NULL;
+    app->hubs = NULL;
+    on_object_closed(runner);
+}
+
+/* Requests under way get their answers, streams their last frame; then the end. */
+static void on_finish_tick(uv_timer_t *timer)
+{
+    struct app_runner *runner = timer->data;
+    struct app *app = &runner->app;
+    bool is_done = http_server_active(app->http) == 0 && !runner->is_migrating &&
+                   sse_streams_stats(app->streams).count == 0;
+
+    if (!is_done && uv_now(app->loop) < runner->finish_until_ms)
+        return;
+    uv_timer_stop(timer);
+    close_objects(runner);
+}
+
+static void on_drained(uv_timer_t *timer)
+{
+    struct app_runner *runner = timer->data;
+    struct app *app = &runner->app;
+    bool has_streams = sse_streams_stats(app->streams).count > 0;
+
+    http_server_stop_listening(app->http);
+    sse_streams_dismiss(app->streams, 0);
+    runner->finish_until_ms =
+        uv_now(app->loop) + (http_server_active(app->http) > 0     ? FINISH_MS
+                             : has_streams || runner->is_migrating ? GOODBYE_MS
+                                                                   : 0);
+    uv_timer_start(timer, on_finish_tick, 0, 20);
+}
+
+static void on_stop(uv_async_t *stop)
+{
+    struct app_runner *runner = stop->data;
+    struct app *app = &runner->app;
+
+    if (app->is_draining)
+        return;
+    app->is_draining = true;
+    log_write(app->shared->log, LOG_INFO, "stopping", "");
+    uv_timer_start(&runner->timer, on_drained, (uint64_t)app->shared->config->drain_ms, 0);
+}
+
+void app_stop(uv_async_t *stop)
+{
+    uv_async_send(stop);
+}
+
+/* -------- the loop -------- */
+
+static int start_http(struct app_runner *runner, int listen_fd, char *why, size_t why_size)
+{
+    struct app *app = &runner->app;
+    const struct config *config = app->shared->config;
+    const struct sse_streams_options stream_options = {
+        .heartbeat_ms = (uint64_t)config->heartbeat_ms, .stall_ms = (uint64_t)config->stall_ms};
+    const struct http_options http_options = {
+        .listen_fd = listen_fd,
+        .routes = app->shared->routes,
+        .app = app,
+        .connections_max = (unsigned)config->connections_max,
+        .cors_origins = config->cors_origins,
+    };
+
+    app->streams = sse_streams_new(&runner->loop, &stream_options);
+    if (app->streams == NULL) {
+        snprintf(why, why_size, "out of memory");
+        return -1;
+    }
+    app->http = http_server_new(&runner->loop, &http_options, why, why_size);
+    if (app->http == NULL) {
+        sse_streams_close(app->streams, NULL, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+static void start_handles(struct app_runner *runner)
+{
+    uv_loop_init(&runner->loop);
+    runner->app.loop = &runner->loop;
+    uv_prepare_init(&runner->loop, &runner->before_wait);
+    uv_check_init(&runner->loop, &runner->after_wait);
+    uv_idle_init(&runner->loop, &runner->busy);
+    uv_timer_init(&runner->loop, &runner->timer);
+    uv_async_init(&runner->loop, &runner->stop, on_stop);
+    runner->before_wait.data = runner->after_wait.data = runner;
+    runner->timer.data = runner->stop.data = runner;
+    uv_prepare_start(&runner->before_wait, before_wait);
+    uv_check_start(&runner->after_wait, after_wait);
+}
+
+int app_run(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
+            void (*on_started)(void *arg, uv_async_t *stop), void *arg, char *why, size_t why_size)
+{
+    struct app_runner *runner = calloc(1, sizeof *runner);
+    int status;
+
+    if (runner == NULL) {
+        snprintf(why, why_size, "out of memory");
+        return -1;
+    }
+    runner->app.shared = shared;
+    runner->app.metrics = metrics;
+    snprintf(runner->app.not_ready_why, sizeof runner->app.not_ready_why,
+             "The schema has not been checked yet.");
+    start_handles(runner);
+    status = start_http(runner, listen_fd, why, why_size);
+    if (status == 0) {
+        start_migration(runner);
+        on_started(arg, &runner->stop);
+    } else {
+        close_own_handles(runner);
+    }
+    uv_run(&runner->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&runner->loop);
+    free(runner);
+    return status;
+}
+
+/* -------- what others ask -------- */
+
+bool app_is_ready(const struct app *app, char *why, size_t why_size)
+{
+    if (app->is_draining)
+        snprintf(why, why_size, "The service is shutting down.");
+    else if (app->listener == NULL || !notify_listener_is_on(app->listener) ||
+             !action_repo_is_ready(app->repo) || !event_writers_are_ready(app->writers))
+        snprintf(why, why_size, "%s",
+                 app->not_ready_why[0] == '\0' ? "The database is being connected to."
+                                               : app->not_ready_why);
+    else
+        return true;
+    return false;
+}
+
+void app_count_request(struct app *app, const struct route *route, unsigned status,
+                       uint64_t duration_ns)
+{
+    size_t index = route == NULL ? ROUTES_MAX : (size_t)(route - app->shared->routes);
+
+    metrics_observe_request(app->metrics, index, status, (double)duration_ns / 1e9);
+}
+
+void app_collect_metrics(struct app *app)
+{
+    struct metrics *metrics = app->metrics;
+    struct sse_streams_stats streams = sse_streams_stats(app->streams);
+
+    metrics_set(metrics, METRIC_CONNECTIONS, http_server_connections(app->http));
+    metrics_set(metrics, METRIC_STREAMS, streams.count);
+    metrics_set(metrics, METRIC_STREAMS_OPENED, streams.opened);
+    metrics_set(metrics, METRIC_STREAMS_STALLED, streams.stalled);
+    metrics_set(metrics, METRIC_STREAM_FRAMES, streams.frames);
+    metrics_set(metrics, METRIC_STREAM_BYTES, streams.bytes);
+    if (app->hubs != NULL) {
+        struct run_hubs_stats hubs = run_hubs_stats(app->hubs);
+
+        metrics_set(metrics, METRIC_HUBS, hubs.hubs);
+        metrics_set(metrics, METRIC_VIEWS, hubs.views);
+        metrics_set(metrics, METRIC_NODES, hubs.nodes);
+        metrics_set(metrics, METRIC_HUB_READS, hubs.reads);
+        metrics_set(metrics, METRIC_HUB_POLLED, hubs.polled);
+    }
+    if (app->writers != NULL)
+        metrics_set(metrics, METRIC_WRITE_QUEUE_BYTES, event_writers_queued_bytes(app->writers));
+    if (app->repo != NULL)
+        metrics_set(metrics, METRIC_READ_QUEUE, action_repo_queued(app->repo));
+}

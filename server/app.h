@@ -1,0 +1,71 @@
+/* One event loop and every long-lived object on it: starts them in order and stops them backwards.
+ *
+ *   loop, metrics -> HTTP (health answers from here on) -> schema -> repo, writers, hubs, listener
+ * -> ready
+ *
+ * `--threads N` is N of these, which share nothing but the numbers that /metrics adds up. */
+#ifndef RUNTREE_SERVER_APP_H
+#define RUNTREE_SERVER_APP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "server/config.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/run_hub.h"
+#include "server/sse_stream.h"
+#include "sql/action_repo.h"
+#include "sql/event_writer.h"
+#include "sql/notify_listener.h"
+
+enum { APP_WHY_SIZE = 512 };
+
+/* What all loops have in common; it does not change while they run. */
+struct app_shared {
+    const struct config *config;
+    const char *database_url;
+    const struct log *log;
+    const struct route *routes;
+    const struct metrics *const *metrics; /* one for each loop */
+    size_t loops;
+};
+
+/* Handlers read it; only app.c writes it. */
+struct app {
+    const struct app_shared *shared;
+    struct metrics *metrics;
+    uv_loop_t *loop;
+    struct http_server *http;
+    struct sse_streams *streams;
+    /* NULL until the schema is current: */
+    struct action_repo *repo;
+    struct event_writers *writers;
+    struct run_hubs *hubs;
+    struct notify_listener *listener;
+    bool is_draining;
+    char not_ready_why[APP_WHY_SIZE]; /* why the database is not usable, for /readyz; "" for none */
+};
+
+/* Runs a loop until app_stop: 0, or -1 with a reason in `why` when it could not start. `listen_fd`
+ * is taken over. `metrics` is that of this loop. `on_started` is called on the loop's thread before
+ * it runs, with what app_stop takes. */
+int app_run(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
+            void (*on_started)(void *arg, uv_async_t *stop), void *arg, char *why, size_t why_size);
+
+/* From any thread: drains and ends the loop. */
+void app_stop(uv_async_t *stop);
+
+/* Ready to serve; else false with the reason in `why`. */
+bool app_is_ready(const struct app *app, char *why, size_t why_size);
+
+/* For the metrics: a request has ended. `route` NULL: there was none. */
+void app_count_request(struct app *app, const struct route *route, unsigned status,
+                       uint64_t duration_ns);
+
+/* Brings the gauges up to date, and the counters that others keep. */
+void app_collect_metrics(struct app *app);
+
+#endif

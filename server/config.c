@@ -1,0 +1,179 @@
+#include "server/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum option_kind { OPTION_TEXT, OPTION_NUMBER };
+
+struct option_row {
+    const char *flag;     /* without the dashes */
+    const char *variable; /* of the environment */
+    enum option_kind kind;
+    size_t offset; /* in struct config */
+    const char *text_default;
+    int64_t number_default, min, max;
+    const char *meaning;
+};
+
+#define TEXT(member, flag, variable, value, meaning)                                               \
+    {                                                                                              \
+        flag, variable, OPTION_TEXT, offsetof(struct config, member), value, 0, 0, 0, meaning      \
+    }
+#define NUMBER(member, flag, variable, value, min, max, meaning)                                   \
+    {                                                                                              \
+        flag, variable, OPTION_NUMBER, offsetof(struct config, member), NULL, value, min, max,     \
+            meaning                                                                                \
+    }
+
+static const struct option_row options[] = {
+    TEXT(listen, "listen", "RUNTREE_LISTEN", "127.0.0.1:8080", "address to serve HTTP on"),
+    TEXT(database_url, "database-url", "RUNTREE_DATABASE_URL", NULL,
+         "libpq connection string; without one runtree starts a PostgreSQL of its own"),
+    TEXT(data_dir, "data-dir", "RUNTREE_DATA_DIR", "./runtree-data",
+         "folder of that PostgreSQL's files"),
+    NUMBER(threads, "threads", "RUNTREE_THREADS", 1, 1, 64,
+           "event loops, which share nothing but the listening address"),
+    TEXT(cors_origins, "cors-origins", "RUNTREE_CORS_ORIGINS", "",
+         "origins, comma-separated, whose pages may call the API; * for any"),
+    TEXT(log_level, "log-level", "RUNTREE_LOG_LEVEL", "info", "error, warning, info or debug"),
+    NUMBER(writer_connections, "writer-connections", "RUNTREE_WRITER_CONNECTIONS", 2, 1, 16,
+           "database connections that write, for each event loop"),
+    NUMBER(write_queue_bytes, "write-queue-bytes", "RUNTREE_WRITE_QUEUE_BYTES", 64 << 20, 1 << 20,
+           INT64_C(1) << 40, "events that may wait for the database; past it 503"),
+    NUMBER(connections_max, "connections-max", "RUNTREE_CONNECTIONS_MAX", 20000, 10, 1000000,
+           "HTTP connections for each event loop, streams not counted"),
+    NUMBER(streams_max, "streams-max", "RUNTREE_STREAMS_MAX", 50000, 1, 1000000,
+           "streams for each event loop; past it 503"),
+    NUMBER(flush_interval_ms, "flush-interval-ms", "RUNTREE_FLUSH_INTERVAL_MS", 10, 0, 60000,
+           "least time between two flushes of one run to its watchers"),
+    NUMBER(heartbeat_ms, "heartbeat-ms", "RUNTREE_HEARTBEAT_MS", 15000, 100, 600000,
+           "silence on a stream after which a heartbeat is sent"),
+    NUMBER(hub_linger_ms, "hub-linger-ms", "RUNTREE_HUB_LINGER_MS", 30000, 0, 3600000,
+           "time that a run's tree is kept after its last watcher left"),
+    NUMBER(stall_ms, "stall-ms", "RUNTREE_STALL_MS", 10000, 100, 600000,
+           "a stream that takes nothing for so long is cut off"),
+    NUMBER(drain_ms, "drain-ms", "RUNTREE_DRAIN_MS", 0, 0, 600000,
+           "at a SIGTERM: time to go on serving while not ready"),
+};
+enum { OPTION_COUNT = sizeof options / sizeof *options };
+
+static int set_option(struct config *config, const struct option_row *row, const char *value,
+                      const char *source, char why[static CONFIG_WHY_SIZE])
+{
+    char *member = (char *)config + row->offset;
+    char *end;
+    long long number;
+
+    if (row->kind == OPTION_TEXT) {
+        memcpy(member, &value, sizeof value);
+        return 0;
+    }
+    errno = 0;
+    number = strtoll(value, &end, 10);
+    if (*value == '\0' || *end != '\0' || errno != 0 || number < row->min || number > row->max) {
+        snprintf(why, CONFIG_WHY_SIZE, "%s: \"%s\" is not a whole number from %lld to %lld", source,
+                 value, (long long)row->min, (long long)row->max);
+        return -EINVAL;
+    }
+    memcpy(member, &(int64_t){number}, sizeof(int64_t));
+    return 0;
+}
+
+/* Sets `argv[*i]`, which is "--flag=value", or "--flag" with the value behind it. */
+static int read_flag(struct config *config, int argc, char *const argv[], int *i,
+                     char why[static CONFIG_WHY_SIZE])
+{
+    const char *argument = argv[*i];
+    size_t length = strcspn(argument, "=");
+    char source[64];
+
+    for (size_t k = 0; k < OPTION_COUNT && strncmp(argument, "--", 2) == 0; k++) {
+        const struct option_row *row = &options[k];
+
+        if (strlen(row->flag) != length - 2 || strncmp(argument + 2, row->flag, length - 2) != 0)
+            continue;
+        snprintf(source, sizeof source, "--%s", row->flag);
+        if (argument[length] == '=')
+            return set_option(config, row, argument + length + 1, source, why);
+        if (*i + 1 == argc) {
+            snprintf(why, CONFIG_WHY_SIZE, "%s wants a value", source);
+            return -EINVAL;
+        }
+        return set_option(config, row, argv[++*i], source, why);
+    }
+    snprintf(why, CONFIG_WHY_SIZE, "unknown option: %.100s (see runtree serve --help)", argument);
+    return -EINVAL;
+}
+
+static int check_texts(const struct config *config, char why[static CONFIG_WHY_SIZE])
+{
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+    const char *colon = strrchr(config->listen, ':');
+    char *end;
+    long port = colon == NULL ? 0 : strtol(colon + 1, &end, 10);
+
+    if (colon == NULL || colon == config->listen || colon[1] == '\0' || *end != '\0' || port < 0 ||
+        port > 65535) {
+        snprintf(why, CONFIG_WHY_SIZE, "--listen: \"%.100s\" is not HOST:PORT", config->listen);
+        return -EINVAL;
+    }
+    if (config->data_dir[0] == '\0') {
+        snprintf(why, CONFIG_WHY_SIZE, "--data-dir: a folder's path must not be empty");
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        if (strcmp(config->log_level, levels[i]) == 0)
+            return 0;
+    snprintf(why, CONFIG_WHY_SIZE, "--log-level: \"%.100s\" is none of error, warning, info, debug",
+             config->log_level);
+    return -EINVAL;
+}
+
+int config_read(struct config *config, int argc, char *const argv[],
+                char why[static CONFIG_WHY_SIZE])
+{
+    *config = (struct config){0};
+    for (size_t k = 0; k < OPTION_COUNT; k++) {
+        const struct option_row *row = &options[k];
+        const char *value = getenv(row->variable);
+        char *member = (char *)config + row->offset;
+
+        if (row->kind == OPTION_TEXT)
+            memcpy(member, &row->text_default, sizeof row->text_default);
+        else
+            memcpy(member, &row->number_default, sizeof row->number_default);
+        if (value != NULL && *value != '\0' &&
+            set_option(config, row, value, row->variable, why) < 0)
+            return -EINVAL;
+    }
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return 1;
+        if (read_flag(config, argc, argv, &i, why) < 0)
+            return -EINVAL;
+    }
+    if (config->database_url != NULL && config->database_url[0] == '\0')
+        config->database_url = NULL;
+    return check_texts(config, why);
+}
+
+void config_print_help(void)
+{
+    printf("Usage: runtree serve [OPTION]…\n\n"
+           "Records what happens to the actions of workflow runs and shows each run, live, as a"
+           " tree.\nEach option can be given by its flag, or by the variable in brackets.\n\n");
+    for (size_t k = 0; k < OPTION_COUNT; k++) {
+        const struct option_row *row = &options[k];
+
+        printf("  --%s %s  [%s]\n      %s", row->flag, row->kind == OPTION_TEXT ? "TEXT" : "N",
+               row->variable, row->meaning);
+        if (row->kind == OPTION_NUMBER)
+            printf(" (default %lld)", (long long)row->number_default);
+        else if (row->text_default != NULL && row->text_default[0] != '\0')
+            printf(" (default %s)", row->text_default);
+        printf("\n");
+    }
+    printf("  --help\n      this text\n");
+}

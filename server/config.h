@@ -1,0 +1,38 @@
+/* What the person who starts runtree decides: flags over environment over defaults. */
+#ifndef RUNTREE_SERVER_CONFIG_H
+#define RUNTREE_SERVER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CONFIG_WHY_SIZE = 256 };
+
+/* Strings are borrowed from argv, the environment or the program. */
+struct config {
+    const char *listen;       /* HOST:PORT, [IPV6]:PORT */
+    const char *database_url; /* NULL: a PostgreSQL of our own */
+    const char *data_dir;
+    const char *cors_origins; /* comma-separated; "": same origin only; "*": any */
+    const char *log_level;    /* error, warning, info, debug */
+    int64_t threads;
+    int64_t writer_connections;
+    int64_t write_queue_bytes;
+    int64_t connections_max;
+    int64_t streams_max;
+    int64_t flush_interval_ms;
+    int64_t heartbeat_ms;
+    int64_t hub_linger_ms;
+    int64_t stall_ms; /* a stream that takes nothing for so long is cut off */
+    int64_t drain_ms; /* between "not ready" and the end of streams at a SIGTERM */
+};
+
+/* 0; 1 if `--help` was asked for (print config_print_help and exit 0); -EINVAL with the reason in
+ * `why`. `argv` as in main, behind the command. */
+int config_read(struct config *config, int argc, char *const argv[],
+                char why[static CONFIG_WHY_SIZE]);
+
+/* The flags, their variables, defaults and meaning, to standard output. */
+void config_print_help(void);
+
+#endif

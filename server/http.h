@@ -1,0 +1,70 @@
+/* Drives libmicrohttpd from our loop: reads requests, hands them to their routes, sends answers.
+ *
+ * A request whose handler returned without an answer is suspended; the answer resumes it, together
+ * with all others of the same turn of the loop (http_run), because a resume costs libmicrohttpd a
+ * walk over all that are suspended. */
+#ifndef RUNTREE_SERVER_HTTP_H
+#define RUNTREE_SERVER_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "model/problem.h"
+#include "model/run_key.h"
+#include "server/router.h"
+
+struct http_server;
+struct http_request;
+
+enum {
+    HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024,
+    HTTP_HEAD_BYTES_MAX = 16 * 1024, /* request line and headers; more is answered by 431 or 414 */
+    HTTP_IDLE_TIMEOUT_S = 60,
+};
+
+struct http_options {
+    int listen_fd; /* listening, non-blocking; owned by the server from then on */
+    const struct route *routes;
+    struct app *app; /* handed to the handlers */
+    unsigned connections_max;
+    const char *cors_origins;
+};
+
+/* NULL with a reason in `why`. */
+struct http_server *http_server_new(uv_loop_t *loop, const struct http_options *options, char *why,
+                                    size_t why_size);
+
+/* Once per turn of the loop, before it waits. */
+void http_server_run(struct http_server *server);
+
+/* Takes no more connections; the listening socket is closed. */
+void http_server_stop_listening(struct http_server *server);
+
+/* Requests whose answer is not sent yet. */
+size_t http_server_active(const struct http_server *server);
+unsigned http_server_connections(const struct http_server *server);
+
+/* Every suspended request is resumed by an answer of 503 first. */
+void http_server_close(struct http_server *server, void (*on_closed)(void *arg), void *arg);
+
+/* What handlers ask of a request. Everything borrowed lives until the answer. */
+
+const char *http_request_capture(const struct http_request *request, const char *name);
+/* The last value of a query parameter, NULL if absent. */
+const char *http_request_parameter(const struct http_request *request, const char *name);
+const struct uri *http_request_uri(const struct http_request *request);
+const char *http_request_header(const struct http_request *request, const char *name);
+bool http_request_is_head(const struct http_request *request);
+struct app *http_request_app(const struct http_request *request);
+
+/* Hands the body over (malloc'd, not ended by a NUL, NULL if empty). */
+char *http_request_take_body(struct http_request *request, size_t *length);
+
+/* The socket leaves libmicrohttpd: on_detached gets a descriptor of its own, or -1, and then owns
+ * it; the request is gone when it returns. Comes after the return if the request was suspended. */
+typedef void http_detached_fn(void *arg, int fd);
+void http_request_detach(struct http_request *request, http_detached_fn *on_detached, void *arg);
+
+#endif

@@ -1,0 +1,41 @@
+/* What http.c and reply.c share. */
+#ifndef RUNTREE_SERVER_HTTP_INTERNAL_H
+#define RUNTREE_SERVER_HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+
+#include "server/http.h"
+
+struct http_request {
+    struct http_request *prev, *next; /* in the server's list of active requests */
+    struct http_request *resume_next; /* in its list of those to resume */
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    const char *method_name; /* borrowed from libmicrohttpd */
+    bool is_head;
+    char *target;
+    struct uri uri;
+    struct route_captures captures;
+    const struct route *route; /* NULL: answered without one */
+    bool was_seen;             /* its head was read */
+    bool is_too_large;
+    bool is_answered; /* response or on_detached is set; a response of NULL closes the connection */
+    bool is_suspended;
+    char *body;
+    size_t body_length, body_capacity, body_dropped;
+    struct MHD_Response *response;
+    unsigned status;
+    http_detached_fn *on_detached;
+    void *detached_arg;
+    uint64_t started_ns;
+};
+
+/* The answer is there: sends it, or resumes the request to have it sent. */
+void http_request_answer(struct http_request *request, unsigned status,
+                         struct MHD_Response *response);
+
+/* Headers that every answer has (CORS, security); `add` gets each. */
+typedef void http_header_fn(void *arg, const char *name, const char *value);
+void http_common_headers(const struct http_request *request, http_header_fn *add, void *arg);
+
+#endif

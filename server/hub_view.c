@@ -1,0 +1,362 @@
+#include "server/hub_view.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+enum {
+    FRAME_BYTES_MAX = 64 * 1024, /* of one piece of a walk, about */
+    WALK_NODES_MAX = 20000,      /* looked at for one piece */
+    CACHED_FRAMES_MAX = 16,
+};
+
+/* A piece of a walk, as it was made for the first who stood at `before`. */
+struct cached_frame {
+    int64_t revision; /* of the view; 0: empty */
+    struct stream_position before, after;
+    struct sse_frame *frame; /* NULL: the piece has no record */
+    enum stream_next next;
+};
+
+struct hub_view {
+    const struct hub_state *hub;
+    struct filter filter;
+    char filter_hash[FILTER_HASH_SIZE + 1];
+    struct run_view *view; /* NULL while the hub has no manager */
+    struct sse_stream *streams;
+    size_t stream_count;
+    struct cached_frame cache[CACHED_FRAMES_MAX];
+    size_t cache_next; /* the entry to be replaced */
+    bool is_gone;      /* the run was deleted: streams end */
+    void (*on_left)(void *arg);
+    void *arg;
+};
+
+static void drop_cache(struct hub_view *view)
+{
+    for (size_t i = 0; i < CACHED_FRAMES_MAX; i++) {
+        sse_frame_release(view->cache[i].frame);
+        view->cache[i] = (struct cached_frame){0};
+    }
+}
+
+struct hub_view *hub_view_new(const struct hub_state *hub, const struct filter *filter,
+                              void (*on_left)(void *arg), void *arg)
+{
+    struct hub_view *view = calloc(1, sizeof *view);
+
+    if (view == NULL)
+        return NULL;
+    view->hub = hub;
+    view->filter = *filter;
+    filter_hash(filter, view->filter_hash);
+    view->on_left = on_left;
+    view->arg = arg;
+    if (hub_view_restart(view) < 0) {
+        free(view);
+        return NULL;
+    }
+    return view;
+}
+
+void hub_view_free(struct hub_view *view)
+{
+    drop_cache(view);
+    if (view->view != NULL)
+        run_view_free(view->view);
+    free(view);
+}
+
+const struct filter *hub_view_filter(const struct hub_view *view)
+{
+    return &view->filter;
+}
+
+size_t hub_view_stream_count(const struct hub_view *view)
+{
+    return view->stream_count;
+}
+
+int hub_view_restart(struct hub_view *view)
+{
+    drop_cache(view);
+    if (view->view != NULL)
+        run_view_free(view->view);
+    view->view = NULL;
+    if (view->hub->manager == NULL)
+        return 0;
+    view->is_gone = false;
+    view->view = run_view_new(view->hub->manager, &view->filter);
+    return view->view == NULL ? -ENOMEM : 0;
+}
+
+static struct sse_stream *next_stream(struct sse_stream *stream)
+{
+    return sse_stream_links(stream)->next;
+}
+
+void hub_view_flush(struct hub_view *view)
+{
+    for (struct sse_stream *stream = view->streams; stream != NULL; stream = next_stream(stream))
+        sse_stream_wake(stream);
+}
+
+void hub_view_reset_streams(struct hub_view *view, bool is_gone)
+{
+    view->is_gone = is_gone;
+    for (struct sse_stream *stream = view->streams; stream != NULL; stream = next_stream(stream)) {
+        sse_stream_position(stream)->wants_reset = true;
+        sse_stream_wake(stream);
+    }
+}
+
+void hub_view_stream_id(const struct hub_view *view, int64_t revision, bool is_end,
+                        char out[static STREAM_ID_SIZE])
+{
+    struct stream_id id = {.timeline = view->hub->timeline, .revision = revision, .is_end = is_end};
+
+    memcpy(id.incarnation, view->hub->incarnation, sizeof id.incarnation);
+    memcpy(id.filter, view->filter_hash, sizeof id.filter);
+    stream_id_format(&id, out);
+}
+
+/* -------- frames -------- */
+
+/* The record that is being written is ended when it is known whether it is the last: that one has
+ * the id. */
+struct frame_builder {
+    struct json_buffer buffer;
+    size_t records;
+};
+
+static void add_record(void *arg, const char *bytes, size_t length, bool meets_filter)
+{
+    struct frame_builder *builder = arg;
+
+    json_buffer_text(&builder->buffer, builder->records++ == 0 ? "event: nodeUpdate\ndata: "
+                                                               : "\nevent: nodeUpdate\ndata: ");
+    json_buffer_append(&builder->buffer, bytes, length);
+    json_buffer_text(&builder->buffer, meets_filter ? "true}\n" : "false}\n");
+}
+
+static void add_id(const struct hub_view *view, struct json_buffer *buffer, int64_t revision,
+                   bool is_end)
+{
+    char id[STREAM_ID_SIZE];
+
+    hub_view_stream_id(view, revision, is_end, id);
+    json_buffer_text(buffer, "id: ");
+    json_buffer_text(buffer, id);
+    json_buffer_text(buffer, "\n\n");
+}
+
+static void add_synced(const struct hub_view *view, struct json_buffer *buffer, int64_t revision)
+{
+    json_buffer_text(buffer, "event: synced\ndata: {\"revision\":");
+    json_buffer_integer(buffer, revision);
+    json_buffer_text(buffer, ",\"actions\":");
+    json_buffer_integer(buffer, (int64_t)run_state_manager_count(view->hub->manager));
+    json_buffer_text(buffer, ",\"visible\":");
+    json_buffer_integer(buffer, (int64_t)run_view_visible_count(view->view));
+    json_buffer_text(buffer, "}\n");
+    add_id(view, buffer, revision, false);
+}
+
+/* Ends the last record of the piece, and says `synced` behind the first walk. */
+static void end_piece(const struct hub_view *view, struct frame_builder *builder,
+                      struct stream_position *position, bool is_done)
+{
+    if (!is_done) {
+        if (builder->records > 0)
+            json_buffer_text(&builder->buffer, "\n");
+        return;
+    }
+    position->is_walking = false;
+    position->cursor = position->walk.target;
+    if (!position->is_synced) {
+        if (builder->records > 0)
+            json_buffer_text(&builder->buffer, "\n");
+        add_synced(view, &builder->buffer, position->cursor);
+        position->is_synced = true;
+    } else if (builder->records > 0) {
+        add_id(view, &builder->buffer, position->cursor, false);
+    }
+}
+
+static enum stream_next make_piece(struct hub_view *view, struct stream_position *position,
+                                   struct sse_frame **frame)
+{
+    struct frame_builder builder = {0};
+    struct stream_position before = *position;
+    int status = run_view_walk(view->view, &position->walk, FRAME_BYTES_MAX, WALK_NODES_MAX,
+                               add_record, &builder);
+
+    *frame = NULL;
+    if (status >= 0)
+        end_piece(view, &builder, position, status == 1);
+    if (status >= 0 && builder.buffer.length > 0)
+        *frame = sse_frame_new(&builder.buffer);
+    if (status < 0 || (*frame == NULL && builder.buffer.failed)) {
+        json_buffer_free(&builder.buffer);
+        *position = before;
+        return STREAM_LATER;
+    }
+    json_buffer_free(&builder.buffer);
+    if (*frame != NULL)
+        return STREAM_FRAME;
+    return position->is_walking ? STREAM_LATER : STREAM_IDLE;
+}
+
+static bool is_same_place(const struct stream_position *a, const struct stream_position *b)
+{
+    return a->walk.since == b->walk.since && a->walk.next_ordinal == b->walk.next_ordinal &&
+           a->walk.target == b->walk.target && a->is_synced == b->is_synced;
+}
+
+/* The next piece of the walk, out of the cache if somebody stood here before. */
+static enum stream_next next_piece(struct hub_view *view, struct stream_position *position,
+                                   struct sse_frame **frame)
+{
+    int64_t revision = run_view_revision(view->view);
+    struct stream_position before = *position;
+    struct cached_frame *entry;
+    enum stream_next next;
+
+    for (size_t i = 0; i < CACHED_FRAMES_MAX; i++) {
+        entry = &view->cache[i];
+        if (entry->revision != revision || !is_same_place(&entry->before, position))
+            continue;
+        position->walk = entry->after.walk;
+        position->is_walking = entry->after.is_walking;
+        position->cursor = entry->after.cursor;
+        position->is_synced = entry->after.is_synced;
+        *frame = entry->frame == NULL ? NULL : sse_frame_keep(entry->frame);
+        return entry->next;
+    }
+    next = make_piece(view, position, frame);
+    if (next == STREAM_LATER && !position->is_walking)
+        return next;
+    entry = &view->cache[view->cache_next];
+    view->cache_next = (view->cache_next + 1) % CACHED_FRAMES_MAX;
+    sse_frame_release(entry->frame);
+    *entry = (struct cached_frame){
+        .revision = revision,
+        .before = before,
+        .after = *position,
+        .frame = *frame == NULL ? NULL : sse_frame_keep(*frame),
+        .next = next,
+    };
+    return next;
+}
+
+static struct sse_frame *end_frame(const struct hub_view *view, int64_t revision)
+{
+    struct json_buffer buffer = {0};
+
+    json_buffer_text(&buffer, "event: end\ndata: {\"revision\":");
+    json_buffer_integer(&buffer, revision);
+    json_buffer_text(&buffer, "}\n");
+    add_id(view, &buffer, revision, true);
+    return sse_frame_new(&buffer);
+}
+
+static struct sse_frame *text_frame(const char *text)
+{
+    struct json_buffer buffer = {0};
+
+    json_buffer_text(&buffer, text);
+    return sse_frame_new(&buffer);
+}
+
+static enum stream_next next_reset(struct hub_view *view, struct stream_position *position,
+                                   struct sse_frame **frame)
+{
+    *frame = text_frame("event: reset\ndata: {}\n\n");
+    if (*frame == NULL)
+        return STREAM_LATER;
+    if (view->is_gone)
+        return STREAM_END;
+    position->wants_reset = false;
+    position->is_walking = false;
+    position->cursor = 0;
+    return STREAM_FRAME;
+}
+
+static enum stream_next on_next(void *source, struct stream_position *position,
+                                struct sse_frame **frame)
+{
+    struct hub_view *view = source;
+
+    if (position->wants_reset)
+        return next_reset(view, position, frame);
+    if (view->view == NULL)
+        return STREAM_IDLE;
+    if (run_view_sync(view->view) < 0)
+        return STREAM_LATER;
+    if (!position->is_walking && position->is_synced &&
+        position->cursor == run_view_revision(view->view)) {
+        if (position->is_following || !run_state_manager_is_ended(view->hub->manager))
+            return STREAM_IDLE;
+        *frame = end_frame(view, position->cursor);
+        return *frame == NULL ? STREAM_LATER : STREAM_END;
+    }
+    if (!position->is_walking) {
+        position->walk = run_view_walk_begin(view->view, position->cursor);
+        position->is_walking = true;
+    }
+    return next_piece(view, position, frame);
+}
+
+static struct sse_frame *on_heartbeat(void *source)
+{
+    const struct hub_view *view = source;
+    int64_t revision = view->view == NULL ? 0 : run_view_revision(view->view);
+    struct json_buffer buffer = {0};
+
+    json_buffer_text(&buffer, "event: heartbeat\ndata: {\"revision\":");
+    json_buffer_integer(&buffer, revision);
+    json_buffer_text(&buffer, "}\n\n");
+    return sse_frame_new(&buffer);
+}
+
+/* -------- streams -------- */
+
+static void on_stream_left(void *source, struct sse_stream *stream)
+{
+    struct hub_view *view = source;
+    struct stream_links *links = sse_stream_links(stream);
+
+    if (links->prev != NULL)
+        sse_stream_links(links->prev)->next = links->next;
+    else
+        view->streams = links->next;
+    if (links->next != NULL)
+        sse_stream_links(links->next)->prev = links->prev;
+    view->stream_count--;
+    view->on_left(view->arg);
+}
+
+struct sse_stream *hub_view_add_stream(struct hub_view *view, struct sse_streams *streams, int fd,
+                                       struct sse_frame *head,
+                                       const struct stream_position *position)
+{
+    static const struct stream_source source_class = {
+        .next = on_next,
+        .heartbeat = on_heartbeat,
+        .on_left = on_stream_left,
+    };
+    struct sse_stream *stream = sse_stream_new(streams, fd, head, position, &source_class, view);
+    struct stream_links *links;
+
+    if (stream == NULL)
+        return NULL;
+    links = sse_stream_links(stream);
+    *links = (struct stream_links){.prev = NULL, .next = view->streams};
+    if (view->streams != NULL)
+        sse_stream_links(view->streams)->prev = stream;
+    view->streams = stream;
+    view->stream_count++;
+    return stream;
+}

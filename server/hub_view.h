@@ -1,0 +1,48 @@
+/* One filter over one hub: the frames that its watchers are sent, each made once. */
+#ifndef RUNTREE_SERVER_HUB_VIEW_H
+#define RUNTREE_SERVER_HUB_VIEW_H
+
+#include "model/run_view.h"
+#include "model/stream_id.h"
+#include "server/sse_stream.h"
+
+struct hub_view;
+
+/* What the hub tells its views; borrowed, and kept up to date by the hub. */
+struct hub_state {
+    struct run_state_manager *manager; /* NULL: nothing to show (yet) */
+    char incarnation[INCARNATION_SIZE];
+    uint32_t timeline;
+};
+
+/* `on_left` is called for each stream that leaves. NULL when out of memory. */
+struct hub_view *hub_view_new(const struct hub_state *hub, const struct filter *filter,
+                              void (*on_left)(void *arg), void *arg);
+
+/* There must be no streams any more. */
+void hub_view_free(struct hub_view *view);
+
+const struct filter *hub_view_filter(const struct hub_view *view);
+size_t hub_view_stream_count(const struct hub_view *view);
+
+/* The hub's manager was replaced, or is about to be freed (hub->manager NULL): everything derived
+ * from it is dropped. 0 or -ENOMEM. */
+int hub_view_restart(struct hub_view *view);
+
+/* The manager has moved: wakes the streams. */
+void hub_view_flush(struct hub_view *view);
+
+/* What the clients know is worthless: each stream sends `reset`, and then the new snapshot, or
+ * nothing more if the run `is_gone`. */
+void hub_view_reset_streams(struct hub_view *view, bool is_gone);
+
+/* A stream of this view; see sse_stream_new. */
+struct sse_stream *hub_view_add_stream(struct hub_view *view, struct sse_streams *streams, int fd,
+                                       struct sse_frame *head,
+                                       const struct stream_position *position);
+
+/* The `id` of the view's records at `revision`. */
+void hub_view_stream_id(const struct hub_view *view, int64_t revision, bool is_end,
+                        char out[static STREAM_ID_SIZE]);
+
+#endif

@@ -1,0 +1,216 @@
+/* runtree serve: options, database, sockets, signals, loops. */
+#include <errno.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "handlers/routes.h"
+#include "server/app.h"
+#include "server/listen.h"
+#include "sql/embedded_postgres.h"
+
+enum { EXIT_USAGE = 2 };
+
+/* One event loop and its thread. */
+struct loop_thread {
+    const struct app_shared *shared;
+    struct metrics *metrics;
+    int listen_fd;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    uv_async_t *stop; /* NULL until the loop runs */
+    bool is_stopped;  /* before it ran */
+    int status;
+};
+
+static void on_started(void *arg, uv_async_t *stop)
+{
+    struct loop_thread *self = arg;
+
+    pthread_mutex_lock(&self->mutex);
+    self->stop = stop;
+    if (self->is_stopped)
+        app_stop(stop);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+static void *run_loop(void *arg)
+{
+    struct loop_thread *self = arg;
+    char why[APP_WHY_SIZE];
+
+    self->status =
+        app_run(self->shared, self->metrics, self->listen_fd, on_started, self, why, sizeof why);
+    if (self->status < 0) {
+        log_write(self->shared->log, LOG_ERROR, "an event loop did not start", "s:s", "why", why);
+        kill(getpid(), SIGTERM);
+    }
+    return NULL;
+}
+
+static void stop_loop(struct loop_thread *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    self->is_stopped = true;
+    if (self->stop != NULL)
+        app_stop(self->stop);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+static int open_sockets(struct loop_thread *loops, const struct config *config,
+                        const struct log *log)
+{
+    char why[APP_WHY_SIZE], address[300];
+
+    snprintf(address, sizeof address, "%s", config->listen);
+    for (int64_t i = 0; i < config->threads; i++) {
+        loops[i].listen_fd = listen_on(address, config->threads > 1, why, sizeof why);
+        if (loops[i].listen_fd < 0) {
+            log_write(log, LOG_ERROR, "cannot listen", "s:s", "why", why);
+            while (i-- > 0)
+                close(loops[i].listen_fd);
+            return -1;
+        }
+        /* All loops share the port that the first was given for port 0. */
+        if (i == 0)
+            snprintf(address, sizeof address, "%.*s:%d",
+                     (int)(strrchr(config->listen, ':') - config->listen), config->listen,
+                     listen_port(loops[0].listen_fd));
+    }
+    log_write(log, LOG_INFO, "listening", "s:s, s:s", "address", address, "url",
+              config->listen[0] == '*' ? "" : address);
+    return 0;
+}
+
+/* Signals come to the main thread alone, which waits for them here. */
+static void wait_for_signal(const sigset_t *signals, const struct log *log)
+{
+    int number = 0;
+
+    while (sigwait(signals, &number) != 0)
+        continue;
+    log_write(log, LOG_INFO, "signal received", "s:s", "signal", strsignal(number));
+}
+
+static int run_loops(struct loop_thread *loops, const struct config *config,
+                     const sigset_t *signals, const struct log *log)
+{
+    int64_t started = 0;
+    int status = 0;
+
+    for (; started < config->threads; started++) {
+        if (pthread_create(&loops[started].thread, NULL, run_loop, &loops[started]) != 0) {
+            log_write(log, LOG_ERROR, "cannot start a thread", "");
+            status = -1;
+            break;
+        }
+    }
+    if (status == 0)
+        wait_for_signal(signals, log);
+    for (int64_t i = 0; i < started; i++)
+        stop_loop(&loops[i]);
+    for (int64_t i = 0; i < started; i++) {
+        pthread_join(loops[i].thread, NULL);
+        if (loops[i].status < 0)
+            status = -1;
+    }
+    return status;
+}
+
+static int serve_on(const struct config *config, const char *database_url, const struct log *log,
+                    const sigset_t *signals)
+{
+    size_t count = (size_t)config->threads;
+    struct loop_thread *loops = calloc(count, sizeof *loops);
+    struct metrics *metrics = calloc(count, sizeof *metrics);
+    const struct metrics **all = calloc(count, sizeof(const struct metrics *));
+    const struct app_shared shared = {
+        .config = config,
+        .database_url = database_url,
+        .log = log,
+        .routes = routes,
+        .metrics = all,
+        .loops = count,
+    };
+    int status = -1;
+
+    if (loops == NULL || metrics == NULL || all == NULL) {
+        log_write(log, LOG_ERROR, "out of memory", "");
+        goto done;
+    }
+    for (size_t i = 0; i < count; i++) {
+        all[i] = &metrics[i];
+        loops[i].shared = &shared;
+        loops[i].metrics = &metrics[i];
+        pthread_mutex_init(&loops[i].mutex, NULL);
+    }
+    if (open_sockets(loops, config, log) == 0)
+        status = run_loops(loops, config, signals, log);
+done:
+    free((void *)all);
+    free(metrics);
+    free(loops);
+    return status;
+}
+
+static int serve(const struct config *config)
+{
+    const struct log log = {.level = log_level_parse(config->log_level)};
+    struct embedded_postgres *postgres = NULL;
+    const char *url = config->database_url;
+    char why[APP_WHY_SIZE];
+    sigset_t signals;
+    int status;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    json_object_seed(0);
+    if (url == NULL) {
+        log_write(&log, LOG_INFO, "starting a PostgreSQL of our own", "s:s", "folder",
+                  config->data_dir);
+        postgres = embedded_postgres_start(config->data_dir, why, sizeof why);
+        if (postgres == NULL) {
+            log_write(&log, LOG_ERROR, "PostgreSQL did not start", "s:s", "why", why);
+            return EXIT_FAILURE;
+        }
+        url = embedded_postgres_url(postgres);
+    }
+    status = serve_on(config, url, &log, &signals);
+    if (postgres != NULL)
+        embedded_postgres_stop(postgres);
+    log_write(&log, LOG_INFO, "stopped", "");
+    return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char *argv[])
+{
+    struct config config;
+    char why[CONFIG_WHY_SIZE];
+    int status;
+
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        config_print_help();
+        return EXIT_SUCCESS;
+    }
+    if (argc < 2 || strcmp(argv[1], "serve") != 0) {
+        fprintf(stderr, "Usage: runtree serve [OPTION]… (see runtree serve --help)\n");
+        return EXIT_USAGE;
+    }
+    status = config_read(&config, argc - 2, argv + 2, why);
+    if (status == 1) {
+        config_print_help();
+        return EXIT_SUCCESS;
+    }
+    if (status < 0) {
+        fprintf(stderr, "runtree: %s\n", why);
+        return EXIT_USAGE;
+    }
+    return serve(&config);
+}

@@ -1,0 +1,232 @@
+#include "server/metrics.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct metric_description {
+    const char *name;
+    const char *type;
+    const char *help;
+};
+
+static const struct metric_description descriptions[METRIC_COUNT] = {
+    [METRIC_EVENTS_APPLIED] = {"runtree_events_applied_total", "counter",
+                               "Events that became the state of their action."},
+    [METRIC_EVENTS_RECORDED] =
+        {"runtree_events_recorded_total", "counter",
+         "Events kept in the history of an action that was further already."},
+    [METRIC_EVENTS_WAITING] = {"runtree_events_waiting_total", "counter",
+                               "Events recorded for an action whose parent was not in the tree."},
+    [METRIC_EVENTS_DUPLICATE] = {"runtree_events_duplicate_total", "counter",
+                                 "Events that were recorded already."},
+    [METRIC_EVENTS_REJECTED] = {"runtree_events_rejected_total", "counter", "Events rejected."},
+    [METRIC_WRITE_BATCHES] = {"runtree_write_batches_total", "counter",
+                              "Transactions committed by the writers."},
+    [METRIC_WRITE_REFUSED] = {"runtree_write_refused_total", "counter",
+                              "Batches that the database refused."},
+    [METRIC_DATABASE_LOST] = {"runtree_database_lost_total", "counter",
+                              "Database connections lost, and attempts to connect that failed."},
+    [METRIC_NOTIFICATIONS] = {"runtree_notifications_total", "counter",
+                              "Notifications heard from the database."},
+    [METRIC_HUB_READS] = {"runtree_hub_reads_total", "counter", "Reads of a watched run."},
+    [METRIC_HUB_POLLED] = {"runtree_hub_polled_total", "counter",
+                           "Watched runs found changed by the poll, not by a notification."},
+    [METRIC_STREAMS_OPENED] = {"runtree_streams_opened_total", "counter", "Streams opened."},
+    [METRIC_STREAMS_RESUMED] = {"runtree_streams_resumed_total", "counter",
+                                "Streams that went on from their last event id."},
+    [METRIC_STREAMS_RESET] = {"runtree_streams_reset_total", "counter",
+                              "Streams and runs that had to start anew."},
+    [METRIC_STREAMS_STALLED] = {"runtree_streams_stalled_total", "counter",
+                                "Streams cut off because they took nothing."},
+    [METRIC_STREAM_FRAMES] = {"runtree_stream_frames_total", "counter", "Frames sent to streams."},
+    [METRIC_STREAM_BYTES] = {"runtree_stream_bytes_total", "counter", "Bytes sent to streams."},
+    [METRIC_WRITE_QUEUE_BYTES] = {"runtree_write_queue_bytes", "gauge",
+                                  "Bytes of events that wait for a writer."},
+    [METRIC_READ_QUEUE] = {"runtree_read_queue", "gauge", "Reads that wait for the database."},
+    [METRIC_CONNECTIONS] = {"runtree_connections", "gauge",
+                            "HTTP connections, streams not counted."},
+    [METRIC_STREAMS] = {"runtree_streams", "gauge", "Open streams."},
+    [METRIC_HUBS] = {"runtree_hubs", "gauge", "Runs whose tree is held."},
+    [METRIC_VIEWS] = {"runtree_views", "gauge", "Filters over them."},
+    [METRIC_NODES] = {"runtree_nodes", "gauge", "Actions in the trees held."},
+    [METRIC_LOOP_BLOCKED_MAX_US] = {"runtree_loop_blocked_max_microseconds", "gauge",
+                                    "Longest turn of an event loop since the start."},
+};
+
+struct histogram_description {
+    const char *name;
+    const char *help;
+    double bounds[HISTOGRAM_BUCKETS];
+};
+
+#define SECONDS                                                                                    \
+    {                                                                                              \
+        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,  \
+            5, 10                                                                                  \
+    }
+
+static const struct histogram_description histograms[HISTOGRAM_COUNT] = {
+    [HISTOGRAM_COMMIT] = {"runtree_commit_seconds",
+                          "From the first byte of a batch to the database until its commit.",
+                          SECONDS},
+    [HISTOGRAM_BATCH] = {"runtree_batch_events",
+                         "Events in a transaction.",
+                         {1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1000, 1024, 2048, 4096,
+                          5000}},
+};
+
+static const struct histogram_description request_histogram = {
+    "runtree_http_request_seconds", "From a request's head to its end.", SECONDS};
+
+void metrics_add(struct metrics *metrics, enum metric metric, uint64_t more)
+{
+    metrics->values[metric] += more;
+}
+
+void metrics_set(struct metrics *metrics, enum metric metric, uint64_t value)
+{
+    metrics->values[metric] = value;
+}
+
+static void observe(struct histogram_values *values, const double *bounds, double value)
+{
+    size_t bucket = 0;
+
+    while (bucket < HISTOGRAM_BUCKETS && value > bounds[bucket])
+        bucket++;
+    values->buckets[bucket]++;
+    values->sum_millionths += (uint64_t)(value * 1e6);
+}
+
+void metrics_observe(struct metrics *metrics, enum histogram histogram, double value)
+{
+    observe(&metrics->histograms[histogram], histograms[histogram].bounds, value);
+}
+
+void metrics_observe_request(struct metrics *metrics, size_t route, unsigned status, double seconds)
+{
+    struct route_values *values = &metrics->routes[route];
+    unsigned class = status / 100;
+
+    values->by_class[class < STATUS_CLASSES ? class : 0]++;
+    observe(&values->duration, request_histogram.bounds, seconds);
+}
+
+/* -------- writing -------- */
+
+static void write_line(struct json_buffer *out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void write_line(struct json_buffer *out, const char *format, ...)
+{
+    char line[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    json_buffer_text(out, line);
+}
+
+static void write_head(struct json_buffer *out, const char *name, const char *type,
+                       const char *help)
+{
+    write_line(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* `labels` is "" or `name="value",` for each label. */
+static void write_histogram(struct json_buffer *out,
+                            const struct histogram_description *description, const char *labels,
+                            const struct histogram_values *const *values, size_t count)
+{
+    uint64_t total = 0, sum = 0;
+
+    for (size_t bucket = 0; bucket <= HISTOGRAM_BUCKETS; bucket++) {
+        for (size_t i = 0; i < count; i++)
+            total += values[i]->buckets[bucket];
+        if (bucket < HISTOGRAM_BUCKETS)
+            write_line(out, "%s_bucket{%sle=\"%g\"} %" PRIu64 "\n", description->name, labels,
+                       description->bounds[bucket], total);
+    }
+    for (size_t i = 0; i < count; i++)
+        sum += values[i]->sum_millionths;
+    write_line(out, "%s_bucket{%sle=\"+Inf\"} %" PRIu64 "\n", description->name, labels, total);
+    write_line(out, "%s_sum{%.*s} %g\n", description->name,
+               (int)(labels[0] == '\0' ? 0 : strlen(labels) - 1), labels, (double)sum / 1e6);
+    write_line(out, "%s_count{%.*s} %" PRIu64 "\n", description->name,
+               (int)(labels[0] == '\0' ? 0 : strlen(labels) - 1), labels, total);
+}
+
+static const char *method_name(enum http_method method)
+{
+    return method == HTTP_GET    ? "GET"
+           : method == HTTP_POST ? "POST"
+           : method == HTTP_PUT  ? "PUT"
+                                 : "DELETE";
+}
+
+static void write_requests(const struct metrics *const *all, size_t count,
+                           const struct route *routes, struct json_buffer *out)
+{
+    const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
+    size_t route_count = 0;
+
+    while (routes[route_count].pattern != NULL)
+        route_count++;
+    write_head(out, "runtree_http_requests_total", "counter", "Requests answered.");
+    for (size_t route = 0; route <= route_count; route++) {
+        size_t slot = route == route_count ? ROUTES_MAX : route;
+
+        for (unsigned class = 1; class < STATUS_CLASSES; class ++) {
+            uint64_t total = 0;
+
+            for (size_t i = 0; i < count; i++)
+                total += all[i]->routes[slot].by_class[class];
+            if (total > 0)
+                write_line(out,
+                           "runtree_http_requests_total{method=\"%s\",route=\"%s\",code=\"%uxx\"} "
+                           "%" PRIu64 "\n",
+                           route == route_count ? "" : method_name(routes[route].method),
+                           route == route_count ? "" : routes[route].pattern, class, total);
+        }
+    }
+    write_head(out, request_histogram.name, "histogram", request_histogram.help);
+    for (size_t route = 0; route < route_count; route++) {
+        char labels[256];
+
+        for (size_t i = 0; i < count; i++)
+            values[i] = &all[i]->routes[route].duration;
+        snprintf(labels, sizeof labels, "method=\"%s\",route=\"%s\",",
+                 method_name(routes[route].method), routes[route].pattern);
+        write_histogram(out, &request_histogram, labels, values, count);
+    }
+}
+
+void metrics_write(const struct metrics *const *all, size_t count, const struct route *routes,
+                   struct json_buffer *out)
+{
+    const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
+
+    for (int metric = 0; metric < METRIC_COUNT; metric++) {
+        uint64_t total = 0;
+
+        for (size_t i = 0; i < count; i++) {
+            uint64_t value = all[i]->values[metric];
+
+            total = metric == METRIC_LOOP_BLOCKED_MAX_US ? (value > total ? value : total)
+                                                         : total + value;
+        }
+        write_head(out, descriptions[metric].name, descriptions[metric].type,
+                   descriptions[metric].help);
+        write_line(out, "%s %" PRIu64 "\n", descriptions[metric].name, total);
+    }
+    for (int histogram = 0; histogram < HISTOGRAM_COUNT; histogram++) {
+        for (size_t i = 0; i < count; i++)
+            values[i] = &all[i]->histograms[histogram];
+        write_head(out, histograms[histogram].name, "histogram", histograms[histogram].help);
+        write_histogram(out, &histograms[histogram], "", values, count);
+    }
+    write_requests(all, count, routes, out);
+}

@@ -1,0 +1,81 @@
+/* What an operator wants to know, as Prometheus text.
+ *
+ * Each loop has a struct metrics of its own, which it alone writes; a scrape on any loop adds them
+ * all up. */
+#ifndef RUNTREE_SERVER_METRICS_H
+#define RUNTREE_SERVER_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/json_buffer.h"
+#include "server/router.h"
+
+enum metric {
+    /* counters */
+    METRIC_EVENTS_APPLIED,
+    METRIC_EVENTS_RECORDED,
+    METRIC_EVENTS_WAITING,
+    METRIC_EVENTS_DUPLICATE,
+    METRIC_EVENTS_REJECTED,
+    METRIC_WRITE_BATCHES,
+    METRIC_WRITE_REFUSED,
+    METRIC_DATABASE_LOST,
+    METRIC_NOTIFICATIONS,
+    METRIC_HUB_READS,
+    METRIC_HUB_POLLED,
+    METRIC_STREAMS_OPENED,
+    METRIC_STREAMS_RESUMED,
+    METRIC_STREAMS_RESET,
+    METRIC_STREAMS_STALLED,
+    METRIC_STREAM_FRAMES,
+    METRIC_STREAM_BYTES,
+    /* gauges */
+    METRIC_WRITE_QUEUE_BYTES,
+    METRIC_READ_QUEUE,
+    METRIC_CONNECTIONS,
+    METRIC_STREAMS,
+    METRIC_HUBS,
+    METRIC_VIEWS,
+    METRIC_NODES,
+    METRIC_LOOP_BLOCKED_MAX_US,
+    METRIC_COUNT,
+};
+
+enum histogram {
+    HISTOGRAM_COMMIT, /* seconds from the first byte of a batch to Postgres until its answer */
+    HISTOGRAM_BATCH,  /* events in a batch */
+    HISTOGRAM_COUNT,
+};
+
+enum { HISTOGRAM_BUCKETS = 16, STATUS_CLASSES = 6, METRICS_LOOPS_MAX = 64 };
+
+struct histogram_values {
+    _Atomic uint64_t buckets[HISTOGRAM_BUCKETS + 1];
+    _Atomic uint64_t sum_millionths;
+};
+
+struct route_values {
+    _Atomic uint64_t by_class[STATUS_CLASSES]; /* 2: 2xx … */
+    struct histogram_values duration;
+};
+
+struct metrics {
+    _Atomic uint64_t values[METRIC_COUNT];
+    struct histogram_values histograms[HISTOGRAM_COUNT];
+    struct route_values routes[ROUTES_MAX + 1]; /* the last: no route */
+};
+
+void metrics_add(struct metrics *metrics, enum metric metric, uint64_t more);
+void metrics_set(struct metrics *metrics, enum metric metric, uint64_t value);
+void metrics_observe(struct metrics *metrics, enum histogram histogram, double value);
+/* `route`: its index in the table, or ROUTES_MAX. */
+void metrics_observe_request(struct metrics *metrics, size_t route, unsigned status,
+                             double seconds);
+
+/* The sum of `count` of them, in the text format 0.0.4; `routes` is the table, ended by one without
+ * a pattern. */
+void metrics_write(const struct metrics *const *all, size_t count, const struct route *routes,
+                   struct json_buffer *out);
+
+#endif

@@ -1,0 +1,43 @@
+/* Every answer that is not a stream leaves here. Each function answers the request, exactly once;
+ * the request must not be touched afterwards. */
+#ifndef RUNTREE_SERVER_REPLY_H
+#define RUNTREE_SERVER_REPLY_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "model/json_buffer.h"
+#include "model/problem.h"
+#include "server/http.h"
+
+/* Takes the reference over; NULL answers as out of memory. */
+void reply_json(struct http_request *request, unsigned status, json_t *document);
+
+/* Takes the buffer's bytes over. */
+void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
+                  struct json_buffer *buffer);
+
+/* `bytes` must live as long as the program. */
+void reply_static(struct http_request *request, unsigned status, const char *content_type,
+                  const void *bytes, size_t length);
+
+void reply_empty(struct http_request *request, unsigned status);
+
+void reply_problem(struct http_request *request, const struct problem *problem);
+
+/* The same, put together here. */
+void reply_problemf(struct http_request *request, enum problem_kind kind, const char *pointer,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* For a call that answered -ENOTCONN, -EAGAIN or -ENOMEM: 503 with Retry-After. */
+void reply_unavailable(struct http_request *request, int status);
+
+/* 405 and the answer to OPTIONS; `allow` is the value of the Allow header. */
+void reply_method_not_allowed(struct http_request *request, const char *allow);
+void reply_options(struct http_request *request, const char *allow);
+
+/* The head of a stream's answer: status line and headers, up to the empty line. For a HEAD, too. */
+void reply_stream_head(const struct http_request *request, struct json_buffer *head);
+void reply_stream_head_only(struct http_request *request);
+
+#endif

@@ -1,0 +1,659 @@
+#include "server/run_hub.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+enum {
+    LOAD_PART_ACTIONS = 1000, /* a tree is read in parts of so many */
+    TICK_MS = 500,
+    POLL_MS = 5000, /* a notification that never came costs at most so long */
+    POLL_HUBS_MAX = 10000,
+};
+
+struct hub_waiter {
+    struct hub_waiter *prev, *next;
+    int64_t at_least;
+    bool counts_next_read; /* a read that began before does not count */
+    hub_ready_fn *fn;
+    void *arg;
+};
+
+struct hub_view_entry {
+    struct hub_view_entry *prev, *next;
+    struct run_hub *hub;
+    struct hub_view *view;
+    size_t holds;
+};
+
+enum hub_phase { HUB_PHASE_LOADING, HUB_PHASE_LIVE, HUB_PHASE_ABSENT };
+
+struct run_hub {
+    UT_hash_handle hh;
+    struct run_hubs *owner;
+    char path[RUN_PATH_SIZE]; /* the hash key: "project/domain/run" */
+    char key_text[RUN_PATH_SIZE];
+    struct run_key key; /* into key_text */
+    enum hub_phase phase;
+    struct hub_state state; /* what views see */
+    struct run_state_manager *loading;
+    int64_t load_revision; /* of the run when its load began: changes behind it are read last */
+    bool is_loaded;        /* all parts are there, but for those changes */
+    size_t references;
+    uint64_t unused_since_ms;
+    struct hub_waiter *waiters;
+    struct hub_view_entry *views;
+    bool is_reading;
+    bool must_read_again;
+    bool is_dirty; /* moved since the last flush */
+    uint64_t last_flush_ms;
+    struct run_hub *dirty_prev, *dirty_next;
+};
+
+struct run_hubs {
+    uv_loop_t *loop;
+    struct action_repo *repo;
+    struct run_hubs_options options;
+    const struct log *log;
+    struct run_hub *all; /* by path */
+    struct run_hub *dirty;
+    uv_timer_t tick;
+    uv_timer_t flush_timer;
+    uint64_t last_poll_ms;
+    struct run_hub **polled; /* hubs of the poll under way, with a reference each */
+    size_t polled_count;
+    struct run_hubs_stats stats;
+    int open;
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+};
+
+static void read_hub(struct run_hub *hub);
+
+/* -------- flushing -------- */
+
+static void mark_dirty(struct run_hub *hub)
+{
+    if (hub->is_dirty)
+        return;
+    hub->is_dirty = true;
+    DL_APPEND2(hub->owner->dirty, hub, dirty_prev, dirty_next);
+}
+
+static void clear_dirty(struct run_hub *hub)
+{
+    if (!hub->is_dirty)
+        return;
+    hub->is_dirty = false;
+    DL_DELETE2(hub->owner->dirty, hub, dirty_prev, dirty_next);
+}
+
+static void on_flush_due(uv_timer_t *timer)
+{
+    (void)timer; /* it only wakes the loop, which calls run_hubs_run */
+}
+
+void run_hubs_run(struct run_hubs *hubs)
+{
+    uint64_t now_ms = uv_now(hubs->loop), wait_ms = UINT64_MAX;
+    struct run_hub *hub, *next;
+    struct hub_view_entry *entry;
+
+    for (hub = hubs->dirty; hub != NULL; hub = next) {
+        uint64_t since_ms = now_ms - hub->last_flush_ms;
+
+        next = hub->dirty_next;
+        if (since_ms < hubs->options.flush_interval_ms) {
+            uint64_t left_ms = hubs->options.flush_interval_ms - since_ms;
+
+            wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
+            continue;
+        }
+        clear_dirty(hub);
+        hub->last_flush_ms = now_ms;
+        DL_FOREACH (hub->views, entry)
+            hub_view_flush(entry->view);
+    }
+    if (wait_ms != UINT64_MAX)
+        uv_timer_start(&hubs->flush_timer, on_flush_due, wait_ms, 0);
+}
+
+/* -------- waiters -------- */
+
+static bool is_satisfied(const struct run_hub *hub, int64_t at_least)
+{
+    return hub->phase == HUB_PHASE_LIVE && run_hub_revision(hub) >= at_least;
+}
+
+/* After a read: tells those whose wish is fulfilled, or who must not wait any longer. */
+static void tell_waiters(struct run_hub *hub, enum hub_outcome outcome)
+{
+    struct hub_waiter *told = NULL, *waiter, *next;
+
+    DL_FOREACH_SAFE (hub->waiters, waiter, next) {
+        if (outcome == HUB_LIVE && waiter->counts_next_read &&
+            !is_satisfied(hub, waiter->at_least)) {
+            waiter->counts_next_read = false;
+            hub->must_read_again = true;
+            continue;
+        }
+        if (outcome == HUB_ABSENT && waiter->counts_next_read) {
+            waiter->counts_next_read = false;
+            hub->must_read_again = true;
+            continue;
+        }
+        DL_DELETE(hub->waiters, waiter);
+        DL_APPEND(told, waiter);
+    }
+    DL_FOREACH_SAFE (told, waiter, next) {
+        waiter->fn(waiter->arg, outcome);
+        free(waiter);
+    }
+}
+
+int run_hub_when_read(struct run_hub *hub, int64_t at_least, hub_ready_fn *fn, void *arg)
+{
+    struct hub_waiter *waiter;
+
+    if (is_satisfied(hub, at_least)) {
+        fn(arg, HUB_LIVE);
+        return 0;
+    }
+    waiter = malloc(sizeof *waiter);
+    if (waiter == NULL)
+        return -ENOMEM;
+    *waiter = (struct hub_waiter){
+        .at_least = at_least, .counts_next_read = hub->is_reading, .fn = fn, .arg = arg};
+    DL_APPEND(hub->waiters, waiter);
+    read_hub(hub);
+    return 0;
+}
+
+void run_hubs_abandon(struct run_hubs *hubs)
+{
+    struct run_hub *hub, *next;
+
+    HASH_ITER (hh, hubs->all, hub, next)
+        tell_waiters(hub, HUB_UNAVAILABLE);
+}
+
+/* -------- reading -------- */
+
+/* Gives every view the manager that the hub has now; streams that cannot be served are sent away by
+ * a reset later. */
+static void restart_views(struct run_hub *hub)
+{
+    struct hub_view_entry *entry;
+
+    DL_FOREACH (hub->views, entry) {
+        if (hub_view_restart(entry->view) < 0)
+            log_write(hub->owner->log, LOG_ERROR, "out of memory for a view", "s:s", "run",
+                      hub->path);
+    }
+}
+
+static void drop_tree(struct run_hub *hub)
+{
+    struct run_state_manager *manager = hub->state.manager;
+
+    hub->state.manager = NULL;
+    restart_views(hub);
+    if (manager != NULL)
+        run_state_manager_free(manager);
+    if (hub->loading != NULL)
+        run_state_manager_free(hub->loading);
+    hub->loading = NULL;
+}
+
+static void reset_hub(struct run_hub *hub, bool is_gone, const char *why)
+{
+    struct hub_view_entry *entry;
+
+    if (hub->phase == HUB_PHASE_LIVE) {
+        log_write(hub->owner->log, LOG_INFO, "watchers reset", "s:s, s:s", "run", hub->path, "why",
+                  why);
+        hub->owner->stats.resets++;
+        DL_FOREACH (hub->views, entry)
+            hub_view_reset_streams(entry->view, is_gone);
+    }
+    drop_tree(hub);
+    hub->phase = is_gone ? HUB_PHASE_ABSENT : HUB_PHASE_LOADING;
+    hub->must_read_again |= !is_gone;
+}
+
+static void become_live(struct run_hub *hub)
+{
+    hub->state.manager = hub->loading;
+    hub->loading = NULL;
+    hub->phase = HUB_PHASE_LIVE;
+    restart_views(hub);
+    mark_dirty(hub);
+}
+
+static int64_t greatest_revision(const struct action *actions, size_t count, int64_t at_least)
+{
+    for (size_t i = 0; i < count; i++)
+        if (actions[i].revision > at_least)
+            at_least = actions[i].revision;
+    return at_least;
+}
+
+/* What is read is not what the tree allows: it is read anew as a whole. */
+static void handle_upsert_failure(struct run_hub *hub, int status)
+{
+    reset_hub(hub, false, status == -ENOMEM ? "out of memory" : "the tree read has a gap");
+}
+
+static bool is_same_run(const struct run_hub *hub, const struct run *run)
+{
+    return strcmp(hub->state.incarnation, run->incarnation) == 0 &&
+           hub->state.timeline == action_repo_timeline(hub->owner->repo);
+}
+
+static void begin_load(struct run_hub *hub, const struct run *run)
+{
+    memcpy(hub->state.incarnation, run->incarnation, sizeof hub->state.incarnation);
+    hub->state.timeline = action_repo_timeline(hub->owner->repo);
+    hub->load_revision = run->revision;
+    hub->is_loaded = false;
+    hub->loading = run_state_manager_new();
+}
+
+/* A part of the tree, while it is loaded. */
+static void on_tree_part(void *arg, const struct run *run, const struct action *actions,
+                         size_t count)
+{
+    struct run_hub *hub = arg;
+    struct run_state_manager *manager;
+    bool is_last = count < LOAD_PART_ACTIONS;
+    int64_t revision;
+    int status;
+
+    if (run == NULL) {
+        drop_tree(hub);
+        hub->phase = HUB_PHASE_ABSENT;
+        return;
+    }
+    if (hub->loading != NULL && !is_same_run(hub, run))
+        drop_tree(hub);
+    if (hub->loading == NULL) {
+        begin_load(hub, run);
+        if (hub->loading == NULL || (count > 0 && actions[0].ordinal != 1)) {
+            reset_hub(hub, false, "the run changed while it was read");
+            return;
+        }
+    }
+    manager = hub->loading;
+    revision = greatest_revision(actions, count, run_state_manager_revision(manager));
+    /* The last part is of one moment with the run's row: if nothing moved since the first, it is
+     * the whole. */
+    if (is_last && run->revision == hub->load_revision)
+        revision = run->revision;
+    status = run_state_manager_upsert_actions(manager, actions, count, revision);
+    if (status < 0)
+        handle_upsert_failure(hub, status);
+    else if (is_last && run->revision == hub->load_revision)
+        become_live(hub);
+    else {
+        hub->is_loaded = is_last;
+        hub->must_read_again = true;
+    }
+}
+
+/* The change feed: of a live tree, or the last read of a load. */
+static void on_changes(void *arg, const struct run *run, const struct action *actions, size_t count)
+{
+    struct run_hub *hub = arg;
+    bool is_loading = hub->phase == HUB_PHASE_LOADING;
+    struct run_state_manager *manager = is_loading ? hub->loading : hub->state.manager;
+    int status;
+
+    if (run == NULL) {
+        reset_hub(hub, true, "the run was deleted");
+        return;
+    }
+    if (!is_same_run(hub, run) ||
+        (!is_loading && run->revision < run_state_manager_revision(manager))) {
+        reset_hub(hub, false, "the run or the database is another one");
+        return;
+    }
+    status = run_state_manager_upsert_actions(manager, actions, count, run->revision);
+    if (status < 0)
+        handle_upsert_failure(hub, status);
+    else if (is_loading)
+        become_live(hub);
+    else if (count > 0)
+        mark_dirty(hub);
+}
+
+static void on_read(void *arg, enum repo_outcome outcome, const char *message)
+{
+    struct run_hub *hub = arg;
+    bool must_read_again;
+
+    hub->is_reading = false;
+    if (outcome != REPO_OK) {
+        if (outcome == REPO_REFUSED)
+            log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run",
+                      hub->path, "why", message);
+        hub->must_read_again = false; /* read_all follows a reconnect, and the poll goes on */
+        tell_waiters(hub, HUB_UNAVAILABLE);
+    } else if (hub->phase != HUB_PHASE_LOADING) {
+        tell_waiters(hub, hub->phase == HUB_PHASE_LIVE ? HUB_LIVE : HUB_ABSENT);
+    }
+    must_read_again = hub->must_read_again;
+    hub->must_read_again = false;
+    if (must_read_again)
+        read_hub(hub);
+    run_hub_release(hub);
+}
+
+static int start_read(struct run_hub *hub)
+{
+    struct action_repo *repo = hub->owner->repo;
+    size_t loaded = hub->loading == NULL ? 0 : run_state_manager_count(hub->loading);
+
+    if (hub->phase == HUB_PHASE_LIVE)
+        return action_repo_changes_since(repo, &hub->key,
+                                         run_state_manager_revision(hub->state.manager), on_changes,
+                                         on_read, hub);
+    hub->phase = HUB_PHASE_LOADING;
+    if (hub->loading != NULL && hub->is_loaded)
+        return action_repo_changes_since(repo, &hub->key, hub->load_revision, on_changes, on_read,
+                                         hub);
+    return action_repo_tree_part(repo, &hub->key, (int32_t)loaded, LOAD_PART_ACTIONS, on_tree_part,
+                                 on_read, hub);
+}
+
+static void read_hub(struct run_hub *hub)
+{
+    int status;
+
+    if (hub->is_reading) {
+        hub->must_read_again = true;
+        return;
+    }
+    hub->is_reading = true;
+    hub->must_read_again = false;
+    hub->references++;
+    hub->owner->stats.reads++;
+    status = start_read(hub);
+    if (status < 0) {
+        hub->is_reading = false;
+        tell_waiters(hub, HUB_UNAVAILABLE);
+        run_hub_release(hub);
+    }
+}
+
+/* -------- who says that a run moved -------- */
+
+void run_hubs_moved(struct run_hubs *hubs, const struct run_key *run, int64_t revision)
+{
+    char path[RUN_PATH_SIZE];
+    struct run_hub *hub;
+
+    run_key_path(run, path);
+    HASH_FIND_STR(hubs->all, path, hub);
+    if (hub != NULL &&
+        (revision == 0 || hub->phase != HUB_PHASE_LIVE || revision > run_hub_revision(hub)))
+        read_hub(hub);
+}
+
+void run_hubs_read_all(struct run_hubs *hubs)
+{
+    struct run_hub *hub, *next;
+
+    HASH_ITER (hh, hubs->all, hub, next)
+        read_hub(hub);
+}
+
+static void on_polled_moved(void *arg, size_t index)
+{
+    struct run_hubs *hubs = arg;
+
+    if (!hubs->polled[index]->is_reading)
+        hubs->stats.polled++;
+    read_hub(hubs->polled[index]);
+}
+
+static void end_poll(struct run_hubs *hubs)
+{
+    for (size_t i = 0; i < hubs->polled_count; i++)
+        run_hub_release(hubs->polled[i]);
+    free(hubs->polled);
+    hubs->polled = NULL;
+    hubs->polled_count = 0;
+}
+
+static void on_polled(void *arg, enum repo_outcome outcome, const char *message)
+{
+    (void)outcome;
+    (void)message;
+    end_poll(arg);
+}
+
+static void poll_hubs(struct run_hubs *hubs)
+{
+    size_t count = HASH_COUNT(hubs->all);
+    struct run_position *positions;
+    struct run_hub *hub, *next;
+
+    if (hubs->polled != NULL || count == 0)
+        return;
+    if (count > POLL_HUBS_MAX)
+        count = POLL_HUBS_MAX;
+    positions = calloc(count, sizeof *positions);
+    hubs->polled = calloc(count, sizeof(struct run_hub *));
+    if (positions == NULL || hubs->polled == NULL) {
+        free(positions);
+        end_poll(hubs);
+        return;
+    }
+    HASH_ITER (hh, hubs->all, hub, next) {
+        if (hubs->polled_count == count)
+            break;
+        positions[hubs->polled_count] = (struct run_position){
+            .key = hub->key,
+            .incarnation = hub->phase == HUB_PHASE_LIVE ? hub->state.incarnation : "",
+            .revision = run_hub_revision(hub),
+        };
+        hubs->polled[hubs->polled_count++] = hub;
+        hub->references++;
+    }
+    if (action_repo_moved_runs(hubs->repo, positions, hubs->polled_count, on_polled_moved,
+                               on_polled, hubs) < 0)
+        end_poll(hubs);
+    free(positions);
+}
+
+/* -------- life -------- */
+
+static void free_hub(struct run_hub *hub)
+{
+    clear_dirty(hub);
+    HASH_DELETE(hh, hub->owner->all, hub);
+    drop_tree(hub);
+    free(hub);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct run_hubs *hubs = timer->data;
+    uint64_t now_ms = uv_now(hubs->loop);
+    struct run_hub *hub, *next;
+
+    HASH_ITER (hh, hubs->all, hub, next)
+        if (hub->references == 0 && now_ms - hub->unused_since_ms >= hubs->options.linger_ms)
+            free_hub(hub);
+    if (now_ms - hubs->last_poll_ms >= POLL_MS) {
+        hubs->last_poll_ms = now_ms;
+        poll_hubs(hubs);
+    }
+}
+
+struct run_hubs *run_hubs_new(uv_loop_t *loop, struct action_repo *repo,
+                              const struct run_hubs_options *options, const struct log *log)
+{
+    struct run_hubs *hubs = calloc(1, sizeof *hubs);
+
+    if (hubs == NULL)
+        return NULL;
+    hubs->loop = loop;
+    hubs->repo = repo;
+    hubs->options = *options;
+    hubs->log = log;
+    hubs->open = 2;
+    uv_timer_init(loop, &hubs->tick);
+    uv_timer_init(loop, &hubs->flush_timer);
+    hubs->tick.data = hubs->flush_timer.data = hubs;
+    uv_timer_start(&hubs->tick, on_tick, TICK_MS, TICK_MS);
+    return hubs;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct run_hubs *hubs = handle->data;
+
+    if (--hubs->open > 0)
+        return;
+    if (hubs->on_closed != NULL)
+        hubs->on_closed(hubs->closed_arg);
+    free(hubs);
+}
+
+void run_hubs_close(struct run_hubs *hubs, void (*on_closed)(void *arg), void *arg)
+{
+    struct run_hub *hub, *next;
+
+    hubs->on_closed = on_closed;
+    hubs->closed_arg = arg;
+    end_poll(hubs);
+    HASH_ITER (hh, hubs->all, hub, next)
+        free_hub(hub);
+    uv_close((uv_handle_t *)&hubs->tick, on_timer_closed);
+    uv_close((uv_handle_t *)&hubs->flush_timer, on_timer_closed);
+}
+
+struct run_hubs_stats run_hubs_stats(const struct run_hubs *hubs)
+{
+    struct run_hubs_stats stats = hubs->stats;
+    struct run_hub *hub, *next;
+    struct hub_view_entry *entry;
+
+    HASH_ITER (hh, hubs->all, hub, next) {
+        stats.hubs++;
+        if (hub->state.manager != NULL)
+            stats.nodes += run_state_manager_count(hub->state.manager);
+        DL_FOREACH (hub->views, entry)
+            stats.views++;
+    }
+    return stats;
+}
+
+static void copy_key(struct run_hub *hub)
+{
+    char *rest = hub->key_text;
+
+    memcpy(hub->key_text, hub->path, sizeof hub->path);
+    hub->key.project = strsep(&rest, "/");
+    hub->key.domain = strsep(&rest, "/");
+    hub->key.run_name = rest;
+}
+
+struct run_hub *run_hub_open(struct run_hubs *hubs, const struct run_key *run)
+{
+    char path[RUN_PATH_SIZE];
+    struct run_hub *hub;
+
+    run_key_path(run, path);
+    HASH_FIND_STR(hubs->all, path, hub);
+    if (hub == NULL) {
+        hub = calloc(1, sizeof *hub);
+        if (hub == NULL)
+            return NULL;
+        hub->owner = hubs;
+        memcpy(hub->path, path, sizeof path);
+        copy_key(hub);
+        HASH_ADD_STR(hubs->all, path, hub);
+    }
+    hub->references++;
+    return hub;
+}
+
+void run_hub_release(struct run_hub *hub)
+{
+    if (--hub->references > 0)
+        return;
+    hub->unused_since_ms = uv_now(hub->owner->loop);
+    if (hub->state.manager != NULL)
+        run_state_manager_drop_encoded(hub->state.manager);
+}
+
+const struct hub_state *run_hub_state(const struct run_hub *hub)
+{
+    return &hub->state;
+}
+
+int64_t run_hub_revision(const struct run_hub *hub)
+{
+    return hub->phase == HUB_PHASE_LIVE ? run_state_manager_revision(hub->state.manager) : 0;
+}
+
+/* -------- views -------- */
+
+static void drop_view_if_unused(struct hub_view_entry *entry)
+{
+    struct run_hub *hub = entry->hub;
+
+    if (entry->holds > 0 || hub_view_stream_count(entry->view) > 0)
+        return;
+    DL_DELETE(hub->views, entry);
+    hub_view_free(entry->view);
+    free(entry);
+    run_hub_release(hub);
+}
+
+static void on_stream_left(void *arg)
+{
+    drop_view_if_unused(arg);
+}
+
+struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter)
+{
+    struct hub_view_entry *entry;
+
+    DL_FOREACH (hub->views, entry) {
+        if (filter_equal(hub_view_filter(entry->view), filter)) {
+            entry->holds++;
+            return entry->view;
+        }
+    }
+    entry = calloc(1, sizeof *entry);
+    if (entry == NULL)
+        return NULL;
+    entry->view = hub_view_new(&hub->state, filter, on_stream_left, entry);
+    if (entry->view == NULL) {
+        free(entry);
+        return NULL;
+    }
+    entry->hub = hub;
+    entry->holds = 1;
+    DL_APPEND(hub->views, entry);
+    hub->references++;
+    return entry->view;
+}
+
+void run_hub_release_view(struct run_hub *hub, struct hub_view *view)
+{
+    struct hub_view_entry *entry, *next;
+
+    DL_FOREACH_SAFE (hub->views, entry, next) {
+        if (entry->view == view) {
+            entry->holds--;
+            drop_view_if_unused(entry);
+            return;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+/* Keeps the trees of watched runs up with the database: one hub for each run that somebody watches.
+ *
+ * A notification, a poll, a reconnect or a watcher who knows more make a hub read what changed
+ * since its revision (one read in flight for each hub, coalesced); what comes goes into its
+ * run_state_manager and, at most once in a flush interval, to its watchers. */
+#ifndef RUNTREE_SERVER_RUN_HUB_H
+#define RUNTREE_SERVER_RUN_HUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "server/hub_view.h"
+#include "server/log.h"
+#include "sql/action_repo.h"
+
+struct run_hubs;
+struct run_hub;
+
+struct run_hubs_options {
+    uint64_t flush_interval_ms;
+    uint64_t linger_ms; /* a hub without users is dropped after so long */
+};
+
+struct run_hubs_stats {
+    size_t hubs, views, nodes;
+    uint64_t reads, polled, resets;
+};
+
+/* NULL when out of memory. `repo` and `log` are borrowed. */
+struct run_hubs *run_hubs_new(uv_loop_t *loop, struct action_repo *repo,
+                              const struct run_hubs_options *options, const struct log *log);
+
+/* There must be no streams and no waiters any more (see run_hubs_abandon). */
+void run_hubs_close(struct run_hubs *hubs, void (*on_closed)(void *arg), void *arg);
+
+/* Once per turn of the loop: flushes what is due. */
+void run_hubs_run(struct run_hubs *hubs);
+
+/* `revision` 0: the run was deleted. */
+void run_hubs_moved(struct run_hubs *hubs, const struct run_key *run, int64_t revision);
+
+/* Something may have been missed: every hub reads. */
+void run_hubs_read_all(struct run_hubs *hubs);
+
+/* Whoever waits is told HUB_UNAVAILABLE. */
+void run_hubs_abandon(struct run_hubs *hubs);
+
+struct run_hubs_stats run_hubs_stats(const struct run_hubs *hubs);
+
+/* The run's hub, with a reference; NULL when out of memory. */
+struct run_hub *run_hub_open(struct run_hubs *hubs, const struct run_key *run);
+void run_hub_release(struct run_hub *hub);
+
+enum hub_outcome {
+    HUB_LIVE,   /* the tree is there */
+    HUB_ABSENT, /* there is no such run */
+    HUB_UNAVAILABLE,
+};
+typedef void hub_ready_fn(void *arg, enum hub_outcome outcome);
+
+/* Calls `fn` once, perhaps before the return: when the hub's tree is at `at_least` or has been read
+ * after this call. The caller keeps its reference until then. 0 or -ENOMEM (then it is not called).
+ */
+int run_hub_when_read(struct run_hub *hub, int64_t at_least, hub_ready_fn *fn, void *arg);
+
+/* The tree, and what ids are made of. */
+const struct hub_state *run_hub_state(const struct run_hub *hub);
+int64_t run_hub_revision(const struct run_hub *hub);
+
+/* The view of `filter`, made if nobody has it, kept while it has streams or holds; each call wants
+ * one hub_view_release_hold. NULL when out of memory. */
+struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter);
+void run_hub_release_view(struct run_hub *hub, struct hub_view *view);
+
+#endif

@@ -1,0 +1,401 @@
+#include "server/sse_stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+enum {
+    SERVED_PER_TURN_MAX = 256, /* streams served in one turn of the loop */
+    FRAMES_PER_TURN_MAX = 4,   /* frames that one stream is given in one turn */
+    TICK_MS = 250,
+    PEER_SILENT_MS = 30000, /* the kernel gives a peer up that acknowledges nothing for so long */
+};
+
+struct sse_stream {
+    uv_poll_t poll;
+    struct sse_streams *owner;
+    struct sse_stream *prev, *next;             /* all streams */
+    struct sse_stream *ready_prev, *ready_next; /* those woken */
+    struct stream_links source_links;
+    const struct stream_source *source_class;
+    void *source; /* NULL: has left it */
+    struct sse_frame *frame;
+    size_t sent; /* bytes of `frame` */
+    struct stream_position position;
+    uint64_t progress_ms; /* when it last took bytes, or had none to take */
+    int fd;
+    bool is_ready;   /* in the list of those woken */
+    bool is_blocked; /* waits for the socket */
+    bool is_ending;  /* `frame` is the last */
+    bool is_shut;    /* everything is sent: waits for the peer to close, too */
+    bool is_closing;
+};
+
+struct sse_streams {
+    uv_loop_t *loop;
+    struct sse_streams_options options;
+    struct sse_stream *all;
+    struct sse_stream *ready;
+    uv_timer_t tick;
+    struct sse_streams_stats stats;
+    size_t open; /* streams not closed yet, and the timer */
+    bool is_closing;
+    uint64_t dismiss_until_ms; /* 0: not dismissing */
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+};
+
+static void close_stream(struct sse_stream *stream);
+
+/* -------- life -------- */
+
+static void on_part_closed(struct sse_streams *streams)
+{
+    if (--streams->open > 0)
+        return;
+    if (streams->on_closed != NULL)
+        streams->on_closed(streams->closed_arg);
+    free(streams);
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct sse_stream *stream = handle->data;
+    struct sse_streams *owner = stream->owner;
+
+    close(stream->fd);
+    free(stream);
+    on_part_closed(owner);
+}
+
+static void set_ready(struct sse_stream *stream)
+{
+    if (stream->is_ready || stream->is_closing)
+        return;
+    stream->is_ready = true;
+    DL_APPEND2(stream->owner->ready, stream, ready_prev, ready_next);
+}
+
+static void clear_ready(struct sse_stream *stream)
+{
+    if (!stream->is_ready)
+        return;
+    stream->is_ready = false;
+    DL_DELETE2(stream->owner->ready, stream, ready_prev, ready_next);
+}
+
+static void leave_source(struct sse_stream *stream)
+{
+    void *source = stream->source;
+
+    stream->source = NULL;
+    if (source != NULL)
+        stream->source_class->on_left(source, stream);
+}
+
+static void close_stream(struct sse_stream *stream)
+{
+    if (stream->is_closing)
+        return;
+    clear_ready(stream);
+    stream->is_closing = true;
+    leave_source(stream);
+    sse_frame_release(stream->frame);
+    stream->frame = NULL;
+    DL_DELETE(stream->owner->all, stream);
+    stream->owner->stats.count--;
+    uv_close((uv_handle_t *)&stream->poll, on_poll_closed);
+}
+
+static void on_socket(uv_poll_t *poll, int status, int events);
+
+static void watch_socket(struct sse_stream *stream)
+{
+    int events = UV_READABLE | UV_DISCONNECT | (stream->is_blocked ? UV_WRITABLE : 0);
+
+    uv_poll_start(&stream->poll, events, on_socket);
+}
+
+/* -------- sending -------- */
+
+/* Whether the frame is out. */
+static bool send_frame(struct sse_stream *stream)
+{
+    struct sse_streams *owner = stream->owner;
+    struct sse_frame *frame = stream->frame;
+
+    while (stream->sent < frame->length) {
+        ssize_t sent = send(stream->fd, frame->bytes + stream->sent, frame->length - stream->sent,
+                            MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno == EAGAIN) {
+            if (!stream->is_blocked) {
+                stream->is_blocked = true;
+                watch_socket(stream);
+            }
+            return false;
+        }
+        if (sent < 0) {
+            close_stream(stream);
+            return false;
+        }
+        stream->sent += (size_t)sent;
+        stream->progress_ms = uv_now(owner->loop);
+        owner->stats.bytes += (uint64_t)sent;
+    }
+    owner->stats.frames++;
+    sse_frame_release(frame);
+    stream->frame = NULL;
+    stream->sent = 0;
+    return true;
+}
+
+/* A close with unread input would be a reset that takes the last frame with it: we say that we are
+ * done and wait for the peer. */
+static void shut_stream(struct sse_stream *stream)
+{
+    leave_source(stream);
+    stream->is_shut = true;
+    shutdown(stream->fd, SHUT_WR);
+}
+
+static void serve(struct sse_stream *stream)
+{
+    for (int frames = 0; !stream->is_closing && !stream->is_shut; frames++) {
+        enum stream_next next;
+
+        if (stream->frame != NULL && !send_frame(stream))
+            return;
+        if (stream->is_ending) {
+            shut_stream(stream);
+            return;
+        }
+        if (frames == FRAMES_PER_TURN_MAX) {
+            set_ready(stream);
+            return;
+        }
+        next = stream->source_class->next(stream->source, &stream->position, &stream->frame);
+        if (next == STREAM_END)
+            stream->is_ending = true;
+        else if (next == STREAM_LATER)
+            set_ready(stream);
+        if (next == STREAM_IDLE || next == STREAM_LATER)
+            return;
+    }
+}
+
+static void on_socket(uv_poll_t *poll, int status, int events)
+{
+    struct sse_stream *stream = poll->data;
+    char ignored[4096];
+
+    if (status < 0) {
+        close_stream(stream);
+        return;
+    }
+    if ((events & (UV_READABLE | UV_DISCONNECT)) != 0) {
+        ssize_t got = recv(stream->fd, ignored, sizeof ignored, MSG_DONTWAIT);
+
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+            close_stream(stream);
+            return;
+        }
+    }
+    if ((events & UV_WRITABLE) != 0 && stream->is_blocked) {
+        stream->is_blocked = false;
+        watch_socket(stream);
+        serve(stream);
+    }
+}
+
+bool sse_streams_run(struct sse_streams *streams)
+{
+    for (int served = 0; streams->ready != NULL && served < SERVED_PER_TURN_MAX; served++) {
+        struct sse_stream *stream = streams->ready;
+
+        clear_ready(stream);
+        if (!stream->is_blocked)
+            serve(stream);
+    }
+    return streams->ready != NULL;
+}
+
+void sse_stream_wake(struct sse_stream *stream)
+{
+    set_ready(stream);
+}
+
+/* -------- time -------- */
+
+static void send_heartbeat(struct sse_stream *stream)
+{
+    stream->frame = stream->source_class->heartbeat(stream->source);
+    stream->progress_ms = uv_now(stream->owner->loop);
+    if (stream->frame != NULL)
+        set_ready(stream);
+}
+
+static void send_goodbye(struct sse_stream *stream)
+{
+    struct json_buffer goodbye = {0};
+
+    sse_append_retry(&goodbye);
+    leave_source(stream);
+    stream->is_ending = true;
+    if (stream->frame == NULL)
+        stream->frame = sse_frame_new(&goodbye);
+    json_buffer_free(&goodbye);
+    set_ready(stream);
+}
+
+/* As many as must go now for all to be gone at the end of the time. */
+static size_t count_to_dismiss(const struct sse_streams *streams, uint64_t now_ms)
+{
+    uint64_t left_ms = streams->dismiss_until_ms > now_ms ? streams->dismiss_until_ms - now_ms : 0;
+
+    if (streams->dismiss_until_ms == 0)
+        return 0;
+    return left_ms < TICK_MS ? SIZE_MAX : streams->stats.count * TICK_MS / left_ms + 1;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct sse_streams *streams = timer->data;
+    uint64_t now_ms = uv_now(streams->loop);
+    size_t to_dismiss = count_to_dismiss(streams, now_ms);
+    struct sse_stream *stream, *next;
+
+    DL_FOREACH_SAFE (streams->all, stream, next) {
+        uint64_t silent_ms = now_ms - stream->progress_ms;
+
+        if ((stream->is_blocked || stream->is_shut) && silent_ms >= streams->options.stall_ms) {
+            streams->stats.stalled += stream->is_blocked;
+            close_stream(stream);
+        } else if (to_dismiss > 0 && !stream->is_ending) {
+            to_dismiss--;
+            send_goodbye(stream);
+        } else if (stream->frame == NULL && stream->source != NULL &&
+                   silent_ms >= streams->options.heartbeat_ms) {
+            send_heartbeat(stream);
+        }
+    }
+}
+
+void sse_streams_dismiss(struct sse_streams *streams, uint64_t spread_ms)
+{
+    streams->dismiss_until_ms = uv_now(streams->loop) + spread_ms + 1;
+    on_tick(&streams->tick);
+}
+
+/* -------- making and closing -------- */
+
+struct sse_streams *sse_streams_new(uv_loop_t *loop, const struct sse_streams_options *options)
+{
+    struct sse_streams *streams = calloc(1, sizeof *streams);
+
+    if (streams == NULL)
+        return NULL;
+    streams->loop = loop;
+    streams->options = *options;
+    streams->open = 1;
+    uv_timer_init(loop, &streams->tick);
+    streams->tick.data = streams;
+    uv_timer_start(&streams->tick, on_tick, TICK_MS, TICK_MS);
+    return streams;
+}
+
+static void on_tick_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
+}
+
+void sse_streams_close(struct sse_streams *streams, void (*on_closed)(void *arg), void *arg)
+{
+    struct sse_stream *stream, *next;
+
+    streams->on_closed = on_closed;
+    streams->closed_arg = arg;
+    DL_FOREACH_SAFE (streams->all, stream, next)
+        close_stream(stream);
+    uv_close((uv_handle_t *)&streams->tick, on_tick_closed);
+}
+
+struct sse_streams_stats sse_streams_stats(const struct sse_streams *streams)
+{
+    return streams->stats;
+}
+
+/* Frames go out at once, and a peer that vanished is noticed. */
+static void prepare_socket(int fd)
+{
+    const int on = 1, off = 0, silent_ms = PEER_SILENT_MS;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
+}
+
+struct sse_stream *sse_stream_new(struct sse_streams *streams, int fd, struct sse_frame *head,
+                                  const struct stream_position *position,
+                                  const struct stream_source *source_class, void *source)
+{
+    struct sse_stream *stream = calloc(1, sizeof *stream);
+
+    if (stream == NULL)
+        goto error_memory;
+    if (uv_poll_init(streams->loop, &stream->poll, fd) < 0)
+        goto error_poll;
+    prepare_socket(fd);
+    stream->poll.data = stream;
+    stream->owner = streams;
+    stream->fd = fd;
+    stream->frame = head;
+    stream->position = *position;
+    stream->source_class = source_class;
+    stream->source = source;
+    stream->progress_ms = uv_now(streams->loop);
+    DL_APPEND(streams->all, stream);
+    streams->open++;
+    streams->stats.count++;
+    streams->stats.opened++;
+    watch_socket(stream);
+    set_ready(stream);
+    return stream;
+
+error_poll:
+    free(stream);
+error_memory:
+    sse_frame_release(head);
+    close(fd);
+    return NULL;
+}
+
+struct stream_position *sse_stream_position(struct sse_stream *stream)
+{
+    return &stream->position;
+}
+
+struct stream_links *sse_stream_links(struct sse_stream *stream)
+{
+    return &stream->source_links;
+}
+
+void sse_append_retry(struct json_buffer *buffer)
+{
+    uint16_t random = 0;
+    char text[32];
+
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = (uint16_t)(uv_hrtime() >> 8);
+    snprintf(text, sizeof text, "retry: %d\n\n", 1000 + random % 3001);
+    json_buffer_text(buffer, text);
+}

@@ -1,0 +1,93 @@
+/* One watcher: a socket and a cursor.
+ *
+ * A stream has no queue. It holds at most one frame, and when that is sent it asks its source for
+ * the next one; a slow stream therefore gets the newest state of fewer, later frames, and costs no
+ * memory. */
+#ifndef RUNTREE_SERVER_SSE_STREAM_H
+#define RUNTREE_SERVER_SSE_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "model/run_view.h"
+#include "server/sse_frame.h"
+
+struct sse_streams;
+struct sse_stream;
+
+/* Where a stream stands in what its source has to tell. Only the source changes it. */
+struct stream_position {
+    int64_t cursor; /* the client has everything up to this revision */
+    struct view_walk walk;
+    bool is_walking;
+    bool is_synced;    /* `synced` was sent */
+    bool wants_reset;  /* `reset` is to be sent first */
+    bool is_following; /* goes on behind the end */
+};
+
+enum stream_next {
+    STREAM_IDLE,  /* nothing to send now: the source will call sse_stream_wake */
+    STREAM_FRAME, /* *frame, with a reference for the stream */
+    STREAM_LATER, /* there may be more, ask again in the next turn of the loop */
+    STREAM_END,   /* *frame (may be NULL) is the last */
+};
+
+struct stream_source {
+    enum stream_next (*next)(void *source, struct stream_position *position,
+                             struct sse_frame **frame);
+    /* The data of a heartbeat, with a reference for the stream; NULL: none now. */
+    struct sse_frame *(*heartbeat)(void *source);
+    /* The stream leaves its source. */
+    void (*on_left)(void *source, struct sse_stream *stream);
+};
+
+struct sse_streams_options {
+    uint64_t heartbeat_ms;
+    uint64_t stall_ms;
+};
+
+struct sse_streams_stats {
+    size_t count;
+    uint64_t opened, frames, bytes, stalled;
+};
+
+/* NULL when out of memory. */
+struct sse_streams *sse_streams_new(uv_loop_t *loop, const struct sse_streams_options *options);
+
+/* Once per turn of the loop: serves the streams that were woken, so many at most that the loop is
+ * not held up. Whether some are left for the next turn. */
+bool sse_streams_run(struct sse_streams *streams);
+
+/* Tells every stream to come back (`retry`) and ends it, spread over `spread_ms`. */
+void sse_streams_dismiss(struct sse_streams *streams, uint64_t spread_ms);
+
+/* Cuts off what is left. */
+void sse_streams_close(struct sse_streams *streams, void (*on_closed)(void *arg), void *arg);
+
+struct sse_streams_stats sse_streams_stats(const struct sse_streams *streams);
+
+/* A stream on socket `fd`, which it takes over (also on failure). `head` is sent first, and taken
+ * over. It starts by asking `source` for frames. NULL when out of memory or the socket is dead;
+ * then the source does not hear of it. */
+struct sse_stream *sse_stream_new(struct sse_streams *streams, int fd, struct sse_frame *head,
+                                  const struct stream_position *position,
+                                  const struct stream_source *source_class, void *source);
+
+/* The source has something new for it. */
+void sse_stream_wake(struct sse_stream *stream);
+
+struct stream_position *sse_stream_position(struct sse_stream *stream);
+
+/* Links for the source's own list of its streams (utlist.h). */
+struct stream_links {
+    struct sse_stream *prev, *next;
+};
+struct stream_links *sse_stream_links(struct sse_stream *stream);
+
+/* "retry: N\n\n" with N drawn at random from 1,000 to 4,000 ms, so that a restarted server is not
+ * stampeded. */
+void sse_append_retry(struct json_buffer *buffer);
+
+#endif

@@ -1,0 +1,128 @@
+#include "server/uri.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+static bool is_utf8(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+
+    while (*at != '\0') {
+        int more = *at < 0x80                   ? 0
+                   : *at >= 0xc2 && *at <= 0xdf ? 1
+                   : *at >= 0xe0 && *at <= 0xef ? 2
+                   : *at >= 0xf0 && *at <= 0xf4 ? 3
+                                                : -1;
+        unsigned char low = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80;
+        unsigned char high = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : 0xbf;
+
+        if (more < 0)
+            return false;
+        at++;
+        for (int i = 0; i < more; i++, at++) {
+            if (*at < (i == 0 ? low : 0x80) || *at > (i == 0 ? high : 0xbf))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* In place; `text` is ended by a NUL. */
+static int decode(char *text, bool plus_is_space)
+{
+    char *out = text;
+
+    for (const char *in = text; *in != '\0'; in++) {
+        if (*in == '%') {
+            int high = hex_digit(in[1]);
+            int low = high < 0 ? -1 : hex_digit(in[2]);
+
+            if (low < 0 || (high == 0 && low == 0))
+                return -EINVAL;
+            *out++ = (char)(high << 4 | low);
+            in += 2;
+        } else {
+            *out++ = *in == '+' && plus_is_space ? ' ' : *in;
+        }
+    }
+    *out = '\0';
+    return is_utf8(text) ? 0 : -EINVAL;
+}
+
+static int parse_path(struct uri *uri, char *path)
+{
+    char *segment;
+
+    if (*path++ != '/')
+        return -EINVAL;
+    if (*path == '\0')
+        return 0;
+    while ((segment = strsep(&path, "/")) != NULL) {
+        if (uri->segment_count == URI_SEGMENTS_MAX)
+            return -E2BIG;
+        if (decode(segment, false) < 0)
+            return -EINVAL;
+        uri->segments[uri->segment_count++] = segment;
+    }
+    return 0;
+}
+
+static int parse_query(struct uri *uri, char *query)
+{
+    char *pair;
+
+    while ((pair = strsep(&query, "&")) != NULL) {
+        char *value = pair;
+        const char *name = strsep(&value, "=");
+
+        if (*name == '\0' && value == NULL)
+            continue;
+        if (uri->parameter_count == URI_PARAMETERS_MAX)
+            return -E2BIG;
+        if (decode(pair, true) < 0 || (value != NULL && decode(value, true) < 0))
+            return -EINVAL;
+        uri->parameters[uri->parameter_count++] =
+            (struct uri_parameter){.name = name, .value = value == NULL ? "" : value};
+    }
+    return 0;
+}
+
+int uri_parse(struct uri *uri, const char *target)
+{
+    char *query;
+    int status;
+
+    uri->segment_count = uri->parameter_count = 0;
+    uri->block = strdup(target);
+    if (uri->block == NULL)
+        return -ENOMEM;
+    query = strchr(uri->block, '?');
+    if (query != NULL)
+        *query++ = '\0';
+    status = parse_path(uri, uri->block);
+    if (status == 0 && query != NULL)
+        status = parse_query(uri, query);
+    if (status < 0)
+        uri_clear(uri);
+    return status;
+}
+
+void uri_clear(struct uri *uri)
+{
+    free(uri->block);
+    uri->block = NULL;
+}
