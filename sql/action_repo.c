@@ -14,14 +14,16 @@ struct action_repo {
 /* One call under way. `on_row` is the statement's own decoding. */
 struct repo_call {
     void (*on_row)(const struct repo_call *call, const PGresult *result, int row);
+    void (*on_rows)(struct repo_call *call, const PGresult *result); /* instead, of all at once */
     union {
         repo_run_fn *run;
         repo_action_fn *action;
         repo_event_fn *event;
         repo_project_fn *project;
         repo_moved_fn *moved;
+        repo_changes_fn *changes;
     } fn;
-    repo_run_fn *on_run; /* of the change feed */
+    bool is_out_of_memory;
     repo_end_fn *on_end;
     void *arg;
 };
@@ -86,10 +88,14 @@ size_t action_repo_queued(const struct action_repo *repo)
 
 static void on_result(void *arg, size_t statement, const PGresult *result)
 {
-    const struct repo_call *call = arg;
+    struct repo_call *call = arg;
     int rows = PQntuples(result);
 
     (void)statement;
+    if (call->on_rows != NULL) {
+        call->on_rows(call, result);
+        return;
+    }
     for (int row = 0; row < rows; row++)
         call->on_row(call, result, row);
 }
@@ -101,7 +107,9 @@ static void on_end(void *arg, const struct pg_end *end)
                                 : end->outcome == PG_LOST ? REPO_LOST
                                                           : REPO_REFUSED;
 
-    call->on_end(call->arg, outcome, end->message);
+    if (call->is_out_of_memory)
+        outcome = REPO_LOST;
+    call->on_end(call->arg, outcome, call->is_out_of_memory ? "out of memory" : end->message);
     free(call);
 }
 
@@ -351,51 +359,85 @@ int action_repo_list_projects(struct action_repo *repo, const char *after_projec
             .on_row = on_project_row, .fn.project = on_project, .on_end = end, .arg = arg});
 }
 
+#define RUN_AND_ACTIONS_WHERE(condition, order)                                                    \
+    "SELECT " RUN_COLUMNS ", c.* FROM runs r LEFT JOIN LATERAL (SELECT " ACTION_COLUMNS            \
+    " FROM actions a WHERE a.project = r.project AND a.domain = r.domain"                          \
+    " AND a.run_name = r.run_name AND a.ordinal > 0 AND " condition ") c ON true"                  \
+    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3" order
+
 static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
 
 /* One statement has one snapshot: the run's revision and the actions belong together. */
 static const struct pg_statement changes_statement = {
     .name = "changes_since",
-    .sql = "SELECT " RUN_COLUMNS ", c.* FROM runs r LEFT JOIN LATERAL (SELECT " ACTION_COLUMNS
-           " FROM actions a WHERE a.project = r.project AND a.domain = r.domain"
-           " AND a.run_name = r.run_name AND a.ordinal > 0 AND a.name IN (SELECT e.name"
-           " FROM action_events e WHERE e.project = r.project AND e.domain = r.domain"
-           " AND e.run_name = r.run_name AND e.revision > $4)) c ON true"
-           " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 ORDER BY c.ordinal",
+    .sql =
+        RUN_AND_ACTIONS_WHERE("a.name IN (SELECT e.name FROM action_events e WHERE e.project = $1"
+                              " AND e.domain = $2 AND e.run_name = $3 AND e.revision > $4)",
+                              " ORDER BY c.ordinal"),
     .parameter_count = 4,
     .types = changes_types,
 };
 
-static void on_change_row(const struct repo_call *call, const PGresult *result, int row)
+static const Oid tree_part_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_INT4};
+
+static const struct pg_statement tree_part_statement = {
+    .name = "tree_part",
+    .sql =
+        RUN_AND_ACTIONS_WHERE("a.ordinal > $4 ORDER BY a.ordinal LIMIT $5", " ORDER BY c.ordinal"),
+    .parameter_count = 5,
+    .types = tree_part_types,
+};
+
+static void on_changes_rows(struct repo_call *call, const PGresult *result)
 {
-    if (row == 0) {
-        struct run run;
+    size_t count = (size_t)PQntuples(result);
+    struct action *actions;
+    struct run run;
 
-        run_from_row(result, row, 0, &run);
-        call->on_run(call->arg, &run);
+    if (count == 0) {
+        call->fn.changes(call->arg, NULL, NULL, 0);
+        return;
     }
-    if (!PQgetisnull(result, row, RUN_COLUMN_COUNT)) {
-        struct action action;
-
-        action_from_row(result, row, RUN_COLUMN_COUNT, &action);
-        call->fn.action(call->arg, &action);
+    run_from_row(result, 0, 0, &run);
+    if (PQgetisnull(result, 0, RUN_COLUMN_COUNT))
+        count = 0;
+    actions = malloc((count + 1) * sizeof *actions);
+    if (actions == NULL) {
+        call->is_out_of_memory = true;
+        return;
     }
+    for (size_t i = 0; i < count; i++)
+        action_from_row(result, (int)i, RUN_COLUMN_COUNT, &actions[i]);
+    call->fn.changes(call->arg, &run, actions, count);
+    free(actions);
 }
 
 int action_repo_changes_since(struct action_repo *repo, const struct run_key *run, int64_t revision,
-                              repo_run_fn *on_run, repo_action_fn *on_action, repo_end_fn *end,
-                              void *arg)
+                              repo_changes_fn *on_changes, repo_end_fn *end, void *arg)
 {
     struct pg_parameters parameters = {0};
 
     bind_run(&parameters, run);
     pg_bind_int8(&parameters, revision);
-    return run_call(repo, &changes_statement, &parameters,
-                    &(struct repo_call){.on_row = on_change_row,
-                                        .fn.action = on_action,
-                                        .on_run = on_run,
-                                        .on_end = end,
-                                        .arg = arg});
+    return run_call(
+        repo, &changes_statement, &parameters,
+        &(struct repo_call){
+            .on_rows = on_changes_rows, .fn.changes = on_changes, .on_end = end, .arg = arg});
+}
+
+int action_repo_tree_part(struct action_repo *repo, const struct run_key *run,
+                          int32_t after_ordinal, int32_t limit, repo_changes_fn *on_changes,
+                          repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    bind_run(&parameters, run);
+    pg_bind_int4(&parameters, after_ordinal);
+    pg_bind_int4(&parameters, limit);
+    return run_call(
+        repo, &tree_part_statement, &parameters,
+        &(struct repo_call){
+            .on_rows = on_changes_rows, .fn.changes = on_changes, .on_end = end, .arg = arg});
 }
 
 static const Oid moved_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,

@@ -112,11 +112,19 @@ int action_repo_list_projects(struct action_repo *repo, const char *after_projec
                               repo_end_fn *on_end, void *arg);
 
 /* The change feed: the state of every action of the tree with an event after `revision`, by
- * ordinal, all as of one moment. on_run comes first, with the run as of that moment; it does not
- * come if there is no such run. */
+ * ordinal, and the run, all as of one moment. `run` is NULL, and `count` 0, if there is no such
+ * run. Called once, before on_end. */
+typedef void repo_changes_fn(void *arg, const struct run *run, const struct action *actions,
+                             size_t count);
+
 int action_repo_changes_since(struct action_repo *repo, const struct run_key *run, int64_t revision,
-                              repo_run_fn *on_run, repo_action_fn *on_action, repo_end_fn *on_end,
-                              void *arg);
+                              repo_changes_fn *on_changes, repo_end_fn *on_end, void *arg);
+
+/* The same for a stretch of the tree, by ordinal: the actions behind `after_ordinal`, at most
+ * `limit`, as they are now. */
+int action_repo_tree_part(struct action_repo *repo, const struct run_key *run,
+                          int32_t after_ordinal, int32_t limit, repo_changes_fn *on_changes,
+                          repo_end_fn *on_end, void *arg);
 
 /* Of the runs given, those that are not (any more) at the incarnation and revision given. on_moved
  * gets the index. */
