@@ -45,6 +45,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs }: TreeRowProps) 
   const name = tree.name[node]!;
   const label = tree.label[node]!;
   const level = tree.level[node]!;
+  const indent = Math.min(level - 1, INDENT_LEVELS_MAX) * INDENT_PX;
   const parent = tree.parent[node]!;
   const total = tree.descendantTotal(node);
   const hasChildren = tree.childCount[node]! > 0;
@@ -69,7 +70,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs }: TreeRowProps) 
       <div
         class="cell cell-name"
         role="gridcell"
-        style={{ paddingLeft: `${8 + Math.min(level - 1, INDENT_LEVELS_MAX) * INDENT_PX}px` }}
+        style={{ paddingLeft: `${8 + indent}px`, backgroundSize: `${indent}px 100%` }}
       >
         <span class={`twisty${hasChildren ? "" : " none"}`} aria-hidden="true">
           {hasChildren && (

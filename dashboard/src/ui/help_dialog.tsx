@@ -2,7 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "./icons";
 
 const KEYS: readonly [keys: string[], meaning: string][] = [
-  [["↑", "↓"], "move; also j and k, Page Up and Down, Home and End"],
+  [["↑", "↓"], "move; also j k, Page Up/Down, Home, End"],
   [["→"], "expand, or go to the first child"],
   [["←"], "collapse, or go to the parent"],
   [["Enter"], "open the action"],

@@ -1,0 +1,88 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { RunModel, watchUrl } from "../src/run/run_model";
+import { FakeEventSource } from "./fake_event_source";
+
+const RUN = { project: "ml", domain: "production", runName: "r:1" };
+const ALL = { phases: [], name: "" };
+
+function node(name: string, parent: string | null = null) {
+  const action = { name, parent, phase: "RUNNING", attempt: 1, version: 0, createdAt: "2026-01-01T00:00:00.000Z" };
+  return { action, childPhaseCounts: {}, meetsFilter: true };
+}
+
+let model: RunModel;
+const names = (): string[] => model.tree.name.filter(Boolean).sort();
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  FakeEventSource.all = [];
+  vi.stubGlobal("EventSource", FakeEventSource);
+  vi.stubGlobal("SharedWorker", undefined);
+  vi.stubGlobal("fetch", vi.fn(async () => ({ ok: true, status: 200 })));
+  vi.stubGlobal("requestAnimationFrame", (callback: () => void) => setTimeout(callback, 16));
+  vi.stubGlobal("cancelAnimationFrame", clearTimeout);
+  model = new RunModel(() => undefined);
+  model.watch(RUN, ALL);
+});
+
+afterEach(() => {
+  model.close();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+function send(...updates: ReturnType<typeof node>[]): void {
+  for (const update of updates) FakeEventSource.last.send("nodeUpdate", update);
+  vi.advanceTimersByTime(20);
+}
+
+it("shows the first rows before the snapshot is complete", () => {
+  FakeEventSource.last.open();
+  send(node("a"), node("b", "a"));
+  expect(names()).toEqual(["a", "b"]);
+  expect(model.isComplete).toBe(false);
+});
+
+it("keeps the old tree on the page while a reset builds the new one", () => {
+  FakeEventSource.last.open();
+  send(node("a"), node("b", "a"));
+  FakeEventSource.last.send("synced", {}, "id.1");
+  FakeEventSource.last.send("reset");
+  send(node("x"));
+  expect(names()).toEqual(["a", "b"]);
+  FakeEventSource.last.send("synced", {}, "id.2");
+  expect(names()).toEqual(["x"]);
+});
+
+it("keeps the old tree on the page while another filter's comes", () => {
+  FakeEventSource.last.open();
+  send(node("a"), node("b", "a"));
+  FakeEventSource.last.send("synced", {}, "id.1");
+  model.watch(RUN, { phases: ["FAILED"], name: "" });
+  expect(FakeEventSource.last.url).toContain("/watch?phase=FAILED");
+  expect(names()).toEqual(["a", "b"]);
+  FakeEventSource.last.open();
+  FakeEventSource.last.send("synced", {}, "id.1");
+  expect(names()).toEqual([]);
+});
+
+it("asks the stream for what the filter says", () => {
+  expect(watchUrl(RUN, ALL)).toBe("/v1/projects/ml/domains/production/runs/r%3A1/watch");
+  expect(watchUrl(RUN, { phases: ["FAILED", "RUNNING"], name: "a&b" })).toBe(
+    "/v1/projects/ml/domains/production/runs/r%3A1/watch?phase=FAILED,RUNNING&name=a%26b",
+  );
+});
+
+it("draws once for all that comes within a frame", () => {
+  const draw = vi.fn();
+  model.close();
+  model = new RunModel(draw);
+  model.watch(RUN, ALL);
+  vi.advanceTimersByTime(20);
+  draw.mockClear();
+  FakeEventSource.last.open();
+  for (let index = 0; index < 5000; index++) FakeEventSource.last.send("nodeUpdate", node(`n${index}`));
+  vi.advanceTimersByTime(20);
+  expect(draw).toHaveBeenCalledTimes(1);
+  expect(model.tree.size).toBe(5000);
+});

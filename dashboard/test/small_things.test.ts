@@ -1,0 +1,134 @@
+import { describe, expect, it } from "vitest";
+import { curlPost, firstRunCommands, shellQuote } from "../src/model/curl";
+import { formatAge, formatDuration, formatTicking } from "../src/model/format";
+import { isTerminal, PHASES, phaseNumber, phaseOf } from "../src/model/phase";
+import { formatRoute, parseRoute, type Route } from "../src/model/route";
+import { sampleRun } from "../src/model/sample_run";
+import { moveInTree } from "../src/run/tree_keys";
+import { TreeStore } from "../src/model/tree_store";
+import { applyRunUpdate, newestFirst } from "../src/runs/runs_model";
+import type { RunSummary } from "../src/api/types";
+
+describe("durations", () => {
+  it.each([
+    [0, "0 ms"],
+    [999, "999 ms"],
+    [1000, "1.0 s"],
+    [59_999, "59.9 s"],
+    [60_000, "1 m 00 s"],
+    [3_599_999, "59 m 59 s"],
+    [3_600_000, "1 h 00 m"],
+    [86_400_000 + 3_600_000, "1 d 01 h"],
+    [-5, "0 ms"],
+    [NaN, "–"],
+  ])("%d ms is %s", (ms, text) => expect(formatDuration(ms)).toBe(text));
+
+  it("ticks in whole seconds", () => expect([formatTicking(400), formatTicking(61_400)]).toEqual(["0 s", "1 m 01 s"]));
+  it("tells an age", () => expect([formatAge(1000), formatAge(61_000), formatAge(7_200_000)]).toEqual(["just now", "1 m ago", "2 h ago"]));
+});
+
+describe("phases", () => {
+  it("have the API's numbers", () => {
+    expect(PHASES.map(phaseNumber)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(phaseOf(10)).toBe("RECOVERED");
+    expect(PHASES.filter(isTerminal)).toEqual(["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED"]);
+  });
+});
+
+describe("addresses", () => {
+  const routes: Route[] = [
+    { page: "runs", project: "", domain: "", phases: [], name: "" },
+    { page: "runs", project: "ml", domain: "production", phases: ["RUNNING", "FAILED"], name: "a b" },
+    { page: "run", project: "ml", domain: "d", runName: "r:1", phases: [], name: "", action: "" },
+    { page: "run", project: "ml", domain: "d", runName: "r.1", phases: ["TIMED_OUT"], name: "x&y=1?", action: "a:1" },
+  ];
+  it.each(routes)("lead back to the same page: $page $name", (route) => {
+    expect(parseRoute(formatRoute(route))).toEqual(route);
+  });
+  it("that mean nothing lead to the list", () => {
+    for (const hash of ["", "#", "#/runs/a", "#/%E0%A4%A", "#/runs/a/b/c/d?phase=NONSENSE"]) {
+      expect(parseRoute(hash)).toMatchObject({ page: "runs", phases: [] });
+    }
+  });
+});
+
+describe("commands to paste", () => {
+  it("quote what a shell would read", () => {
+    expect(shellQuote("http://127.0.0.1:8080/v1/runs")).toBe("http://127.0.0.1:8080/v1/runs");
+    expect(shellQuote("it's $HOME")).toBe("'it'\\''s $HOME'");
+  });
+  it("carry the event", () => expect(curlPost("http://h", { name: "a'b" })).toContain(`-d '{"name":"a'\\''b"}'`));
+  it("make a first run of four events", () => expect(firstRunCommands("http://h").match(/^curl/gm)).toHaveLength(4));
+});
+
+describe("the sample run", () => {
+  const run = { project: "samples", domain: "playground", runName: "s" };
+  const steps = sampleRun(run, 7);
+  it("names each action's parent first, and tells no parent that is not there before", () => {
+    const seen = new Set<string>();
+    for (const { event } of steps) {
+      if (!seen.has(event.name)) {
+        expect(event.parent).not.toBeUndefined();
+        if (event.parent) expect(seen).toContain(event.parent);
+      }
+      seen.add(event.name);
+    }
+    expect(seen.size).toBeGreaterThan(40);
+  });
+  it("ends every action, and reports no key twice", () => {
+    const last = new Map(steps.map(({ event }) => [event.name, String(event.phase)]));
+    expect([...last.values()].every(isTerminal)).toBe(true);
+    const keys = steps.map(({ event }) => `${event.name} ${event.attempt ?? 1} ${event.phase}`);
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+  it("takes about a minute, and is the same for the same seed", () => {
+    const length = steps.at(-1)!.atMs;
+    expect(length).toBeGreaterThan(25_000);
+    expect(length).toBeLessThan(90_000);
+    expect(sampleRun(run, 7)).toEqual(steps);
+  });
+});
+
+describe("keys in the tree", () => {
+  const tree = new TreeStore();
+  for (const [name, parent] of [["a", null], ["b", "a"], ["c", "a"]] as const) {
+    tree.apply({ action: { name, parent, phase: "RUNNING" }, childPhaseCounts: {}, meetsFilter: true } as never);
+  }
+  tree.layout();
+  const move = (key: string, row: number) => moveInTree(key, tree, row, 10);
+  it("move and stop at the ends", () => {
+    expect(move("ArrowDown", 0)).toEqual({ type: "select", row: 1 });
+    expect(move("ArrowDown", 2)).toEqual({ type: "select", row: 2 });
+    expect(move("ArrowUp", 0)).toEqual({ type: "select", row: 0 });
+    expect(move("PageDown", 0)).toEqual({ type: "select", row: 2 });
+    expect(move("End", 0)).toEqual({ type: "select", row: 2 });
+  });
+  it("collapse a parent, go from a child to it, and open with Enter", () => {
+    expect(move("ArrowLeft", 0)).toEqual({ type: "toggle", node: tree.find("a") });
+    expect(move("ArrowLeft", 2)).toEqual({ type: "select", row: 0 });
+    expect(move("ArrowRight", 0)).toEqual({ type: "select", row: 1 });
+    expect(move("ArrowRight", 1)).toBeNull();
+    expect(move("Enter", 1)).toEqual({ type: "open" });
+    expect(move("x", 1)).toBeNull();
+  });
+});
+
+describe("the list of runs", () => {
+  const route = { page: "runs", project: "", domain: "", phases: ["RUNNING"], name: "" } as const;
+  const run = (runName: string, phase: string, firstSeenAt = "2026-01-01T00:00:00.000Z") =>
+    ({ project: "p", domain: "d", runName, phase, firstSeenAt }) as RunSummary;
+  it("lets a run go that leaves the filter or is deleted", () => {
+    const runs = new Map<string, RunSummary>();
+    const filter = { ...route, phases: [...route.phases] };
+    applyRunUpdate(runs, run("a", "RUNNING"), filter);
+    applyRunUpdate(runs, run("b", "RUNNING"), filter);
+    applyRunUpdate(runs, run("c", "RUNNING"), filter);
+    applyRunUpdate(runs, run("a", "SUCCEEDED"), filter);
+    applyRunUpdate(runs, { project: "p", domain: "d", runName: "b", deleted: true }, filter);
+    expect([...runs.keys()]).toEqual(["p/d/c"]);
+  });
+  it("begins with the newest", () => {
+    const sorted = [run("old", "RUNNING"), run("new", "RUNNING", "2026-01-02T00:00:00.000Z")].sort(newestFirst);
+    expect(sorted.map(({ runName }) => runName)).toEqual(["new", "old"]);
+  });
+});
