@@ -149,9 +149,9 @@ static int compare_documents(const struct batch_event *event, bool *is_identical
             action_event_is_identical(event->event->document, slot->holder->event->document);
         return 0;
     }
-    json_error_t error;
+    json_error_t error = {0};
     json_t *stored = json_loads(slot->stored_info, action_event_parse_flags(), &error);
-    if (!stored && json_error_code(&error) == json_error_out_of_memory)
+    if (!stored && (json_error_code(&error) == json_error_out_of_memory || !error.text[0]))
         return -ENOMEM;
     *is_identical = stored && action_event_is_identical(event->event->document, stored);
     json_decref(stored);

@@ -46,10 +46,10 @@ static int refuse_count(struct problem *problem)
                        "The request has more than %d events.", BATCH_EVENTS_MAX);
 }
 
-/* Says why jansson did not take a text. */
+/* Says why jansson did not take a text. It has no text to say when it got no memory for a value. */
 static int refuse_json(struct problem *problem, const json_error_t *error)
 {
-    if (json_error_code(error) == json_error_out_of_memory)
+    if (json_error_code(error) == json_error_out_of_memory || !error->text[0])
         return refuse_memory(problem);
     return problem_set(problem, PROBLEM_INVALID_JSON, NULL, "Line %d, column %d: %s.", error->line,
                        error->column, error->text);
@@ -176,7 +176,7 @@ static struct json_text trim(const char *bytes, size_t length)
 static int decode_json(struct batch_decoding *decoding)
 {
     struct json_text text = trim(decoding->batch->body, decoding->batch->body_length);
-    json_error_t error;
+    json_error_t error = {0};
     if (text.length == 0 && decoding->path)
         text = (struct json_text){.bytes = "{}", .length = 2};
     if (text.length == 0)
@@ -213,7 +213,7 @@ static struct json_text next_line(const char **at, const char *end)
 
 static int decode_line(struct batch_decoding *decoding, size_t index, struct json_text line)
 {
-    json_error_t error;
+    json_error_t error = {0};
     size_t nesting;
     if (line.length > EVENT_BYTES_MAX) /* refused there; not worth parsing */
         return add_event(decoding, index, NULL, line, 0);

@@ -143,16 +143,15 @@ static void set_matching(struct run_view *view, const struct run_node *node, boo
     }
 }
 
-/* Looks again at the nodes that changed themselves since the last sync, and takes up those that now
- * match, or now do not, as `is_matching` says. */
-static void take_up(struct run_view *view, bool is_matching)
+/* Looks again at the nodes that changed themselves since the last sync. */
+static void look_at_changes(struct run_view *view)
 {
     for (const struct run_node *node = run_state_manager_newest(view->manager);
          node && node->changed_revision > view->revision; node = node->older) {
         if (node->action.revision <= view->revision)
             continue;
-        if (matches(view, node) == is_matching &&
-            view->nodes[index_of(node)].directly_matching != is_matching)
+        bool is_matching = matches(view, node);
+        if (is_matching != view->nodes[index_of(node)].directly_matching)
             set_matching(view, node, is_matching);
     }
 }
@@ -163,12 +162,8 @@ int run_view_sync(struct run_view *view)
         return 0;
     if (reserve(view, run_state_manager_count(view->manager)) != 0)
         return -ENOMEM;
-    if (!view->sees_all) {
-        /* In this order no node goes out of view that is in view again at the end, so that
-         * toggled_revision always tells the truth. */
-        take_up(view, true);
-        take_up(view, false);
-    }
+    if (!view->sees_all)
+        look_at_changes(view);
     finish_sync(view);
     return 0;
 }

@@ -1,0 +1,293 @@
+/* The three tables in memory. */
+#include "memory_store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmocka_test.h"
+
+static char *copy_text(const char *text)
+{
+    return text ? strdup(text) : NULL;
+}
+
+static struct run_key copy_key(const struct run_key *key)
+{
+    return (struct run_key){copy_text(key->project), copy_text(key->domain),
+                            copy_text(key->run_name)};
+}
+
+/* free takes no const; the store owns these. */
+static void drop_text(const char *text)
+{
+    free((char *)(uintptr_t)text);
+}
+
+static struct action copy_action(const struct action *action)
+{
+    struct action copy = *action;
+    copy.name = copy_text(action->name);
+    copy.parent = copy_text(action->parent);
+    copy.group = copy_text(action->group);
+    copy.task_name = copy_text(action->task_name);
+    copy.short_name = copy_text(action->short_name);
+    copy.error_info = copy_text(action->error_info);
+    return copy;
+}
+
+static void drop_action(const struct action *action)
+{
+    drop_text(action->name);
+    drop_text(action->parent);
+    drop_text(action->group);
+    drop_text(action->task_name);
+    drop_text(action->short_name);
+    drop_text(action->error_info);
+}
+
+static size_t find_run(const struct memory_store *store, const struct run_key *key)
+{
+    size_t i = 0;
+    while (i < store->run_count && run_key_compare(&store->runs[i].key, key) != 0)
+        i++;
+    return i;
+}
+
+static struct stored_action *find_action(const struct memory_store *store, size_t run,
+                                         const char *name)
+{
+    for (size_t i = 0; i < store->action_count; i++)
+        if (store->actions[i].run == run && strcmp(store->actions[i].action.name, name) == 0)
+            return &store->actions[i];
+    return NULL;
+}
+
+const struct action *memory_store_action(const struct memory_store *store, size_t run,
+                                         const char *name)
+{
+    const struct stored_action *stored = find_action(store, run, name);
+    return stored ? &stored->action : NULL;
+}
+
+static struct stored_event *find_event(const struct memory_store *store, size_t run,
+                                       const struct action_event *event)
+{
+    for (size_t i = 0; i < store->event_count; i++) {
+        struct stored_event *at = &store->events[i];
+        if (at->run == run && strcmp(at->name, event->name) == 0 && at->attempt == event->attempt &&
+            at->phase == event->phase && at->version == event->version)
+            return at;
+    }
+    return NULL;
+}
+
+/* A decision and the store's index for each of the decision's runs. */
+struct exchange {
+    struct memory_store *store;
+    struct decision *decision;
+    size_t runs[STORED_RUNS_MAX];
+};
+
+static int read_runs(struct exchange *exchange)
+{
+    size_t count;
+    const struct run_key *keys = decision_runs(exchange->decision, &count);
+    for (size_t i = 0; i < count; i++) {
+        size_t run = find_run(exchange->store, &keys[i]);
+        bool is_new = run == exchange->store->run_count;
+        struct run made = {.key = keys[i],
+                           .incarnation = "inc",
+                           .created_us = TIME_NONE,
+                           .started_us = TIME_NONE,
+                           .ended_us = TIME_NONE};
+        exchange->runs[i] = run;
+        if (i > 0)
+            assert_true(run_key_compare(&keys[i - 1], &keys[i]) < 0);
+        if (decision_put_run(exchange->decision, is_new ? &made : &exchange->store->runs[run],
+                             is_new) != 0)
+            return -ENOMEM;
+        if (is_new) {
+            assert_true(run < STORED_RUNS_MAX);
+            made.key = copy_key(&keys[i]);
+            exchange->store->runs[exchange->store->run_count++] = made;
+        }
+    }
+    return 0;
+}
+
+static int read_events(struct exchange *exchange, const struct action_event *const *events,
+                       size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct stored_event *at =
+            find_event(exchange->store, find_run(exchange->store, &events[i]->run), events[i]);
+        if (at && decision_put_event(exchange->decision, &events[i]->run, at->name, at->attempt,
+                                     at->phase, at->version, at->revision, at->info) != 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int put_action(struct exchange *exchange, size_t run, const struct action *action)
+{
+    return decision_put_action(exchange->decision, &exchange->store->runs[run].key, action);
+}
+
+static int read_children(struct exchange *exchange, const struct decision_name *name)
+{
+    size_t run = exchange->runs[name->run];
+    for (size_t i = 0; i < exchange->store->action_count; i++) {
+        const struct stored_action *at = &exchange->store->actions[i];
+        if (at->run == run && at->action.ordinal == 0 && at->action.parent &&
+            strcmp(at->action.parent, name->name) == 0 &&
+            put_action(exchange, run, &at->action) != 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int read_actions(struct exchange *exchange)
+{
+    size_t count;
+    const struct decision_name *names = decision_names(exchange->decision, &count);
+    for (size_t i = 0; i < count; i++) {
+        size_t run = exchange->runs[names[i].run];
+        const struct stored_action *at = find_action(exchange->store, run, names[i].name);
+        if (at && put_action(exchange, run, &at->action) != 0)
+            return -ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (read_children(exchange, &names[i]) != 0)
+            return -ENOMEM;
+    for (;;) {
+        names = decision_unread_parents(exchange->decision, &count);
+        if (count == SIZE_MAX)
+            return -ENOMEM;
+        if (count == 0)
+            return 0;
+        for (size_t i = 0; i < count; i++)
+            if (read_children(exchange, &names[i]) != 0)
+                return -ENOMEM;
+    }
+}
+
+static void write_events(struct exchange *exchange)
+{
+    struct memory_store *store = exchange->store;
+    size_t count;
+    const struct event_row *rows = decision_event_rows(exchange->decision, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct action_event *event = rows[i].event;
+        size_t run = exchange->runs[rows[i].run];
+        assert_null(find_event(store, run, event));
+        store->events = realloc(store->events, (store->event_count + 1) * sizeof *store->events);
+        store->events[store->event_count++] =
+            (struct stored_event){.run = run,
+                                  .name = copy_text(event->name),
+                                  .attempt = event->attempt,
+                                  .version = event->version,
+                                  .phase = event->phase,
+                                  .revision = rows[i].revision,
+                                  .info = strndup(event->info.bytes, event->info.length)};
+    }
+}
+
+static void write_joined(struct exchange *exchange)
+{
+    struct memory_store *store = exchange->store;
+    size_t count;
+    const struct joined_row *rows = decision_joined_rows(exchange->decision, &count);
+    for (size_t i = 0; i < count; i++) {
+        size_t given = 0;
+        for (size_t j = 0; j < store->event_count; j++) {
+            struct stored_event *at = &store->events[j];
+            if (at->run == exchange->runs[rows[i].run] && at->revision == 0 &&
+                strcmp(at->name, rows[i].name) == 0) {
+                at->revision = rows[i].revision;
+                given++;
+            }
+        }
+        assert_true(given > 0);
+    }
+}
+
+static void write_actions(struct exchange *exchange)
+{
+    struct memory_store *store = exchange->store;
+    size_t count;
+    const struct action_row *rows = decision_action_rows(exchange->decision, &count);
+    for (size_t i = 0; i < count; i++) {
+        size_t run = exchange->runs[rows[i].run];
+        struct stored_action *at = find_action(store, run, rows[i].action.name);
+        assert_int_equal(rows[i].is_new, at == NULL);
+        if (at) {
+            drop_action(&at->action);
+        } else {
+            store->actions =
+                realloc(store->actions, (store->action_count + 1) * sizeof *store->actions);
+            at = &store->actions[store->action_count++];
+        }
+        *at = (struct stored_action){.run = run, .action = copy_action(&rows[i].action)};
+    }
+}
+
+static void write_runs(struct exchange *exchange)
+{
+    size_t count;
+    const struct run_row *rows = decision_run_rows(exchange->decision, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct run *run = &exchange->store->runs[exchange->runs[rows[i].run]];
+        struct run before = *run;
+        assert_int_equal(rows[i].revision_before, before.revision);
+        assert_string_equal(rows[i].state.incarnation, before.incarnation);
+        *run = rows[i].state;
+        run->key = before.key;
+        run->root = copy_text(rows[i].state.root);
+        drop_text(before.root);
+    }
+}
+
+int memory_store_post(struct memory_store *store, const struct action_event *const *events,
+                      struct event_result *results, size_t count)
+{
+    struct exchange exchange = {.store = store, .decision = decision_new()};
+    int status = exchange.decision ? 0 : -ENOMEM;
+    for (size_t i = 0; i < count && status == 0; i++)
+        status = decision_add_event(exchange.decision, events[i], &results[i]);
+    if (status == 0)
+        status = read_runs(&exchange);
+    if (status == 0)
+        status = read_events(&exchange, events, count);
+    if (status == 0)
+        status = read_actions(&exchange);
+    if (status == 0)
+        status = decision_make(exchange.decision);
+    if (status == 0) {
+        write_events(&exchange);
+        write_joined(&exchange);
+        write_actions(&exchange);
+        write_runs(&exchange);
+    }
+    decision_free(exchange.decision);
+    return status;
+}
+
+void memory_store_clear(struct memory_store *store)
+{
+    for (size_t i = 0; i < store->run_count; i++) {
+        drop_text(store->runs[i].key.project);
+        drop_text(store->runs[i].key.domain);
+        drop_text(store->runs[i].key.run_name);
+        drop_text(store->runs[i].root);
+    }
+    for (size_t i = 0; i < store->event_count; i++) {
+        free(store->events[i].name);
+        free(store->events[i].info);
+    }
+    for (size_t i = 0; i < store->action_count; i++)
+        drop_action(&store->actions[i].action);
+    free(store->events);
+    free(store->actions);
+    *store = (struct memory_store){0};
+}

@@ -1,0 +1,48 @@
+/* The three tables in memory, written to as sql/ writes to Postgres: one batch, one decision. */
+#ifndef RUNTREE_TESTS_UNIT_MEMORY_STORE_H
+#define RUNTREE_TESTS_UNIT_MEMORY_STORE_H
+
+#include <stddef.h>
+
+#include "model/decide.h"
+
+enum { STORED_RUNS_MAX = 16 };
+
+/* A row of action_events. */
+struct stored_event {
+    size_t run;
+    char *name;
+    int32_t attempt, version;
+    enum phase phase;
+    int64_t revision;
+    char *info;
+};
+
+/* A row of actions; it owns the strings of `action`. */
+struct stored_action {
+    size_t run;
+    struct action action;
+};
+
+/* All zero is empty. */
+struct memory_store {
+    struct run runs[STORED_RUNS_MAX]; /* each owns its strings */
+    size_t run_count;
+    struct stored_event *events;
+    size_t event_count;
+    struct stored_action *actions;
+    size_t action_count;
+};
+
+/* Posts a batch: reads what a decision asks for, decides, writes the rows. 0 or -ENOMEM. Fails the
+ * test if a row contradicts what is stored. */
+int memory_store_post(struct memory_store *store, const struct action_event *const *events,
+                      struct event_result *results, size_t count);
+
+/* NULL if it is not stored. The first run has index 0. */
+const struct action *memory_store_action(const struct memory_store *store, size_t run,
+                                         const char *name);
+
+void memory_store_clear(struct memory_store *store);
+
+#endif

@@ -1,0 +1,422 @@
+/* Every allocation of model/ fails once: the call says so, nothing leaks, and what was there is as
+ * it was. Linked with --wrap, so that malloc and its kin come here first. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmocka_test.h"
+#include "event_maker.h"
+#include "memory_store.h"
+#include "model/event_batch.h"
+#include "model/run_view.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void __real_free(void *block);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+char *__wrap_strdup(const char *text);
+void __wrap_free(void *block);
+
+/* The wrappers have no argument to carry this. */
+static struct {
+    size_t until_failure; /* 0: none fails */
+    bool has_failed;
+    long live; /* blocks that are allocated */
+} heap;
+
+static bool fails(void)
+{
+    if (heap.until_failure == 0 || --heap.until_failure > 0)
+        return false;
+    heap.has_failed = true;
+    return true;
+}
+
+static void *count_block(void *block)
+{
+    heap.live += block != NULL;
+    return block;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : count_block(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : count_block(__real_calloc(count, size));
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    if (fails())
+        return NULL;
+    return block ? __real_realloc(block, size) : count_block(__real_realloc(NULL, size));
+}
+
+char *__wrap_strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = __wrap_malloc(size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
+void __wrap_free(void *block)
+{
+    heap.live -= block != NULL;
+    __real_free(block);
+}
+
+/* Does something for which it gets memory, and gives all of it back. 0, or -1 if an allocation
+ * failed; asserts whatever must hold then. */
+typedef int scenario_fn(void *arg);
+
+/* Runs the scenario with its first allocation failing, its second, and so on until none fails. */
+static void fail_each_allocation(scenario_fn *scenario, void *arg)
+{
+    enum { ALLOCATIONS_MAX = 100000 };
+    for (size_t nth = 1; nth < ALLOCATIONS_MAX; nth++) {
+        long live = heap.live;
+        heap.has_failed = false;
+        heap.until_failure = nth;
+        int status = scenario(arg);
+        heap.until_failure = 0;
+        assert_int_equal(heap.live, live);
+        assert_int_equal(status, heap.has_failed ? -1 : 0);
+        if (!heap.has_failed) {
+            assert_true(nth > 1);
+            return;
+        }
+    }
+    fail_msg("the scenario never ran to its end");
+}
+
+static const char json_body[] =
+    "{\"events\": "
+    "[{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a0\",\"phase\":4,"
+    "\"parent\":null,\"task\":{\"name\":\"t\"},\"errorInfo\":{\"kind\":\"USER\"}},"
+    "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a1\",\"phase\":1,\"parent\":"
+    "\"a9\"},"
+    "{\"name\":3}]}";
+
+static const char ndjson_body[] =
+    "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a0\",\"phase\":4}\n"
+    "{bad\n"
+    "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a1\",\"phase\":77}\n";
+
+/* jansson takes a string for which it gets no memory for an invalid token, so that may be said too.
+ */
+static bool is_about_memory(const struct problem *problem)
+{
+    return problem->kind == PROBLEM_OVERLOADED ||
+           (heap.has_failed && problem->kind == PROBLEM_INVALID_JSON);
+}
+
+/* What action_event_to_json adds to the bodies' first event. */
+static size_t event_size(const struct event_batch *batch)
+{
+    enum { ATTEMPT_AND_VERSION = 2, REVISION_AND_TIMES = 3 };
+    return json_object_size(batch->events[0].document) + ATTEMPT_AND_VERSION + REVISION_AND_TIMES;
+}
+
+/* Whether the events were decoded, and their answers made, as they are when there is memory. */
+static bool check_batch(const struct event_batch *batch)
+{
+    assert_int_equal(batch->count, 3);
+    assert_int_equal(batch->results[2].status, EVENT_REJECTED);
+    if (batch->results[0].status == EVENT_REJECTED) {
+        assert_true(is_about_memory(batch->results[0].problem));
+        return false;
+    }
+    if (is_about_memory(batch->results[2].problem))
+        return false;
+    json_t *event = action_event_to_json(&batch->events[0], 3, 0);
+    json_t *result = event_result_to_json(&batch->results[2]);
+    bool is_made = event && result;
+    if (is_made) {
+        assert_int_equal(json_object_size(event), event_size(batch));
+        assert_int_equal(json_object_size(result), 2);
+    }
+    json_decref(event);
+    json_decref(result);
+    return is_made;
+}
+
+static int decode(const char *text, enum event_batch_form form)
+{
+    struct event_batch batch;
+    struct problem problem = {0};
+    char *body = strdup(text);
+    if (!body)
+        return -1;
+    if (event_batch_decode(&batch, body, strlen(text), form, NULL, 0, &problem) != 0) {
+        assert_true(is_about_memory(&problem));
+        return -1;
+    }
+    bool is_whole = check_batch(&batch);
+    event_batch_clear(&batch);
+    return is_whole ? 0 : -1;
+}
+
+static int decode_json(void *arg)
+{
+    (void)arg;
+    return decode(json_body, EVENT_BATCH_JSON);
+}
+
+static int decode_ndjson(void *arg)
+{
+    (void)arg;
+    return decode(ndjson_body, EVENT_BATCH_NDJSON);
+}
+
+static void test_decoding(void **state)
+{
+    (void)state;
+    fail_each_allocation(decode_json, NULL);
+    fail_each_allocation(decode_ndjson, NULL);
+}
+
+enum { BATCH = 9 };
+
+/* Events that wait are stored already; the batch brings their root, and every kind of verdict. */
+struct decision_case {
+    struct made_event stored, batch[BATCH];
+};
+
+/* Feeds the decision what the test has stored for run r: two actions that wait below a0, and an
+ * event. */
+static int feed(struct decision *decision, const struct decision_case *given,
+                struct event_result *results)
+{
+    static const struct action waiting[] = {
+        {.name = "w1", .parent_named = true, .parent = "a0", .phase = PHASE_QUEUED, .attempt = 1},
+        {.name = "w2",
+         .parent_named = true,
+         .parent = "w1",
+         .phase = PHASE_QUEUED,
+         .attempt = 1,
+         .group = "g",
+         .task_name = "t",
+         .short_name = "s",
+         .error_info = "{}"},
+    };
+    const struct run run = {.key = given->stored.event.run, .incarnation = "inc", .root = "z"};
+    const struct run_key *key = &run.key;
+    size_t count;
+    for (size_t i = 0; i < BATCH; i++)
+        if (decision_add_event(decision, &given->batch[i].event, &results[i]) != 0)
+            return -ENOMEM;
+    decision_runs(decision, &count);
+    decision_names(decision, &count);
+    if (decision_put_run(decision, &run, false) ||
+        decision_put_event(decision, key, "w1", 1, PHASE_QUEUED, 0, 0, given->stored.text) ||
+        decision_put_action(decision, key, &waiting[0]))
+        return -ENOMEM;
+    if (!decision_unread_parents(decision, &count) && count == SIZE_MAX)
+        return -ENOMEM;
+    if (decision_put_action(decision, key, &waiting[1]) != 0)
+        return -ENOMEM;
+    if (!decision_unread_parents(decision, &count) && count == SIZE_MAX)
+        return -ENOMEM;
+    return decision_make(decision);
+}
+
+static int decide(void *arg)
+{
+    struct event_result results[BATCH] = {0};
+    struct decision *decision = decision_new();
+    if (!decision)
+        return -1;
+    bool is_unread;
+    int status = feed(decision, arg, results);
+    if (status == 0) {
+        assert_int_equal(results[0].status, EVENT_APPLIED);
+        assert_int_equal(results[1].status, EVENT_DUPLICATE);
+        assert_int_equal(results[2].status, EVENT_REJECTED);
+        assert_int_equal(results[3].status, EVENT_WAITING);
+    }
+    is_unread = status == 0 && !results[1].identical; /* as with is_about_memory */
+    assert_true(!is_unread || heap.has_failed);
+    for (size_t i = 0; i < BATCH; i++) {
+        assert_true(status == 0 || results[i].status == EVENT_PENDING);
+        event_result_clear(&results[i]);
+    }
+    decision_free(decision);
+    return status == 0 && !is_unread ? 0 : -1;
+}
+
+static void test_deciding(void **state)
+{
+    (void)state;
+    struct decision_case given = {
+        .stored = make_event("'name':'w1','phase':'QUEUED','parent':'a0'"),
+        .batch = {
+            make_event("'name':'a0','phase':'RUNNING','parent':null,'errorInfo':{'message':'m'}"),
+            make_event("'name':'w1','phase':'QUEUED','parent':'a0'"),
+            make_event("'name':'a0','phase':'FAILED','parent':'other'"),
+            make_event("'name':'x','phase':'FAILED','parent':'nobody'"),
+            make_event("'name':'c','phase':'FAILED','parent':'a0'"),
+            make_event("'name':'c','phase':'QUEUED'"),
+            make_event("'runName':'r2','name':'c','phase':'QUEUED'"),
+            make_event("'name':'w1','phase':'RUNNING'"),
+            make_event("'name':'w2','phase':'RUNNING'"),
+        }};
+    fail_each_allocation(decide, &given);
+    made_event_clear(&given.stored);
+    for (size_t i = 0; i < BATCH; i++)
+        made_event_clear(&given.batch[i]);
+}
+
+enum { TREE = 100, CHANGED = 40 };
+
+/* Actions of a run, the last of which are new to a manager that has the others, and a change of
+ * each. */
+struct tree_case {
+    struct action actions[TREE];
+    char names[TREE][8];
+    struct run_state_manager *manager;
+};
+
+static void make_tree(struct tree_case *tree)
+{
+    for (int32_t i = 0; i < TREE; i++) {
+        snprintf(tree->names[i], sizeof tree->names[i], "n%d", i);
+        tree->actions[i] = (struct action){.name = tree->names[i],
+                                           .parent = i ? tree->names[(i - 1) / 2] : NULL,
+                                           .parent_named = true,
+                                           .ordinal = i + 1,
+                                           .attempt = 1,
+                                           .phase = PHASE_QUEUED,
+                                           .group = "before",
+                                           .created_us = 0,
+                                           .started_us = TIME_NONE,
+                                           .ended_us = TIME_NONE,
+                                           .revision = i + 1};
+    }
+}
+
+static void count_record(void *arg, const char *bytes, size_t length, bool meets_filter)
+{
+    size_t *records = arg;
+    assert_int_equal(bytes[length - 1], ':');
+    *records += meets_filter;
+}
+
+/* Builds a tree and shows it. A walk that failed goes on where it stood. */
+static int build_and_walk(void *arg)
+{
+    struct tree_case *tree = arg;
+    struct filter filter = {0};
+    size_t records = 0;
+    int status = -1;
+    assert_int_equal(filter_set_name(&filter, "n"), 0);
+    struct run_state_manager *manager = run_state_manager_new();
+    struct run_view *view = NULL;
+    if (!manager)
+        return -1;
+    if (run_state_manager_upsert_actions(manager, tree->actions, TREE / 2, TREE / 2) != 0) {
+        assert_int_equal(run_state_manager_count(manager), 0);
+        assert_null(run_state_manager_newest(manager));
+        goto done;
+    }
+    view = run_view_new(manager, &filter);
+    if (!view || run_state_manager_upsert_actions(manager, tree->actions, TREE, TREE) != 0)
+        goto done;
+    if (run_view_sync(view) != 0) {
+        assert_int_equal(run_view_revision(view), TREE / 2);
+        assert_int_equal(run_view_visible_count(view), TREE / 2);
+        goto done;
+    }
+    struct view_walk walk = run_view_walk_begin(view, 0);
+    status = run_view_walk(view, &walk, SIZE_MAX, SIZE_MAX, count_record, &records);
+    if (status == -ENOMEM)
+        assert_int_equal(run_view_walk(view, &walk, SIZE_MAX, SIZE_MAX, count_record, &records), 1);
+    assert_int_equal(records, TREE);
+    status = status == 1 ? 0 : -1;
+done:
+    run_view_free(view);
+    run_state_manager_free(manager);
+    return status;
+}
+
+static void test_trees_and_views(void **state)
+{
+    (void)state;
+    struct tree_case *tree = calloc(1, sizeof *tree);
+    make_tree(tree);
+    fail_each_allocation(build_and_walk, tree);
+    free(tree);
+}
+
+/* One text for all that a manager says of itself. */
+static char *describe(const struct run_state_manager *manager)
+{
+    struct json_buffer out = {0};
+    json_buffer_integer(&out, run_state_manager_revision(manager));
+    for (const struct run_node *at = run_state_manager_newest(manager); at; at = at->older) {
+        size_t length;
+        const char *record = node_update_encode(at, &length);
+        json_buffer_append(&out, record, length);
+        json_buffer_integer(&out, at->changed_revision);
+        assert_ptr_equal(run_state_manager_find(manager, at->action.name), at);
+    }
+    json_buffer_append(&out, "", 1);
+    return out.bytes;
+}
+
+/* A failed upsert leaves a manager that has a tree as it was; the one that does not fail goes
+ * through. */
+static void test_failed_upsert_changes_nothing(void **state)
+{
+    (void)state;
+    struct tree_case *tree = calloc(1, sizeof *tree);
+    make_tree(tree);
+    struct run_state_manager *manager = run_state_manager_new();
+    assert_int_equal(run_state_manager_upsert_actions(manager, tree->actions, CHANGED, CHANGED), 0);
+    char *before = describe(manager);
+    for (size_t i = 0; i < CHANGED; i += 2) {
+        tree->actions[i].revision = TREE + (int64_t)i + 1;
+        tree->actions[i].group = "after";
+        tree->actions[i].phase = PHASE_RUNNING;
+    }
+    int status = -ENOMEM;
+    size_t nth;
+    for (nth = 1; status != 0; nth++) {
+        heap.until_failure = nth;
+        status = run_state_manager_upsert_actions(manager, tree->actions, TREE, 100000);
+        heap.until_failure = 0;
+        if (status == 0)
+            break;
+        assert_int_equal(status, -ENOMEM);
+        assert_int_equal(run_state_manager_count(manager), CHANGED);
+        assert_null(run_state_manager_find(manager, tree->names[CHANGED]));
+        char *now = describe(manager);
+        assert_string_equal(now, before);
+        free(now);
+    }
+    assert_true(nth > CHANGED / 2);
+    assert_int_equal(run_state_manager_count(manager), TREE);
+    assert_int_equal(run_state_manager_phase_counts(manager)[PHASE_RUNNING], CHANGED / 2);
+    free(before);
+    run_state_manager_free(manager);
+    free(tree);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_decoding),
+        cmocka_unit_test(test_deciding),
+        cmocka_unit_test(test_trees_and_views),
+        cmocka_unit_test(test_failed_upsert_changes_nothing),
+    };
+    json_object_seed(1);
+    json_set_alloc_funcs(__wrap_malloc, __wrap_free);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

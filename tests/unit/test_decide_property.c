@@ -1,0 +1,334 @@
+/* The same events in any order, any batching, with any repeats give the same actions and the same
+ * tree: the one that an oracle works out by sorting the events. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmocka_test.h"
+#include "event_maker.h"
+#include "memory_store.h"
+#include "random.h"
+
+enum { ROUNDS = 300, ACTIONS_MAX = 24, EVENTS_PER_ACTION_MAX = 6, NO_PARENT = -1, UNKNOWN = -2 };
+enum { EVENTS_MAX = ACTIONS_MAX * EVENTS_PER_ACTION_MAX, POSTS_MAX = 3 * EVENTS_MAX };
+
+/* A run as it will be: the parent of each action, and all events. */
+struct plan {
+    size_t action_count, event_count;
+    int parents[ACTIONS_MAX]; /* NO_PARENT: a root; UNKNOWN: no event says it */
+    struct made_event events[EVENTS_MAX];
+    size_t action_of[EVENTS_MAX];
+};
+
+static size_t count_of_events(const struct plan *plan, size_t action)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan->event_count; i++)
+        count += plan->action_of[i] == action;
+    return count;
+}
+
+static bool has_key(const struct plan *plan, size_t action, int attempt, int phase, int version)
+{
+    for (size_t i = 0; i < plan->event_count; i++) {
+        const struct action_event *at = &plan->events[i].event;
+        if (plan->action_of[i] == action && at->attempt == attempt && (int)at->phase == phase &&
+            at->version == version)
+            return true;
+    }
+    return false;
+}
+
+/* ,"parent":… as an event of the action may say it; always for its first. */
+static void write_parent(char *out, size_t size, const struct plan *plan, size_t action,
+                         bool is_said)
+{
+    int parent = plan->parents[action];
+    *out = '\0';
+    if (!is_said || parent == UNKNOWN)
+        return;
+    if (parent == NO_PARENT)
+        snprintf(out, size, ",'parent':null");
+    else
+        snprintf(out, size, ",'parent':'n%d'", parent);
+}
+
+static void add_event(struct plan *plan, struct random *random, size_t action)
+{
+    char parent[32], group[32] = "", task[64] = "", error[64] = "";
+    int attempt = 1 + (int)random_below(random, 2), phase = 1 + (int)random_below(random, 10);
+    int version = (int)random_below(random, 2);
+    if (has_key(plan, action, attempt, phase, version))
+        return;
+    bool is_first = count_of_events(plan, action) == 0;
+    write_parent(parent, sizeof parent, plan, action, is_first || random_once_in(random, 3));
+    if (random_once_in(random, 3))
+        snprintf(group, sizeof group, ",'group':'g%zu'", random_below(random, 3));
+    if (random_once_in(random, 3))
+        snprintf(task, sizeof task, ",'task':{'name':'t%zu'%s}", random_below(random, 3),
+                 random_once_in(random, 2) ? ",'shortName':'s'" : "");
+    if (random_once_in(random, 4))
+        snprintf(error, sizeof error, ",'errorInfo':{'message':'m%zu'}", random_below(random, 9));
+    plan->action_of[plan->event_count] = action;
+    plan->events[plan->event_count++] = make_event(
+        "'name':'n%zu','attempt':%d,'phase':%d,'version':%d,"
+        "'updatedTime':'1970-01-01T00:00:%02zuZ'%s%s%s%s",
+        action, attempt, phase, version, random_below(random, 60), parent, group, task, error);
+}
+
+/* Mostly one tree; some actions hang below nobody, in a cycle, or below another root. */
+static void make_plan(struct plan *plan, struct random *random)
+{
+    *plan = (struct plan){.action_count = 1 + random_below(random, ACTIONS_MAX)};
+    bool has_strays = random_once_in(random, 3);
+    for (size_t i = 0; i < plan->action_count; i++) {
+        plan->parents[i] = i == 0 ? NO_PARENT : (int)random_below(random, i);
+        if (i > 0 && has_strays && random_once_in(random, 6)) {
+            const int strays[] = {UNKNOWN, NO_PARENT, ACTIONS_MAX + 1,
+                                  (int)random_below(random, plan->action_count)};
+            plan->parents[i] = strays[random_below(random, 4)];
+            if (plan->parents[i] == (int)i)
+                plan->parents[i] = UNKNOWN;
+        }
+        size_t tries = 1 + random_below(random, EVENTS_PER_ACTION_MAX);
+        for (size_t j = 0; j < tries; j++)
+            add_event(plan, random, i);
+    }
+}
+
+static void clear_plan(struct plan *plan)
+{
+    for (size_t i = 0; i < plan->event_count; i++)
+        made_event_clear(&plan->events[i]);
+}
+
+/* Whether the action belongs to the tree, and how deep, by following parents. */
+static int32_t level_of(const struct plan *plan, size_t action)
+{
+    int32_t level = 1;
+    for (int at = (int)action; plan->parents[at] != NO_PARENT; at = plan->parents[at], level++)
+        if (plan->parents[at] == UNKNOWN || plan->parents[at] >= (int)plan->action_count ||
+            level > ACTIONS_MAX)
+            return 0;
+    return level;
+}
+
+static const struct plan *sorted_plan; /* qsort has no argument for its comparison */
+
+static int compare_events(const void *a, const void *b)
+{
+    const size_t *index_a = a, *index_b = b;
+    const struct action_event *event_a = &sorted_plan->events[*index_a].event;
+    const struct action_event *event_b = &sorted_plan->events[*index_b].event;
+    static const int ranks[PHASE_SLOTS] = {0, 1, 2, 3, 4, 5, 5, 5, 5, 4, 5};
+    const int64_t keys_a[] = {event_a->attempt, ranks[event_a->phase], event_a->version,
+                              event_a->phase};
+    const int64_t keys_b[] = {event_b->attempt, ranks[event_b->phase], event_b->version,
+                              event_b->phase};
+    for (size_t i = 0; i < 4; i++)
+        if (keys_a[i] != keys_b[i])
+            return keys_a[i] < keys_b[i] ? -1 : 1;
+    return 0;
+}
+
+/* The action's state: everything that the order of arrival must not change. */
+static struct action work_out(const struct plan *plan, size_t action)
+{
+    struct action out = {.created_us = TIME_NONE, .started_us = TIME_NONE, .ended_us = TIME_NONE};
+    size_t order[EVENTS_MAX], count = 0;
+    bool has_task = false;
+    for (size_t i = 0; i < plan->event_count; i++)
+        if (plan->action_of[i] == action)
+            order[count++] = i;
+    sorted_plan = plan;
+    qsort(order, count, sizeof *order, compare_events);
+    for (size_t i = 0; i < count; i++) {
+        const struct action_event *event = &plan->events[order[i]].event;
+        if (out.created_us == TIME_NONE || event->updated_us < out.created_us)
+            out.created_us = event->updated_us;
+        if (event->phase == PHASE_RUNNING &&
+            (out.started_us == TIME_NONE || event->updated_us < out.started_us))
+            out.started_us = event->updated_us;
+        if (!out.group)
+            out.group = event->group;
+        if (!has_task && event->has_task) {
+            has_task = true;
+            out.task_name = event->task_name;
+            out.short_name = event->short_name;
+        }
+    }
+    const struct action_event *last = &plan->events[order[count - 1]].event;
+    out.attempt = last->attempt;
+    out.phase = last->phase;
+    out.version = last->version;
+    out.ended_us = phase_is_terminal(last->phase) ? last->updated_us : TIME_NONE;
+    out.error_info =
+        last->error_info ? json_string_value(json_object_get(last->error_info, "message")) : NULL;
+    return out;
+}
+
+static void assert_same_text(const char *expected, const char *found)
+{
+    if (expected && found)
+        assert_string_equal(expected, found);
+    else
+        assert_true(!expected && !found);
+}
+
+static void check_action(const struct plan *plan, const struct memory_store *store, size_t i)
+{
+    char name[16];
+    snprintf(name, sizeof name, "n%zu", i);
+    const struct action *found = memory_store_action(store, 0, name);
+    struct action expected = work_out(plan, i);
+    int32_t level = level_of(plan, i);
+    assert_non_null(found);
+    assert_int_equal(found->attempt, expected.attempt);
+    assert_int_equal(found->phase, expected.phase);
+    assert_int_equal(found->version, expected.version);
+    assert_int_equal(found->created_us, expected.created_us);
+    assert_int_equal(found->started_us, expected.started_us);
+    assert_int_equal(found->ended_us, expected.ended_us);
+    assert_same_text(expected.group, found->group);
+    assert_same_text(expected.task_name, found->task_name);
+    assert_same_text(expected.short_name, found->short_name);
+    assert_int_equal(found->error_info != NULL, expected.error_info != NULL);
+    if (expected.error_info)
+        assert_non_null(strstr(found->error_info, expected.error_info));
+    assert_int_equal(found->parent_named, plan->parents[i] != UNKNOWN);
+    assert_int_equal(found->level, level);
+    assert_int_equal(found->ordinal > 0, level > 0);
+    assert_int_equal(found->revision > 0, level > 0);
+    if (level > 1) {
+        const struct action *parent = memory_store_action(store, 0, found->parent);
+        assert_true(parent->ordinal < found->ordinal);
+    }
+}
+
+static void check_run(const struct plan *plan, const struct memory_store *store)
+{
+    const struct run *run = &store->runs[0];
+    int32_t counts[PHASE_SLOTS] = {0}, in_tree = 0;
+    bool seen[ACTIONS_MAX + 1] = {false};
+    for (size_t i = 0; i < plan->action_count; i++)
+        check_action(plan, store, i);
+    for (size_t i = 0; i < store->action_count; i++) {
+        const struct action *at = &store->actions[i].action;
+        if (at->ordinal == 0)
+            continue;
+        in_tree++;
+        counts[at->phase]++;
+        assert_true(at->ordinal <= (int32_t)plan->action_count && !seen[at->ordinal]);
+        seen[at->ordinal] = true;
+    }
+    assert_int_equal(run->action_count, in_tree);
+    assert_memory_equal(run->phase_counts, counts, sizeof counts);
+    const struct action *root = memory_store_action(store, 0, run->root);
+    assert_null(root->parent);
+    assert_int_equal(run->phase, root->phase);
+    assert_int_equal(run->created_us, root->created_us);
+    assert_int_equal(run->started_us, root->started_us);
+    assert_int_equal(run->ended_us, root->ended_us);
+}
+
+/* Every revision was taken by the events of one action; those that wait have none. */
+static void check_revisions(const struct memory_store *store)
+{
+    const struct run *run = &store->runs[0];
+    const char *taken_by[EVENTS_MAX + 1] = {NULL};
+    for (size_t i = 0; i < store->event_count; i++) {
+        const struct stored_event *at = &store->events[i];
+        const struct action *action = memory_store_action(store, 0, at->name);
+        assert_int_equal(at->revision > 0, action->ordinal > 0);
+        assert_true(at->revision <= run->revision);
+        if (at->revision == 0)
+            continue;
+        if (taken_by[at->revision])
+            assert_string_equal(taken_by[at->revision], at->name);
+        taken_by[at->revision] = at->name;
+    }
+    for (int64_t revision = 1; revision <= run->revision; revision++)
+        assert_non_null(taken_by[revision]);
+    for (size_t i = 0; i < store->action_count; i++) {
+        const struct action *at = &store->actions[i].action;
+        if (at->revision)
+            assert_string_equal(taken_by[at->revision], at->name);
+    }
+}
+
+/* What the results of one batch must agree with after it. */
+static void check_results(const struct plan *plan, const struct memory_store *store,
+                          const size_t *posted, const struct event_result *results, size_t count,
+                          bool *recorded)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct action_event *event = &plan->events[posted[i]].event;
+        const struct action *action = memory_store_action(store, 0, event->name);
+        bool is_waiting = action->ordinal == 0;
+        assert_int_equal(results[i].revision == 0, is_waiting);
+        if (recorded[posted[i]]) {
+            assert_int_equal(results[i].status, EVENT_DUPLICATE);
+            assert_true(results[i].identical);
+        } else if (is_waiting) {
+            assert_int_equal(results[i].status, EVENT_WAITING);
+            assert_same_text(action->parent, results[i].waiting_for);
+        } else {
+            assert_true(results[i].status == EVENT_APPLIED || results[i].status == EVENT_RECORDED);
+        }
+        recorded[posted[i]] = true;
+    }
+}
+
+/* Posts all events in a random order, some more than once, in batches of random size. */
+static void post_all(const struct plan *plan, struct memory_store *store, struct random *random)
+{
+    size_t order[POSTS_MAX], count = 0;
+    bool recorded[EVENTS_MAX] = {false};
+    for (size_t i = 0; i < plan->event_count; i++)
+        for (size_t times = 1 + (random_once_in(random, 4) ? 2 : 0); times > 0; times--)
+            order[count++] = i;
+    if (!random_once_in(random, 5))
+        random_shuffle(random, order, count);
+    size_t batch_max = random_once_in(random, 4) ? count : 1 + random_below(random, 8);
+    for (size_t begin = 0; begin < count;) {
+        const struct action_event *events[POSTS_MAX];
+        struct event_result results[POSTS_MAX] = {0};
+        size_t size = 1 + random_below(random, batch_max);
+        size = size < count - begin ? size : count - begin;
+        for (size_t i = 0; i < size; i++)
+            events[i] = &plan->events[order[begin + i]].event;
+        assert_int_equal(memory_store_post(store, events, results, size), 0);
+        check_results(plan, store, order + begin, results, size, recorded);
+        for (size_t i = 0; i < size; i++)
+            event_result_clear(&results[i]);
+        begin += size;
+    }
+}
+
+static void test_any_order_gives_the_same_tree(void **state)
+{
+    (void)state;
+    struct random random = random_start("any order");
+    struct plan *plan = malloc(sizeof *plan);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        make_plan(plan, &random);
+        for (size_t order = 0; order < 3; order++) {
+            struct memory_store store = {0};
+            post_all(plan, &store, &random);
+            assert_int_equal(store.event_count, plan->event_count);
+            check_run(plan, &store);
+            check_revisions(&store);
+            memory_store_clear(&store);
+        }
+        clear_plan(plan);
+    }
+    free(plan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_any_order_gives_the_same_tree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
