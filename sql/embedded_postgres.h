@@ -1,10 +1,13 @@
-/* A PostgreSQL of our own, for who gives no database URL: the installed server binaries, files in the
- * data folder, a Unix socket only.
+/* A PostgreSQL of our own, for who gives no database URL: the installed server binaries, files in
+ * the data folder, a Unix socket only.
  *
- * Never two on one folder: the folder is locked (flock on a file in it) for as long as this process lives. A server
- * left behind by a kill -9 is adopted if it answers on its socket, else its stale postmaster.pid is Postgres' own business at
- * the next start. As root, the server runs as an unprivileged user ("postgres" if there is one, else "nobody"),
- * who owns the data folder. */
+ * Never two on one folder: the folder is locked (flock on a file in it) for as long as this process
+ * lives. A server left behind by a kill -9 is adopted; if it is starting up or going down, that is
+ * waited for.
+ *
+ * As root, the server runs as an unprivileged user (the owner of the cluster that is there, else
+ * "postgres", else "nobody"), and if that user cannot enter the data folder, the cluster is under
+ * /var/tmp: see sql/server_folder.h for what lies where. */
 #ifndef RUNTREE_SQL_EMBEDDED_POSTGRES_H
 #define RUNTREE_SQL_EMBEDDED_POSTGRES_H
 
@@ -12,14 +15,19 @@
 
 struct embedded_postgres;
 
-/* Blocks until it accepts connections (initdb at the first time). NULL on failure, `why` gets a sentence that
- * says what to do (what was looked for, where, which Debian package has it). */
+/* Blocks until it accepts connections (initdb at the first time). NULL on failure, `why` gets a
+ * sentence that says what to do (what was looked for, where, which Debian package has it). */
 struct embedded_postgres *embedded_postgres_start(const char *data_dir, char *why, size_t why_size);
 
 /* The connection string of its database "runtree"; borrowed. */
 const char *embedded_postgres_url(const struct embedded_postgres *postgres);
 
-/* Blocks: fast shutdown, waits up to 5 s for it, then immediate; frees. */
+/* Starts it again if it has ended (say by the kernel, out of memory). Blocks as the start does;
+ * call it on a worker thread, one at a time. 0 when it runs; -1 with a sentence in `why`. */
+int embedded_postgres_ensure(struct embedded_postgres *postgres, char *why, size_t why_size);
+
+/* Blocks: fast shutdown, waits up to 5 s for it, then immediate; frees. NULL is allowed. Not while
+ * embedded_postgres_ensure runs. */
 void embedded_postgres_stop(struct embedded_postgres *postgres);
 
 #endif

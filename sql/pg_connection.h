@@ -1,12 +1,13 @@
 /* One non-blocking connection to Postgres on the loop, that comes back by itself.
  *
- * Life: pg_connection_new starts to connect at once. Whenever the session is usable, on_ready is called; when
- * it breaks, the running exchange ends with PG_LOST, on_lost is called, and after a pause (0.1 s, doubling
- * to 2 s, with jitter) it connects again, for as long as it lives. Everything runs on the loop's thread; no
- * call ever waits: host names are looked up by uv_getaddrinfo before libpq sees them.
+ * Life: pg_connection_new starts to connect at once. Whenever the session is usable, on_ready is
+ * called; when it breaks, the running exchange ends with PG_LOST, on_lost is called, and after a
+ * pause (0.1 s, doubling to 2 s, with jitter) it connects again, for as long as it lives.
+ * Everything runs on the loop's thread; no call ever waits: host names are looked up by
+ * uv_getaddrinfo before libpq sees them.
  *
- * Work is done in exchanges: one round trip in libpq's pipeline mode. There is one exchange at a time;
- * who wants a queue makes one above (see sql/pg_reader.h). */
+ * Work is done in exchanges: one round trip in libpq's pipeline mode. There is one exchange at a
+ * time; who wants a queue makes one above (see sql/pg_reader.h). */
 #ifndef RUNTREE_SQL_PG_CONNECTION_H
 #define RUNTREE_SQL_PG_CONNECTION_H
 
@@ -21,7 +22,8 @@ struct pg_connection;
 /* Called on the loop's thread, never from inside a pg_connection function. */
 struct pg_connection_events {
     void (*on_ready)(void *arg);
-    /* `why` is for people and lives until the return. Also called for each failed attempt to connect. */
+    /* `why` is for people and lives until the return. Also called for each failed attempt to
+     * connect. */
     void (*on_lost)(void *arg, const char *why);
     /* NULL if the owner does not LISTEN. */
     void (*on_notification)(void *arg, const char *channel, const char *payload);
@@ -34,11 +36,12 @@ struct pg_connection_options {
 };
 
 /* NULL when out of memory. */
-struct pg_connection *pg_connection_new(uv_loop_t *loop, const struct pg_connection_options *options,
+struct pg_connection *pg_connection_new(uv_loop_t *loop,
+                                        const struct pg_connection_options *options,
                                         const struct pg_connection_events *events, void *arg);
 
-/* Closes and frees; no callback comes any more but on_closed (may be NULL), after which the loop no longer
- * knows the connection. A running exchange ends without its callback. */
+/* Closes and frees; no callback comes any more but on_closed (may be NULL), after which the loop no
+ * longer knows the connection. A running exchange ends without its callback. */
 void pg_connection_close(struct pg_connection *connection, void (*on_closed)(void *arg));
 
 /* The session is usable and no exchange is running. */
@@ -48,12 +51,12 @@ bool pg_connection_is_ready(const struct pg_connection *connection); /* usable, 
 /* Breaks the session, as if the server had (for a caller that finds it useless). */
 void pg_connection_reset(struct pg_connection *connection, const char *why);
 
-/* The server's WAL timeline at the time of the connect; 0 where it has none. Asked by the connection itself
- * before on_ready. */
+/* The server's WAL timeline at the time of the connect; 0 where it has none. Asked by the
+ * connection itself before on_ready. */
 uint32_t pg_connection_timeline(const struct pg_connection *connection);
 
-/* A statement: define it `static const`; its address identifies it. With a name it is prepared the first
- * time that a session runs it. */
+/* A statement: define it `static const`; its address identifies it. With a name it is prepared the
+ * first time that a session runs it. */
 struct pg_statement {
     const char *name; /* NULL: not prepared */
     const char *sql;
@@ -61,7 +64,8 @@ struct pg_statement {
     const Oid *types; /* NULL: left to the server; else parameter_count of them */
 };
 
-/* A parameter, in binary (is_text false) or text; `bytes` NULL is SQL NULL. Must live until pg_exchange_send. */
+/* A parameter, in binary (is_text false) or text; `bytes` NULL is SQL NULL. Must live until
+ * pg_exchange_send. */
 struct pg_value {
     const char *bytes;
     int length;
@@ -81,15 +85,15 @@ struct pg_end {
     const char *message; /* for people; NULL when PG_OK */
 };
 
-/* Called for each statement in order, with its result (PGRES_TUPLES_OK or PGRES_COMMAND_OK); cleared
- * after the return. After a failed statement it is not called any more. */
+/* Called for each statement in order, with its result (PGRES_TUPLES_OK or PGRES_COMMAND_OK);
+ * cleared after the return. After a failed statement it is not called any more. */
 typedef void pg_result_fn(void *arg, size_t statement, const PGresult *result);
 typedef void pg_end_fn(void *arg, const struct pg_end *end);
 
 /* Begins an exchange; the connection must be idle. Then pg_exchange_add for each statement, then
- * pg_exchange_send: one Sync, so without BEGIN and COMMIT it is one transaction of its own. Results come in
- * binary format. Any failure on the way is remembered and ends the exchange with PG_LOST in on_end, which is
- * always called exactly once, from the loop. */
+ * pg_exchange_send: one Sync, so without BEGIN and COMMIT it is one transaction of its own. Results
+ * come in binary format. Any failure on the way is remembered and ends the exchange with PG_LOST in
+ * on_end, which is always called exactly once, from the loop. */
 void pg_exchange_begin(struct pg_connection *connection, pg_result_fn *on_result, pg_end_fn *on_end,
                        void *arg);
 void pg_exchange_add(struct pg_connection *connection, const struct pg_statement *statement,

@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <uv.h>
 
 enum {
     CONNECT_TIMEOUT_DEFAULT_MS = 5000,
+    WAIT_STEP_MS = 100,
     PARAMETERS_MAX = 96, /* libpq 15 knows 40 */
 };
 
@@ -259,27 +260,19 @@ static void drop_notice(void *arg, const PGresult *notice)
     (void)notice;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 /* Until `pg` is connected or has failed, or the time is over. */
 static void wait_for_connect(PGconn *pg, uint64_t timeout_ms)
 {
-    int64_t end_ms = timeout_ms > 0 ? now_ms() + (int64_t)timeout_ms : INT64_MAX;
+    uint64_t end_ns = timeout_ms > 0 ? uv_hrtime() + timeout_ms * 1000000 : UINT64_MAX;
     PostgresPollingStatusType wanted = PGRES_POLLING_WRITING;
 
     while (wanted == PGRES_POLLING_READING || wanted == PGRES_POLLING_WRITING) {
         struct pollfd socket = {.fd = PQsocket(pg),
                                 .events = wanted == PGRES_POLLING_WRITING ? POLLOUT : POLLIN};
-        int64_t left_ms = end_ms - now_ms();
-        if (left_ms <= 0) {
+        if (uv_hrtime() >= end_ns) {
             return;
         }
-        if (poll(&socket, 1, (int)(left_ms < 1000 ? left_ms : 1000)) > 0) {
+        if (poll(&socket, 1, WAIT_STEP_MS) > 0) {
             wanted = PQconnectPoll(pg);
         }
     }
