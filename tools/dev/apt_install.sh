@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs Debian packages (as root) without starting or enabling the services that some of them bring:
+# only their programs are wanted here. What was there before stays as it was.
+set -euo pipefail
+
+no_start=/usr/sbin/policy-rc.d
+no_cluster=/etc/postgresql-common/createcluster.d/runtree-dev.conf
+made=()
+
+clean_up() {
+    [ ${#made[@]} -eq 0 ] || rm -f "${made[@]}"
+}
+trap clean_up EXIT
+
+if [ ! -e $no_start ]; then
+    made+=($no_start)
+    printf '#!/bin/sh\nexit 101\n' >$no_start
+    chmod 755 $no_start
+fi
+made+=($no_cluster)
+mkdir -p "${no_cluster%/*}"
+echo 'create_main_cluster = false' >$no_cluster
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -qq --yes --no-install-recommends "$@" </dev/null
+
+for service in nginx haproxy; do
+    case " $* " in
+    *" $service"*)
+        deb-systemd-helper disable $service.service >/dev/null 2>&1 || true
+        ;;
+    esac
+done

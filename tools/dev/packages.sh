@@ -1,0 +1,80 @@
+# What ./dev installs, and how. Sourced by ./dev.
+
+build_packages=(build-essential cmake ninja-build pkg-config python3 python3-yaml libmicrohttpd-dev
+    libjansson-dev libpq-dev libuv1-dev zlib1g-dev uthash-dev libcmocka-dev)
+server_packages=(postgresql)
+check_packages=(python3 clang-format)
+python_packages=(python3-venv)
+browser_packages=(chromium nginx-light)
+fault_packages=(nginx-light haproxy)
+fuzz_packages=(clang libclang-rt-14-dev)
+
+say() {
+    printf '%s\n' "-- $*" >&2
+}
+
+fail() {
+    printf '%s\n' "dev: $*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "to install packages, be root or install sudo"
+    fi
+}
+
+is_installed() {
+    [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Installs those of the named Debian packages that are missing.
+need_packages() {
+    local package missing=()
+    if ! command -v dpkg-query >/dev/null; then
+        say "This is no Debian: what is called there $* has to be here already"
+        return 0
+    fi
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "Installing Debian packages: ${missing[*]}"
+    as_root bash tools/dev/apt_install.sh "${missing[@]}"
+}
+
+# Debian's own Python where there is one: it is the one that python3-yaml and python3-venv belong to.
+system_python() {
+    if [ -x /usr/bin/python3 ]; then
+        echo /usr/bin/python3
+    else
+        command -v python3
+    fi
+}
+
+# .venv as tests/requirements.txt says; made anew after that file has changed.
+need_python() {
+    need_packages "${python_packages[@]}"
+    if cmp --silent tests/requirements.txt .venv/requirements.txt; then
+        return 0
+    fi
+    say "Installing the Python packages of tests/requirements.txt into .venv"
+    "$(system_python)" -m venv --clear .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+    cp tests/requirements.txt .venv/requirements.txt
+}
+
+# The dashboard's npm packages as package-lock.json says; node from Debian where there is none.
+need_dashboard() {
+    command -v npm >/dev/null || need_packages nodejs npm || return 1
+    if cmp --silent dashboard/package-lock.json dashboard/node_modules/.installed-lock.json; then
+        return 0
+    fi
+    say "Installing npm packages into dashboard/node_modules"
+    npm ci --prefix dashboard --no-audit --no-fund --loglevel=error || return 1
+    cp dashboard/package-lock.json dashboard/node_modules/.installed-lock.json
+}

@@ -1,0 +1,139 @@
+# The stages of ./dev test. Each is a function stage_NAME. Sourced by ./dev.
+
+all_stages=(check build unit tools system asan dashboard browser fuzz faults)
+logs=build/test-logs
+passed=0
+failed=0
+
+build() {
+    cmake --preset "$1" --log-level=WARNING >/dev/null
+    cmake --build "$2"
+}
+
+run_pytest() {
+    .venv/bin/python -m pytest "$@"
+}
+
+# Runs the program FOLDER/run if the part is there.
+run_part() {
+    local folder=$1
+    shift
+    if [ ! -x "$folder/run" ]; then
+        echo "there is no $folder/run"
+        return 0
+    fi
+    "$folder/run" "$@"
+}
+
+stage_check() {
+    need_packages "${check_packages[@]}"
+    "$(system_python)" tools/check.py --all
+}
+
+stage_build() {
+    need_packages "${build_packages[@]}" "${server_packages[@]}"
+    build dev build
+}
+
+stage_unit() {
+    stage_build
+    ctest --test-dir build --output-on-failure --parallel 2
+}
+
+stage_tools() {
+    need_packages python3 python3-yaml
+    need_python
+    run_pytest tests/tools
+}
+
+stage_system() {
+    stage_build
+    need_python
+    run_pytest tests/system -n 2
+}
+
+stage_asan() {
+    need_packages "${build_packages[@]}" "${server_packages[@]}"
+    need_python
+    build asan build-asan
+    ctest --test-dir build-asan --output-on-failure --parallel 2
+    RUNTREE_BIN=build-asan/runtree run_pytest tests/system -n 2
+}
+
+stage_dashboard() {
+    need_dashboard
+    npm test --prefix dashboard
+}
+
+stage_browser() {
+    [ ! -x tests/browser/run ] || need_packages "${browser_packages[@]}"
+    run_part tests/browser
+}
+
+stage_fuzz() {
+    [ ! -x tests/fuzz/run ] || need_packages "${fuzz_packages[@]}"
+    run_part tests/fuzz --seconds 30
+}
+
+stage_faults() {
+    [ ! -x tests/faults/run ] || need_packages "${fault_packages[@]}"
+    run_part tests/faults --seconds 120
+}
+
+# Prints "PASSED FAILED" of a stage's log: the closing lines of ctest, pytest, vitest, and the plain one
+# that our own programs end with.
+count_tests() {
+    awk '
+        { gsub(/\033\[[0-9;]*m/, "") }
+        /^[0-9]+% tests passed, [0-9]+ tests? failed out of [0-9]+/ { passed += $NF - $4; failed += $4 }
+        /^ *Tests  .* \([0-9]+\)$/ || /^=+ .* in [0-9.]+s.* =+$/ || /^[0-9]+ passed, [0-9]+ failed/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i ~ /^passed/) passed += $(i - 1)
+                if ($i ~ /^(failed|error)/) failed += $(i - 1)
+            }
+        }
+        END { print passed + 0, failed + 0 }' "$1"
+}
+
+# Runs one stage, shows and keeps what it prints, and adds up its tests. Must not be called in a
+# condition: bash would ignore `set -e` in the stage, too.
+run_stage() {
+    local name=$1 status began=$SECONDS counts verdict=good
+    printf '\n=== %s\n' "$name"
+    (
+        set -e
+        "stage_$name"
+    ) 2>&1 | tee "$logs/$name.log"
+    status=${PIPESTATUS[0]}
+    read -ra counts < <(count_tests "$logs/$name.log")
+    passed=$((passed + counts[0]))
+    failed=$((failed + counts[1]))
+    if [ "$status" -ne 0 ]; then
+        verdict=FAILED
+        [ "${counts[1]}" -gt 0 ] || failed=$((failed + 1))
+    fi
+    printf '=== %s: %s in %d s\n' "$name" "$verdict" $((SECONDS - began))
+    return "$status"
+}
+
+# Runs the named stages, or all, up to the first that fails.
+run_stages() {
+    local stage status=0
+    [ $# -gt 0 ] || set -- "${all_stages[@]}"
+    for stage in "$@"; do
+        declare -F "stage_$stage" >/dev/null || fail "no stage \"$stage\"; there are ${all_stages[*]}"
+    done
+    mkdir -p "$logs"
+    set +e
+    for stage in "$@"; do
+        run_stage "$stage"
+        status=$?
+        if [ $status -ne 0 ]; then
+            printf '\nThe stage "%s" failed; those behind it were not run. Its output: %s\n' \
+                "$stage" "$logs/$stage.log"
+            break
+        fi
+    done
+    printf '\n%d passed, %d failed\n' "$passed" "$failed"
+    return "$status"
+}
