@@ -23,11 +23,11 @@ struct action {
     int32_t version;
     const char *group;
     const char *task_name, *short_name;
-    struct event_order group_from; /* the event that `group` was taken from: the first that has one */
+    struct event_order group_from; /* the first event that has a group, which `group` is */
     struct event_order task_from;
     int64_t created_us, started_us, ended_us; /* TIME_NONE if there is none */
-    const char *error_info;                   /* JSON text of the current state's errorInfo, or NULL */
-    int64_t revision;                         /* of the last change that a watcher sees; 0: waiting */
+    const char *error_info; /* JSON text of the current state's errorInfo, or NULL */
+    int64_t revision;       /* of the last change that a watcher sees; 0: waiting */
 };
 
 /* What an event did to its action. */
@@ -39,9 +39,9 @@ struct action_change {
 
 /* Moves `action` by `event`, as api.md ("Of an action …") and design.md ("Order of an action's
  * events") say; any order of the same events gives the same action. For the first event `action` is
- * all zero with times TIME_NONE and `name` set. Sets neither ordinal, level nor revision, nor the parent.
- * Strings are borrowed from `event`; `error_info` is the text of event->error_info, which the caller
- * made (NULL for none). */
+ * all zero with times TIME_NONE and `name` set. Sets neither ordinal, level nor revision, nor the
+ * parent. Strings are borrowed from `event`; `error_info` is the text of event->error_info, which
+ * the caller made (NULL for none). */
 struct action_change action_apply(struct action *action, const struct action_event *event,
                                   const char *error_info);
 

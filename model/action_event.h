@@ -32,13 +32,13 @@ struct action_event {
     enum phase phase;
     int32_t version;
     bool names_parent;
-    const char *parent; /* NULL while names_parent: a root */
+    const char *parent;                         /* NULL while names_parent: a root */
     const char *group, *task_name, *short_name; /* NULL if absent */
     bool has_task;
     enum error_kind error_kind;
     const json_t *error_info; /* borrowed from `document`; NULL if absent */
-    int64_t updated_us;  /* the time of receipt if the event does not say it */
-    int64_t reported_us; /* TIME_NONE if absent */
+    int64_t updated_us;       /* the time of receipt if the event does not say it */
+    int64_t reported_us;      /* TIME_NONE if absent */
 };
 
 /* The key when it stands in the path of a PUT; decoding checks it like members of the body, and a
@@ -47,10 +47,10 @@ struct action_event_path {
     const char *project, *domain, *run_name, *name, *attempt, *phase, *version;
 };
 
-/* Decodes one event. `document` is what `info` says, parsed with action_event_parse_flags; `received_us`
- * is the time of receipt. 0 and *event filled, with a reference to `document` (release with
- * action_event_clear); or -1 and *problem with a pointer to the member that is wrong. A part of the
- * key that is wrong in the path has no pointer, its detail names it. */
+/* Decodes one event. `document` is what `info` says, parsed with action_event_parse_flags;
+ * `received_us` is the time of receipt. 0 and *event filled, with a reference to `document`
+ * (release with action_event_clear); or -1 and *problem with a pointer to the member that is wrong.
+ * A part of the key that is wrong in the path has no pointer, its detail names it. */
 int action_event_decode(struct action_event *event, json_t *document, struct json_text info,
                         const struct action_event_path *path, int64_t received_us,
                         struct problem *problem);

@@ -8,7 +8,7 @@
  *   decision_runs              now says which runs must be locked, in key order
  *   decision_put_run           for each of them, as read under the lock
  *   decision_put_event         for each event already stored under a key of the batch
- *   decision_names             says which actions must be read: those of the batch and their parents
+ *   decision_names             says which actions must be read: of the batch, and their parents
  *   decision_put_action        for each of them that exists, waiting or in the tree
  *   decision_put_action        for each waiting action whose parent is among decision_names
  *   decision_unread_parents    says whose waiting children must be read too, until it says none:
@@ -33,12 +33,13 @@ struct decision;
 struct decision *decision_new(void);
 void decision_free(struct decision *decision);
 
-/* The event and where its verdict goes; both are borrowed until decision_make returned. An event that
- * repeats a key of the batch becomes a duplicate of the first. 0 or -ENOMEM, as all below. */
+/* The event and where its verdict goes; both are borrowed until decision_make returned. An event
+ * that repeats a key of the batch becomes a duplicate of the first. 0 or -ENOMEM, as all below. */
 int decision_add_event(struct decision *decision, const struct action_event *event,
                        struct event_result *result);
 
-/* An array of the batch's runs, each once, in the order of run_key_compare, borrowed; *count its length. */
+/* An array of the batch's runs, each once, in the order of run_key_compare, borrowed; *count its
+ * length. */
 const struct run_key *decision_runs(struct decision *decision, size_t *count);
 
 /* An action by name, in the run with index `run` of decision_runs. */
@@ -47,8 +48,8 @@ struct decision_name {
     const char *name;
 };
 
-/* Each name once: the actions of the batch's events, and the parents that these events name. Borrowed
- * until decision_make. */
+/* Each name once: the actions of the batch's events, and the parents that these events name.
+ * Borrowed until decision_make. */
 const struct decision_name *decision_names(struct decision *decision, size_t *count);
 
 /* What is stored under the run's key; `run->key` finds it. `is_new`: the lock has made it (then
@@ -64,8 +65,9 @@ int decision_put_action(struct decision *decision, const struct run_key *run,
                         const struct action *action);
 
 /* Names whose waiting children are not read yet and may join because of this batch. After the first
- * call the names given count as read. *count 0: nothing more to read. Borrowed until the next call. The
- * names of decision_names count as read from the start. NULL with *count SIZE_MAX when out of memory. */
+ * call the names given count as read. *count 0: nothing more to read. Borrowed until the next call.
+ * The names of decision_names count as read from the start. NULL with *count SIZE_MAX when out of
+ * memory. */
 const struct decision_name *decision_unread_parents(struct decision *decision, size_t *count);
 
 /* Decides. Fills the results of all events. -ENOMEM leaves results as they were. */
@@ -97,8 +99,8 @@ struct joined_row {
 };
 const struct joined_row *decision_joined_rows(const struct decision *decision, size_t *count);
 
-/* A run whose row changed; its index is that of decision_runs. `revision_before` is what it was. Runs for
- * which nothing new was recorded are left out. */
+/* A run whose row changed; its index is that of decision_runs. `revision_before` is what it was.
+ * Runs for which nothing new was recorded are left out. */
 struct run_row {
     size_t run;
     bool is_new;

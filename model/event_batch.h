@@ -17,10 +17,10 @@ enum event_status {
 
 struct event_result {
     enum event_status status;
-    bool identical;           /* of a duplicate */
-    int64_t revision;         /* 0: none (yet) */
-    char *waiting_for;        /* of a waiting one: the parent's name, owned; NULL: that one is named */
-    struct problem *problem;  /* of a rejected one, owned */
+    bool identical;    /* of a duplicate */
+    int64_t revision;  /* 0: none (yet) */
+    char *waiting_for; /* of a waiting one: the parent's name, owned; NULL: that one is named */
+    struct problem *problem; /* of a rejected one, owned */
 };
 
 void event_result_clear(struct event_result *result);
@@ -41,16 +41,17 @@ struct event_batch {
 
 enum event_batch_form { EVENT_BATCH_JSON, EVENT_BATCH_NDJSON };
 
-/* Decodes a request's body and takes it over (malloc'd; freed also on failure). 0, or -1 and *problem
- * when the request as a whole is refused: not JSON, neither an event nor {"events": [ … ]}, too many
- * events. An empty body of a PUT counts as {}. `path` may be NULL. */
+/* Decodes a request's body and takes it over (malloc'd; freed also on failure). 0, or -1 and
+ * *problem when the request as a whole is refused: not JSON, too many events, neither an event
+ * nor {"events": [ … ]}. An empty body of a PUT counts as {}. `path` may be NULL. */
 int event_batch_decode(struct event_batch *batch, char *body, size_t length,
                        enum event_batch_form form, const struct action_event_path *path,
                        int64_t received_us, struct problem *problem);
 
 void event_batch_clear(struct event_batch *batch);
 
-/* {"status", "revision"?, "detail"?, "identical"?, "problem"?}; a new reference, NULL when out of memory. */
+/* {"status", "revision"?, "detail"?, "identical"?, "problem"?}; a new reference, NULL when out of
+ * memory. */
 json_t *event_result_to_json(const struct event_result *result);
 
 #endif

@@ -11,11 +11,11 @@ enum { FILTER_NAME_BYTES_MAX = 255, FILTER_HASH_SIZE = 14 };
 
 /* A plain value. Both must hold; all zero matches every action. */
 struct filter {
-    uint32_t phases; /* bit (1 << phase) for each phase wanted; 0: any */
+    uint32_t phases;                      /* bit (1 << phase) for each phase wanted; 0: any */
     char name[FILTER_NAME_BYTES_MAX + 1]; /* ASCII lower case substring; "": any */
 };
 
-/* Adds the phases of a comma-separated list. 0, or -EINVAL if one is no phase (an empty list too). */
+/* Adds the phases of a comma-separated list. 0, or -EINVAL if one is no phase (or if empty). */
 int filter_add_phases(struct filter *filter, const char *list);
 
 /* 0, or -EINVAL when it is too long. */

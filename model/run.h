@@ -17,8 +17,8 @@ struct run {
     int64_t revision;
     int32_t action_count; /* actions in the tree; also the greatest ordinal */
     int32_t phase_counts[PHASE_SLOTS];
-    const char *root;  /* the root's name, NULL while there is none; of several, the first to join */
-    enum phase phase;  /* the root's; likewise the times */
+    const char *root; /* the root's name, NULL while there is none; of several, the first to join */
+    enum phase phase; /* the root's; likewise the times */
     int64_t created_us, started_us, ended_us;
     int64_t first_seen_us; /* when the service first saw the run */
 };

@@ -1,7 +1,7 @@
 /* One run's tree, and what changed in it since revision N (Flyte 2: runStateManager).
  *
- * The unit of time is the run's revision. A node's `changed_revision` is the greatest revision in its
- * subtree: a change moves the node and all its ancestors to the tail of the list of changes. */
+ * The unit of time is the run's revision. A node's `changed_revision` is the greatest revision in
+ * its subtree: a change moves the node and all its ancestors to the tail of the list of changes. */
 #ifndef RUNTREE_MODEL_RUN_STATE_MANAGER_H
 #define RUNTREE_MODEL_RUN_STATE_MANAGER_H
 
@@ -13,10 +13,10 @@
 
 struct run_state_manager;
 
-/* A node, to be read; only run_state_manager.c writes it. Node `ordinal` n of a run has index n - 1. All
- * strings belong to the node. */
+/* A node, to be read; only run_state_manager.c writes it. Node `ordinal` n has index n - 1.
+ * All strings belong to the node. */
 struct run_node {
-    struct run_node *parent; /* NULL: a root */
+    struct run_node *parent;        /* NULL: a root */
     struct run_node *newer, *older; /* the list of changes */
     int64_t changed_revision;
     struct action action; /* action.parent is the parent's name, borrowed from that node */
@@ -31,16 +31,16 @@ struct run_node {
 struct run_state_manager *run_state_manager_new(void);
 void run_state_manager_free(struct run_state_manager *manager);
 
-/* Takes over the state of `count` actions, ordered by ordinal, and moves the manager to `revision` (at
- * least the one it has and that of every action). An action whose state (revision) it has already changes
- * nothing. Flyte's strict rule: a child whose parent is neither held nor earlier in `actions` is an
- * error, -EINVAL; -ENOMEM when out of memory; both leave the manager unchanged. Also -EINVAL: an ordinal
- * or a revision that is 0, an ordinal that skips one or stands twice, or a held action that changes its
- * ordinal or parent. The actions' strings are copied.
+/* Takes over the state of `count` actions, ordered by ordinal, and moves the manager to `revision`
+ * (at least the one it has and that of every action). An action whose state (revision) it has
+ * already changes nothing. Flyte's strict rule: a child whose parent is neither held nor earlier in
+ * `actions` is an error, -EINVAL; -ENOMEM when out of memory; both leave the manager unchanged.
+ * Also -EINVAL: an ordinal or a revision that is 0, an ordinal that skips one or stands twice, or a
+ * held action that changes its ordinal or parent. The actions' strings are copied.
  *
- * Revisions need not be in order, so a run may be read in chunks of ordinals and then be caught up from
- * the revision that it had when the first chunk was read. Until then the tree is of no one revision, and
- * nothing may be shown of it. */
+ * Revisions need not be in order, so a run may be read in chunks of ordinals and then be caught up
+ * from the revision that it had when the first chunk was read. Until then the tree is of no one
+ * revision, and nothing may be shown of it. */
 int run_state_manager_upsert_actions(struct run_state_manager *manager,
                                      const struct action *actions, size_t count, int64_t revision);
 
@@ -61,8 +61,8 @@ const struct run_node *run_state_manager_find(const struct run_state_manager *ma
 const struct run_node *run_state_manager_at(const struct run_state_manager *manager,
                                             int32_t ordinal);
 
-/* The node that changed last, NULL in an empty tree; follow `older` from it until changed_revision is not
- * greater than the revision you know. */
+/* The node that changed last, NULL in an empty tree; follow `older` from it until changed_revision
+ * is not greater than the revision you know. */
 const struct run_node *run_state_manager_newest(const struct run_state_manager *manager);
 
 /* Bytes that the manager holds, for the metric; strings and cached records included. */

@@ -13,8 +13,8 @@ struct run_view;
 struct run_view *run_view_new(struct run_state_manager *manager, const struct filter *filter);
 void run_view_free(struct run_view *view);
 
-/* Catches up with the manager, in time proportional to what changed and its depth; to be called before
- * anything is read from the view. 0 or -ENOMEM (then call again; nothing is lost). */
+/* Catches up with the manager, in time proportional to what changed and its depth; to be called
+ * before anything is read from the view. 0 or -ENOMEM (then call again; nothing is lost). */
 int run_view_sync(struct run_view *view);
 
 int64_t run_view_revision(const struct run_view *view);
@@ -26,12 +26,12 @@ bool run_view_is_visible(const struct run_view *view, const struct run_node *nod
 enum view_verdict {
     VIEW_SKIP,   /* it is hidden, and the client cannot have it */
     VIEW_SHOW,   /* send it, meetsFilter true */
-    VIEW_REMOVE, /* send it, meetsFilter false: the client may have it (removing an absent one is harmless) */
+    VIEW_REMOVE, /* send it, meetsFilter false: the client may have it */
 };
 
-/* A hidden node is VIEW_REMOVE if it became hidden after `since`, or if the view cannot know: it knows
- * the revisions to which it was synced lately, not those before it was made or between two syncs, where a
- * client may come from that resumes from another replica. */
+/* A hidden node is VIEW_REMOVE if it became hidden after `since`, or if the view cannot know: it
+ * knows the revisions to which it was synced lately, not those before it was made or between two
+ * syncs, where a client may come from that resumes from another replica. */
 enum view_verdict run_view_verdict(const struct run_view *view, const struct run_node *node,
                                    int64_t since);
 
@@ -39,10 +39,10 @@ enum view_verdict run_view_verdict(const struct run_view *view, const struct run
 struct view_walk {
     int64_t since;        /* what the client has */
     int32_t next_ordinal; /* 1 at the start */
-    int64_t target;       /* the view's revision when the walk began: what the client has when it is done */
+    int64_t target;       /* the view's revision at the start: what the client has at the end */
 };
 
-/* A record, as run_view_walk hands it out; `bytes` are everything up to the value of meetsFilter. */
+/* A record of run_view_walk; `bytes` are everything up to the value of meetsFilter. */
 typedef void view_record_fn(void *arg, const char *bytes, size_t length, bool meets_filter);
 
 /* Starts a walk at the view's present revision. */
@@ -50,14 +50,14 @@ struct view_walk run_view_walk_begin(const struct run_view *view, int64_t since)
 
 enum { VIEW_WALK_LIST_MAX = 512 };
 
-/* Hands out the walk's next records, parents first, until about `bytes_max` bytes are out or nothing is
- * left. 1: done; 0: there is more, call again; -ENOMEM: call again, nothing is lost or repeated. Costs time
- * in proportion to the changes when they are few (at most VIEW_WALK_LIST_MAX of them, by the list of
- * changes), else scans at most `scan_max` nodes a call.
+/* Hands out the walk's next records, parents first, until about `bytes_max` bytes are out or
+ * nothing is left. 1: done; 0: there is more, call again; -ENOMEM: call again, nothing is lost or
+ * repeated. Costs time in proportion to the changes when they are few (at most VIEW_WALK_LIST_MAX
+ * of them, by the list of changes), else scans at most `scan_max` nodes a call.
  *
- * The view may be synced between two calls. What changed meanwhile is handed out as it is now, but for
- * nodes that came into view only then: their parents may have been passed already. They changed after
- * `target`, so the next walk, which begins there, has them. */
+ * The view may be synced between two calls. What changed meanwhile is handed out as it is now, but
+ * for nodes that came into view only then: their parents may have been passed already. They changed
+ * after `target`, so the next walk, which begins there, has them. */
 int run_view_walk(struct run_view *view, struct view_walk *walk, size_t bytes_max, size_t scan_max,
                   view_record_fn *record, void *arg);
 

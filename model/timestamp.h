@@ -10,11 +10,12 @@
 /* "2026-04-12T08:00:00.123Z" and its NUL. */
 enum { TIMESTAMP_SIZE = 25 };
 
-/* Reads an RFC 3339 date-time (years 0001 to 9999, any offset, any number of fraction digits of which
- * six count, a leap second :60 counts as the next second). 0, or -EINVAL. */
+/* Reads an RFC 3339 date-time (years 0001 to 9999, any offset, any number of fraction digits of
+ * which six count, a leap second :60 counts as the next second). 0, or -EINVAL. */
 int timestamp_parse(const char *text, size_t length, int64_t *time_us);
 
-/* Writes UTC with milliseconds, rounded down. `time_us` must be a time that timestamp_parse can give. */
+/* Writes UTC with milliseconds, rounded down. `time_us` must be a time that timestamp_parse can
+ * give. */
 void timestamp_format(int64_t time_us, char out[static TIMESTAMP_SIZE]);
 
 #endif
