@@ -174,7 +174,8 @@ static const Oid list_runs_types[] = {PG_TEXT, PG_TEXT, PG_INT2_ARRAY, PG_TEXT, 
  * serves. */
 static const struct pg_statement list_runs_statement = {
     .sql = "SELECT " RUN_COLUMNS " FROM runs r"
-           " WHERE ($1::text IS NULL OR r.project = $1) AND ($2::text IS NULL OR r.domain = $2)"
+           " WHERE r.first_seen_at > '-infinity'"
+           " AND ($1::text IS NULL OR r.project = $1) AND ($2::text IS NULL OR r.domain = $2)"
            " AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"
            " AND ($4::text IS NULL OR"
            "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"
@@ -359,21 +360,23 @@ int action_repo_list_projects(struct action_repo *repo, const char *after_projec
             .on_row = on_project_row, .fn.project = on_project, .on_end = end, .arg = arg});
 }
 
-#define RUN_AND_ACTIONS_WHERE(condition, order)                                                    \
-    "SELECT " RUN_COLUMNS ", c.* FROM runs r LEFT JOIN LATERAL (SELECT " ACTION_COLUMNS            \
-    " FROM actions a WHERE a.project = r.project AND a.domain = r.domain"                          \
-    " AND a.run_name = r.run_name AND a.ordinal > 0 AND " condition ") c ON true"                  \
-    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3" order
+/* One statement has one snapshot: the run's revision and the actions belong together. */
+#define RUN_AND_ACTIONS(actions)                                                                   \
+    "SELECT " RUN_COLUMNS ", c.* FROM runs r LEFT JOIN LATERAL (" actions ") c ON true"            \
+    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 ORDER BY c.ordinal"
 
 static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
 
-/* One statement has one snapshot: the run's revision and the actions belong together. */
+/* OFFSET 0 keeps the planner from joining in any other way than this: the names that changed, then
+ * each by its key. An event with a revision is of an action in the tree. */
 static const struct pg_statement changes_statement = {
     .name = "changes_since",
-    .sql =
-        RUN_AND_ACTIONS_WHERE("a.name IN (SELECT e.name FROM action_events e WHERE e.project = $1"
-                              " AND e.domain = $2 AND e.run_name = $3 AND e.revision > $4)",
-                              " ORDER BY c.ordinal"),
+    .sql = RUN_AND_ACTIONS("SELECT a.* FROM (SELECT DISTINCT e.name FROM action_events e"
+                           " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
+                           " AND e.revision > $4 AND e.revision > 0 OFFSET 0) n"
+                           " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
+                           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
+                           " AND a.name = n.name OFFSET 0) a"),
     .parameter_count = 4,
     .types = changes_types,
 };
@@ -382,8 +385,9 @@ static const Oid tree_part_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_INT
 
 static const struct pg_statement tree_part_statement = {
     .name = "tree_part",
-    .sql =
-        RUN_AND_ACTIONS_WHERE("a.ordinal > $4 ORDER BY a.ordinal LIMIT $5", " ORDER BY c.ordinal"),
+    .sql = RUN_AND_ACTIONS("SELECT " ACTION_COLUMNS " FROM actions a"
+                           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
+                           " AND a.ordinal > $4 AND a.ordinal > 0 ORDER BY a.ordinal LIMIT $5"),
     .parameter_count = 5,
     .types = tree_part_types,
 };

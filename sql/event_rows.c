@@ -12,6 +12,8 @@ const struct pg_statement writer_settings_statement = {
     .sql = "SELECT set_config('enable_seqscan', 'off', false),"
            " set_config('enable_hashjoin', 'off', false),"
            " set_config('enable_mergejoin', 'off', false),"
+           " set_config('enable_bitmapscan', 'off', false),"
+           " set_config('enable_material', 'off', false),"
            " set_config('plan_cache_mode', 'force_generic_plan', false)",
 };
 

@@ -19,8 +19,13 @@ CREATE TABLE runs (
     PRIMARY KEY (project, domain, run_name)
 ) WITH (fillfactor = 70);
 
-CREATE INDEX runs_newest ON runs (first_seen_at, project, domain, run_name);
-CREATE INDEX runs_newest_of_domain ON runs (project, domain, first_seen_at, run_name);
+-- The conditions of the indexes below say nothing new of any row that they are for. They keep the
+-- planner from taking such an index for a look-up by key, of which it would serve only the first
+-- columns: on a table that was just filled it cannot tell the difference, and it is one of 1 to 100,000.
+CREATE INDEX runs_newest ON runs (first_seen_at, project, domain, run_name)
+    WHERE first_seen_at > '-infinity';
+CREATE INDEX runs_newest_of_domain ON runs (project, domain, first_seen_at, run_name)
+    WHERE first_seen_at > '-infinity';
 
 -- One row for each action: its current state, derived from its events in the same transaction.
 CREATE TABLE actions (
@@ -73,4 +78,5 @@ CREATE TABLE action_events (
     PRIMARY KEY (project, domain, run_name, name, attempt, phase, version)
 );
 
-CREATE INDEX action_events_changes ON action_events (project, domain, run_name, revision);
+CREATE INDEX action_events_changes ON action_events (project, domain, run_name, revision)
+    WHERE revision > 0;
