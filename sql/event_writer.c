@@ -1,5 +1,4 @@
-#include "sql/event_writer.h"
-
+/* One connection's batches: find duplicates, lock and read, decide, write. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -7,67 +6,9 @@
 #include <sys/random.h>
 
 #include "sql/event_rows.h"
+#include "sql/event_writer_internal.h"
 #include "sql/rows.h"
-#include "sql/write_queue.h"
 
-enum {
-    WRITE_EVENTS_MAX = 5000,           /* in one transaction */
-    WRITE_BYTES_MAX = 8 * 1024 * 1024, /* likewise, unless one event alone is bigger */
-    WRITE_TIMEOUT_MS = 20000,          /* of one round trip */
-    WRITE_RETRIES_MAX = 5,             /* after a serialization failure or a deadlock */
-    RANGES_MAX = 32,                   /* halves of halves: more than log2(WRITE_EVENTS_MAX) */
-    STATEMENTS_MAX = 6,                /* with parameters, in one round trip */
-};
-
-/* A stretch of the batch, first to before last. */
-struct range {
-    size_t first, last;
-};
-
-struct event_writer {
-    struct event_writers *owner;
-    struct pg_connection *connection;
-    bool is_set_up; /* the session has its settings */
-    struct write_queue queue;
-
-    /* The batch in flight, and what of it is still to do: ranges[0 … range_count). */
-    struct write_item *batch; /* WRITE_EVENTS_MAX of them */
-    size_t batch_count;       /* 0: none in flight */
-    struct range ranges[RANGES_MAX];
-    size_t range_count;
-    struct range range; /* the one that is being tried */
-    int retries;
-    uv_timer_t patience; /* runs while the connection is away and somebody waits */
-    bool patience_runs;
-
-    /* One try. */
-    struct decision *decision;
-    const struct action_event **events; /* those asked for, WRITE_EVENTS_MAX of them */
-    size_t *items;                      /* and which items of the batch they are */
-    size_t event_count;
-    const struct run_key *runs;
-    size_t run_count;
-    char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
-    const struct decision_name *unread;
-    int64_t now_us;
-    uint64_t started_ns;
-    bool is_out_of_memory;
-    struct pg_parameters parameters[STATEMENTS_MAX];
-};
-
-struct event_writers {
-    uv_loop_t *loop;
-    struct event_writers_options options;
-    const struct event_writers_events *events;
-    void *arg;
-    int count;
-    int open; /* handles of connections and timers not closed yet */
-    void (*on_closed)(void *arg);
-    void *closed_arg;
-    struct event_writer writers[WRITERS_MAX];
-};
-
-static void run_writer(struct event_writer *writer);
 static void try_next_range(struct event_writer *writer);
 
 static int64_t wall_clock_us(void)
@@ -113,10 +54,10 @@ static void finish_range(struct event_writer *writer)
         return;
     }
     end_batch(writer);
-    run_writer(writer);
+    event_writer_run(writer);
 }
 
-static void give_up_batch(struct event_writer *writer)
+void event_writer_give_up(struct event_writer *writer)
 {
     struct write_item item;
 
@@ -136,7 +77,7 @@ static void reject_alone(struct event_writer *writer, const struct pg_end *end)
                 "The database refused this event (SQLSTATE %s); it was not recorded.",
                 end->sqlstate);
     if (event_result_reject(writer->batch[writer->range.first].result, &problem) < 0)
-        give_up_batch(writer);
+        event_writer_give_up(writer);
     else
         finish_range(writer);
 }
@@ -174,10 +115,10 @@ static void handle_failure(struct event_writer *writer, const struct pg_end *end
         writer->ranges[writer->range_count++] = writer->range;
         try_next_range(writer);
     } else if (is_servers_fault(end->sqlstate)) {
-        give_up_batch(writer);
+        event_writer_give_up(writer);
         if (strcmp(end->sqlstate, "25006") == 0)
             pg_connection_reset(writer->connection, end->message);
-        run_writer(writer);
+        event_writer_run(writer);
     } else if (count == 1) {
         reject_alone(writer, end);
     } else {
@@ -192,13 +133,13 @@ static void handle_failure(struct event_writer *writer, const struct pg_end *end
 
 static void fail_for_memory(struct event_writer *writer)
 {
-    give_up_batch(writer);
-    run_writer(writer);
+    event_writer_give_up(writer);
+    event_writer_run(writer);
 }
 
 /* -------- the write half -------- */
 
-static void on_nothing(void *arg, size_t statement, const PGresult *result)
+void event_writer_ignore(void *arg, size_t statement, const PGresult *result)
 {
     (void)arg;
     (void)statement;
@@ -233,7 +174,7 @@ static void send_write(struct event_writer *writer)
     const struct joined_row *joined = decision_joined_rows(writer->decision, &joined_count);
     const struct run_row *runs = decision_run_rows(writer->decision, &run_count);
 
-    pg_exchange_begin(writer->connection, on_nothing, on_written, writer);
+    pg_exchange_begin(writer->connection, event_writer_ignore, on_written, writer);
     if (event_count == 0) {
         pg_exchange_add(writer->connection, &rollback_statement, NULL);
         pg_exchange_send(writer->connection);
@@ -491,7 +432,7 @@ static void try_next_range(struct event_writer *writer)
 
 /* -------- batches -------- */
 
-static void run_writer(struct event_writer *writer)
+void event_writer_run(struct event_writer *writer)
 {
     if (!writer->is_set_up || !pg_connection_is_idle(writer->connection))
         return;
@@ -506,210 +447,12 @@ static void run_writer(struct event_writer *writer)
     try_next_range(writer);
 }
 
-static void on_set_up(void *arg, const struct pg_end *end)
+void event_writer_free(struct event_writer *writer)
 {
-    struct event_writer *writer = arg;
-
-    if (end->outcome == PG_REFUSED)
-        pg_connection_reset(writer->connection, end->message);
-    if (end->outcome != PG_OK)
-        return;
-    writer->is_set_up = true;
-    writer->patience_runs = false;
-    uv_timer_stop(&writer->patience);
-    run_writer(writer);
-}
-
-static void on_ready(void *arg)
-{
-    struct event_writer *writer = arg;
-
-    pg_exchange_begin(writer->connection, on_nothing, on_set_up, writer);
-    pg_exchange_add(writer->connection, &writer_settings_statement, NULL);
-    pg_exchange_send(writer->connection);
-}
-
-static void on_patience_ended(uv_timer_t *timer)
-{
-    struct event_writer *writer = timer->data;
-
-    writer->patience_runs = false;
-    give_up_batch(writer);
-}
-
-static void on_lost(void *arg, const char *why)
-{
-    struct event_writer *writer = arg;
-    struct event_writers *owner = writer->owner;
-
-    writer->is_set_up = false;
-    owner->events->on_lost(owner->arg, why);
-    if (writer->patience_runs)
-        return;
-    writer->patience_runs = true;
-    uv_timer_start(&writer->patience, on_patience_ended, owner->options.retry_for_ms, 0);
-}
-
-static void free_buffers(struct event_writer *writer)
-{
+    for (int slot = 0; slot < STATEMENTS_MAX; slot++)
+        pg_parameters_free(&writer->parameters[slot]);
+    write_queue_free(&writer->queue);
     free(writer->items);
     free((void *)writer->events);
     free(writer->batch);
-}
-
-static int start_writer(struct event_writers *writers, struct event_writer *writer)
-{
-    static const struct pg_connection_events events = {.on_ready = on_ready, .on_lost = on_lost};
-    const struct pg_connection_options options = {
-        .url = writers->options.url,
-        .application_name = "runtree writer",
-        .exchange_timeout_ms = WRITE_TIMEOUT_MS,
-    };
-
-    writer->owner = writers;
-    writer->batch = malloc(WRITE_EVENTS_MAX * sizeof *writer->batch);
-    writer->events = malloc(WRITE_EVENTS_MAX * sizeof(const struct action_event *));
-    writer->items = malloc(WRITE_EVENTS_MAX * sizeof *writer->items);
-    if (writer->batch == NULL || writer->events == NULL || writer->items == NULL)
-        goto error_memory;
-    writer->connection = pg_connection_new(writers->loop, &options, &events, writer);
-    if (writer->connection == NULL)
-        goto error_memory;
-    uv_timer_init(writers->loop, &writer->patience);
-    writer->patience.data = writer;
-    writers->open += 2;
-    return 0;
-
-error_memory:
-    free_buffers(writer);
-    return -ENOMEM;
-}
-
-struct event_writers *event_writers_new(uv_loop_t *loop,
-                                        const struct event_writers_options *options,
-                                        const struct event_writers_events *events, void *arg)
-{
-    struct event_writers *writers = calloc(1, sizeof *writers);
-
-    if (writers == NULL)
-        return NULL;
-    writers->loop = loop;
-    writers->options = *options;
-    writers->events = events;
-    writers->arg = arg;
-    while (writers->count < options->connections) {
-        if (start_writer(writers, &writers->writers[writers->count]) < 0) {
-            event_writers_close(writers, NULL, NULL);
-            return NULL;
-        }
-        writers->count++;
-    }
-    return writers;
-}
-
-static void on_part_closed(struct event_writers *writers)
-{
-    if (--writers->open > 0)
-        return;
-    for (int i = 0; i < writers->count; i++) {
-        struct event_writer *writer = &writers->writers[i];
-
-        for (int slot = 0; slot < STATEMENTS_MAX; slot++)
-            pg_parameters_free(&writer->parameters[slot]);
-        write_queue_free(&writer->queue);
-        free_buffers(writer);
-    }
-    if (writers->on_closed != NULL)
-        writers->on_closed(writers->closed_arg);
-    free(writers);
-}
-
-static void on_connection_closed(void *arg)
-{
-    struct event_writer *writer = arg;
-
-    on_part_closed(writer->owner);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct event_writer *writer = handle->data;
-
-    on_part_closed(writer->owner);
-}
-
-void event_writers_close(struct event_writers *writers, void (*on_closed)(void *arg), void *arg)
-{
-    writers->on_closed = on_closed;
-    writers->closed_arg = arg;
-    if (writers->count == 0) {
-        free(writers);
-        return;
-    }
-    for (int i = 0; i < writers->count; i++) {
-        give_up_batch(&writers->writers[i]);
-        uv_close((uv_handle_t *)&writers->writers[i].patience, on_timer_closed);
-        pg_connection_close(writers->writers[i].connection, on_connection_closed);
-    }
-}
-
-/* -------- requests -------- */
-
-static struct event_writer *writer_of(struct event_writers *writers, const struct run_key *run)
-{
-    return &writers->writers[run_key_hash(run) % (uint32_t)writers->count];
-}
-
-int event_writers_submit(struct event_writers *writers, struct event_batch *batch,
-                         event_write_fn *done, void *arg)
-{
-    struct write_request *request;
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < batch->count; i++) {
-        if (batch->results[i].status != EVENT_PENDING)
-            continue;
-        if (!writer_of(writers, &batch->events[i].run)->is_set_up)
-            return -ENOTCONN;
-        bytes += batch->events[i].info.length;
-    }
-    if (event_writers_queued_bytes(writers) + bytes > writers->options.queue_bytes_max)
-        return -EAGAIN;
-    request = write_request_new(done, arg);
-    if (request == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < batch->count; i++) {
-        struct write_item item = {
-            .request = request, .event = &batch->events[i], .result = &batch->results[i]};
-
-        if (item.result->status != EVENT_PENDING)
-            continue;
-        if (write_queue_put(&writer_of(writers, &item.event->run)->queue, &item) < 0)
-            request->is_unavailable = true; /* this event stays pending: answered as such */
-    }
-    write_request_submitted(request);
-    return 0;
-}
-
-void event_writers_run(struct event_writers *writers)
-{
-    for (int i = 0; i < writers->count; i++)
-        run_writer(&writers->writers[i]);
-}
-
-bool event_writers_are_ready(const struct event_writers *writers)
-{
-    for (int i = 0; i < writers->count; i++)
-        if (!writers->writers[i].is_set_up)
-            return false;
-    return true;
-}
-
-size_t event_writers_queued_bytes(const struct event_writers *writers)
-{
-    size_t bytes = 0;
-
-    for (int i = 0; i < writers->count; i++)
-        bytes += write_queue_bytes(&writers->writers[i].queue);
-    return bytes;
 }

@@ -1,0 +1,81 @@
+/* What event_writer.c (one connection's batches) and event_writers.c (all connections, requests)
+ * share. */
+#ifndef RUNTREE_SQL_EVENT_WRITER_INTERNAL_H
+#define RUNTREE_SQL_EVENT_WRITER_INTERNAL_H
+
+#include "model/decide.h"
+#include "sql/event_writer.h"
+#include "sql/pg_connection.h"
+#include "sql/pg_value.h"
+#include "sql/write_queue.h"
+
+enum {
+    WRITE_EVENTS_MAX = 5000,           /* in one transaction */
+    WRITE_BYTES_MAX = 8 * 1024 * 1024, /* likewise, unless one event alone is bigger */
+    WRITE_TIMEOUT_MS = 20000,          /* of one round trip */
+    WRITE_RETRIES_MAX = 5,             /* after a serialization failure or a deadlock */
+    RANGES_MAX = 32,                   /* halves of halves: more than log2(WRITE_EVENTS_MAX) */
+    STATEMENTS_MAX = 6,                /* with parameters, in one round trip */
+};
+
+/* A stretch of the batch, first to before last. */
+struct range {
+    size_t first, last;
+};
+
+struct event_writer {
+    struct event_writers *owner;
+    struct pg_connection *connection;
+    bool is_set_up; /* the session has its settings */
+    struct write_queue queue;
+
+    /* The batch in flight, and what of it is still to do: ranges[0 … range_count). */
+    struct write_item *batch; /* WRITE_EVENTS_MAX of them */
+    size_t batch_count;       /* 0: none in flight */
+    struct range ranges[RANGES_MAX];
+    size_t range_count;
+    struct range range; /* the one that is being tried */
+    int retries;
+    uv_timer_t patience; /* runs while the connection is away and somebody waits */
+    bool patience_runs;
+
+    /* One try. */
+    struct decision *decision;
+    const struct action_event **events; /* those asked for, WRITE_EVENTS_MAX of them */
+    size_t *items;                      /* and which items of the batch they are */
+    size_t event_count;
+    const struct run_key *runs;
+    size_t run_count;
+    char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
+    const struct decision_name *unread;
+    int64_t now_us;
+    uint64_t started_ns;
+    bool is_out_of_memory;
+    struct pg_parameters parameters[STATEMENTS_MAX];
+};
+
+struct event_writers {
+    uv_loop_t *loop;
+    struct event_writers_options options;
+    const struct event_writers_events *events;
+    void *arg;
+    int count;
+    int open; /* handles of connections and timers not closed yet */
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+    struct event_writer writers[WRITERS_MAX];
+};
+
+/* Starts the next batch if there is one and the connection is free. */
+void event_writer_run(struct event_writer *writer);
+
+/* The batch in flight and all that waits is answered as unavailable. */
+void event_writer_give_up(struct event_writer *writer);
+
+/* Frees what the tries used; the connection is closed. */
+void event_writer_free(struct event_writer *writer);
+
+/* A result that nobody looks at. */
+pg_result_fn event_writer_ignore;
+
+#endif
