@@ -44,13 +44,19 @@ void *arena_alloc(struct arena *arena, size_t size)
     return memset(arena->chunks->bytes + arena->left, 0, size);
 }
 
-char *arena_copy(struct arena *arena, const char *text)
+char *arena_alloc_text(struct arena *arena, size_t size)
 {
-    size_t size = strlen(text) + 1;
     if (make_room(arena, size) != 0)
         return NULL;
     arena->left -= size;
-    return memcpy(arena->chunks->bytes + arena->left, text, size);
+    return arena->chunks->bytes + arena->left;
+}
+
+char *arena_copy(struct arena *arena, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = arena_alloc_text(arena, size);
+    return copy ? memcpy(copy, text, size) : NULL;
 }
 
 void arena_free(struct arena *arena)

@@ -16,6 +16,9 @@ struct arena {
 /* `size` bytes, zeroed and aligned for any type; NULL when out of memory. */
 void *arena_alloc(struct arena *arena, size_t size);
 
+/* `size` bytes for text: neither zeroed nor aligned; NULL when out of memory. */
+char *arena_alloc_text(struct arena *arena, size_t size);
+
 /* A copy of `text`, which must not be NULL; NULL when out of memory. */
 char *arena_copy(struct arena *arena, const char *text);
 

@@ -58,14 +58,16 @@ int change_list_reserve(struct change_list *list, int64_t revision)
     return 0;
 }
 
+static bool is_in_bucket(const struct change_list *list, const struct run_node *node, size_t bucket)
+{
+    return node && bucket_of(list, node->changed_revision) == bucket;
+}
+
 static void take_out(struct change_list *list, struct run_node *node)
 {
-    struct run_node **bucket = &list->buckets[bucket_of(list, node->changed_revision)];
-    if (*bucket == node) {
-        bool is_same = node->older && bucket_of(list, node->older->changed_revision) ==
-                                          bucket_of(list, node->changed_revision);
-        *bucket = is_same ? node->older : NULL;
-    }
+    size_t bucket = bucket_of(list, node->changed_revision);
+    if (!is_in_bucket(list, node->newer, bucket))
+        list->buckets[bucket] = is_in_bucket(list, node->older, bucket) ? node->older : NULL;
     *(node->newer ? &node->newer->older : &list->newest) = node->older;
     *(node->older ? &node->older->newer : &list->oldest) = node->newer;
 }
@@ -94,7 +96,7 @@ void change_list_move(struct change_list *list, struct run_node *node, int64_t r
     node->newer = place ? place->newer : list->oldest;
     *(node->newer ? &node->newer->older : &list->newest) = node;
     *(node->older ? &node->older->newer : &list->oldest) = node;
-    struct run_node **bucket = &list->buckets[bucket_of(list, revision)];
-    if (!*bucket || (*bucket)->changed_revision <= revision)
-        *bucket = node;
+    size_t bucket = bucket_of(list, revision);
+    if (!is_in_bucket(list, node->newer, bucket))
+        list->buckets[bucket] = node;
 }

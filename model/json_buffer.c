@@ -14,37 +14,22 @@ void json_buffer_free(struct json_buffer *buffer)
     *buffer = (struct json_buffer){0};
 }
 
-char *json_buffer_reserve(struct json_buffer *buffer, size_t more)
+char *json_buffer_grow(struct json_buffer *buffer, size_t more)
 {
     if (buffer->failed)
         return NULL;
-    if (buffer->capacity - buffer->length >= more && buffer->bytes)
-        return buffer->bytes + buffer->length;
     size_t capacity = buffer->capacity < CAPACITY_MIN ? CAPACITY_MIN : buffer->capacity;
-    while (capacity - buffer->length < more && capacity <= SIZE_MAX / 2)
+    while (capacity - buffer->length <= more && capacity <= SIZE_MAX / 2)
         capacity *= 2;
-    char *bytes = capacity - buffer->length < more ? NULL : realloc(buffer->bytes, capacity);
+    char *bytes = capacity - buffer->length <= more ? NULL : realloc(buffer->bytes, capacity);
     if (!bytes) {
         buffer->failed = true;
+        buffer->capacity = buffer->length; /* so that nothing fits any more */
         return NULL;
     }
     buffer->bytes = bytes;
     buffer->capacity = capacity;
     return bytes + buffer->length;
-}
-
-void json_buffer_append(struct json_buffer *buffer, const char *bytes, size_t length)
-{
-    char *to = json_buffer_reserve(buffer, length);
-    if (!to)
-        return;
-    memcpy(to, bytes, length);
-    buffer->length += length;
-}
-
-void json_buffer_text(struct json_buffer *buffer, const char *text)
-{
-    json_buffer_append(buffer, text, strlen(text));
 }
 
 /* The escape of one byte that may not stand in a JSON string as it is (RFC 8259, section 7). */

@@ -23,7 +23,8 @@ struct run_node {
     uint32_t child_phase_counts[PHASE_SLOTS]; /* all descendants */
     uint32_t encoded_length;
     char *encoded; /* cache of node_update_encode, NULL if stale */
-    char *strings; /* the block that holds the strings of `action` but for its name, or NULL */
+    char *strings; /* the block that holds strings of `action` that replaced its first ones, or NULL
+                    */
     struct run_state_manager *manager;
 };
 

@@ -12,10 +12,10 @@ struct run_state_manager {
     int64_t revision;
     struct node_table nodes;
     struct change_list changes;
-    struct arena names;
+    struct arena texts; /* names, and the first strings of each node */
     uint32_t phase_counts[PHASE_SLOTS];
-    size_t string_bytes, encoded_bytes;
-    struct json_buffer scratch; /* in which a record is built before its length is known */
+    size_t string_bytes, encoded_bytes; /* outside of `texts` */
+    struct json_buffer scratch;         /* in which a record is built before its length is known */
 };
 
 /* Forgets the node's cached record. */
