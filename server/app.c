@@ -130,12 +130,12 @@ static void on_repo_lost(void *arg, const char *why)
     note_lost(arg, "reader", why);
 }
 
-static void on_run_moved(void *arg, const struct run_key *run, int64_t revision)
+static void on_run_moved(void *arg, const struct run_notification *notification)
 {
     struct app *app = arg;
 
     metrics_add(app->metrics, METRIC_NOTIFICATIONS, 1);
-    run_hubs_moved(app->hubs, run, revision);
+    run_hubs_moved(app->hubs, &notification->run, notification->revision);
 }
 
 static void on_listening(void *arg, uint32_t timeline)

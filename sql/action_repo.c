@@ -45,6 +45,11 @@ struct action_repo *action_repo_new(uv_loop_t *loop, const char *url,
     return repo;
 }
 
+struct pg_reader *action_repo_reader(struct action_repo *repo)
+{
+    return repo->reader;
+}
+
 struct repo_closing {
     struct action_repo *repo;
     void (*on_closed)(void *arg);

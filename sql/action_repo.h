@@ -16,6 +16,7 @@
 #include "model/run.h"
 
 struct action_repo;
+struct pg_reader;
 
 struct action_repo_events {
     void (*on_ready)(void *arg);
@@ -31,6 +32,10 @@ void action_repo_close(struct action_repo *repo, void (*on_closed)(void *arg), v
 bool action_repo_is_ready(const struct action_repo *repo);
 uint32_t action_repo_timeline(const struct action_repo *repo); /* see pg_connection_timeline */
 size_t action_repo_queued(const struct action_repo *repo);
+
+/* Its connection, for the other files of sql/ that read. Whatever is read through it is read in the
+ * order of asking. */
+struct pg_reader *action_repo_reader(struct action_repo *repo);
 
 enum repo_outcome {
     REPO_OK,

@@ -288,19 +288,24 @@ void bind_update_runs(struct pg_parameters *parameters, const struct run_key *ru
 
 static const Oid notify_types[] = {PG_TEXT_ARRAY};
 
+/* Every transaction below the snapshot's xmin has ended before this one commits, and notifications
+ * come in the order of the commits: who hears this one has heard all of theirs. */
 const struct pg_statement notify_statement = {
     .name = "notify",
-    .sql = "SELECT pg_notify('runtree', k.payload) FROM unnest($1) AS k(payload)",
+    .sql = "SELECT pg_notify('runtree',"
+           " k.payload || '/' || pg_snapshot_xmin(pg_current_snapshot())::text)"
+           " FROM unnest($1) AS k(payload)",
     .parameter_count = 1,
     .types = notify_types,
 };
 
 static void add_payload(struct pg_parameters *parameters, const struct run_key *run,
-                        int64_t revision)
+                        const struct run_row *row)
 {
-    char text[PROJECT_BYTES_MAX + DOMAIN_BYTES_MAX + NAME_BYTES_MAX + 32];
-    int length = snprintf(text, sizeof text, "%s/%s/%s/%lld", run->project, run->domain,
-                          run->run_name, (long long)revision);
+    char text[RUN_PATH_SIZE + 48];
+    int length =
+        snprintf(text, sizeof text, "%s/%s/%s/%lld/%lld", run->project, run->domain, run->run_name,
+                 (long long)row->state.revision, (long long)row->revision_before);
 
     pg_array_bytes(parameters, text, (size_t)length);
 }
@@ -309,6 +314,5 @@ void bind_notify(struct pg_parameters *parameters, const struct run_key *runs,
                  const struct run_row *rows, size_t count)
 {
     pg_parameters_reset(parameters);
-    BIND_COLUMN(parameters, PG_TEXT, count,
-                add_payload(parameters, &runs[rows[i].run], rows[i].state.revision));
+    BIND_COLUMN(parameters, PG_TEXT, count, add_payload(parameters, &runs[rows[i].run], &rows[i]));
 }

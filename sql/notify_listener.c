@@ -91,24 +91,32 @@ static void on_lost(void *arg, const char *why)
     listener->events->on_lost(listener->arg, why);
 }
 
+/* The parts of a payload. */
+enum { PROJECT, DOMAIN, RUN_NAME, REVISION, REVISION_BEFORE, ALL_HEARD_BELOW, PARTS };
+
 static void on_notification(void *arg, const char *channel, const char *payload)
 {
     struct notify_listener *listener = arg;
     char text[CHANNEL_PAYLOAD_MAX];
-    char *parts[4], *rest = text;
-    struct run_key run;
+    char *parts[PARTS], *rest = text;
+    int count = 0;
+    struct run_notification notification = {.revision_before = -1};
 
     (void)channel;
     if (strlen(payload) >= sizeof text)
         return;
     memcpy(text, payload, strlen(payload) + 1);
-    for (int i = 0; i < 4; i++) {
-        parts[i] = strsep(&rest, "/");
-        if (parts[i] == NULL)
-            return;
-    }
-    run = (struct run_key){.project = parts[0], .domain = parts[1], .run_name = parts[2]};
-    listener->events->on_run_moved(listener->arg, &run, strtoll(parts[3], NULL, 10));
+    while (rest != NULL && count < PARTS)
+        parts[count++] = strsep(&rest, "/");
+    if (count <= REVISION)
+        return;
+    notification.run = (struct run_key){parts[PROJECT], parts[DOMAIN], parts[RUN_NAME]};
+    notification.revision = strtoll(parts[REVISION], NULL, 10);
+    if (count > REVISION_BEFORE)
+        notification.revision_before = strtoll(parts[REVISION_BEFORE], NULL, 10);
+    if (count > ALL_HEARD_BELOW)
+        notification.all_heard_below = strtoll(parts[ALL_HEARD_BELOW], NULL, 10);
+    listener->events->on_run_moved(listener->arg, &notification);
 }
 
 struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,

@@ -1,7 +1,7 @@
 /* Hears that a run moved, and demands a re-read after any gap.
  *
- * A notification is a hint to read, never data. Its payload is "project/domain/run/revision",
- * revision 0 when the run was deleted. */
+ * A notification is a hint to read, never data. Its payload is
+ * "project/domain/run/revision/revision before/xid"; the last two may be left out. */
 #ifndef RUNTREE_SQL_NOTIFY_LISTENER_H
 #define RUNTREE_SQL_NOTIFY_LISTENER_H
 
@@ -13,8 +13,16 @@
 
 struct notify_listener;
 
+struct run_notification {
+    struct run_key run;
+    int64_t revision;        /* 0: it was deleted, or all its actions wait */
+    int64_t revision_before; /* 0: the run is new; -1: not said */
+    int64_t
+        all_heard_below; /* the changes of all transactions below it have been heard; 0: not said */
+};
+
 struct notify_listener_events {
-    void (*on_run_moved)(void *arg, const struct run_key *run, int64_t revision);
+    void (*on_run_moved)(void *arg, const struct run_notification *notification);
     /* LISTEN is on (again): what happened before was not heard, read everything anew. */
     void (*on_listening)(void *arg, uint32_t timeline);
     void (*on_lost)(void *arg, const char *why);
