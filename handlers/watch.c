@@ -129,6 +129,15 @@ static void on_hub_ready(void *arg, enum hub_outcome outcome)
     watch_free(watch);
 }
 
+/* RFC 9110, 12.5.1: a client that says what it takes must take an event stream. */
+static bool takes_event_stream(const struct http_request *request)
+{
+    const char *accept = http_request_header(request, "Accept");
+
+    return accept == NULL || *accept == '\0' || strcasestr(accept, "text/event-stream") != NULL ||
+           strcasestr(accept, "text/*") != NULL || strstr(accept, "*/*") != NULL;
+}
+
 static bool is_full(struct app *app)
 {
     return sse_streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max;
@@ -144,6 +153,11 @@ void handle_watch_run(struct app *app, struct http_request *request)
     if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0 ||
         read_flag(request, "wait", &wait) < 0 || read_flag(request, "follow", &follow) < 0)
         return;
+    if (!takes_event_stream(request)) {
+        reply_problemf(request, PROBLEM_NOT_ACCEPTABLE, NULL,
+                       "A watch answers text/event-stream only.");
+        return;
+    }
     if (app->hubs == NULL || app->is_draining || is_full(app)) {
         reply_unavailable(request, app->hubs != NULL && !app->is_draining ? -EAGAIN : -ENOTCONN);
         return;

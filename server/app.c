@@ -423,9 +423,8 @@ bool app_is_ready(const struct app *app, char *why, size_t why_size)
         snprintf(why, why_size, "The service is shutting down.");
     else if (app->listener == NULL || !notify_listener_is_on(app->listener) ||
              !action_repo_is_ready(app->repo) || !event_writers_are_ready(app->writers))
-        snprintf(why, why_size, "%s",
-                 app->not_ready_why[0] == '\0' ? "The database is being connected to."
-                                               : app->not_ready_why);
+        snprintf(why, why_size, "The database is not usable yet: %s",
+                 app->not_ready_why[0] == '\0' ? "it is being connected to." : app->not_ready_why);
     else
         return true;
     return false;

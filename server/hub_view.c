@@ -284,10 +284,28 @@ static enum stream_next next_reset(struct hub_view *view, struct stream_position
     return STREAM_FRAME;
 }
 
+/* Everything is sent: the end, if the run has one and the client wants to hear of it. */
+static enum stream_next next_behind_all(const struct hub_view *view,
+                                        const struct stream_position *position,
+                                        struct sse_frame **frame)
+{
+    if (position->is_following || !run_state_manager_is_ended(view->hub->manager))
+        return STREAM_IDLE;
+    *frame = end_frame(view, position->cursor);
+    return *frame == NULL ? STREAM_LATER : STREAM_END;
+}
+
+static bool is_up_to_date(const struct hub_view *view, const struct stream_position *position)
+{
+    return !position->is_walking && position->is_synced &&
+           position->cursor == run_view_revision(view->view);
+}
+
 static enum stream_next on_next(void *source, struct stream_position *position,
                                 struct sse_frame **frame)
 {
     struct hub_view *view = source;
+    enum stream_next next = STREAM_IDLE;
 
     if (position->wants_reset)
         return next_reset(view, position, frame);
@@ -295,18 +313,14 @@ static enum stream_next on_next(void *source, struct stream_position *position,
         return STREAM_IDLE;
     if (run_view_sync(view->view) < 0)
         return STREAM_LATER;
-    if (!position->is_walking && position->is_synced &&
-        position->cursor == run_view_revision(view->view)) {
-        if (position->is_following || !run_state_manager_is_ended(view->hub->manager))
-            return STREAM_IDLE;
-        *frame = end_frame(view, position->cursor);
-        return *frame == NULL ? STREAM_LATER : STREAM_END;
+    if (!is_up_to_date(view, position)) {
+        if (!position->is_walking) {
+            position->walk = run_view_walk_begin(view->view, position->cursor);
+            position->is_walking = true;
+        }
+        next = next_piece(view, position, frame);
     }
-    if (!position->is_walking) {
-        position->walk = run_view_walk_begin(view->view, position->cursor);
-        position->is_walking = true;
-    }
-    return next_piece(view, position, frame);
+    return next == STREAM_IDLE ? next_behind_all(view, position, frame) : next;
 }
 
 static struct sse_frame *on_heartbeat(void *source)

@@ -11,7 +11,7 @@
 
 enum {
     PAUSE_MIN_MS = 100,
-    PAUSE_MAX_MS = 2000,
+    PAUSE_MAX_MS = 500,
 };
 
 struct lookup {

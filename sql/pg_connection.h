@@ -2,7 +2,7 @@
  *
  * Life: pg_connection_new starts to connect at once. Whenever the session is usable, on_ready is
  * called; when it breaks, the running exchange ends with PG_LOST, on_lost is called, and after a
- * pause (0.1 s, doubling to 2 s, with jitter) it connects again, for as long as it lives.
+ * pause (0.1 s, doubling to 0.5 s, with jitter) it connects again, for as long as it lives.
  * Everything runs on the loop's thread; no call ever waits: host names are looked up by
  * uv_getaddrinfo before libpq sees them.
  *
