@@ -62,6 +62,16 @@ static uint64_t now_ms(void)
     return uv_hrtime() / 1000000;
 }
 
+/* The caller has them blocked, so that a start in peace can be followed by a stop in order. */
+static bool is_told_to_stop(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+static const char told_to_stop[] = "told to stop while PostgreSQL was starting";
+
 /* Whether the process has ended; a child of ours is reaped. */
 static bool has_ended(const struct embedded_postgres *postgres)
 {
@@ -233,6 +243,9 @@ static int settle(struct embedded_postgres *postgres, const struct reason *why)
         } else if (!server_process_any_in(cluster)) {
             return remove_stale_locks(postgres, path, why);
         }
+        if (is_told_to_stop()) {
+            return fail(why, "%s", told_to_stop);
+        }
         if (now_ms() >= end_ms) {
             return fail(why, "a PostgreSQL that does not answer is using %s: end it first",
                         cluster);
@@ -272,10 +285,13 @@ static int run_initdb(struct embedded_postgres *postgres, const char *bin_dir, c
     uint64_t end_ms = now_ms() + INITDB_TIMEOUT_MS;
     int status = 0;
     while (waitpid(pid, &status, WNOHANG) == 0) {
-        if (now_ms() >= end_ms) {
+        bool is_stopping = is_told_to_stop();
+        if (is_stopping || now_ms() >= end_ms) {
             kill(pid, SIGKILL);
             waitpid(pid, NULL, 0);
-            return fail(why, "%s did not end within %d s", program, INITDB_TIMEOUT_MS / 1000);
+            return is_stopping
+                       ? fail(why, "%s", told_to_stop)
+                       : fail(why, "%s did not end within %d s", program, INITDB_TIMEOUT_MS / 1000);
         }
         uv_sleep(STEP_MS);
     }
@@ -392,6 +408,10 @@ static int wait_for_answer(struct embedded_postgres *postgres, int log, off_t st
             read_log_tail(log, start, tail);
             return fail(why, "PostgreSQL did not start: %s (its log is %s)", tail,
                         postgres->folder.log_path);
+        }
+        if (is_told_to_stop()) {
+            stop_server(postgres);
+            return fail(why, "%s", told_to_stop);
         }
         uint64_t limit_ms = state == PQPING_REJECT ? RECOVERY_TIMEOUT_MS : START_TIMEOUT_MS;
         if (now_ms() - begin_ms >= limit_ms) {

@@ -15,8 +15,10 @@
 
 struct embedded_postgres;
 
-/* Blocks until it accepts connections (initdb at the first time). NULL on failure, `why` gets a
- * sentence that says what to do (what was looked for, where, which Debian package has it). */
+/* Blocks until it accepts connections (initdb at the first time; up to ten minutes while it
+ * recovers from a crash), or a SIGTERM or SIGINT is pending, which the caller has blocked. NULL on
+ * failure, `why` gets a sentence that says what to do (what was looked for, where, which Debian
+ * package has it). */
 struct embedded_postgres *embedded_postgres_start(const char *data_dir, char *why, size_t why_size);
 
 /* The connection string of its database "runtree"; borrowed. */

@@ -149,7 +149,7 @@ static int migrate(const struct migrator *migrator)
     int is_read_only = 0;
     int version = 0;
     int error = ask(migrator, "the session cannot be set up",
-                    "SET statement_timeout = 0;"
+                    "SET statement_timeout = 0; SET lock_timeout = '3s';"
                     "SELECT (current_setting('transaction_read_only') = 'on')::int",
                     &is_read_only);
     if (error < 0) {

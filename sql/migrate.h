@@ -6,9 +6,9 @@
 #include <stddef.h>
 
 /* Blocks; call it before the loop runs or on a worker thread. 0 when the schema is current.
- * -EAGAIN: the database cannot be reached or is read-only (a standby), try again. -EPROTO: it
- * refused a migration, or its schema is newer than this program; trying again will not help. `why`
- * gets the reason. */
+ * -EAGAIN: the database cannot be reached or is read-only (a standby), or somebody has had the lock
+ * for 3 s: try again. -EPROTO: it refused a migration, or its schema is newer than this program;
+ * trying again will not help. `why` gets the reason. */
 int migrate_database(const char *url, char *why, size_t why_size);
 
 #endif

@@ -173,6 +173,24 @@ static void is_started_again_when_it_died(void **state)
     embedded_postgres_stop(postgres);
 }
 
+static void a_signal_ends_the_start(void **state)
+{
+    char why[700] = "";
+    sigset_t term;
+    siginfo_t info;
+
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    assert_int_equal(sigprocmask(SIG_BLOCK, &term, NULL), 0);
+    assert_int_equal(raise(SIGTERM), 0);
+    struct embedded_postgres *postgres = embedded_postgres_start(*state, why, sizeof why);
+    assert_int_equal(sigwaitinfo(&term, &info), SIGTERM);
+    assert_int_equal(sigprocmask(SIG_UNBLOCK, &term, NULL), 0);
+    assert_null(postgres);
+    assert_string_equal(why, "told to stop while PostgreSQL was starting");
+    assert_is_stopped(*state);
+}
+
 static void quotes_the_log_when_it_does_not_start(void **state)
 {
     char why[700] = "";
@@ -272,6 +290,7 @@ int main(void)
         cmocka_unit_test(does_not_take_a_stranger_for_its_server),
         cmocka_unit_test(a_folder_is_used_by_one_only),
         cmocka_unit_test(is_started_again_when_it_died),
+        cmocka_unit_test(a_signal_ends_the_start),
         cmocka_unit_test(quotes_the_log_when_it_does_not_start),
         cmocka_unit_test(says_which_version_is_missing),
         cmocka_unit_test(an_initdb_that_was_cut_off_is_begun_anew),

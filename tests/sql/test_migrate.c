@@ -4,6 +4,7 @@
 #include "tests/sql/scratch_postgres.h"
 
 #include <errno.h>
+#include <libpq-fe.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,21 @@ static void several_may_start_together(void **state)
     free(url);
 }
 
+/* So that a runtree that waits for another's migration can still be stopped. */
+static void waits_for_the_lock_only_so_long(void **state)
+{
+    char why[300] = "";
+    char *url = new_database(*state, "locked");
+    PGconn *other = PQconnectdb(url);
+
+    PQclear(PQexec(other, "SELECT pg_advisory_lock(x'72756e74726565'::bigint)"));
+    assert_int_equal(migrate_database(url, why, sizeof why), -EAGAIN);
+    assert_non_null(strstr(why, "lock"));
+    PQfinish(other);
+    assert_int_equal(migrate_database(url, why, sizeof why), 0);
+    free(url);
+}
+
 static void refuses_a_newer_schema(void **state)
 {
     char why[300] = "";
@@ -118,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(applies_each_once),
         cmocka_unit_test(several_may_start_together),
+        cmocka_unit_test(waits_for_the_lock_only_so_long),
         cmocka_unit_test(refuses_a_newer_schema),
         cmocka_unit_test(a_failed_migration_leaves_nothing),
         cmocka_unit_test(a_database_that_may_come_is_tried_again),
