@@ -15,7 +15,10 @@ class Api:
         self._client = httpx.Client(base_url=url, timeout=30)
 
     def request(self, method, path, **options):
-        response = self._client.request(method, path, **options)
+        with self._client.stream(method, path, **options) as response:
+            is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+            assert method == "HEAD" or not is_stream, f"{path} answers with a stream"
+            response.read()
         if len(response.content) < 200_000:
             contract.check_response(
                 method,
@@ -27,7 +30,7 @@ class Api:
         return response
 
     def get(self, path, **parameters):
-        return self.request("GET", path, params=parameters)
+        return self.request("GET", path, params=parameters or None)
 
     def read(self, path, **parameters):
         """The document that a GET answers with 200."""

