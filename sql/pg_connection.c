@@ -136,7 +136,7 @@ static void lose(struct pg_connection *connection, const char *why)
     uint16_t jitter = 0;
     uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
     uint64_t pause_ms = connection->pause_ms * 3 / 4;
-    pause_ms += connection->pause_ms * jitter / (2 * UINT16_MAX);
+    pause_ms += connection->pause_ms * jitter / (UINT64_C(2) * UINT16_MAX);
     connection->pause_ms *= 2;
     if (connection->pause_ms > PAUSE_MAX_MS) {
         connection->pause_ms = PAUSE_MAX_MS;
