@@ -22,13 +22,18 @@ mkdir -p "${no_cluster%/*}"
 echo 'create_main_cluster = false' >$no_cluster
 
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -qq --yes --no-install-recommends "$@" </dev/null
+log=$(mktemp)
+made+=("$log")
+install() {
+    apt-get update -qq && apt-get install -qq --yes --no-install-recommends "$@"
+}
+if ! install "$@" </dev/null >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
+fi
 
 for service in nginx haproxy; do
     case " $* " in
-    *" $service"*)
-        deb-systemd-helper disable $service.service >/dev/null 2>&1 || true
-        ;;
+    *" $service"*) deb-systemd-helper disable $service.service >>"$log" 2>&1 || true ;;
     esac
 done

@@ -43,7 +43,7 @@ need_packages() {
         is_installed "$package" || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    say "Installing Debian packages: ${missing[*]}"
+    say "Installing Debian packages (a minute or two): ${missing[*]}"
     as_root bash tools/dev/apt_install.sh "${missing[@]}"
 }
 

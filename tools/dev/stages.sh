@@ -5,9 +5,10 @@ logs=build/test-logs
 passed=0
 failed=0
 
+# build PRESET FOLDER [TARGET]
 build() {
     cmake --preset "$1" --log-level=WARNING >/dev/null
-    cmake --build "$2"
+    cmake --build "$2" --target "${3:-all}"
 }
 
 run_pytest() {
