@@ -75,6 +75,15 @@ def is_running(pid):
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+def kill_cluster(postmaster_pid):
+    """SIGKILL for a postmaster and every process of its cluster."""
+    pids = [postmaster_pid, *child_processes(postmaster_pid)]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until_gone(pids)
+
+
 class Postgres:
     """One cluster. `durable` keeps fsync on, which only the tests that kill it need."""
 
@@ -115,6 +124,7 @@ class Postgres:
             "shared_buffers": "32MB",
             "fsync": "on" if self._durable else "off",
             "synchronous_commit": "on" if self._durable else "off",
+            "recovery_init_sync_method": "syncfs",
         }
         arguments = [f"-c{name}={value}" for name, value in settings.items()]
         with open(self.folder / "log", "ab") as log:
@@ -136,23 +146,23 @@ class Postgres:
                 assert time.monotonic() < deadline, "PostgreSQL does not come up"
                 time.sleep(0.03)
 
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
     def stop(self):
         """Fast shutdown: sessions are cut off, everything committed is kept."""
-        if self.process and self.process.poll() is None:
+        if self.is_running():
             self.process.send_signal(signal.SIGINT)
             self.process.wait(30)
 
     def kill(self):
         """As when the power fails: every process of the cluster at once, with SIGKILL."""
-        backends = child_processes(self.process.pid)
-        for pid in [self.process.pid, *backends]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_cluster(self.process.pid)
         self.process.wait(10)
-        wait_until_gone(backends)
 
     def remove(self):
-        self.stop()
+        if self.is_running():
+            self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database, over_tcp=False):

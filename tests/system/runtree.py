@@ -102,7 +102,7 @@ class Runtree:
             return repr(error)
 
 
-def run_to_exit(*arguments, environment=None, seconds=20):
+def run_to_exit(*arguments, environment=None, seconds=10):
     """Runs the binary with these arguments until it ends by itself."""
     return subprocess.run(
         [binary(), *arguments],

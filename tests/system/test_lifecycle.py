@@ -1,13 +1,9 @@
-"""How runtree starts, is configured, and ends; and the PostgreSQL that it starts by itself."""
+"""How runtree is configured, starts, and ends."""
 
 import json
-import os
-import pathlib
 import re
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 
@@ -15,19 +11,9 @@ import httpx
 import pytest
 
 from client import Api
-from inventions import RunKey
-from postgres import free_port, is_running, wait_until_gone
+from postgres import free_port
 from runtree import Runtree, run_to_exit
 from sse import EventStream, StreamClosed
-
-
-@pytest.fixture
-def open_folder():
-    """A folder that another user may enter, as the embedded database's has to be."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="runtree-data-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"]])
@@ -66,7 +52,6 @@ def test_help_fits_a_terminal():
         (["serve", "--listen", "127.0.0.1:http"], "--listen"),
         (["serve", "--listen", "127.0.0.1:65536"], "--listen"),
         (["serve", "--listen", "127.0.0.1:-1"], "--listen"),
-        (["serve", "--listen", "999.0.0.1:80"], "--listen"),
         (["serve", "--data-dir", ""], "--data-dir"),
         (["serve", "--database-url", "host=x port"], "--database-url"),
         (["serve", "--database-url", "postgresql://host:port:x/"], "--database-url"),
@@ -159,6 +144,13 @@ def test_port_that_is_taken(tmp_path, postgres):
     assert address in done.stderr + done.stdout
 
 
+def test_address_that_does_not_exist(postgres):
+    url = postgres.new_database()
+    done = run_to_exit("serve", "--listen", "nowhere.invalid:80", "--database-url", url)
+    assert done.returncode not in (0, None)
+    assert "nowhere.invalid" in done.stderr
+
+
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_signal_tells_the_streams_and_exits_0(start_runtree, postgres, open_api, run, by):
     runtree = start_runtree(database_url=postgres.new_database())
@@ -248,109 +240,6 @@ def test_several_start_at_once_on_an_empty_database(start_runtree, postgres):
     runtrees = [start_runtree(database_url=url, until=None) for _ in range(3)]
     for runtree in runtrees:
         runtree.wait_for("/readyz", 200)
-
-
-def postmaster(folder):
-    """What postmaster.pid says: the pid, and the address that it listens on beside its socket."""
-    files = list(pathlib.Path(folder).rglob("postmaster.pid"))
-    assert len(files) == 1, files
-    lines = files[0].read_text().splitlines()
-    return int(lines[0]), lines[5].strip()
-
-
-@pytest.fixture
-def start_embedded(start_runtree, open_folder):
-    def start(folder="data", **options):
-        return start_runtree("--data-dir", str(open_folder / folder), **options)
-
-    return start
-
-
-RUN = RunKey("ml", "production", "r1")
-
-
-def test_embedded_database(start_embedded, open_folder, open_api):
-    runtree = start_embedded()
-    open_api(runtree).post_one(RUN.event(parent=None))
-    pid, address = postmaster(open_folder)
-    assert address == "", "a Unix socket only"
-    assert os.stat(f"/proc/{pid}").st_uid != 0
-    runtree.stop()
-    assert not is_running(pid)
-    again = start_embedded()
-    assert open_api(again).read(RUN.path)["revision"] == 1
-    pid, _ = postmaster(open_folder)
-    again.stop(by=signal.SIGINT)
-    assert not is_running(pid)
-
-
-def test_embedded_database_in_the_folder_where_runtree_stands(open_folder):
-    runtree = Runtree(open_folder)
-    runtree.start()
-    pid, _ = postmaster(open_folder / "runtree-data")
-    runtree.stop()
-    assert not is_running(pid)
-
-
-def test_embedded_database_survives_the_kill_of_runtree(start_embedded, open_folder, open_api):
-    runtree = start_embedded()
-    for number in range(5):
-        client = open_api(runtree)
-        client.post_one(RUN.event(f"a{number}", parent=None))
-        runtree.kill()
-        runtree = start_embedded()
-    assert open_api(runtree).read(RUN.path)["actionCount"] == 5
-    pid, _ = postmaster(open_folder)
-    runtree.stop()
-    wait_until_gone([pid])
-
-
-def test_embedded_database_that_was_killed_too(start_embedded, open_folder, open_api):
-    runtree = start_embedded()
-    open_api(runtree).post_one(RUN.event(parent=None))
-    pid, _ = postmaster(open_folder)
-    runtree.kill()
-    os.kill(pid, signal.SIGKILL)
-    wait_until_gone([pid])
-    runtree = start_embedded()
-    assert open_api(runtree).read(RUN.path)["revision"] == 1
-
-
-def test_embedded_database_that_dies_under_runtree_comes_back(
-    start_embedded, open_folder, open_api
-):
-    runtree = start_embedded()
-    client = open_api(runtree)
-    client.post_one(RUN.event(parent=None))
-    pid, _ = postmaster(open_folder)
-    os.kill(pid, signal.SIGKILL)
-    wait_until_gone([pid])
-    deadline = time.monotonic() + 20
-    while client.post(RUN.event("a1", parent="a0")).status_code not in (200, 201):
-        assert time.monotonic() < deadline, runtree.log()
-        time.sleep(0.1)
-    assert client.read(RUN.path)["actionCount"] == 2
-
-
-def test_two_runtrees_on_one_folder_are_refused(start_embedded, open_folder, open_api):
-    first = start_embedded()
-    done = run_to_exit(
-        "serve", "--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(open_folder / "data")
-    )
-    assert done.returncode not in (0, None), done
-    assert str(open_folder / "data") in done.stderr + done.stdout
-    assert open_api(first).post(RUN.event(parent=None)).status_code == 201
-    pid, _ = postmaster(open_folder)
-    assert is_running(pid)
-
-
-def test_folder_that_cannot_be_written(open_folder):
-    (open_folder / "file").write_text("not a folder")
-    done = run_to_exit(
-        "serve", "--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(open_folder / "file")
-    )
-    assert done.returncode != 0
-    assert str(open_folder / "file") in done.stderr + done.stdout
 
 
 def test_streams_live_through_a_restart(start_runtree, postgres, open_api, run):
