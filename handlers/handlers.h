@@ -14,6 +14,8 @@ route_handler handle_list_actions, handle_get_action, handle_list_events;
 route_handler handle_get_tree;
 /* watch.c */
 route_handler handle_watch_run;
+/* watch_runs.c */
+route_handler handle_watch_runs;
 /* operations.c */
 route_handler handle_health, handle_readiness, handle_metrics, handle_openapi, handle_problem;
 

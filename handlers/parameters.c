@@ -52,6 +52,18 @@ int read_run_key(struct http_request *request, struct run_key *key)
     return read_captured_name(request, "run", NAME_BYTES_MAX, &key->run_name);
 }
 
+int read_scope(struct http_request *request, const char **project, const char **domain)
+{
+    if (http_request_capture(request, "project") == NULL) {
+        if (read_name_parameter(request, "project", PROJECT_BYTES_MAX, project) < 0)
+            return -1;
+        return read_name_parameter(request, "domain", DOMAIN_BYTES_MAX, domain);
+    }
+    if (read_captured_name(request, "project", PROJECT_BYTES_MAX, project) < 0)
+        return -1;
+    return read_captured_name(request, "domain", DOMAIN_BYTES_MAX, domain);
+}
+
 static bool parse_number(const char *text, int64_t min, int64_t max, int64_t *number)
 {
     char *end;

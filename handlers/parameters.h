@@ -19,6 +19,9 @@ int read_captured_name(struct http_request *request, const char *part, size_t by
 int read_name_parameter(struct http_request *request, const char *parameter, size_t bytes_max,
                         const char **name);
 
+/* {project} and {domain} of the path, or those of the query, NULL if it has none. */
+int read_scope(struct http_request *request, const char **project, const char **domain);
+
 /* limit= */
 int read_limit(struct http_request *request, int32_t *limit);
 

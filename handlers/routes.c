@@ -18,9 +18,13 @@ const struct route routes[] = {
 
     {HTTP_GET, "/v1/runs", handle_list_runs,
      PARAMETERS("project", "domain", "phase", "name", "limit", "cursor"), false},
+    {HTTP_GET, "/v1/runs/watch", handle_watch_runs,
+     PARAMETERS("project", "domain", "phase", "name", "limit", "lastEventId"), true},
     {HTTP_GET, "/v1/projects", handle_list_projects, PARAMETERS("limit", "cursor"), false},
     {HTTP_GET, DOMAIN_PATH "/runs", handle_list_runs,
      PARAMETERS("phase", "name", "limit", "cursor"), false},
+    {HTTP_GET, DOMAIN_PATH "/runs/watch", handle_watch_runs,
+     PARAMETERS("phase", "name", "limit", "lastEventId"), true},
     {HTTP_GET, RUN_PATH, handle_get_run, NULL, false},
     {HTTP_GET, RUN_PATH "/tree", handle_get_tree, PARAMETERS("phase", "name"), false},
     {HTTP_GET, RUN_PATH "/watch", handle_watch_run,

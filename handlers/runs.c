@@ -24,19 +24,6 @@ static void on_listed_run(void *arg, const struct run *run)
                       run->key.project, run->key.domain, run->key.run_name);
 }
 
-/* {project} and {domain} of the path, or those of the query. */
-static int read_scope(struct http_request *request, struct run_query *query)
-{
-    if (http_request_capture(request, "project") == NULL)
-        return read_name_parameter(request, "project", PROJECT_BYTES_MAX, &query->project) < 0 ||
-                       read_name_parameter(request, "domain", DOMAIN_BYTES_MAX, &query->domain) < 0
-                   ? -1
-                   : 0;
-    if (read_captured_name(request, "project", PROJECT_BYTES_MAX, &query->project) < 0)
-        return -1;
-    return read_captured_name(request, "domain", DOMAIN_BYTES_MAX, &query->domain);
-}
-
 void handle_list_runs(struct app *app, struct http_request *request)
 {
     struct run_query query = {0};
@@ -45,8 +32,9 @@ void handle_list_runs(struct app *app, struct http_request *request)
     struct cursor cursor;
     int status;
 
-    if (read_scope(request, &query) < 0 || read_filter(request, &filter) < 0 ||
-        read_limit(request, &query.limit) < 0 || read_cursor(request, 'r', 4, &cursor) < 0)
+    if (read_scope(request, &query.project, &query.domain) < 0 ||
+        read_filter(request, &filter) < 0 || read_limit(request, &query.limit) < 0 ||
+        read_cursor(request, 'r', 4, &cursor) < 0)
         return;
     if (cursor.count > 0) {
         if (read_cursor_number(request, &cursor, 0, 0, INT64_MAX, &query.after.first_seen_us) < 0)

@@ -5,6 +5,7 @@
 
 #include "handlers/handlers.h"
 #include "handlers/parameters.h"
+#include "handlers/stream_request.h"
 #include "model/stream_id.h"
 #include "server/reply.h"
 
@@ -30,17 +31,12 @@ static void watch_free(struct watch *watch)
     free(watch);
 }
 
-/* The header wins over the query; an empty one counts as none. */
 static void read_last_event_id(struct watch *watch)
 {
-    const char *text = http_request_header(watch->request, "Last-Event-ID");
+    const char *text = stream_last_event_id(watch->request);
 
-    if (text == NULL || *text == '\0')
-        text = http_request_parameter(watch->request, "lastEventId");
-    if (text == NULL || *text == '\0')
-        return;
-    watch->has_id = true;
-    watch->id_is_valid = stream_id_parse(text, &watch->id) == 0;
+    watch->has_id = text != NULL;
+    watch->id_is_valid = text != NULL && stream_id_parse(text, &watch->id) == 0;
 }
 
 /* Whether what the client knows is of this run, this filter, this database, and not from the
@@ -69,16 +65,12 @@ static void on_detached(void *arg, int fd)
 
 static void open_stream(struct watch *watch)
 {
-    struct json_buffer head = {0};
-
     if (http_request_is_head(watch->request)) {
         reply_stream_head_only(watch->request);
         watch_free(watch);
         return;
     }
-    reply_stream_head(watch->request, &head);
-    sse_append_retry(&head);
-    watch->head = sse_frame_new(&head);
+    watch->head = stream_head(watch->request);
     if (watch->head == NULL) {
         reply_unavailable(watch->request, -ENOMEM);
         watch_free(watch);
@@ -129,20 +121,6 @@ static void on_hub_ready(void *arg, enum hub_outcome outcome)
     watch_free(watch);
 }
 
-/* RFC 9110, 12.5.1: a client that says what it takes must take an event stream. */
-static bool takes_event_stream(const struct http_request *request)
-{
-    const char *accept = http_request_header(request, "Accept");
-
-    return accept == NULL || *accept == '\0' || strcasestr(accept, "text/event-stream") != NULL ||
-           strcasestr(accept, "text/*") != NULL || strstr(accept, "*/*") != NULL;
-}
-
-static bool is_full(struct app *app)
-{
-    return sse_streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max;
-}
-
 void handle_watch_run(struct app *app, struct http_request *request)
 {
     struct watch *watch;
@@ -151,17 +129,9 @@ void handle_watch_run(struct app *app, struct http_request *request)
     bool wait, follow;
 
     if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0 ||
-        read_flag(request, "wait", &wait) < 0 || read_flag(request, "follow", &follow) < 0)
+        read_flag(request, "wait", &wait) < 0 || read_flag(request, "follow", &follow) < 0 ||
+        !stream_can_be_taken(app, request))
         return;
-    if (!takes_event_stream(request)) {
-        reply_problemf(request, PROBLEM_NOT_ACCEPTABLE, NULL,
-                       "A watch answers text/event-stream only.");
-        return;
-    }
-    if (app->hubs == NULL || app->is_draining || is_full(app)) {
-        reply_unavailable(request, app->hubs != NULL && !app->is_draining ? -EAGAIN : -ENOTCONN);
-        return;
-    }
     watch = calloc(1, sizeof *watch);
     if (watch == NULL) {
         reply_unavailable(request, -ENOMEM);

@@ -66,6 +66,8 @@ static void before_wait(uv_prepare_t *prepare)
         event_writers_run(app->writers);
     if (app->hubs != NULL)
         run_hubs_run(app->hubs);
+    if (app->list_hub != NULL)
+        list_hub_run(app->list_hub);
     if (app->streams != NULL)
         is_busy = sse_streams_run(app->streams);
     if (is_busy)
@@ -123,6 +125,8 @@ static void on_repo_ready(void *arg)
 
     if (app->hubs != NULL)
         run_hubs_read_all(app->hubs);
+    if (app->list_hub != NULL)
+        list_hub_read_all(app->list_hub);
 }
 
 static void on_repo_lost(void *arg, const char *why)
@@ -136,6 +140,7 @@ static void on_run_moved(void *arg, const struct run_notification *notification)
 
     metrics_add(app->metrics, METRIC_NOTIFICATIONS, 1);
     run_hubs_moved(app->hubs, &notification->run, notification->revision);
+    list_hub_moved(app->list_hub, notification);
 }
 
 static void on_listening(void *arg, uint32_t timeline)
@@ -146,6 +151,7 @@ static void on_listening(void *arg, uint32_t timeline)
               (json_int_t)timeline);
     app->not_ready_why[0] = '\0';
     run_hubs_read_all(app->hubs);
+    list_hub_read_all(app->list_hub);
 }
 
 static void on_listener_lost(void *arg, const char *why)
@@ -175,12 +181,19 @@ static int start_database_objects(struct app *app)
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
     };
+    const struct list_hub_options list_hub_options = {
+        .flush_interval_ms = (uint64_t)config->flush_interval_ms,
+        .linger_ms = (uint64_t)config->hub_linger_ms,
+    };
 
     app->repo = action_repo_new(app->loop, url, &repo_events, app);
     if (app->repo == NULL)
         return -ENOMEM;
     app->hubs = run_hubs_new(app->loop, app->repo, &hub_options, app->shared->log);
     if (app->hubs == NULL)
+        return -ENOMEM;
+    app->list_hub = list_hub_new(app->loop, app->repo, &list_hub_options, app->shared->log);
+    if (app->list_hub == NULL)
         return -ENOMEM;
     app->writers = event_writers_new(app->loop, &writer_options, &writer_events, app);
     if (app->writers == NULL)
@@ -288,12 +301,17 @@ static void close_objects(struct app_runner *runner)
         runner->closing++;
         run_hubs_close(app->hubs, on_object_closed, runner);
     }
+    if (app->list_hub != NULL) {
+        runner->closing++;
+        list_hub_close(app->list_hub, on_object_closed, runner);
+    }
     app->http = NULL;
     app->streams = NULL;
     app->listener = NULL;
     app->writers = NULL;
     app->repo = NULL;
     app->hubs = NULL;
+    app->list_hub = NULL;
     on_object_closed(runner);
 }
 

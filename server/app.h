@@ -13,6 +13,7 @@
 
 #include "server/config.h"
 #include "server/http.h"
+#include "server/list_hub.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/run_hub.h"
@@ -44,6 +45,7 @@ struct app {
     struct action_repo *repo;
     struct event_writers *writers;
     struct run_hubs *hubs;
+    struct list_hub *list_hub;
     struct notify_listener *listener;
     bool is_draining;
     char not_ready_why[APP_WHY_SIZE]; /* why the database is not usable, for /readyz; "" for none */

@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "model/run_view.h"
+#include "server/list_walk.h"
 #include "server/sse_frame.h"
 
 struct sse_streams;
@@ -19,8 +20,11 @@ struct sse_stream;
 
 /* Where a stream stands in what its source has to tell. Only the source changes it. */
 struct stream_position {
-    int64_t cursor; /* the client has everything up to this revision */
-    struct view_walk walk;
+    int64_t cursor; /* the client has everything up to this revision, or move of a run */
+    union {
+        struct view_walk walk; /* of a run */
+        struct list_walk list; /* of the list of runs */
+    };
     bool is_walking;
     bool is_synced;    /* `synced` was sent */
     bool wants_reset;  /* `reset` is to be sent first */

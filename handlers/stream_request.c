@@ -1,0 +1,47 @@
+#include "handlers/stream_request.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "server/reply.h"
+
+/* RFC 9110, 12.5.1: a client that says what it takes must take an event stream. */
+static bool takes_event_stream(const struct http_request *request)
+{
+    const char *accept = http_request_header(request, "Accept");
+
+    return accept == NULL || *accept == '\0' || strcasestr(accept, "text/event-stream") != NULL ||
+           strcasestr(accept, "text/*") != NULL || strstr(accept, "*/*") != NULL;
+}
+
+bool stream_can_be_taken(struct app *app, struct http_request *request)
+{
+    if (!takes_event_stream(request))
+        reply_problemf(request, PROBLEM_NOT_ACCEPTABLE, NULL,
+                       "A watch answers text/event-stream only.");
+    else if (app->hubs == NULL || app->is_draining)
+        reply_unavailable(request, -ENOTCONN);
+    else if (sse_streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max)
+        reply_unavailable(request, -EAGAIN);
+    else
+        return true;
+    return false;
+}
+
+const char *stream_last_event_id(const struct http_request *request)
+{
+    const char *id = http_request_header(request, "Last-Event-ID");
+
+    if (id == NULL || *id == '\0')
+        id = http_request_parameter(request, "lastEventId");
+    return id == NULL || *id == '\0' ? NULL : id;
+}
+
+struct sse_frame *stream_head(const struct http_request *request)
+{
+    struct json_buffer head = {0};
+
+    reply_stream_head(request, &head);
+    sse_append_retry(&head);
+    return sse_frame_new(&head);
+}

@@ -1,0 +1,19 @@
+/* What both watches do before a stream is theirs. */
+#ifndef RUNTREE_HANDLERS_STREAM_REQUEST_H
+#define RUNTREE_HANDLERS_STREAM_REQUEST_H
+
+#include <stdbool.h>
+
+#include "server/app.h"
+
+/* Whether the client takes a stream, and we can take one now; else answers 406 or 503. */
+bool stream_can_be_taken(struct app *app, struct http_request *request);
+
+/* What the client last heard: of the header, else of the query; NULL if neither says anything.
+ * Borrowed. */
+const char *stream_last_event_id(const struct http_request *request);
+
+/* The head of the answer and `retry`. NULL when out of memory. */
+struct sse_frame *stream_head(const struct http_request *request);
+
+#endif

@@ -1,0 +1,82 @@
+/* Watching the list of runs. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "handlers/handlers.h"
+#include "handlers/parameters.h"
+#include "handlers/stream_request.h"
+#include "server/reply.h"
+
+struct runs_watch {
+    struct app *app;
+    struct list_view *view; /* held */
+    struct stream_position position;
+    struct sse_frame *head;
+};
+
+static void on_detached(void *arg, int fd)
+{
+    struct runs_watch *watch = arg;
+
+    if (fd >= 0)
+        list_view_add_stream(watch->view, watch->app->streams, fd, watch->head, &watch->position);
+    else
+        sse_frame_release(watch->head);
+    list_view_release(watch->view);
+    free(watch);
+}
+
+static void note_start(struct app *app, const struct stream_position *position)
+{
+    if (position->wants_reset)
+        metrics_add(app->metrics, METRIC_STREAMS_RESET, 1);
+    else if (position->list.stage == LIST_HAS_ID)
+        metrics_add(app->metrics, METRIC_STREAMS_RESUMED, 1);
+}
+
+static void open_stream(struct app *app, struct http_request *request,
+                        const struct list_filter *filter, int32_t limit)
+{
+    struct runs_watch *watch = calloc(1, sizeof *watch);
+
+    if (watch == NULL)
+        goto error_watch;
+    watch->app = app;
+    watch->view = list_hub_hold_view(app->list_hub, filter, limit);
+    if (watch->view == NULL)
+        goto error_view;
+    watch->head = stream_head(request);
+    if (watch->head == NULL)
+        goto error_head;
+    watch->position = list_view_start(watch->view, stream_last_event_id(request));
+    note_start(app, &watch->position);
+    http_request_detach(request, on_detached, watch);
+    return;
+
+error_head:
+    list_view_release(watch->view);
+error_view:
+    free(watch);
+error_watch:
+    reply_unavailable(request, -ENOMEM);
+}
+
+void handle_watch_runs(struct app *app, struct http_request *request)
+{
+    struct list_filter filter = {0};
+    const char *project, *domain;
+    int32_t limit;
+
+    if (read_scope(request, &project, &domain) < 0 || read_filter(request, &filter.filter) < 0 ||
+        read_limit(request, &limit) < 0 || !stream_can_be_taken(app, request))
+        return;
+    snprintf(filter.project, sizeof filter.project, "%s", project == NULL ? "" : project);
+    snprintf(filter.domain, sizeof filter.domain, "%s", domain == NULL ? "" : domain);
+    if (!action_repo_is_ready(app->repo))
+        reply_unavailable(request, -ENOTCONN);
+    else if (http_request_is_head(request))
+        reply_stream_head_only(request);
+    else
+        open_stream(app, request, &filter, limit);
+}

@@ -1,0 +1,53 @@
+#include "model/list_filter.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+bool list_filter_equal(const struct list_filter *a, const struct list_filter *b)
+{
+    return strcmp(a->project, b->project) == 0 && strcmp(a->domain, b->domain) == 0 &&
+           filter_equal(&a->filter, &b->filter);
+}
+
+/* FNV-1a, 64 bits; the NUL goes in as well, so that the parts stay apart. */
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    do {
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    } while (*text++ != '\0');
+    return hash;
+}
+
+void list_filter_hash(const struct list_filter *filter, char out[static LIST_FILTER_HASH_SIZE])
+{
+    char inner[FILTER_HASH_SIZE + 1];
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    if (filter->project[0] == '\0' && filter->domain[0] == '\0' &&
+        filter_is_empty(&filter->filter)) {
+        snprintf(out, LIST_FILTER_HASH_SIZE, "0");
+        return;
+    }
+    filter_hash(&filter->filter, inner);
+    hash = hash_text(hash, filter->project);
+    hash = hash_text(hash, filter->domain);
+    hash = hash_text(hash, inner);
+    snprintf(out, LIST_FILTER_HASH_SIZE, "%016" PRIx64, hash);
+}
+
+bool list_filter_covers(const struct list_filter *filter, const struct run_key *run)
+{
+    struct filter name = filter->filter;
+
+    name.phases = 0;
+    return (filter->project[0] == '\0' || strcmp(filter->project, run->project) == 0) &&
+           (filter->domain[0] == '\0' || strcmp(filter->domain, run->domain) == 0) &&
+           (name.name[0] == '\0' || filter_matches(&name, PHASE_NONE, run->run_name));
+}
+
+bool list_filter_has_phase(const struct list_filter *filter, enum phase phase)
+{
+    return filter->filter.phases == 0 ||
+           (filter->filter.phases & UINT32_C(1) << (unsigned)phase) != 0;
+}

@@ -1,0 +1,31 @@
+/* Which runs a watcher of the list wants to see. */
+#ifndef RUNTREE_MODEL_LIST_FILTER_H
+#define RUNTREE_MODEL_LIST_FILTER_H
+
+#include <stdbool.h>
+
+#include "model/filter.h"
+#include "model/run_key.h"
+
+enum { LIST_FILTER_HASH_SIZE = 17 }; /* sixteen of 0-9 a-f, and the NUL */
+
+/* A plain value. All must hold; all zero matches every run. */
+struct list_filter {
+    char project[PROJECT_BYTES_MAX + 1]; /* "": any */
+    char domain[DOMAIN_BYTES_MAX + 1];   /* "": any */
+    struct filter filter;                /* the run's phase, and a substring of its name */
+};
+
+bool list_filter_equal(const struct list_filter *a, const struct list_filter *b);
+
+/* "0" for the empty filter, else a text that two filters share only if they are equal (but for a
+ * hash collision of 64 bits). */
+void list_filter_hash(const struct list_filter *filter, char out[static LIST_FILTER_HASH_SIZE]);
+
+/* Whether the run is one of the filter's, whatever its phase. */
+bool list_filter_covers(const struct list_filter *filter, const struct run_key *run);
+
+/* Whether the phase (PHASE_NONE: the run has no root yet) is one of the filter's. */
+bool list_filter_has_phase(const struct list_filter *filter, enum phase phase);
+
+#endif

@@ -1,0 +1,48 @@
+/* Keeps the watch of the list of runs up with the database: one hub for all its watchers.
+ *
+ * Notified runs are gathered for a flush interval and read at once, by their keys. What was not
+ * heard (after a lost connection, for a client that comes back with an old id, and now and then for
+ * a notification that never came) is read by transaction id. */
+#ifndef RUNTREE_SERVER_LIST_HUB_H
+#define RUNTREE_SERVER_LIST_HUB_H
+
+#include <uv.h>
+
+#include "server/list_view.h"
+#include "sql/notify_listener.h"
+
+struct list_hub;
+
+struct list_hub_options {
+    uint64_t flush_interval_ms;
+    uint64_t linger_ms; /* without watchers it goes on for so long */
+};
+
+struct list_hub_stats {
+    size_t views, runs;
+    uint64_t reads;
+};
+
+/* NULL when out of memory. `repo` and `log` are borrowed. */
+struct list_hub *list_hub_new(uv_loop_t *loop, struct action_repo *repo,
+                              const struct list_hub_options *options, const struct log *log);
+
+/* There must be no streams any more, and the repo must be closed or closing. */
+void list_hub_close(struct list_hub *hub, void (*on_closed)(void *arg), void *arg);
+
+/* Once per turn of the loop: reads what is due. */
+void list_hub_run(struct list_hub *hub);
+
+void list_hub_moved(struct list_hub *hub, const struct run_notification *notification);
+
+/* Something may have been missed. */
+void list_hub_read_all(struct list_hub *hub);
+
+struct list_hub_stats list_hub_stats(const struct list_hub *hub);
+
+/* The view of this filter, made if nobody has it, with a hold (list_view_release); it is dropped
+ * some time after nobody uses it. NULL when out of memory. */
+struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_filter *filter,
+                                     int32_t limit);
+
+#endif

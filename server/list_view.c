@@ -1,0 +1,474 @@
+#include "server/list_view.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "model/records.h"
+
+enum {
+    FRAME_BYTES_MAX = 64 * 1024, /* of one piece of a walk, about */
+    CACHED_FRAMES_MAX = 8,
+    ID_AGE_MAX_S = 24 * 3600, /* deletions are kept for longer, see sql/migrations */
+};
+
+/* A piece of a walk, as it was made for the first who stood at `before`. */
+struct cached_piece {
+    int64_t sequence; /* of the last move; 0: empty */
+    struct stream_position before, after;
+    struct sse_frame *frame; /* NULL: the piece has no record */
+    enum stream_next next;
+};
+
+struct list_view {
+    const struct list_state *hub;
+    struct list_filter filter;
+    char filter_hash[LIST_FILTER_HASH_SIZE];
+    int32_t limit;
+    struct sse_stream *streams;
+    size_t stream_count;
+    struct cached_piece cache[CACHED_FRAMES_MAX];
+    size_t cache_next; /* the entry to be replaced */
+    struct {
+        size_t awaited_by; /* streams */
+        int64_t begun, done;
+        bool is_reading;
+        struct json_buffer records;
+        int64_t count;
+        int64_t sequence;        /* the move that it includes */
+        struct sse_frame *frame; /* NULL unless somebody waits for it */
+    } snapshot;
+    size_t holds;
+    list_want_fn *want;
+    void *arg;
+};
+
+struct list_view *list_view_new(const struct list_state *hub, const struct list_filter *filter,
+                                int32_t limit, list_want_fn *want, void *arg)
+{
+    struct list_view *view = calloc(1, sizeof *view);
+
+    if (view == NULL)
+        return NULL;
+    view->hub = hub;
+    view->filter = *filter;
+    list_filter_hash(filter, view->filter_hash);
+    view->limit = limit;
+    view->want = want;
+    view->arg = arg;
+    return view;
+}
+
+void list_view_free(struct list_view *view)
+{
+    for (size_t i = 0; i < CACHED_FRAMES_MAX; i++)
+        sse_frame_release(view->cache[i].frame);
+    sse_frame_release(view->snapshot.frame);
+    json_buffer_free(&view->snapshot.records);
+    free(view);
+}
+
+bool list_view_is_used(const struct list_view *view)
+{
+    return view->stream_count > 0 || view->holds > 0 || view->snapshot.is_reading;
+}
+
+void list_view_hold(struct list_view *view)
+{
+    view->holds++;
+}
+
+void list_view_release(struct list_view *view)
+{
+    view->holds--;
+}
+
+bool list_view_is(const struct list_view *view, const struct list_filter *filter, int32_t limit)
+{
+    return view->limit == limit && list_filter_equal(&view->filter, filter);
+}
+
+static struct sse_stream *next_stream(struct sse_stream *stream)
+{
+    return sse_stream_links(stream)->next;
+}
+
+void list_view_flush(struct list_view *view)
+{
+    for (struct sse_stream *stream = view->streams; stream != NULL; stream = next_stream(stream))
+        sse_stream_wake(stream);
+}
+
+/* -------- records -------- */
+
+static void add_id(const struct list_view *view, struct json_buffer *buffer)
+{
+    struct list_stream_id id = {.timeline = view->hub->timeline,
+                                .xid = view->hub->heard_below,
+                                .given_s = (int64_t)time(NULL)};
+    char text[LIST_STREAM_ID_SIZE];
+
+    memcpy(id.filter, view->filter_hash, sizeof id.filter);
+    list_stream_id_format(&id, text);
+    json_buffer_text(buffer, "id: ");
+    json_buffer_text(buffer, text);
+    json_buffer_text(buffer, "\n\n");
+}
+
+static void add_synced(const struct list_view *view, struct json_buffer *buffer, int64_t runs)
+{
+    json_buffer_text(buffer, "event: synced\ndata: {\"runs\":");
+    json_buffer_integer(buffer, runs);
+    json_buffer_text(buffer, "}\n");
+    add_id(view, buffer);
+}
+
+static struct sse_frame *text_frame(const char *text)
+{
+    struct json_buffer buffer = {0};
+
+    json_buffer_text(&buffer, text);
+    return sse_frame_new(&buffer);
+}
+
+/* -------- the snapshot -------- */
+
+static void on_snapshot_run(void *arg, const struct run *run)
+{
+    struct list_view *view = arg;
+
+    json_buffer_text(&view->snapshot.records, "event: runUpdate\ndata: ");
+    record_write_run(&view->snapshot.records, run);
+    json_buffer_text(&view->snapshot.records, "\n\n");
+    view->snapshot.count++;
+}
+
+/* The repo answers in the order of asking: moves that are known by now are in the snapshot, and
+ * those that will be are newer. */
+static void finish_snapshot(struct list_view *view)
+{
+    add_synced(view, &view->snapshot.records, view->snapshot.count);
+    sse_frame_release(view->snapshot.frame);
+    view->snapshot.frame = sse_frame_new(&view->snapshot.records);
+    view->snapshot.sequence = moved_runs_sequence(view->hub->runs);
+    if (view->snapshot.frame != NULL)
+        view->snapshot.done = view->snapshot.begun;
+}
+
+static void on_snapshot_end(void *arg, enum repo_outcome outcome, const char *message)
+{
+    struct list_view *view = arg;
+
+    view->snapshot.is_reading = false;
+    if (outcome == REPO_REFUSED)
+        log_write(view->hub->log, LOG_ERROR, "the list of runs could not be read", "s:s?", "why",
+                  message);
+    if (outcome == REPO_OK && view->snapshot.awaited_by > 0) {
+        finish_snapshot(view);
+        list_view_flush(view);
+    }
+    json_buffer_free(&view->snapshot.records);
+    view->snapshot.records = (struct json_buffer){0};
+}
+
+static void read_snapshot(struct list_view *view)
+{
+    const struct list_filter *filter = &view->filter;
+    struct run_query query = {
+        .project = filter->project[0] == '\0' ? NULL : filter->project,
+        .domain = filter->domain[0] == '\0' ? NULL : filter->domain,
+        .phases = filter->filter.phases,
+        .name = filter->filter.name[0] == '\0' ? NULL : filter->filter.name,
+        .limit = view->limit,
+    };
+
+    if (view->snapshot.is_reading || !view->hub->is_started)
+        return;
+    view->snapshot.count = 0;
+    view->snapshot.is_reading =
+        action_repo_list_runs(view->hub->repo, &query, on_snapshot_run, on_snapshot_end, view) == 0;
+    view->snapshot.begun += view->snapshot.is_reading;
+}
+
+void list_view_retry(struct list_view *view)
+{
+    if (view->snapshot.awaited_by > 0)
+        read_snapshot(view);
+}
+
+static void stop_awaiting_snapshot(struct list_view *view)
+{
+    view->snapshot.awaited_by--;
+    if (view->snapshot.awaited_by > 0)
+        return;
+    sse_frame_release(view->snapshot.frame);
+    view->snapshot.frame = NULL;
+}
+
+/* Whoever asked before a read began is content with it: it has all that was committed before. */
+static enum stream_next next_snapshot(struct list_view *view, struct stream_position *position,
+                                      struct sse_frame **frame)
+{
+    if (position->list.awaited_read == 0) {
+        position->list.awaited_read = view->snapshot.begun + 1;
+        view->snapshot.awaited_by++;
+    }
+    if (view->snapshot.done < position->list.awaited_read) {
+        read_snapshot(view);
+        return STREAM_IDLE;
+    }
+    *frame = sse_frame_keep(view->snapshot.frame);
+    position->cursor = view->snapshot.sequence;
+    position->is_synced = true;
+    position->list = (struct list_walk){.stage = LIST_LIVE};
+    stop_awaiting_snapshot(view);
+    return STREAM_FRAME;
+}
+
+/* -------- ids -------- */
+
+/* What can be seen without the database's present state. */
+static bool id_may_fit(const struct list_view *view, const char *text, struct list_stream_id *id)
+{
+    return list_stream_id_parse(text, id) == 0 && strcmp(id->filter, view->filter_hash) == 0 &&
+           id->timeline == action_repo_timeline(view->hub->repo) &&
+           (int64_t)time(NULL) - id->given_s < ID_AGE_MAX_S;
+}
+
+struct stream_position list_view_start(const struct list_view *view, const char *id_text)
+{
+    struct stream_position position = {.list.stage = LIST_WANTS_SNAPSHOT};
+    struct list_stream_id id;
+
+    if (id_text != NULL && id_may_fit(view, id_text, &id)) {
+        position.list.stage = LIST_HAS_ID;
+        position.list.since_xid = id.xid;
+    } else if (id_text != NULL) {
+        position.wants_reset = true;
+    }
+    return position;
+}
+
+/* The hub reads first: the id may be older than the moves that it knows, or from a process that
+ * knows more, and whatever was committed before the client came is told before `synced`. */
+static enum stream_next check_id(struct list_view *view, struct stream_position *position)
+{
+    const struct list_state *hub = view->hub;
+    struct list_walk *walk = &position->list;
+    bool is_refused = false;
+
+    if (walk->awaited_read == 0) {
+        is_refused = !view->want(view->arg, walk->since_xid);
+        walk->awaited_read = hub->reads_begun + 1;
+    }
+    if (!is_refused && hub->reads_done < walk->awaited_read)
+        return STREAM_IDLE;
+    if (!is_refused && walk->since_xid >= moved_runs_complete_from(hub->runs) &&
+        walk->since_xid <= hub->none_from) {
+        position->cursor = moved_runs_start(hub->runs);
+        walk->stage = LIST_CATCHING_UP;
+    } else {
+        position->wants_reset = true;
+        *walk = (struct list_walk){.stage = LIST_WANTS_SNAPSHOT};
+    }
+    return STREAM_LATER;
+}
+
+/* -------- walks -------- */
+
+/* Whether somebody who was told everything up to `since` may have been shown the run in a phase of
+ * the filter. */
+static bool has_left_since(const struct list_filter *filter, const struct moved_run *run,
+                           int64_t since)
+{
+    for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
+        if (list_filter_has_phase(filter, (enum phase)phase) && run->left_at[phase] > since)
+            return true;
+    return false;
+}
+
+static bool is_to_be_sent(const struct list_view *view, const struct list_walk *walk,
+                          const struct moved_run *run)
+{
+    if (!list_filter_covers(&view->filter, &run->key))
+        return false;
+    if (walk->stage == LIST_CATCHING_UP) /* what it was shown is not known */
+        return run->xid >= walk->since_xid;
+    return run->is_deleted || list_filter_has_phase(&view->filter, run->phase) ||
+           has_left_since(&view->filter, run, walk->since);
+}
+
+/* A record is ended when it is known whether it is the last of its flush: that one has the id. */
+static void begin_record(struct json_buffer *buffer, const char *record, size_t length)
+{
+    json_buffer_text(buffer, buffer->length == 0 ? "event: runUpdate\ndata: "
+                                                 : "\nevent: runUpdate\ndata: ");
+    json_buffer_append(buffer, record, length);
+    json_buffer_text(buffer, "\n");
+}
+
+static void end_walk(const struct list_view *view, struct json_buffer *buffer,
+                     struct stream_position *position)
+{
+    if (!position->is_synced) {
+        if (buffer->length > 0)
+            json_buffer_text(buffer, "\n");
+        add_synced(view, buffer, position->list.runs_sent);
+    } else if (buffer->length > 0) {
+        add_id(view, buffer);
+    }
+    position->cursor = moved_runs_sequence(view->hub->runs);
+    position->is_walking = false;
+    position->is_synced = true;
+    position->list = (struct list_walk){.stage = LIST_LIVE};
+}
+
+static enum stream_next make_piece(const struct list_view *view, struct stream_position *position,
+                                   struct sse_frame **frame)
+{
+    const struct moved_run *run = moved_runs_after(view->hub->runs, position->cursor);
+    struct stream_position before = *position;
+    struct json_buffer buffer = {0};
+
+    if (!position->is_walking)
+        position->list.since = position->cursor;
+    position->is_walking = true;
+    for (; run != NULL && buffer.length < FRAME_BYTES_MAX; run = run->next) {
+        if (is_to_be_sent(view, &position->list, run)) {
+            begin_record(&buffer, run->record.bytes, run->record.length);
+            position->list.runs_sent += !position->is_synced;
+        }
+        position->cursor = run->sequence;
+    }
+    if (run == NULL)
+        end_walk(view, &buffer, position);
+    else if (buffer.length > 0)
+        json_buffer_text(&buffer, "\n");
+    *frame = NULL;
+    if (buffer.length == 0 && !buffer.failed)
+        return STREAM_IDLE;
+    *frame = sse_frame_new(&buffer);
+    if (*frame == NULL) {
+        *position = before;
+        return STREAM_LATER;
+    }
+    return STREAM_FRAME;
+}
+
+static bool is_same_place(const struct stream_position *a, const struct stream_position *b)
+{
+    return a->cursor == b->cursor && a->is_walking == b->is_walking &&
+           a->is_synced == b->is_synced && a->list.stage == b->list.stage &&
+           a->list.since == b->list.since && a->list.since_xid == b->list.since_xid &&
+           a->list.runs_sent == b->list.runs_sent;
+}
+
+/* The next piece of the walk, out of the cache if somebody stood here before. */
+static enum stream_next next_piece(struct list_view *view, struct stream_position *position,
+                                   struct sse_frame **frame)
+{
+    int64_t sequence = moved_runs_sequence(view->hub->runs);
+    struct stream_position before = *position;
+    struct cached_piece *entry;
+    enum stream_next next;
+
+    for (size_t i = 0; i < CACHED_FRAMES_MAX; i++) {
+        entry = &view->cache[i];
+        if (entry->sequence != sequence) {
+            sse_frame_release(entry->frame);
+            *entry = (struct cached_piece){0};
+        }
+        if (entry->sequence == 0 || !is_same_place(&entry->before, position))
+            continue;
+        *position = entry->after;
+        *frame = entry->frame == NULL ? NULL : sse_frame_keep(entry->frame);
+        return entry->next;
+    }
+    next = make_piece(view, position, frame);
+    if (next == STREAM_LATER)
+        return next;
+    entry = &view->cache[view->cache_next];
+    view->cache_next = (view->cache_next + 1) % CACHED_FRAMES_MAX;
+    sse_frame_release(entry->frame);
+    *entry = (struct cached_piece){
+        .sequence = sequence,
+        .before = before,
+        .after = *position,
+        .frame = *frame == NULL ? NULL : sse_frame_keep(*frame),
+        .next = next,
+    };
+    return next;
+}
+
+static enum stream_next on_next(void *source, struct stream_position *position,
+                                struct sse_frame **frame)
+{
+    struct list_view *view = source;
+
+    if (position->wants_reset) {
+        *frame = text_frame("event: reset\ndata: {}\n\n");
+        position->wants_reset = *frame == NULL;
+        return *frame == NULL ? STREAM_LATER : STREAM_FRAME;
+    }
+    if (position->list.stage < LIST_CATCHING_UP) {
+        if (!view->hub->is_started)
+            return STREAM_IDLE;
+        return position->list.stage == LIST_HAS_ID ? check_id(view, position)
+                                                   : next_snapshot(view, position, frame);
+    }
+    /* Too far behind, or the hub has begun anew: the client comes back with its id. */
+    if (!moved_runs_reach(view->hub->runs, position->cursor))
+        return STREAM_END;
+    if (position->is_synced && !position->is_walking &&
+        position->cursor == moved_runs_sequence(view->hub->runs))
+        return STREAM_IDLE;
+    return next_piece(view, position, frame);
+}
+
+static struct sse_frame *on_heartbeat(void *source)
+{
+    (void)source;
+    return text_frame("event: heartbeat\ndata: {}\n\n");
+}
+
+/* -------- streams -------- */
+
+static void on_stream_left(void *source, struct sse_stream *stream)
+{
+    struct list_view *view = source;
+    struct stream_links *links = sse_stream_links(stream);
+    const struct stream_position *position = sse_stream_position(stream);
+
+    if (links->prev != NULL)
+        sse_stream_links(links->prev)->next = links->next;
+    else
+        view->streams = links->next;
+    if (links->next != NULL)
+        sse_stream_links(links->next)->prev = links->prev;
+    view->stream_count--;
+    if (position->list.stage == LIST_WANTS_SNAPSHOT && position->list.awaited_read > 0)
+        stop_awaiting_snapshot(view);
+}
+
+struct sse_stream *list_view_add_stream(struct list_view *view, struct sse_streams *streams, int fd,
+                                        struct sse_frame *head,
+                                        const struct stream_position *position)
+{
+    static const struct stream_source source_class = {
+        .next = on_next,
+        .heartbeat = on_heartbeat,
+        .on_left = on_stream_left,
+    };
+    struct sse_stream *stream = sse_stream_new(streams, fd, head, position, &source_class, view);
+    struct stream_links *links;
+
+    if (stream == NULL)
+        return NULL;
+    links = sse_stream_links(stream);
+    *links = (struct stream_links){.prev = NULL, .next = view->streams};
+    if (view->streams != NULL)
+        sse_stream_links(view->streams)->prev = stream;
+    view->streams = stream;
+    view->stream_count++;
+    return stream;
+}

@@ -1,0 +1,230 @@
+#include "server/moved_runs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "model/records.h"
+
+struct moved_runs {
+    struct moved_run *by_path;
+    struct moved_run *list; /* by sequence */
+    size_t count;
+    int64_t sequence;      /* of the last move */
+    int64_t lost_through;  /* moves up to here may be forgotten */
+    int64_t complete_from; /* a transaction */
+    bool has_evicted;      /* since the restart */
+    bool has_refused;      /* a move of long ago, since moved_runs_complete */
+};
+
+static void free_run(struct moved_runs *runs, struct moved_run *run)
+{
+    HASH_DELETE(hh, runs->by_path, run);
+    DL_DELETE(runs->list, run);
+    runs->count--;
+    json_buffer_free(&run->record);
+    free(run->path);
+    free(run);
+}
+
+void moved_runs_restart(struct moved_runs *runs, int64_t complete_from)
+{
+    while (runs->list != NULL)
+        free_run(runs, runs->list);
+    /* The gap leaves numbers for moves of long ago. */
+    runs->lost_through = runs->sequence + 1;
+    runs->sequence += MOVED_RUNS_MAX + 2;
+    runs->complete_from = complete_from;
+    runs->has_evicted = false;
+    runs->has_refused = false;
+}
+
+struct moved_runs *moved_runs_new(void)
+{
+    struct moved_runs *runs = calloc(1, sizeof *runs);
+
+    if (runs != NULL)
+        moved_runs_restart(runs, INT64_MAX);
+    return runs;
+}
+
+void moved_runs_free(struct moved_runs *runs)
+{
+    while (runs->list != NULL)
+        free_run(runs, runs->list);
+    free(runs);
+}
+
+/* -------- putting -------- */
+
+static void write_record(struct json_buffer *record, const struct changed_run *changed)
+{
+    if (changed->run != NULL) {
+        record_write_run(record, changed->run);
+        return;
+    }
+    json_buffer_text(record, "{\"project\":");
+    json_buffer_string(record, changed->key.project);
+    json_buffer_text(record, ",\"domain\":");
+    json_buffer_string(record, changed->key.domain);
+    json_buffer_text(record, ",\"runName\":");
+    json_buffer_string(record, changed->key.run_name);
+    json_buffer_text(record, ",\"deleted\":true}");
+}
+
+static struct moved_run *new_run(const char *path)
+{
+    struct moved_run *run = calloc(1, sizeof *run);
+    size_t size = strlen(path) + 1;
+    char *rest;
+
+    if (run == NULL)
+        return NULL;
+    run->path = malloc(2 * size);
+    if (run->path == NULL) {
+        free(run);
+        return NULL;
+    }
+    memcpy(run->path, path, size);
+    rest = run->path + size;
+    memcpy(rest, path, size);
+    run->key.project = strsep(&rest, "/");
+    run->key.domain = strsep(&rest, "/");
+    run->key.run_name = strsep(&rest, "/");
+    return run;
+}
+
+static bool is_known(const struct moved_run *run, const struct changed_run *changed)
+{
+    if (changed->run == NULL)
+        return run->is_deleted;
+    return !run->is_deleted && run->xid == changed->xid && run->revision == changed->run->revision;
+}
+
+static void evict_oldest(struct moved_runs *runs)
+{
+    const struct moved_run *oldest = runs->list;
+
+    runs->lost_through = oldest->sequence;
+    if (oldest->xid >= runs->complete_from)
+        runs->complete_from = oldest->xid + 1;
+    runs->has_evicted = true;
+    free_run(runs, runs->list);
+}
+
+static void place_new_run(struct moved_runs *runs, struct moved_run *run, enum moved_age age)
+{
+    if (age == MOVED_LONG_AGO) {
+        run->sequence = moved_runs_start(runs);
+        DL_PREPEND(runs->list, run);
+    } else {
+        run->sequence = ++runs->sequence;
+        DL_APPEND(runs->list, run);
+    }
+    if (age != MOVED_NEW_RUN)
+        for (int phase = 0; phase < PHASE_SLOTS; phase++)
+            run->left_at[phase] = run->sequence;
+    HASH_ADD_KEYPTR(hh, runs->by_path, run->path, strlen(run->path), run);
+    runs->count++;
+}
+
+static void move_to_tail(struct moved_runs *runs, struct moved_run *run)
+{
+    DL_DELETE(runs->list, run);
+    run->sequence = ++runs->sequence;
+    run->left_at[run->phase] = run->sequence;
+    DL_APPEND(runs->list, run);
+}
+
+int moved_runs_put(struct moved_runs *runs, const struct changed_run *changed, enum moved_age age)
+{
+    char path[RUN_PATH_SIZE];
+    struct json_buffer record = {0};
+    struct moved_run *run;
+
+    run_key_path(&changed->key, path);
+    HASH_FIND_STR(runs->by_path, path, run);
+    if (run != NULL && is_known(run, changed))
+        return 0;
+    if (run == NULL && age == MOVED_LONG_AGO && runs->count == MOVED_RUNS_MAX) {
+        runs->has_refused = true;
+        return 0;
+    }
+    write_record(&record, changed);
+    if (record.failed)
+        goto error_record;
+    if (run != NULL) {
+        move_to_tail(runs, run);
+    } else {
+        run = new_run(path);
+        if (run == NULL)
+            goto error_record;
+        if (runs->count == MOVED_RUNS_MAX)
+            evict_oldest(runs);
+        place_new_run(runs, run, age);
+    }
+    json_buffer_free(&run->record);
+    run->record = record;
+    run->xid = changed->xid;
+    run->is_deleted = changed->run == NULL;
+    run->revision = changed->run == NULL ? 0 : changed->run->revision;
+    run->phase = changed->run == NULL ? PHASE_NONE : changed->run->phase;
+    return 1;
+
+error_record:
+    json_buffer_free(&record);
+    return -ENOMEM;
+}
+
+bool moved_runs_complete(struct moved_runs *runs, int64_t xid)
+{
+    bool is_complete = !runs->has_refused && !runs->has_evicted;
+
+    runs->has_refused = false;
+    if (is_complete && xid < runs->complete_from)
+        runs->complete_from = xid;
+    return runs->complete_from <= xid;
+}
+
+/* -------- reading -------- */
+
+int64_t moved_runs_complete_from(const struct moved_runs *runs)
+{
+    return runs->complete_from;
+}
+
+size_t moved_runs_count(const struct moved_runs *runs)
+{
+    return runs->count;
+}
+
+int64_t moved_runs_sequence(const struct moved_runs *runs)
+{
+    return runs->sequence;
+}
+
+int64_t moved_runs_start(const struct moved_runs *runs)
+{
+    return runs->list == NULL ? runs->sequence : runs->list->sequence - 1;
+}
+
+bool moved_runs_reach(const struct moved_runs *runs, int64_t sequence)
+{
+    return sequence >= runs->lost_through;
+}
+
+const struct moved_run *moved_runs_after(const struct moved_runs *runs, int64_t sequence)
+{
+    const struct moved_run *first = NULL;
+
+    if (runs->list == NULL)
+        return NULL;
+    for (const struct moved_run *run = runs->list->prev; run->sequence > sequence;
+         run = run->prev) {
+        first = run;
+        if (run == runs->list)
+            break;
+    }
+    return first;
+}

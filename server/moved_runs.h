@@ -1,0 +1,72 @@
+/* The runs that moved lately, each once with its newest summary, in the order of their last moves.
+ *
+ * The same trick as with the nodes of a tree: a sequence number counts the moves, a run that moves
+ * goes to the tail, and a watcher is a cursor. There is no queue per watcher. */
+#ifndef RUNTREE_SERVER_MOVED_RUNS_H
+#define RUNTREE_SERVER_MOVED_RUNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "model/json_buffer.h"
+#include "model/phase.h"
+#include "sql/changed_runs.h"
+
+enum { MOVED_RUNS_MAX = 10000 };
+
+/* Read by views, written by moved_runs_put alone. */
+struct moved_run {
+    UT_hash_handle hh;
+    struct moved_run *prev, *next; /* by sequence */
+    int64_t sequence;
+    int64_t xid;
+    int64_t revision;
+    struct run_key key;
+    bool is_deleted;
+    enum phase phase;
+    /* The sequence number at which the run left the phase; 0: it was never seen in it. Of a run
+     * that was there before we heard of it, any phase may have been the one it left. */
+    int64_t left_at[PHASE_SLOTS];
+    struct json_buffer record; /* the data of its runUpdate */
+    char *path; /* the hash key, "project/domain/run"; behind it the parts of `key` */
+};
+
+struct moved_runs;
+
+/* NULL when out of memory. */
+struct moved_runs *moved_runs_new(void);
+void moved_runs_free(struct moved_runs *runs);
+
+/* Forgets every run. From here on they are complete from transaction `complete_from` on. Sequence
+ * numbers go on. */
+void moved_runs_restart(struct moved_runs *runs, int64_t complete_from);
+
+enum moved_age {
+    MOVED_NEW_RUN,  /* the run was made by a move that we heard of */
+    MOVED_NOW,      /* it may have been there before */
+    MOVED_LONG_AGO, /* no watcher who is live has to be told: it goes before all others */
+};
+
+/* 1 if that is news, 0 if it was known, -ENOMEM. When there are too many the oldest gives way; one
+ * that moved long ago is not taken then. */
+int moved_runs_put(struct moved_runs *runs, const struct changed_run *changed, enum moved_age age);
+
+/* Every move since transaction `xid` has been put. False if not all of them could be taken. */
+bool moved_runs_complete(struct moved_runs *runs, int64_t xid);
+
+/* The transaction from which on all moves are here. */
+int64_t moved_runs_complete_from(const struct moved_runs *runs);
+
+size_t moved_runs_count(const struct moved_runs *runs);
+int64_t moved_runs_sequence(const struct moved_runs *runs); /* of the last move */
+int64_t moved_runs_start(const struct moved_runs *runs);    /* before the first move that is here */
+
+/* Whether a watcher who has everything up to `sequence` can be told the rest. */
+bool moved_runs_reach(const struct moved_runs *runs, int64_t sequence);
+
+/* The first run behind `sequence`; NULL: there is none. */
+const struct moved_run *moved_runs_after(const struct moved_runs *runs, int64_t sequence);
+
+#endif
