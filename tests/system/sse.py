@@ -72,6 +72,7 @@ class EventStream:
 
     def next(self, timeout=None):
         """The next record; StreamClosed at the end, TimeoutError when none comes in time."""
+        assert self.status == 200, f"no stream but {self.status}: {self.body}"
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while b"\n\n" not in self._buffer:
             self._receive(deadline)
@@ -222,6 +223,8 @@ class TreeWatcher:
         self._synced = False
         self._records = 0
         path, last_event_id = self.path, self.last_event_id
+        if last_event_id is None:
+            self.nodes.clear()  # what a client knows without an id, the server cannot correct
         if id_in_query and last_event_id is not None:
             separator = "&" if "?" in path else "?"
             path += f"{separator}lastEventId={urllib.parse.quote(last_event_id, safe='')}"
