@@ -1,9 +1,11 @@
 import { render } from "preact";
 import "./styles/tokens.css";
 import "./styles/base.css";
+import "./styles/controls.css";
 import "./styles/runs.css";
 import "./styles/run.css";
 import "./styles/panel.css";
+import "./styles/narrow.css";
 import { App } from "./app";
 import { applyTheme, storedTheme } from "./ui/theme";
 

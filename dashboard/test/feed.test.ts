@@ -3,7 +3,11 @@ import { Feed } from "../src/stream/feed";
 import type { FeedMessage, StreamState } from "../src/stream/protocol";
 import { FakeEventSource } from "./fake_event_source";
 
-const node = (name: string, meetsFilter = true) => ({ action: { name, parent: null }, childPhaseCounts: {}, meetsFilter });
+const node = (name: string, meetsFilter = true) => ({
+  action: { name, parent: null },
+  childPhaseCounts: {},
+  meetsFilter,
+});
 
 /** What a listener heard, in a short form: "records a b", "synced", "state live". */
 function listen(feed: Feed): string[] {
@@ -11,7 +15,9 @@ function listen(feed: Feed): string[] {
   feed.join((message: FeedMessage) => {
     if (message.type === "records") {
       const records = JSON.parse(message.json) as ReturnType<typeof node>[];
-      heard.push(`records ${records.map(({ action, meetsFilter }) => (meetsFilter ? "" : "-") + action.name).join(" ")}`);
+      heard.push(
+        `records ${records.map(({ action, meetsFilter }) => (meetsFilter ? "" : "-") + action.name).join(" ")}`,
+      );
     } else if (message.type === "state") {
       heard.push(`state ${message.state.status}`);
     } else {
@@ -22,7 +28,10 @@ function listen(feed: Feed): string[] {
 }
 
 function answer(status: number, body: unknown = {}): void {
-  vi.stubGlobal("fetch", vi.fn(async () => ({ ok: status < 400, status, statusText: "", json: async () => body })));
+  vi.stubGlobal(
+    "fetch",
+    vi.fn(async () => ({ ok: status < 400, status, statusText: "", json: async () => body })),
+  );
 }
 
 let feed: Feed;
@@ -52,7 +61,13 @@ describe("a connection", () => {
   it("tells the snapshot in bundles, then that it is complete, then that it is live", () => {
     const heard = listen(feed);
     snapshot("a", "b");
-    expect(heard).toEqual(["state connecting", "state catching-up", "records a b", "synced", "state live"]);
+    expect(heard).toEqual([
+      "state connecting",
+      "state catching-up",
+      "records a b",
+      "synced",
+      "state live",
+    ]);
   });
 
   it("bundles what comes in a burst, and does not hold it for long", () => {
@@ -139,7 +154,11 @@ describe("a lost connection", () => {
     snapshot("a");
     FakeEventSource.last.break(false);
     await vi.advanceTimersByTimeAsync(10);
-    expect(state).toMatchObject({ status: "reconnecting", reason: "The database is away.", nextTryIsExact: false });
+    expect(state).toMatchObject({
+      status: "reconnecting",
+      reason: "The database is away.",
+      nextTryIsExact: false,
+    });
   });
 });
 

@@ -6,7 +6,14 @@ const RUN = { project: "ml", domain: "production", runName: "r:1" };
 const ALL = { phases: [], name: "" };
 
 function node(name: string, parent: string | null = null) {
-  const action = { name, parent, phase: "RUNNING", attempt: 1, version: 0, createdAt: "2026-01-01T00:00:00.000Z" };
+  const action = {
+    name,
+    parent,
+    phase: "RUNNING",
+    attempt: 1,
+    version: 0,
+    createdAt: "2026-01-01T00:00:00.000Z",
+  };
   return { action, childPhaseCounts: {}, meetsFilter: true };
 }
 
@@ -18,7 +25,10 @@ beforeEach(() => {
   FakeEventSource.all = [];
   vi.stubGlobal("EventSource", FakeEventSource);
   vi.stubGlobal("SharedWorker", undefined);
-  vi.stubGlobal("fetch", vi.fn(async () => ({ ok: true, status: 200 })));
+  vi.stubGlobal(
+    "fetch",
+    vi.fn(async () => ({ ok: true, status: 200 })),
+  );
   vi.stubGlobal("requestAnimationFrame", (callback: () => void) => setTimeout(callback, 16));
   vi.stubGlobal("cancelAnimationFrame", clearTimeout);
   model = new RunModel(() => undefined);
@@ -81,7 +91,8 @@ it("draws once for all that comes within a frame", () => {
   vi.advanceTimersByTime(20);
   draw.mockClear();
   FakeEventSource.last.open();
-  for (let index = 0; index < 5000; index++) FakeEventSource.last.send("nodeUpdate", node(`n${index}`));
+  for (let index = 0; index < 5000; index++)
+    FakeEventSource.last.send("nodeUpdate", node(`n${index}`));
   vi.advanceTimersByTime(20);
   expect(draw).toHaveBeenCalledTimes(1);
   expect(model.tree.size).toBe(5000);

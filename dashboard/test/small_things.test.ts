@@ -5,6 +5,7 @@ import { isTerminal, PHASES, phaseNumber, phaseOf } from "../src/model/phase";
 import { formatRoute, parseRoute, type Route } from "../src/model/route";
 import { sampleRun } from "../src/model/sample_run";
 import { moveInTree } from "../src/run/tree_keys";
+import { shortId } from "../src/run/tree_row";
 import { TreeStore } from "../src/model/tree_store";
 import { applyRunUpdate, newestFirst } from "../src/runs/runs_model";
 import type { RunSummary } from "../src/api/types";
@@ -23,24 +24,50 @@ describe("durations", () => {
     [NaN, "–"],
   ])("%d ms is %s", (ms, text) => expect(formatDuration(ms)).toBe(text));
 
-  it("ticks in whole seconds", () => expect([formatTicking(400), formatTicking(61_400)]).toEqual(["0 s", "1 m 01 s"]));
-  it("tells an age", () => expect([formatAge(1000), formatAge(61_000), formatAge(7_200_000)]).toEqual(["just now", "1 m ago", "2 h ago"]));
+  it("ticks in whole seconds", () =>
+    expect([formatTicking(400), formatTicking(61_400)]).toEqual(["0 s", "1 m 01 s"]));
+  it("tells an age", () =>
+    expect([formatAge(1000), formatAge(61_000), formatAge(7_200_000)]).toEqual([
+      "just now",
+      "1 m ago",
+      "2 h ago",
+    ]));
 });
 
 describe("phases", () => {
   it("have the API's numbers", () => {
     expect(PHASES.map(phaseNumber)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     expect(phaseOf(10)).toBe("RECOVERED");
-    expect(PHASES.filter(isTerminal)).toEqual(["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED"]);
+    expect(PHASES.filter(isTerminal)).toEqual([
+      "SUCCEEDED",
+      "FAILED",
+      "ABORTED",
+      "TIMED_OUT",
+      "RECOVERED",
+    ]);
   });
 });
 
 describe("addresses", () => {
   const routes: Route[] = [
     { page: "runs", project: "", domain: "", phases: [], name: "" },
-    { page: "runs", project: "ml", domain: "production", phases: ["RUNNING", "FAILED"], name: "a b" },
+    {
+      page: "runs",
+      project: "ml",
+      domain: "production",
+      phases: ["RUNNING", "FAILED"],
+      name: "a b",
+    },
     { page: "run", project: "ml", domain: "d", runName: "r:1", phases: [], name: "", action: "" },
-    { page: "run", project: "ml", domain: "d", runName: "r.1", phases: ["TIMED_OUT"], name: "x&y=1?", action: "a:1" },
+    {
+      page: "run",
+      project: "ml",
+      domain: "d",
+      runName: "r.1",
+      phases: ["TIMED_OUT"],
+      name: "x&y=1?",
+      action: "a:1",
+    },
   ];
   it.each(routes)("lead back to the same page: $page $name", (route) => {
     expect(parseRoute(formatRoute(route))).toEqual(route);
@@ -57,8 +84,10 @@ describe("commands to paste", () => {
     expect(shellQuote("http://127.0.0.1:8080/v1/runs")).toBe("http://127.0.0.1:8080/v1/runs");
     expect(shellQuote("it's $HOME")).toBe("'it'\\''s $HOME'");
   });
-  it("carry the event", () => expect(curlPost("http://h", { name: "a'b" })).toContain(`-d '{"name":"a'\\''b"}'`));
-  it("make a first run of four events", () => expect(firstRunCommands("http://h").match(/^curl/gm)).toHaveLength(4));
+  it("carry the event", () =>
+    expect(curlPost("http://h", { name: "a'b" })).toContain(`-d '{"name":"a'\\''b"}'`));
+  it("make a first run of four events", () =>
+    expect(firstRunCommands("http://h").match(/^curl/gm)).toHaveLength(4));
 });
 
 describe("the sample run", () => {
@@ -91,8 +120,16 @@ describe("the sample run", () => {
 
 describe("keys in the tree", () => {
   const tree = new TreeStore();
-  for (const [name, parent] of [["a", null], ["b", "a"], ["c", "a"]] as const) {
-    tree.apply({ action: { name, parent, phase: "RUNNING" }, childPhaseCounts: {}, meetsFilter: true } as never);
+  for (const [name, parent] of [
+    ["a", null],
+    ["b", "a"],
+    ["c", "a"],
+  ] as const) {
+    tree.apply({
+      action: { name, parent, phase: "RUNNING" },
+      childPhaseCounts: {},
+      meetsFilter: true,
+    } as never);
   }
   tree.layout();
   const move = (key: string, row: number) => moveInTree(key, tree, row, 10);
@@ -113,6 +150,17 @@ describe("keys in the tree", () => {
   });
 });
 
+describe("the name beside the label", () => {
+  it.each([
+    ["ingest.sales.fetch-00", "fetch_shard", "ingest.sales", "fetch-00"],
+    ["ingest.sales", "sales", "ingest", ""],
+    ["a17", "train", "a1", "a17"],
+    ["a17", "a17", "", ""],
+  ])("of %s, shown as %s below %s, is %s", (name, label, parent, id) =>
+    expect(shortId(name, label, parent)).toBe(id),
+  );
+});
+
 describe("the list of runs", () => {
   const route = { page: "runs", project: "", domain: "", phases: ["RUNNING"], name: "" } as const;
   const run = (runName: string, phase: string, firstSeenAt = "2026-01-01T00:00:00.000Z") =>
@@ -128,7 +176,9 @@ describe("the list of runs", () => {
     expect([...runs.keys()]).toEqual(["p/d/c"]);
   });
   it("begins with the newest", () => {
-    const sorted = [run("old", "RUNNING"), run("new", "RUNNING", "2026-01-02T00:00:00.000Z")].sort(newestFirst);
+    const sorted = [run("old", "RUNNING"), run("new", "RUNNING", "2026-01-02T00:00:00.000Z")].sort(
+      newestFirst,
+    );
     expect(sorted.map(({ runName }) => runName)).toEqual(["new", "old"]);
   });
 });

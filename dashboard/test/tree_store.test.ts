@@ -65,7 +65,9 @@ describe("applying records", () => {
     const tree = family();
     tree.layout();
     const node = tree.find("b2");
-    expect([tree.level[node], tree.position[node], tree.childCount[tree.find("b")]]).toEqual([3, 2, 2]);
+    expect([tree.level[node], tree.position[node], tree.childCount[tree.find("b")]]).toEqual([
+      3, 2, 2,
+    ]);
     expect(tree.rowOf[node]).toBe(3);
   });
 
@@ -113,7 +115,8 @@ describe("applying records", () => {
   it("holds more nodes than it began with", () => {
     const tree = new TreeStore();
     tree.apply(update("a", null));
-    for (let index = 0; index < 5000; index++) tree.apply(update(`n${index}`, "a", { phase: "QUEUED" }));
+    for (let index = 0; index < 5000; index++)
+      tree.apply(update(`n${index}`, "a", { phase: "QUEUED" }));
     tree.layout();
     expect(tree.rowCount).toBe(5001);
     expect(tree.name[tree.rows[5000]!]).toBe("n4999");
@@ -122,7 +125,8 @@ describe("applying records", () => {
 
   it("follows a thousand levels", () => {
     const tree = new TreeStore();
-    for (let level = 0; level < 1000; level++) tree.apply(update(`n${level}`, level === 0 ? null : `n${level - 1}`));
+    for (let level = 0; level < 1000; level++)
+      tree.apply(update(`n${level}`, level === 0 ? null : `n${level - 1}`));
     tree.layout();
     expect(tree.level[tree.find("n999")]).toBe(1000);
   });
@@ -188,7 +192,12 @@ describe("expanding and collapsing", () => {
     tree.remove("b");
     const next = new TreeStore(tree.collapsedNames);
     for (const each of [tree, next]) {
-      for (const [name, parent] of [["a", null], ["b", "a"], ["b1", "b"]] as const) each.apply(update(name, parent));
+      for (const [name, parent] of [
+        ["a", null],
+        ["b", "a"],
+        ["b1", "b"],
+      ] as const)
+        each.apply(update(name, parent));
     }
     expect(outline(tree)).toBe("a .c ..c1 .b");
     expect(outline(next)).toBe("a .b");
@@ -225,7 +234,13 @@ describe("finding", () => {
     tree.apply(update("c1", "c", { phase: "TIMED_OUT" }));
     tree.layout();
     const names = (row: number, step: 1 | -1): string => tree.name[tree.nextFailure(row, step)]!;
-    expect([names(0, 1), names(2, 1), names(5, 1), names(0, -1), names(5, -1)]).toEqual(["b1", "c1", "b1", "c1", "b1"]);
+    expect([names(0, 1), names(2, 1), names(5, 1), names(0, -1), names(5, -1)]).toEqual([
+      "b1",
+      "c1",
+      "b1",
+      "c1",
+      "b1",
+    ]);
   });
 
   it("finds none where nothing failed", () => {

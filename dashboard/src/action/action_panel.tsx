@@ -34,7 +34,13 @@ export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionP
       <header class="panel-head">
         <div class="panel-title">
           <h2 title={name}>{label}</h2>
-          <button type="button" class="button quiet" aria-label="Close the action" title="Close (Esc)" onClick={onClose}>
+          <button
+            type="button"
+            class="button quiet"
+            aria-label="Close the action"
+            title="Close (Esc)"
+            onClick={onClose}
+          >
             <Icon name="close" />
           </button>
         </div>
@@ -66,11 +72,19 @@ export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionP
           </button>
         ))}
       </div>
-      <div class="panel-body" id="panel-body" role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={0}>
+      <div
+        class="panel-body"
+        id="panel-body"
+        role="tabpanel"
+        aria-labelledby={`tab-${tab}`}
+        tabIndex={0}
+      >
         {problem && <p class="note problem">{problem}</p>}
         {!details && !problem && <p class="note">Loading…</p>}
         {details && tab === "attempts" && <Overview run={run} details={details} nowMs={nowMs} />}
-        {details && tab === "events" && <EventList run={run} name={name} revision={details.revision ?? 0} />}
+        {details && tab === "events" && (
+          <EventList run={run} name={name} revision={details.revision ?? 0} />
+        )}
       </div>
     </aside>
   );
@@ -96,11 +110,18 @@ function Overview({ run, details, nowMs }: { run: RunKey; details: ActionDetails
           </Fact>
         )}
         <Fact title="Created">{formatDate(parseTime(details.createdAt))}</Fact>
-        {details.startedAt && <Fact title="Started">{formatDate(parseTime(details.startedAt))}</Fact>}
+        {details.startedAt && (
+          <Fact title="Started">{formatDate(parseTime(details.startedAt))}</Fact>
+        )}
         {details.endedAt && <Fact title="Ended">{formatDate(parseTime(details.endedAt))}</Fact>}
       </dl>
       {attempts.map((attempt) => (
-        <AttemptSection key={attempt.attempt} attempt={attempt} nowMs={nowMs} isOnly={attempts.length === 1} />
+        <AttemptSection
+          key={attempt.attempt}
+          attempt={attempt}
+          nowMs={nowMs}
+          isOnly={attempts.length === 1}
+        />
       ))}
     </>
   );
@@ -133,10 +154,14 @@ function useDetails(run: RunKey, name: string, treeRevision: number) {
         setDetails(await getJson<ActionDetails>(actionPath(run, name), abort.signal));
         setProblem("");
       } catch (cause) {
-        if (!abort.signal.aborted) setProblem(cause instanceof ApiError ? cause.message : String(cause));
+        if (!abort.signal.aborted)
+          setProblem(cause instanceof ApiError ? cause.message : String(cause));
       }
     };
-    const timer = setTimeout(() => void ask(), Math.max(0, askedAt.current + REFRESH_MS - Date.now()));
+    const timer = setTimeout(
+      () => void ask(),
+      Math.max(0, askedAt.current + REFRESH_MS - Date.now()),
+    );
     return () => {
       clearTimeout(timer);
       abort.abort();

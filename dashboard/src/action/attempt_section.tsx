@@ -26,7 +26,12 @@ export function AttemptSection({ attempt, nowMs, isOnly }: AttemptSectionProps) 
       <Transitions attempt={attempt} nowMs={nowMs} />
       {isPresent(attempt.cluster) && (
         <p class="line">
-          Ran on <code>{typeof attempt.cluster === "string" ? attempt.cluster : JSON.stringify(attempt.cluster)}</code>
+          Ran on{" "}
+          <code>
+            {typeof attempt.cluster === "string"
+              ? attempt.cluster
+              : JSON.stringify(attempt.cluster)}
+          </code>
         </p>
       )}
       {isPresent(attempt.outputs) && (
@@ -70,7 +75,9 @@ function Part({ title, children }: { title: string; children: preact.ComponentCh
 }
 
 function ErrorBox({ error }: { error: NonNullable<ActionAttempt["errorInfo"]> }) {
-  const rest = Object.fromEntries(Object.entries(error).filter(([key]) => key !== "kind" && key !== "message"));
+  const rest = Object.fromEntries(
+    Object.entries(error).filter(([key]) => key !== "kind" && key !== "message"),
+  );
   return (
     <div class="error-box">
       <div class="error-kind">
@@ -107,7 +114,12 @@ function Transitions({ attempt, nowMs }: { attempt: ActionAttempt; nowMs: number
             {Number.isNaN(lasts) ? "" : isTicking ? formatTicking(lasts) : formatDuration(lasts)}
           </span>
           <span class="share" aria-hidden="true">
-            {lasts > 0 && <i class={`fill-${phase}`} style={{ width: `${Math.max(1, (lasts / total) * 100)}%` }} />}
+            {lasts > 0 && (
+              <i
+                class={`fill-${phase}`}
+                style={{ width: `${Math.max(1, (lasts / total) * 100)}%` }}
+              />
+            )}
           </span>
         </li>
       ))}
@@ -117,9 +129,17 @@ function Transitions({ attempt, nowMs }: { attempt: ActionAttempt; nowMs: number
 
 function LogLink({ log }: { log: unknown }) {
   const { name, uri, url } = asObject(log);
-  const address = typeof uri === "string" ? uri : typeof url === "string" ? url : typeof log === "string" ? log : "";
+  const address =
+    typeof uri === "string"
+      ? uri
+      : typeof url === "string"
+        ? url
+        : typeof log === "string"
+          ? log
+          : "";
   const title = typeof name === "string" && name ? name : address || JSON.stringify(log);
-  if (!/^https?:\/\//i.test(address)) return <code>{address && address !== title ? `${title}: ${address}` : title}</code>;
+  if (!/^https?:\/\//i.test(address))
+    return <code>{address && address !== title ? `${title}: ${address}` : title}</code>;
   return (
     <a href={address} target="_blank" rel="noopener noreferrer">
       {title}
@@ -141,7 +161,9 @@ function ClusterEvent({ event }: { event: unknown }) {
 }
 
 function asObject(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {};
 }
 
 function isPresent(value: unknown): boolean {

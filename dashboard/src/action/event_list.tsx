@@ -11,7 +11,15 @@ import { JsonView } from "./json_view";
 const PAGE_SIZE = 200;
 
 /** The action's history as the server keeps it, a page at a time. */
-export function EventList({ run, name, revision }: { run: RunKey; name: string; revision: number }) {
+export function EventList({
+  run,
+  name,
+  revision,
+}: {
+  run: RunKey;
+  name: string;
+  revision: number;
+}) {
   const [events, setEvents] = useState<RecordedEvent[] | null>(null);
   const [cursor, setCursor] = useState("");
   const [problem, setProblem] = useState("");
@@ -19,7 +27,10 @@ export function EventList({ run, name, revision }: { run: RunKey; name: string; 
   const load = async (from: string, signal?: AbortSignal): Promise<void> => {
     const query = `limit=${PAGE_SIZE}${from ? `&cursor=${encodeURIComponent(from)}` : ""}`;
     try {
-      const page = await getJson<RecordedEvents>(`${actionPath(run, name)}/events?${query}`, signal);
+      const page = await getJson<RecordedEvents>(
+        `${actionPath(run, name)}/events?${query}`,
+        signal,
+      );
       setEvents((old) => [...(from && old ? old : []), ...page.events]);
       setCursor(page.nextCursor ?? "");
       setProblem("");
@@ -47,10 +58,15 @@ export function EventList({ run, name, revision }: { run: RunKey; name: string; 
                   {event.attempt > 1 && `attempt ${event.attempt}`}
                   {event.version > 0 && ` v${event.version}`}
                 </span>
-                <time dateTime={event.updatedTime}>{formatClock(parseTime(event.updatedTime))}</time>
+                <time dateTime={event.updatedTime}>
+                  {formatClock(parseTime(event.updatedTime))}
+                </time>
               </summary>
               <JsonView value={event} />
-              <CopyButton text={curlPost(location.origin, asReported(event))} label="Copy as curl" />
+              <CopyButton
+                text={curlPost(location.origin, asReported(event))}
+                label="Copy as curl"
+              />
             </details>
           </li>
         ))}

@@ -28,14 +28,31 @@ export type Route = RunsRoute | RunRoute;
 export function parseRoute(hash: string): Route {
   const [path = "", search = ""] = hash.replace(/^#/, "").split("?", 2);
   const query = new URLSearchParams(search);
-  const phases = query.getAll("phase").flatMap((text) => text.split(",")).filter(isPhase);
+  const phases = query
+    .getAll("phase")
+    .flatMap((text) => text.split(","))
+    .filter(isPhase);
   const name = query.get("name") ?? "";
   const parts = path.split("/").filter(Boolean).map(decode);
   if (parts[0] === "runs" && parts.length === 4) {
     const [, project = "", domain = "", runName = ""] = parts;
-    return { page: "run", project, domain, runName, phases, name, action: query.get("action") ?? "" };
+    return {
+      page: "run",
+      project,
+      domain,
+      runName,
+      phases,
+      name,
+      action: query.get("action") ?? "",
+    };
   }
-  return { page: "runs", project: query.get("project") ?? "", domain: query.get("domain") ?? "", phases, name };
+  return {
+    page: "runs",
+    project: query.get("project") ?? "",
+    domain: query.get("domain") ?? "",
+    phases,
+    name,
+  };
 }
 
 /** The address of a route, with the `#`. */
@@ -48,7 +65,10 @@ export function formatRoute(route: Route): string {
   if (route.phases.length > 0) query.set("phase", route.phases.join(","));
   if (route.name) query.set("name", route.name);
   if (route.page === "run" && route.action) query.set("action", route.action);
-  const path = route.page === "runs" ? "/" : `/runs/${[route.project, route.domain, route.runName].map(encodeURIComponent).join("/")}`;
+  const path =
+    route.page === "runs"
+      ? "/"
+      : `/runs/${[route.project, route.domain, route.runName].map(encodeURIComponent).join("/")}`;
   const search = query.toString().replaceAll("%2C", ",");
   return search ? `#${path}?${search}` : `#${path}`;
 }

@@ -27,7 +27,14 @@ class Script {
   }
 
   /** One attempt, from the queue to its end; returns when that is. */
-  attempt(fromMs: number, waitMs: number, workMs: number, name: string, first: Body, last: [ActionEvent["phase"], Body]): number {
+  attempt(
+    fromMs: number,
+    waitMs: number,
+    workMs: number,
+    name: string,
+    first: Body,
+    last: [ActionEvent["phase"], Body],
+  ): number {
     const { attempt } = first;
     const again: Body = attempt === undefined ? {} : { attempt };
     this.say(fromMs, name, "QUEUED", first);
@@ -41,7 +48,10 @@ class Script {
   }
 }
 
-const OUT_OF_MEMORY = { kind: "SYSTEM" as const, message: "exit status 137: out of memory (limit 4 GiB)" };
+const OUT_OF_MEMORY = {
+  kind: "SYSTEM" as const,
+  message: "exit status 137: out of memory (limit 4 GiB)",
+};
 const SHARDS = 24;
 const TRIALS = 6;
 
@@ -71,7 +81,10 @@ export function sampleRun(run: RunKey, seed: number): SampleStep[] {
     const waits = 400 + random() * 900;
     let ends: number;
     if (shard % 9 === 4) {
-      const died = script.attempt(begins, waits, 1500, name, first, ["FAILED", { errorInfo: OUT_OF_MEMORY }]);
+      const died = script.attempt(begins, waits, 1500, name, first, [
+        "FAILED",
+        { errorInfo: OUT_OF_MEMORY },
+      ]);
       ends = script.attempt(died + 400, 500, 2600, name, { attempt: 2 }, ["SUCCEEDED", {}]);
     } else {
       ends = script.attempt(begins, waits, 1600 + random() * 2600, name, first, ["SUCCEEDED", {}]);
@@ -85,17 +98,39 @@ export function sampleRun(run: RunKey, seed: number): SampleStep[] {
   let swept = sweep;
   for (let trial = 0; trial < TRIALS; trial++) {
     const name = `trial-${trial}`;
-    script.say(sweep + trial * 250, name, "RUNNING", { ...under("sweep", "trial"), group: "sweep" });
+    script.say(sweep + trial * 250, name, "RUNNING", {
+      ...under("sweep", "trial"),
+      group: "sweep",
+    });
     const fails = trial === 3;
     let done = sweep + trial * 250;
-    for (const [part, workMs] of [["train", 7000], ["score", 1800]] as const) {
+    for (const [part, workMs] of [
+      ["train", 7000],
+      ["score", 1800],
+    ] as const) {
       const isLast = fails && part === "train";
-      done = script.attempt(done + 150, 700, workMs * (0.7 + random() * 0.7), `${name}.${part}`, under(name, part), [
-        isLast ? "FAILED" : "SUCCEEDED",
-        isLast
-          ? { errorInfo: { kind: "USER", message: "loss is NaN at step 812\n  learning_rate=0.3\n  batch_size=64" } }
-          : { logInfo: [{ name: "stdout", uri: `https://logs.example/${run.runName}/${name}/${part}` }] },
-      ]);
+      done = script.attempt(
+        done + 150,
+        700,
+        workMs * (0.7 + random() * 0.7),
+        `${name}.${part}`,
+        under(name, part),
+        [
+          isLast ? "FAILED" : "SUCCEEDED",
+          isLast
+            ? {
+                errorInfo: {
+                  kind: "USER",
+                  message: "loss is NaN at step 812\n  learning_rate=0.3\n  batch_size=64",
+                },
+              }
+            : {
+                logInfo: [
+                  { name: "stdout", uri: `https://logs.example/${run.runName}/${name}/${part}` },
+                ],
+              },
+        ],
+      );
       if (isLast) break;
     }
     script.say(done + 100, name, fails ? "FAILED" : "SUCCEEDED");

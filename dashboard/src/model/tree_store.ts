@@ -11,7 +11,10 @@ const RECOVERED = phaseNumber("RECOVERED");
 const FAILED = phaseNumber("FAILED");
 const TIMED_OUT = phaseNumber("TIMED_OUT");
 
-function grown<T extends Int32Array | Uint32Array | Uint8Array | Float64Array>(old: T, length: number): T {
+function grown<T extends Int32Array | Uint32Array | Uint8Array | Float64Array>(
+  old: T,
+  length: number,
+): T {
   const bigger = new (old.constructor as new (length: number) => T)(length);
   bigger.set(old);
   return bigger;
@@ -137,7 +140,8 @@ export class TreeStore {
     const sums = new Float64Array(PHASE_SLOTS);
     for (let root = this.#firstRoot; root !== NONE; root = this.#nextSibling[root]!) {
       sums[this.phase[root]!]! += 1;
-      for (let phase = 1; phase < PHASE_SLOTS; phase++) sums[phase]! += this.descendants(root, phase);
+      for (let phase = 1; phase < PHASE_SLOTS; phase++)
+        sums[phase]! += this.descendants(root, phase);
     }
     const counts: PhaseCounts = {};
     for (let phase = 1; phase < PHASE_SLOTS; phase++) {
@@ -147,7 +151,8 @@ export class TreeStore {
   }
 
   *children(node: number): Generator<number> {
-    for (let child = this.#firstChild[node]!; child !== NONE; child = this.#nextSibling[child]!) yield child;
+    for (let child = this.#firstChild[node]!; child !== NONE; child = this.#nextSibling[child]!)
+      yield child;
   }
 
   firstChild(node: number): number {
@@ -196,7 +201,8 @@ export class TreeStore {
   /** Expands or collapses a node; true if that changed anything. */
   setExpanded(node: number, expanded: boolean): boolean {
     const collapsed = expanded ? 0 : 1;
-    if (this.#collapsed[node] === collapsed || (!expanded && this.childCount[node] === 0)) return false;
+    if (this.#collapsed[node] === collapsed || (!expanded && this.childCount[node] === 0))
+      return false;
     this.#collapsed[node] = collapsed;
     if (expanded) this.#collapsedNames.delete(this.name[node]!);
     else this.#collapsedNames.add(this.name[node]!);
@@ -216,14 +222,16 @@ export class TreeStore {
   collapseSucceeded(): number {
     let collapsed = 0;
     for (const node of this.#index.values()) {
-      if (this.childCount[node]! > 0 && this.#hasSucceeded(node) && this.setExpanded(node, false)) collapsed++;
+      if (this.childCount[node]! > 0 && this.#hasSucceeded(node) && this.setExpanded(node, false))
+        collapsed++;
     }
     return collapsed;
   }
 
   /** Expands all ancestors of a node, so that it has a row. */
   reveal(node: number): void {
-    for (let up = this.parent[node]!; up !== NONE; up = this.parent[up]!) this.setExpanded(up, true);
+    for (let up = this.parent[node]!; up !== NONE; up = this.parent[up]!)
+      this.setExpanded(up, true);
   }
 
   /** The next failed or timed-out node after `row`, wrapping around; NONE if there is none. Searches rows. */
@@ -240,7 +248,8 @@ export class TreeStore {
   layout(): boolean {
     if (!this.#rowsAreStale) return false;
     this.#rowsAreStale = false;
-    if (this.rows.length < this.size) this.rows = new Int32Array(Math.max(this.size, this.rows.length * 2));
+    if (this.rows.length < this.size)
+      this.rows = new Int32Array(Math.max(this.size, this.rows.length * 2));
     this.rowOf.fill(NONE, 0, this.#used);
     let count = 0;
     let node = this.#firstRoot;
@@ -275,7 +284,8 @@ export class TreeStore {
     const own = this.phase[node]!;
     if (own !== SUCCEEDED && own !== RECOVERED) return false;
     return (
-      this.descendants(node, SUCCEEDED) + this.descendants(node, RECOVERED) === this.descendantTotal(node)
+      this.descendants(node, SUCCEEDED) + this.descendants(node, RECOVERED) ===
+      this.descendantTotal(node)
     );
   }
 
@@ -402,7 +412,11 @@ export class TreeStore {
 }
 
 /** The name that the stream's `name` filter looks at: short name, last part of the task's name, name. */
-export function shownName(name: string, taskName?: string | null, shortName?: string | null): string {
+export function shownName(
+  name: string,
+  taskName?: string | null,
+  shortName?: string | null,
+): string {
   if (shortName) return shortName;
   if (taskName) return taskName.slice(taskName.lastIndexOf(".") + 1) || taskName;
   return name;

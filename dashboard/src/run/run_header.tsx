@@ -30,7 +30,9 @@ export function RunHeader({ route, tree, totals, isLive, nowMs, state, onRetry }
         <Logo />
         <a href={formatRoute({ ...ALL_RUNS, project: route.project })}>{route.project}</a>
         <span aria-hidden="true">/</span>
-        <a href={formatRoute({ ...ALL_RUNS, project: route.project, domain: route.domain })}>{route.domain}</a>
+        <a href={formatRoute({ ...ALL_RUNS, project: route.project, domain: route.domain })}>
+          {route.domain}
+        </a>
         <span aria-hidden="true">/</span>
         <h1 title={route.runName}>{route.runName}</h1>
       </nav>

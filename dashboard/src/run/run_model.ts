@@ -11,7 +11,12 @@ export interface TreeFilter {
   name: string;
 }
 
-const CONNECTING: StreamState = { status: "connecting", reason: "", nextTryAt: null, nextTryIsExact: true };
+const CONNECTING: StreamState = {
+  status: "connecting",
+  reason: "",
+  nextTryAt: null,
+  nextTryIsExact: true,
+};
 
 /** Where the stream of a run with a filter is found. */
 export function watchUrl(run: RunKey, filter: TreeFilter): string {

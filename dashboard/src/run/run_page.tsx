@@ -21,7 +21,10 @@ export function RunPage({ route }: { route: RunRoute }) {
   const [current, setCurrent] = useState(route.action);
   const [isHelpShown, setHelpShown] = useState(false);
   const isNarrow = useMedia("(max-width: 640px)");
-  const [timeline, setTimeline] = useStored<"on" | "off">("runtree.timeline", isNarrow ? "off" : "on");
+  const [timeline, setTimeline] = useStored<"on" | "off">(
+    "runtree.timeline",
+    isNarrow ? "off" : "on",
+  );
   const [split, setSplit] = useStored<string>("runtree.split", "54");
   const scroller = useRef<HTMLDivElement>(null);
   const search = useRef<HTMLInputElement>(null);
@@ -50,7 +53,8 @@ export function RunPage({ route }: { route: RunRoute }) {
   const isLive = Object.keys(totals).some((phase) => !isTerminal(phase));
   const nowMs = useNow(isLive);
   const currentNode = tree.find(current);
-  const currentRow = currentNode === NONE ? (tree.rowCount > 0 ? 0 : NONE) : tree.rowOf[currentNode]!;
+  const currentRow =
+    currentNode === NONE ? (tree.rowCount > 0 ? 0 : NONE) : tree.rowOf[currentNode]!;
 
   const change = (part: Partial<RunRoute>, how: "push" | "replace" = "replace"): void =>
     navigate({ ...route, ...part }, how);
@@ -138,7 +142,15 @@ export function RunPage({ route }: { route: RunRoute }) {
   const isFiltered = route.phases.length > 0 || route.name !== "";
   return (
     <div class="page run-page">
-      <RunHeader route={route} tree={tree} totals={totals} isLive={isLive} nowMs={nowMs} state={model.state} onRetry={() => model.retry()} />
+      <RunHeader
+        route={route}
+        tree={tree}
+        totals={totals}
+        isLive={isLive}
+        nowMs={nowMs}
+        state={model.state}
+        onRetry={() => model.retry()}
+      />
       <RunToolbar
         route={route}
         totals={totals}
@@ -183,7 +195,9 @@ export function RunPage({ route }: { route: RunRoute }) {
             key={route.action}
             run={route}
             name={route.action}
-            treeRevision={tree.find(route.action) === NONE ? 0 : tree.revision[tree.find(route.action)]!}
+            treeRevision={
+              tree.find(route.action) === NONE ? 0 : tree.revision[tree.find(route.action)]!
+            }
             nowMs={nowMs}
             onClose={closePanel}
           />

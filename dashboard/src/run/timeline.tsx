@@ -20,11 +20,19 @@ const SPAN_MIN_MS = 1000;
 /** The stretch of time that the unzoomed axis shows. */
 export function timelineDomain(tree: TreeStore, isLive: boolean, nowMs: number): [number, number] {
   const from = Number.isNaN(tree.earliest) ? nowMs : tree.earliest;
-  const to = Math.max(Number.isNaN(tree.latest) ? nowMs : tree.latest, isLive ? nowMs : -Infinity, from + SPAN_MIN_MS);
+  const to = Math.max(
+    Number.isNaN(tree.latest) ? nowMs : tree.latest,
+    isLive ? nowMs : -Infinity,
+    from + SPAN_MIN_MS,
+  );
   return [from, to + (to - from) * PADDING_PART];
 }
 
-export function timelineScale(domain: [number, number], width: number, transform: ZoomTransform): TimeScale {
+export function timelineScale(
+  domain: [number, number],
+  width: number,
+  transform: ZoomTransform,
+): TimeScale {
   return transform.rescaleX(scaleLinear().domain(domain).range([0, width]));
 }
 
@@ -35,7 +43,11 @@ export function timelineTicks(scale: TimeScale, width: number): Date[] {
 
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
 const DAY = { month: "short", day: "numeric" } as const;
-const WITH_MILLISECONDS = new Intl.DateTimeFormat(undefined, { ...CLOCK, second: "2-digit", fractionalSecondDigits: 3 });
+const WITH_MILLISECONDS = new Intl.DateTimeFormat(undefined, {
+  ...CLOCK,
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+});
 const WITH_SECONDS = new Intl.DateTimeFormat(undefined, { ...CLOCK, second: "2-digit" });
 const WITH_MINUTES = new Intl.DateTimeFormat(undefined, CLOCK);
 const WITH_DAY = new Intl.DateTimeFormat(undefined, { ...DAY, ...CLOCK });
@@ -74,7 +86,10 @@ export function TimelineAxis({ scale, ticks, width, nowMs }: AxisProps) {
         );
       })}
       {now >= 0 && now <= width && (
-        <span class={`now${now > width - NOW_LABEL_PX ? " to-left" : ""}`} style={{ left: `${now}px` }}>
+        <span
+          class={`now${now > width - NOW_LABEL_PX ? " to-left" : ""}`}
+          style={{ left: `${now}px` }}
+        >
           now
         </span>
       )}
@@ -156,7 +171,12 @@ export function Timeline(props: TimelineProps) {
         ref={surface}
         class="timeline"
         aria-hidden="true"
-        style={{ left: `${left}px`, width: `${width}px`, height: `${height}px`, transform: `translateY(${top}px)` }}
+        style={{
+          left: `${left}px`,
+          width: `${width}px`,
+          height: `${height}px`,
+          transform: `translateY(${top}px)`,
+        }}
         onClick={(event) => isRow(rowAt(event)) && props.onSelect(rowAt(event))}
         onDblClick={(event) => {
           const node = tree.rows[rowAt(event)];
@@ -170,7 +190,14 @@ export function Timeline(props: TimelineProps) {
         onMouseLeave={() => setHover(null)}
       />
       {hover && isRow(hover.row) && (
-        <TimelineTip tree={tree} row={hover.row} x={left + hover.x} y={top + (hover.row - first + 1) * ROW_HEIGHT} isRight={hover.x > width / 2} nowMs={nowMs} />
+        <TimelineTip
+          tree={tree}
+          row={hover.row}
+          x={left + hover.x}
+          y={top + (hover.row - first + 1) * ROW_HEIGHT}
+          isRight={hover.x > width / 2}
+          nowMs={nowMs}
+        />
       )}
     </>
   );
@@ -191,16 +218,23 @@ function TimelineTip({ tree, row, x, y, isRight, nowMs }: TipProps) {
   const started = tree.startedAt[node]!;
   const ended = tree.endedAt[node]!;
   return (
-    <div class={`tip${isRight ? " to-left" : ""}`} aria-hidden="true" style={{ transform: `translate(${x}px, ${y}px)` }}>
+    <div
+      class={`tip${isRight ? " to-left" : ""}`}
+      aria-hidden="true"
+      style={{ transform: `translate(${x}px, ${y}px)` }}
+    >
       <strong>{tree.label[node]}</strong>
       <span>
         {phaseTitle(tree.phaseName(node))} · {formatDuration(elapsedMs(tree, node, nowMs))}
         {tree.attempt[node]! > 1 && ` · attempt ${tree.attempt[node]!}`}
       </span>
       <span class="dim">
-        {formatClock(Number.isNaN(started) ? created : started)} – {Number.isNaN(ended) ? "now" : formatClock(ended)}
+        {formatClock(Number.isNaN(started) ? created : started)} –{" "}
+        {Number.isNaN(ended) ? "now" : formatClock(ended)}
       </span>
-      {!Number.isNaN(started) && started - created >= 1 && <span class="dim">waited {formatDuration(started - created)}</span>}
+      {!Number.isNaN(started) && started - created >= 1 && (
+        <span class="dim">waited {formatDuration(started - created)}</span>
+      )}
     </div>
   );
 }

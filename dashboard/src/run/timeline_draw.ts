@@ -79,7 +79,14 @@ export function drawTimeline(frame: TimelineFrame): void {
   }
 }
 
-function bar(frame: TimelineFrame, from: number, to: number, middle: number, height: number, color: string): void {
+function bar(
+  frame: TimelineFrame,
+  from: number,
+  to: number,
+  middle: number,
+  height: number,
+  color: string,
+): void {
   const { context, width, scale } = frame;
   const left = Math.max(-8, scale(from));
   const right = Math.min(width + 8, Math.max(scale(to), scale(from) + BAR_WIDTH_MIN));
@@ -104,7 +111,8 @@ function drawGroup(frame: TimelineFrame, node: number, middle: number): void {
   bar(frame, from, to, middle, GROUP_HEIGHT, color);
   const caps = tree.isLive(node) ? [scale(from)] : [scale(from), scale(to) - CAP_WIDTH];
   for (const x of caps) {
-    if (x >= 0 && x <= width) context.fillRect(Math.round(x), middle - CAP_HEIGHT / 2, CAP_WIDTH, CAP_HEIGHT);
+    if (x >= 0 && x <= width)
+      context.fillRect(Math.round(x), middle - CAP_HEIGHT / 2, CAP_WIDTH, CAP_HEIGHT);
   }
   drawLabel(frame, node, to, middle);
 }
@@ -120,7 +128,8 @@ function drawAction(frame: TimelineFrame, node: number, middle: number): void {
     const end = endOf(frame, node);
     const phase = tree.phase[node]!;
     if (Number.isNaN(started)) {
-      if (isTerminalNumber(phase)) bar(frame, created, end, middle, BAR_HEIGHT, colors.fill[phase]!);
+      if (isTerminalNumber(phase))
+        bar(frame, created, end, middle, BAR_HEIGHT, colors.fill[phase]!);
       else bar(frame, created, end, middle, WAIT_HEIGHT, colors.fill[phase]!);
     } else {
       bar(frame, created, started, middle, WAIT_HEIGHT, colors.fill[QUEUED]!);
@@ -131,7 +140,12 @@ function drawAction(frame: TimelineFrame, node: number, middle: number): void {
 }
 
 /** One attempt: a thin part for each phase before it ran, a thick one in the colour of how it ended. */
-function drawAttempt(frame: TimelineFrame, attempt: AttemptBar, isNumbered: boolean, middle: number): void {
+function drawAttempt(
+  frame: TimelineFrame,
+  attempt: AttemptBar,
+  isNumbered: boolean,
+  middle: number,
+): void {
   const { context, scale, colors } = frame;
   const { parts, outcome } = attempt;
   for (const part of parts) {

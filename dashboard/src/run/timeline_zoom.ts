@@ -18,7 +18,11 @@ export interface TimelineZoom {
 }
 
 /** Drag pans, a wheel with Ctrl or a pinch zooms, a sideways wheel pans; a plain wheel scrolls the list. */
-export function useTimelineZoom(surface: RefObject<HTMLElement | null>, width: number, isShown: boolean): TimelineZoom {
+export function useTimelineZoom(
+  surface: RefObject<HTMLElement | null>,
+  width: number,
+  isShown: boolean,
+): TimelineZoom {
   const [transform, setTransform] = useState<ZoomTransform>(zoomIdentity);
   const [behaviour] = useState(() =>
     zoom<HTMLElement, unknown>()
@@ -35,12 +39,19 @@ export function useTimelineZoom(surface: RefObject<HTMLElement | null>, width: n
   useEffect(() => {
     const element = surface.current;
     if (!element || !isShown) return;
-    behaviour.on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => setTransform(event.transform));
+    behaviour.on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) =>
+      setTransform(event.transform),
+    );
     const selection = select(element);
     selection.call(behaviour).on("dblclick.zoom", null);
     const pan = (event: WheelEvent): void => {
       const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
-      if (event.ctrlKey || event.metaKey || (!event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY))) return;
+      if (
+        event.ctrlKey ||
+        event.metaKey ||
+        (!event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY))
+      )
+        return;
       event.preventDefault();
       behaviour.translateBy(selection, -sideways / currentScale(element), 0);
     };
@@ -62,14 +73,17 @@ export function useTimelineZoom(surface: RefObject<HTMLElement | null>, width: n
     ]);
   }, [behaviour, width]);
 
-  const act = (action: (selection: ReturnType<typeof select<HTMLElement, unknown>>) => void): void => {
+  const act = (
+    action: (selection: ReturnType<typeof select<HTMLElement, unknown>>) => void,
+  ): void => {
     if (surface.current) action(select<HTMLElement, unknown>(surface.current));
   };
   return {
     transform,
     zoomIn: () => act((selection) => behaviour.scaleBy(selection, ZOOM_STEP)),
     zoomOut: () => act((selection) => behaviour.scaleBy(selection, 1 / ZOOM_STEP)),
-    panBy: (steps) => act((selection) => behaviour.translateBy(selection, (-steps * PAN_STEP_PX) / transform.k, 0)),
+    panBy: (steps) =>
+      act((selection) => behaviour.translateBy(selection, (-steps * PAN_STEP_PX) / transform.k, 0)),
     fit: () => act((selection) => behaviour.transform(selection, zoomIdentity)),
     zoomTo: (from, to) =>
       act((selection) => {

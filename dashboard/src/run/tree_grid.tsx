@@ -69,75 +69,92 @@ export function TreeGrid(props: TreeGridProps) {
     else props.onOpen(row);
   };
   return (
-    <div class={`tree-area${isTimelineShown ? " with-timeline" : ""}`} style={{ "--split": `${props.splitPercent}%`, "--split-ratio": props.splitPercent / 100 }}>
     <div
-      ref={scroller}
-      class="tree"
-      role="treegrid"
-      aria-label="Actions of the run"
-      aria-rowcount={tree.rowCount + 1}
-      aria-activedescendant={isRendered ? `row-${currentRow}` : undefined}
-      tabIndex={0}
-      onKeyDown={props.onKeyDown}
-      onClick={click}
+      class={`tree-area${isTimelineShown ? " with-timeline" : ""}`}
+      style={{ "--split": `${props.splitPercent}%`, "--split-ratio": props.splitPercent / 100 }}
     >
-      <div class="heading" role="row" aria-rowindex={1} style={{ height: `${HEADING_HEIGHT}px` }}>
-        <div class="cells" role="presentation">
-          <div class="cell cell-name" role="columnheader">
-            Action
+      <div
+        ref={scroller}
+        class="tree"
+        role="treegrid"
+        aria-label="Actions of the run"
+        aria-rowcount={tree.rowCount + 1}
+        aria-activedescendant={isRendered ? `row-${currentRow}` : undefined}
+        tabIndex={0}
+        onKeyDown={props.onKeyDown}
+        onClick={click}
+      >
+        <div class="heading" role="row" aria-rowindex={1} style={{ height: `${HEADING_HEIGHT}px` }}>
+          <div class="cells" role="presentation">
+            <div class="cell cell-name" role="columnheader">
+              Action
+            </div>
+            <div class="cell cell-phase" role="columnheader">
+              Phase
+            </div>
+            <div class="cell cell-attempt" role="columnheader">
+              <abbr title="Attempt">Try</abbr>
+            </div>
+            <div class="cell cell-duration" role="columnheader">
+              Duration
+            </div>
+            <div class="cell cell-descendants" role="columnheader">
+              Below
+            </div>
           </div>
-          <div class="cell cell-phase" role="columnheader">
-            Phase
-          </div>
-          <div class="cell cell-attempt" role="columnheader">
-            <abbr title="Attempt">Try</abbr>
-          </div>
-          <div class="cell cell-duration" role="columnheader">
-            Duration
-          </div>
-          <div class="cell cell-descendants" role="columnheader">
-            Below
-          </div>
-        </div>
-        {isTimelineShown && (
-          <div ref={axisCell} class="axis-cell" role="presentation">
-            <TimelineAxis scale={scale} ticks={ticks} width={width} nowMs={isLive ? nowMs : null} />
-          </div>
-        )}
-      </div>
-      <div class="rows" role="rowgroup" style={{ height: `${rows.totalHeight - HEADING_HEIGHT}px` }}>
-        <div class="rows-origin" role="presentation" style={{ top: `${-HEADING_HEIGHT}px` }}>
-          {rows.items.map((item) =>
-            item.index < tree.rowCount ? (
-              <TreeRow
-                key={item.index % pool.current}
-                tree={tree}
-                item={item}
-                isCurrent={item.index === currentRow}
-                isOpen={props.openAction !== "" && tree.name[tree.rows[item.index]!] === props.openAction}
-                nowMs={nowMs}
+          {isTimelineShown && (
+            <div ref={axisCell} class="axis-cell" role="presentation">
+              <TimelineAxis
+                scale={scale}
+                ticks={ticks}
+                width={width}
+                nowMs={isLive ? nowMs : null}
               />
-            ) : null,
-          )}
-          {isTimelineShown && width > 0 && (
-            <Timeline
-              surface={surface}
-              tree={tree}
-              items={rows.items}
-              left={left}
-              width={width}
-              scale={scale}
-              ticks={ticks}
-              nowMs={isLive ? nowMs : Infinity}
-              attempts={props.attempts}
-              onSelect={props.onSelect}
-              onZoomTo={(from, to) => zoom.zoomTo(base(from), base(to))}
-            />
+            </div>
           )}
         </div>
+        <div
+          class="rows"
+          role="rowgroup"
+          style={{ height: `${rows.totalHeight - HEADING_HEIGHT}px` }}
+        >
+          <div class="rows-origin" role="presentation" style={{ top: `${-HEADING_HEIGHT}px` }}>
+            {rows.items.map((item) =>
+              item.index < tree.rowCount ? (
+                <TreeRow
+                  key={item.index % pool.current}
+                  tree={tree}
+                  item={item}
+                  isCurrent={item.index === currentRow}
+                  isOpen={
+                    props.openAction !== "" &&
+                    tree.name[tree.rows[item.index]!] === props.openAction
+                  }
+                  nowMs={nowMs}
+                />
+              ) : null,
+            )}
+            {isTimelineShown && width > 0 && (
+              <Timeline
+                surface={surface}
+                tree={tree}
+                items={rows.items}
+                left={left}
+                width={width}
+                scale={scale}
+                ticks={ticks}
+                nowMs={isLive ? nowMs : Infinity}
+                attempts={props.attempts}
+                onSelect={props.onSelect}
+                onZoomTo={(from, to) => zoom.zoomTo(base(from), base(to))}
+              />
+            )}
+          </div>
+        </div>
       </div>
-    </div>
-      {isTimelineShown && <Splitter container={scroller} percent={props.splitPercent} onChange={props.onSplit} />}
+      {isTimelineShown && (
+        <Splitter container={scroller} percent={props.splitPercent} onChange={props.onSplit} />
+      )}
       {isTimelineShown && zoom.transform.k > 1 && (
         <button type="button" class="button small fit" onClick={zoom.fit}>
           <Icon name="fit" />
@@ -156,7 +173,11 @@ function useStableDomain(current: [number, number], isFitting: boolean): [number
 }
 
 /** Where an element lies in the scroller, and how wide it is, whenever that changes. */
-function useBox(element: RefObject<HTMLElement | null>, scroller: RefObject<HTMLElement | null>, isShown: boolean) {
+function useBox(
+  element: RefObject<HTMLElement | null>,
+  scroller: RefObject<HTMLElement | null>,
+  isShown: boolean,
+) {
   const [box, setBox] = useState({ left: 0, width: 0 });
   useLayoutEffect(() => {
     const measure = (): void => {

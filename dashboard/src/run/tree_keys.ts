@@ -1,9 +1,15 @@
 import { NONE, type TreeStore } from "../model/tree_store";
 
-export type Move = { type: "select"; row: number } | { type: "open" } | { type: "toggle"; node: number };
+export type Move =
+  { type: "select"; row: number } | { type: "open" } | { type: "toggle"; node: number };
 
 /** What a key means on a row of a tree grid (WAI-ARIA practices: treegrid); null for nothing. */
-export function moveInTree(key: string, tree: TreeStore, row: number, pageSize: number): Move | null {
+export function moveInTree(
+  key: string,
+  tree: TreeStore,
+  row: number,
+  pageSize: number,
+): Move | null {
   const last = tree.rowCount - 1;
   const node = tree.rows[row];
   if (row < 0 || last < 0 || node === undefined) return null;

@@ -25,15 +25,32 @@ export function elapsedMs(tree: TreeStore, node: number, nowMs: number): number 
   return (Number.isNaN(end) ? nowMs : end) - start;
 }
 
+/** The action's name beside its label: without the parent's name before it, and nothing if that says no more. */
+export function shortId(name: string, label: string, parentName: string): string {
+  const hasPrefix =
+    parentName !== "" &&
+    name.startsWith(parentName) &&
+    /^[._:-]/.test(name.slice(parentName.length));
+  const id = hasPrefix ? name.slice(parentName.length + 1) : name;
+  return id === label ? "" : id;
+}
+
 function DescendantsBar({ tree, node }: { tree: TreeStore; node: number }) {
   const present = BAR_PHASES.filter(({ number }) => tree.descendants(node, number) > 0);
   const text = present
-    .map(({ phase, number }) => `${formatCount(tree.descendants(node, number))} ${phaseTitle(phase).toLowerCase()}`)
+    .map(
+      ({ phase, number }) =>
+        `${formatCount(tree.descendants(node, number))} ${phaseTitle(phase).toLowerCase()}`,
+    )
     .join(", ");
   return (
     <span class="phase-bar" role="img" aria-label={text} title={text}>
       {present.map(({ phase, number }) => (
-        <i key={phase} class={`fill-${phase}`} style={{ flexGrow: tree.descendants(node, number) }} />
+        <i
+          key={phase}
+          class={`fill-${phase}`}
+          style={{ flexGrow: tree.descendants(node, number) }}
+        />
       ))}
     </span>
   );
@@ -47,6 +64,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs }: TreeRowProps) 
   const level = tree.level[node]!;
   const indent = Math.min(level - 1, INDENT_LEVELS_MAX) * INDENT_PX;
   const parent = tree.parent[node]!;
+  const id = shortId(name, label, parent === NONE ? "" : tree.name[parent]!);
   const total = tree.descendantTotal(node);
   const hasChildren = tree.childCount[node]! > 0;
   const attempt = tree.attempt[node]!;
@@ -83,9 +101,9 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs }: TreeRowProps) 
           {label}
         </span>
         {tree.group[node] && <span class="tag">{tree.group[node]}</span>}
-        {label !== name && (
+        {id && (
           <span class="id" title={name}>
-            {name}
+            {id}
           </span>
         )}
       </div>
@@ -93,7 +111,11 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs }: TreeRowProps) 
         <PhaseLabel phase={tree.phaseName(node)} />
       </div>
       <div class="cell cell-attempt" role="gridcell">
-        {attempt > 1 ? <span class="retry" title={`Attempt ${attempt}`}>{`×${attempt}`}</span> : <span class="first">1</span>}
+        {attempt > 1 ? (
+          <span class="retry" title={`Attempt ${attempt}`}>{`×${attempt}`}</span>
+        ) : (
+          <span class="first">1</span>
+        )}
       </div>
       <div class="cell cell-duration" role="gridcell">
         {isLive ? formatTicking(elapsed) : formatDuration(elapsed)}

@@ -25,7 +25,10 @@ export interface VirtualRows {
 }
 
 /** The rows that are on the screen or near it, out of `count`, while `scroller` scrolls. */
-export function useVirtualRows(scroller: RefObject<HTMLElement | null>, count: number): VirtualRows {
+export function useVirtualRows(
+  scroller: RefObject<HTMLElement | null>,
+  count: number,
+): VirtualRows {
   const redraw = useRedraw();
   const [virtualizer] = useState(
     () =>
@@ -42,7 +45,8 @@ export function useVirtualRows(scroller: RefObject<HTMLElement | null>, count: n
         onChange: redraw,
       }),
   );
-  if (virtualizer.options.count !== count) virtualizer.setOptions({ ...virtualizer.options, count });
+  if (virtualizer.options.count !== count)
+    virtualizer.setOptions({ ...virtualizer.options, count });
   useLayoutEffect(() => virtualizer._didMount(), [virtualizer]);
   useLayoutEffect(() => virtualizer._willUpdate());
   return {
@@ -53,6 +57,9 @@ export function useVirtualRows(scroller: RefObject<HTMLElement | null>, count: n
       const isFar = row < startIndex - NEAR_ROWS || row > endIndex + NEAR_ROWS;
       virtualizer.scrollToIndex(row, { align: isFar ? "center" : "auto" });
     },
-    pageSize: Math.max(1, Math.floor(((virtualizer.scrollRect?.height ?? 0) - HEADING_HEIGHT) / ROW_HEIGHT) - 1),
+    pageSize: Math.max(
+      1,
+      Math.floor(((virtualizer.scrollRect?.height ?? 0) - HEADING_HEIGHT) / ROW_HEIGHT) - 1,
+    ),
   };
 }

@@ -8,7 +8,10 @@ export function FirstRun({ onPlay }: { onPlay: () => void }) {
   return (
     <div class="empty first-run">
       <h2>No runs yet</h2>
-      <p>Report what your actions do, and this page shows it as it happens. These four commands make a run:</p>
+      <p>
+        Report what your actions do, and this page shows it as it happens. These four commands make
+        a run:
+      </p>
       <div class="commands">
         <CopyButton text={commands} label="Copy" />
         <pre tabIndex={0}>{commands}</pre>

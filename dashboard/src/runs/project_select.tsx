@@ -19,7 +19,12 @@ export function ProjectSelect({ route, runs }: { route: RunsRoute; runs: readonl
   }, [newest]);
 
   const value = JSON.stringify([route.project, route.domain]);
-  const names = [...new Set([...projects.map(({ project }) => project), ...(route.project ? [route.project] : [])])].sort();
+  const names = [
+    ...new Set([
+      ...projects.map(({ project }) => project),
+      ...(route.project ? [route.project] : []),
+    ]),
+  ].sort();
   return (
     <select
       class="select"
@@ -33,7 +38,11 @@ export function ProjectSelect({ route, runs }: { route: RunsRoute; runs: readonl
       <option value={JSON.stringify(["", ""])}>All projects</option>
       {names.map((name) => {
         const domains = projects.filter(({ project }) => project === name);
-        if (name === route.project && route.domain && !domains.some(({ domain }) => domain === route.domain)) {
+        if (
+          name === route.project &&
+          route.domain &&
+          !domains.some(({ domain }) => domain === route.domain)
+        ) {
           domains.push({ project: name, domain: route.domain, runs: 0 });
         }
         return (

@@ -7,7 +7,12 @@ import type { FeedMessage, StreamState } from "../stream/protocol";
 /** The watch starts with so many of the newest runs. */
 export const WATCHED_RUNS = 200;
 
-const CONNECTING: StreamState = { status: "connecting", reason: "", nextTryAt: null, nextTryIsExact: true };
+const CONNECTING: StreamState = {
+  status: "connecting",
+  reason: "",
+  nextTryAt: null,
+  nextTryIsExact: true,
+};
 
 export function keyOf(run: { project: string; domain: string; runName: string }): string {
   return `${run.project}/${run.domain}/${run.runName}`;
@@ -30,11 +35,16 @@ export function newestFirst(a: RunSummary, b: RunSummary): number {
 }
 
 /** Takes one record of the list's stream. A run that has moved out of the filter goes. */
-export function applyRunUpdate(runs: Map<string, RunSummary>, update: RunUpdate, route: RunsRoute): void {
+export function applyRunUpdate(
+  runs: Map<string, RunSummary>,
+  update: RunUpdate,
+  route: RunsRoute,
+): void {
   const key = keyOf(update);
   const { phases } = route;
   if ("deleted" in update) runs.delete(key);
-  else if (phases.length > 0 && (update.phase === null || !phases.includes(update.phase))) runs.delete(key);
+  else if (phases.length > 0 && (update.phase === null || !phases.includes(update.phase)))
+    runs.delete(key);
   else runs.set(key, update);
 }
 
@@ -111,7 +121,8 @@ export class RunsModel {
     switch (message.type) {
       case "records": {
         const runs = this.#aside ?? this.#known;
-        for (const update of JSON.parse(message.json) as RunUpdate[]) applyRunUpdate(runs, update, route);
+        for (const update of JSON.parse(message.json) as RunUpdate[])
+          applyRunUpdate(runs, update, route);
         break;
       }
       case "reset":

@@ -24,7 +24,10 @@ export function RunsPage({ route }: { route: RunsRoute }) {
   const nowMs = useNow(true);
   useTitle("Runs · runtree");
 
-  useEffect(() => model.watch(route), [route.project, route.domain, route.phases.join(","), route.name]);
+  useEffect(
+    () => model.watch(route),
+    [route.project, route.domain, route.phases.join(","), route.name],
+  );
   useEffect(() => () => model.close(), []);
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
@@ -74,15 +77,31 @@ export function RunsPage({ route }: { route: RunsRoute }) {
         </div>
       </header>
       <div class="toolbar" role="toolbar" aria-label="Which runs are shown">
-        <SearchBox value={route.name} label="Search runs" inputRef={search} onChange={(name) => navigate({ ...route, name }, "replace")} />
+        <SearchBox
+          value={route.name}
+          label="Search runs"
+          inputRef={search}
+          onChange={(name) => navigate({ ...route, name }, "replace")}
+        />
         <ProjectSelect route={route} runs={runs} />
-        <PhaseFilter selected={route.phases} onChange={(phases) => navigate({ ...route, phases }, "replace")} />
+        <PhaseFilter
+          selected={route.phases}
+          onChange={(phases) => navigate({ ...route, phases }, "replace")}
+        />
       </div>
       <main class="runs-main">
-        {problem && <p class="note problem" role="alert">{problem}</p>}
+        {problem && (
+          <p class="note problem" role="alert">
+            {problem}
+          </p>
+        )}
         {runs.length > 0 && <RunsTable runs={runs} nowMs={nowMs} />}
         {runs.length > 0 && model.hasOlder && (
-          <button type="button" class="button older" onClick={() => void attempt(() => model.loadOlder())}>
+          <button
+            type="button"
+            class="button older"
+            onClick={() => void attempt(() => model.loadOlder())}
+          >
             Older runs
           </button>
         )}
@@ -99,7 +118,9 @@ export function RunsPage({ route }: { route: RunsRoute }) {
             </button>
           </div>
         )}
-        {runs.length === 0 && model.isComplete && !isFiltered && <FirstRun onPlay={() => void play()} />}
+        {runs.length === 0 && model.isComplete && !isFiltered && (
+          <FirstRun onPlay={() => void play()} />
+        )}
         {runs.length === 0 && !model.isComplete && (
           <div class="empty loading" aria-busy="true">
             <p>Loading the runs…</p>

@@ -1,5 +1,12 @@
 import type { RunSummary } from "../api/types";
-import { formatAge, formatCount, formatDate, formatDuration, formatTicking, parseTime } from "../model/format";
+import {
+  formatAge,
+  formatCount,
+  formatDate,
+  formatDuration,
+  formatTicking,
+  parseTime,
+} from "../model/format";
 import { formatRoute, runRoute } from "../model/route";
 import { PhaseLabel } from "../ui/icons";
 import { PhaseBar } from "../ui/phase_bar";
@@ -18,11 +25,21 @@ export function RunsTable({ runs, nowMs }: { runs: readonly RunSummary[]; nowMs:
       <thead>
         <tr>
           <th scope="col">Run</th>
-          <th scope="col" class="col-phase">Phase</th>
-          <th scope="col" class="col-bar">Actions by phase</th>
-          <th scope="col" class="number col-actions">Actions</th>
-          <th scope="col" class="number col-age">Begun</th>
-          <th scope="col" class="number">Duration</th>
+          <th scope="col" class="col-phase">
+            Phase
+          </th>
+          <th scope="col" class="col-bar">
+            Actions by phase
+          </th>
+          <th scope="col" class="number col-actions">
+            Actions
+          </th>
+          <th scope="col" class="number col-age">
+            Begun
+          </th>
+          <th scope="col" class="number">
+            Duration
+          </th>
         </tr>
       </thead>
       <tbody>

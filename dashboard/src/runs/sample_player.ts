@@ -24,7 +24,10 @@ export async function playSampleRun(run: RunKey): Promise<void> {
   const report = async (): Promise<void> => {
     const due = steps.slice(next).filter((step) => step.atMs <= clock.now() - beganMs);
     if (due.length === 0) return;
-    const events = due.map(({ atMs, event }) => ({ ...event, updatedTime: new Date(beganMs + atMs).toISOString() }));
+    const events = due.map(({ atMs, event }) => ({
+      ...event,
+      updatedTime: new Date(beganMs + atMs).toISOString(),
+    }));
     await postJson<EventResults>("/v1/events", { events });
     next += due.length;
   };

@@ -15,10 +15,18 @@ export type FeedListener = (message: FeedMessage) => void;
 /** Which node or run a record is about, and whether it takes it away. */
 function describe(record: RecordKind, data: string): { key: string; gone: boolean } {
   if (record === "nodeUpdate") {
-    const { action, meetsFilter } = JSON.parse(data) as { action: { name: string }; meetsFilter: boolean };
+    const { action, meetsFilter } = JSON.parse(data) as {
+      action: { name: string };
+      meetsFilter: boolean;
+    };
     return { key: action.name, gone: !meetsFilter };
   }
-  const run = JSON.parse(data) as { project: string; domain: string; runName: string; deleted?: boolean };
+  const run = JSON.parse(data) as {
+    project: string;
+    domain: string;
+    runName: string;
+    deleted?: boolean;
+  };
   return { key: `${run.project}/${run.domain}/${run.runName}`, gone: run.deleted === true };
 }
 
@@ -62,7 +70,10 @@ export class Feed {
     this.#flush();
     const records = [...this.#known.values()];
     for (let from = 0; from < records.length; from += FLUSH_RECORDS) {
-      listener({ type: "records", json: `[${records.slice(from, from + FLUSH_RECORDS).join(",")}]` });
+      listener({
+        type: "records",
+        json: `[${records.slice(from, from + FLUSH_RECORDS).join(",")}]`,
+      });
     }
     if (this.#isSynced) listener({ type: "synced" });
     listener({ type: "state", state: this.#state });
@@ -167,9 +178,14 @@ export class Feed {
       return;
     }
     const now = Date.now();
-    if (this.#lostAt > 0 && this.#state.status === "reconnecting") this.#retryGuessMs = now - this.#lostAt;
+    if (this.#lostAt > 0 && this.#state.status === "reconnecting")
+      this.#retryGuessMs = now - this.#lostAt;
     this.#lostAt = now;
-    this.#reconnecting(this.#state.reason || "The connection was lost", now + this.#retryGuessMs, false);
+    this.#reconnecting(
+      this.#state.reason || "The connection was lost",
+      now + this.#retryGuessMs,
+      false,
+    );
     void this.#findOutWhyLost(source);
   }
 

@@ -24,7 +24,12 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
     <dialog ref={dialog} class="help" aria-labelledby="help-title" onClose={onClose}>
       <header>
         <h2 id="help-title">Keyboard</h2>
-        <button type="button" class="button quiet" aria-label="Close" onClick={() => dialog.current?.close()}>
+        <button
+          type="button"
+          class="button quiet"
+          aria-label="Close"
+          onClick={() => dialog.current?.close()}
+        >
           <Icon name="close" />
         </button>
       </header>
@@ -41,7 +46,8 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
         ))}
       </dl>
       <p>
-        On the timeline, drag to pan, scroll with Ctrl held to zoom, and double-click a bar to zoom to it.
+        On the timeline, drag to pan, scroll with Ctrl held to zoom, and double-click a bar to zoom
+        to it.
       </p>
     </dialog>
   );

@@ -12,7 +12,9 @@ interface PhaseFilterProps {
 
 /** A switch for each phase; none pressed means all. */
 export function PhaseFilter({ selected, counts, onChange }: PhaseFilterProps) {
-  const shown = PHASES_BY_URGENCY.filter((phase) => !counts || counts[phase] || selected.includes(phase));
+  const shown = PHASES_BY_URGENCY.filter(
+    (phase) => !counts || counts[phase] || selected.includes(phase),
+  );
   const toggle = (phase: Phase): void =>
     onChange(PHASES.filter((other) => (other === phase) !== selected.includes(other)));
   return (

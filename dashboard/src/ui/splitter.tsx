@@ -12,7 +12,8 @@ interface SplitterProps {
 
 /** The line between two columns, to be dragged, or moved with the arrow keys. */
 export function Splitter({ container, percent, onChange }: SplitterProps) {
-  const change = (next: number): void => onChange(Math.min(PERCENT_MAX, Math.max(PERCENT_MIN, Math.round(next * 10) / 10)));
+  const change = (next: number): void =>
+    onChange(Math.min(PERCENT_MAX, Math.max(PERCENT_MIN, Math.round(next * 10) / 10)));
   const drag = (event: PointerEvent): void => {
     const box = container.current?.getBoundingClientRect();
     if (box && (event.currentTarget as Element).hasPointerCapture(event.pointerId)) {

@@ -22,7 +22,9 @@ export function nextTryText(state: StreamState, nowMs: number): string {
 export function StreamStatus({ state, onRetry }: { state: StreamState; onRetry: () => void }) {
   const isWaiting = state.status === "reconnecting";
   useNow(isWaiting, 500);
-  const details = [state.reason, isWaiting ? nextTryText(state, Date.now()) : ""].filter(Boolean).join(" · ");
+  const details = [state.reason, isWaiting ? nextTryText(state, Date.now()) : ""]
+    .filter(Boolean)
+    .join(" · ");
   return (
     <div class={`stream stream-${state.status}`}>
       <span class="stream-dot" aria-hidden="true" />

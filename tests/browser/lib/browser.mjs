@@ -1,0 +1,56 @@
+/** Debian's Chromium, and what every page in these tests is held to. */
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+/** The last ones keep it from calling home, which would only wait for time-outs here. */
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--no-first-run",
+  "--disable-quic",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: ARGUMENTS,
+  });
+}
+
+/** A page that remembers what went wrong on it, and to which hosts it spoke. */
+export async function openPage(context, address) {
+  const page = await context.newPage();
+  page.wrongs = [];
+  page.hosts = new Set();
+  page.on("pageerror", (error) => page.wrongs.push(String(error.stack ?? error)));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/Failed to load resource|net::ERR_/.test(message.text()))
+      page.wrongs.push(message.text());
+  });
+  page.on("request", (request) => page.hosts.add(new URL(request.url()).host));
+  await page.goto(address);
+  return page;
+}
+
+/** Nothing thrown, nothing refused by the Content-Security-Policy, no other host spoken to. */
+export function assertCleanPage(page) {
+  assert.deepEqual(page.wrongs, []);
+  assert.deepEqual([...page.hosts], [new URL(page.url()).host]);
+}
+
+/** Waits until the page says that its stream is in one of these states. */
+export function waitForStream(page, states, seconds = 30) {
+  return page.waitForFunction(
+    (titles) => titles.includes(document.querySelector(".stream [role=status]")?.textContent ?? ""),
+    states,
+    { timeout: seconds * 1000 },
+  );
+}
+
+export function runAddress(base, { project, domain, runName }, query = "") {
+  return `${base}/#/runs/${project}/${domain}/${runName}${query && `?${query}`}`;
+}
