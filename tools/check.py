@@ -158,6 +158,8 @@ def main():
     findings = sorted(finding for check in checks for finding in check())
     for name, line, what in findings:
         print(f"{name}:{line}: {what}", file=sys.stderr)
+    if not findings:
+        print("The sources are as they should be.")
     return 1 if findings else 0
 
 

@@ -5,6 +5,7 @@ build_packages=(build-essential cmake ninja-build pkg-config python3 python3-yam
 server_packages=(postgresql)
 check_packages=(python3 clang-format)
 python_packages=(python3-venv)
+bench_packages=(wrk)
 browser_packages=(chromium nginx-light)
 fault_packages=(nginx-light haproxy)
 fuzz_packages=(clang libclang-rt-14-dev)
@@ -77,4 +78,32 @@ need_dashboard() {
     say "Installing npm packages into dashboard/node_modules"
     npm ci --prefix dashboard --no-audit --no-fund --loglevel=error || return 1
     cp dashboard/package-lock.json dashboard/node_modules/.installed-lock.json
+}
+
+# build PRESET FOLDER [TARGET]: with the dashboard inside if npm's registry can be had.
+build() {
+    need_packages "${build_packages[@]}"
+    need_dashboard || say "Without npm's packages the dashboard stays out of this build"
+    cmake --preset "$1" --log-level=WARNING >/dev/null
+    cmake --build "$2" --target "${3:-all}"
+}
+
+# What the programs bench/run, tests/browser/run … expect to find.
+prepare_bench() {
+    need_packages "${build_packages[@]}" "${server_packages[@]}" "${bench_packages[@]}"
+}
+
+prepare_browser() {
+    need_packages "${server_packages[@]}" "${browser_packages[@]}"
+    build dev build runtree
+}
+
+prepare_faults() {
+    need_packages "${server_packages[@]}" "${fault_packages[@]}"
+    need_python
+    build dev build runtree
+}
+
+prepare_fuzz() {
+    need_packages "${build_packages[@]}" "${fuzz_packages[@]}"
 }

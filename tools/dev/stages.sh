@@ -1,29 +1,15 @@
 # The stages of ./dev test. Each is a function stage_NAME. Sourced by ./dev.
 
-all_stages=(check build unit tools system asan dashboard browser fuzz faults)
+all_stages=(check build unit tools system asan dashboard)
+for part in browser fuzz faults; do
+    [ ! -x "tests/$part/run" ] || all_stages+=("$part")
+done
 logs=build/test-logs
 passed=0
 failed=0
 
-# build PRESET FOLDER [TARGET]
-build() {
-    cmake --preset "$1" --log-level=WARNING >/dev/null
-    cmake --build "$2" --target "${3:-all}"
-}
-
 run_pytest() {
     .venv/bin/python -m pytest "$@"
-}
-
-# Runs the program FOLDER/run if the part is there.
-run_part() {
-    local folder=$1
-    shift
-    if [ ! -x "$folder/run" ]; then
-        echo "there is no $folder/run"
-        return 0
-    fi
-    "$folder/run" "$@"
 }
 
 stage_check() {
@@ -32,12 +18,12 @@ stage_check() {
 }
 
 stage_build() {
-    need_packages "${build_packages[@]}" "${server_packages[@]}"
     build dev build
 }
 
 stage_unit() {
-    stage_build
+    need_packages "${server_packages[@]}"
+    build dev build
     ctest --test-dir build --output-on-failure --parallel 2
 }
 
@@ -48,13 +34,14 @@ stage_tools() {
 }
 
 stage_system() {
-    stage_build
+    need_packages "${server_packages[@]}"
     need_python
+    build dev build runtree
     run_pytest tests/system -n 2
 }
 
 stage_asan() {
-    need_packages "${build_packages[@]}" "${server_packages[@]}"
+    need_packages "${server_packages[@]}"
     need_python
     build asan build-asan
     ctest --test-dir build-asan --output-on-failure --parallel 2
@@ -67,18 +54,18 @@ stage_dashboard() {
 }
 
 stage_browser() {
-    [ ! -x tests/browser/run ] || need_packages "${browser_packages[@]}"
-    run_part tests/browser
+    prepare_browser
+    tests/browser/run
 }
 
 stage_fuzz() {
-    [ ! -x tests/fuzz/run ] || need_packages "${fuzz_packages[@]}"
-    run_part tests/fuzz --seconds 30
+    prepare_fuzz
+    tests/fuzz/run --seconds 30
 }
 
 stage_faults() {
-    [ ! -x tests/faults/run ] || need_packages "${fault_packages[@]}"
-    run_part tests/faults --seconds 120
+    prepare_faults
+    tests/faults/run --seconds 120
 }
 
 # Prints "PASSED FAILED" of a stage's log: the closing lines of ctest, pytest, vitest, and the plain one
