@@ -145,9 +145,10 @@ void handle_watch_run(struct app *app, struct http_request *request)
     if (watch->hub != NULL)
         watch->view = run_hub_hold_view(watch->hub, &filter);
     read_last_event_id(watch);
+    /* Read anew: whoever comes from a replica that was ahead must not be shown less than it has seen, nor told that nothing has
+     * changed. Those who come at the same time share the read. */
     if (watch->view == NULL ||
-        run_hub_when_read(watch->hub, watch->id_is_valid ? watch->id.revision : 0, on_hub_ready,
-                          watch) < 0) {
+        run_hub_when_read(watch->hub, INT64_MAX, on_hub_ready, watch) < 0) {
         watch_free(watch);
         reply_unavailable(request, -ENOMEM);
     }

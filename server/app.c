@@ -273,7 +273,7 @@ static void on_object_closed(void *arg)
         close_own_handles(runner);
 }
 
-/* Backwards: who uses goes before what it uses. */
+/* What the database owes is called off first, so that every request that waits for it gets its answer. */
 static void close_objects(struct app_runner *runner)
 {
     struct app *app = &runner->app;
@@ -289,14 +289,14 @@ static void close_objects(struct app_runner *runner)
         runner->closing++;
         event_writers_close(app->writers, on_object_closed, runner);
     }
-    runner->closing++;
-    http_server_close(app->http, on_object_closed, runner);
-    runner->closing++;
-    sse_streams_close(app->streams, on_object_closed, runner);
     if (app->repo != NULL) {
         runner->closing++;
         action_repo_close(app->repo, on_object_closed, runner);
     }
+    runner->closing++;
+    http_server_close(app->http, on_object_closed, runner);
+    runner->closing++;
+    sse_streams_close(app->streams, on_object_closed, runner);
     if (app->hubs != NULL) {
         runner->closing++;
         run_hubs_close(app->hubs, on_object_closed, runner);

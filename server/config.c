@@ -116,17 +116,20 @@ static int check_texts(const struct config *config, char why[static CONFIG_WHY_S
 
     if (colon == NULL || colon == config->listen || colon[1] == '\0' || *end != '\0' || port < 0 ||
         port > 65535) {
-        snprintf(why, CONFIG_WHY_SIZE, "--listen: \"%.100s\" is not HOST:PORT", config->listen);
+        snprintf(why, CONFIG_WHY_SIZE, "--listen (RUNTREE_LISTEN): \"%.100s\" is not HOST:PORT",
+                 config->listen);
         return -EINVAL;
     }
     if (config->data_dir[0] == '\0') {
-        snprintf(why, CONFIG_WHY_SIZE, "--data-dir: a folder's path must not be empty");
+        snprintf(why, CONFIG_WHY_SIZE,
+                 "--data-dir (RUNTREE_DATA_DIR): a folder's path must not be empty");
         return -EINVAL;
     }
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         if (strcmp(config->log_level, levels[i]) == 0)
             return 0;
-    snprintf(why, CONFIG_WHY_SIZE, "--log-level: \"%.100s\" is none of error, warning, info, debug",
+    snprintf(why, CONFIG_WHY_SIZE,
+             "--log-level (RUNTREE_LOG_LEVEL): \"%.100s\" is none of error, warning, info, debug",
              config->log_level);
     return -EINVAL;
 }

@@ -43,20 +43,39 @@ static int try_listen(const struct addrinfo *info, int is_shared)
     return -1;
 }
 
-int listen_on(const char *address, int is_shared, char *why, size_t why_size)
+/* The places that `address` means, to be freed with freeaddrinfo; NULL with a reason in `why`. */
+static struct addrinfo *look_up(const char *address, char *why, size_t why_size)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *found = NULL;
     char host[256];
     const char *port;
-    int status, fd = -1;
+    int status;
 
     split_address(address, host, sizeof host, &port);
     status = getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port, &hints, &found);
-    if (status != 0) {
+    if (status != 0)
         snprintf(why, why_size, "cannot listen on %s: %s", address, gai_strerror(status));
+    return status != 0 ? NULL : found;
+}
+
+int listen_check(const char *address, char *why, size_t why_size)
+{
+    struct addrinfo *found = look_up(address, why, why_size);
+
+    if (found == NULL)
         return -1;
-    }
+    freeaddrinfo(found);
+    return 0;
+}
+
+int listen_on(const char *address, int is_shared, char *why, size_t why_size)
+{
+    struct addrinfo *found = look_up(address, why, why_size);
+    int fd = -1;
+
+    if (found == NULL)
+        return -1;
     for (const struct addrinfo *info = found; info != NULL && fd < 0; info = info->ai_next)
         fd = try_listen(info, is_shared);
     if (fd < 0)

@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "handlers/routes.h"
 #include "server/app.h"
 #include "server/listen.h"
 #include "sql/embedded_postgres.h"
+#include "sql/migrate.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -86,18 +88,25 @@ static int open_sockets(struct loop_thread *loops, const struct config *config,
     return 0;
 }
 
-/* Signals come to the main thread alone, which waits for them here. */
-static void wait_for_signal(const sigset_t *signals, const struct log *log)
+/* Signals come to the main thread alone, which waits for them here, and meanwhile sees to it that
+ * the database of our own, if there is one, runs. */
+static void wait_for_signal(const sigset_t *signals, struct embedded_postgres *postgres,
+                            const struct log *log)
 {
-    int number = 0;
+    const struct timespec second = {.tv_sec = 1};
+    char why[APP_WHY_SIZE];
+    int number;
 
-    while (sigwait(signals, &number) != 0)
-        continue;
+    while ((number = sigtimedwait(signals, NULL, &second)) < 0) {
+        if (postgres != NULL && embedded_postgres_ensure(postgres, why, sizeof why) < 0)
+            log_write(log, LOG_ERROR, "PostgreSQL did not come back", "s:s", "why", why);
+    }
     log_write(log, LOG_INFO, "signal received", "s:s", "signal", strsignal(number));
 }
 
 static int run_loops(struct loop_thread *loops, const struct config *config,
-                     const sigset_t *signals, const struct log *log)
+                     const sigset_t *signals, struct embedded_postgres *postgres,
+                     const struct log *log)
 {
     int64_t started = 0;
     int status = 0;
@@ -110,7 +119,7 @@ static int run_loops(struct loop_thread *loops, const struct config *config,
         }
     }
     if (status == 0)
-        wait_for_signal(signals, log);
+        wait_for_signal(signals, postgres, log);
     for (int64_t i = 0; i < started; i++)
         stop_loop(&loops[i]);
     for (int64_t i = 0; i < started; i++) {
@@ -121,7 +130,9 @@ static int run_loops(struct loop_thread *loops, const struct config *config,
     return status;
 }
 
-static int serve_on(const struct config *config, const char *database_url, const struct log *log,
+/* `postgres` is NULL for a database of somebody else. 0 or -1. */
+static int serve_on(const struct config *config, const char *database_url,
+                    struct embedded_postgres *postgres, const struct log *log,
                     const sigset_t *signals)
 {
     size_t count = (size_t)config->threads;
@@ -149,7 +160,7 @@ static int serve_on(const struct config *config, const char *database_url, const
         pthread_mutex_init(&loops[i].mutex, NULL);
     }
     if (open_sockets(loops, config, log) == 0)
-        status = run_loops(loops, config, signals, log);
+        status = run_loops(loops, config, signals, postgres, log);
 done:
     free((void *)all);
     free(metrics);
@@ -182,11 +193,26 @@ static int serve(const struct config *config)
         }
         url = embedded_postgres_url(postgres);
     }
-    status = serve_on(config, url, &log, &signals);
+    status = serve_on(config, url, postgres, &log, &signals);
     if (postgres != NULL)
         embedded_postgres_stop(postgres);
     log_write(&log, LOG_INFO, "stopped", "");
     return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* What can be seen to lead nowhere before anything starts. 0, or -1 with the reason in `why`. */
+static int check_places(const struct config *config, char why[static CONFIG_WHY_SIZE])
+{
+    char reason[CONFIG_WHY_SIZE / 2];
+
+    if (listen_check(config->listen, reason, sizeof reason) < 0)
+        snprintf(why, CONFIG_WHY_SIZE, "--listen (RUNTREE_LISTEN): %s", reason);
+    else if (config->database_url != NULL &&
+             database_url_check(config->database_url, reason, sizeof reason) < 0)
+        snprintf(why, CONFIG_WHY_SIZE, "%s", reason);
+    else
+        return 0;
+    return -1;
 }
 
 int main(int argc, char *argv[])
@@ -200,7 +226,9 @@ int main(int argc, char *argv[])
         return EXIT_SUCCESS;
     }
     if (argc < 2 || strcmp(argv[1], "serve") != 0) {
-        fprintf(stderr, "Usage: runtree serve [OPTION]… (see runtree serve --help)\n");
+        fprintf(stderr,
+                "runtree: %s%s\nUsage: runtree serve [OPTION]… (see runtree serve --help)\n",
+                argc < 2 ? "a command is missing" : "unknown command: ", argc < 2 ? "" : argv[1]);
         return EXIT_USAGE;
     }
     status = config_read(&config, argc - 2, argv + 2, why);
@@ -208,7 +236,7 @@ int main(int argc, char *argv[])
         config_print_help();
         return EXIT_SUCCESS;
     }
-    if (status < 0) {
+    if (status < 0 || check_places(&config, why) < 0) {
         fprintf(stderr, "runtree: %s\n", why);
         return EXIT_USAGE;
     }

@@ -195,3 +195,16 @@ int migrate_database(const char *url, char *why, size_t why_size)
     PQfinish(migrator.pg);
     return error;
 }
+
+int database_url_check(const char *url, char *why, size_t why_size)
+{
+    char reason[PG_CONNINFO_WHY_SIZE];
+    struct pg_conninfo *info = pg_conninfo_parse(url, reason);
+
+    if (info == NULL) {
+        snprintf(why, why_size, "--database-url (RUNTREE_DATABASE_URL): %s", reason);
+        return -1;
+    }
+    pg_conninfo_free(info);
+    return 0;
+}

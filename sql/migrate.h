@@ -11,4 +11,8 @@
  * trying again will not help. `why` gets the reason. */
 int migrate_database(const char *url, char *why, size_t why_size);
 
+/* Whether `url` is a connection string at all. 0, or -1 with a sentence in `why`, which does not
+ * quote it: it may hold a password. */
+int database_url_check(const char *url, char *why, size_t why_size);
+
 #endif

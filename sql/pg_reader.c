@@ -5,7 +5,10 @@
 #include <string.h>
 #include <utlist.h>
 
-enum { READ_TIMEOUT_MS = 30000 };
+enum {
+    READ_TIMEOUT_MS = 30000,
+    PATIENCE_MS = 2000, /* reads wait so long for a broken connection to come back */
+};
 
 struct read_request {
     struct read_request *prev, *next;
@@ -13,6 +16,7 @@ struct read_request {
     pg_result_fn *on_result;
     pg_end_fn *on_end;
     void *arg;
+    int tries; /* that were cut off */
     size_t offsets[PG_PARAMETERS_MAX];
     int lengths[PG_PARAMETERS_MAX];
     char bytes[]; /* the parameters */
@@ -23,6 +27,9 @@ struct pg_reader {
     struct read_request *waiting; /* first in, first out */
     size_t waiting_count;
     struct read_request *running;
+    uv_timer_t patience; /* runs while the connection is away and reads still wait for it */
+    bool is_patient;
+    int open; /* the connection and the timer, until they are closed */
     const struct pg_reader_events *events;
     void *arg;
     void (*on_closed)(void *arg);
@@ -38,12 +45,18 @@ static void on_result(void *arg, size_t statement, const PGresult *result)
     reader->running->on_result(reader->running->arg, statement, result);
 }
 
+/* A read that was cut off is done again: it has changed nothing. */
 static void on_end(void *arg, const struct pg_end *end)
 {
     struct pg_reader *reader = arg;
     struct read_request *request = reader->running;
 
     reader->running = NULL;
+    if (end->outcome == PG_LOST && request->tries++ == 0) {
+        DL_PREPEND(reader->waiting, request);
+        reader->waiting_count++;
+        return;
+    }
     request->on_end(request->arg, end);
     free(request);
     run_next(reader);
@@ -76,26 +89,41 @@ static void on_ready(void *arg)
 {
     struct pg_reader *reader = arg;
 
+    uv_timer_stop(&reader->patience);
+    reader->is_patient = true;
     if (reader->events != NULL)
         reader->events->on_ready(reader->arg);
     run_next(reader);
 }
 
-/* Reads that wait are told at once: who asks can ask again, who must know keeps asking. */
-static void on_lost(void *arg, const char *why)
+/* Reads that wait are told: who asks can ask again, who must know keeps asking. */
+static void give_up_waiting(struct pg_reader *reader, const char *why)
 {
-    struct pg_reader *reader = arg;
     struct read_request *waiting = reader->waiting, *request, *next;
     const struct pg_end end = {.outcome = PG_LOST, .message = why};
 
+    reader->is_patient = false;
     reader->waiting = NULL;
     reader->waiting_count = 0;
-    if (reader->events != NULL)
-        reader->events->on_lost(reader->arg, why);
     DL_FOREACH_SAFE (waiting, request, next) {
         request->on_end(request->arg, &end);
         free(request);
     }
+}
+
+static void on_patience_ended(uv_timer_t *timer)
+{
+    give_up_waiting(timer->data, "the database is away");
+}
+
+static void on_lost(void *arg, const char *why)
+{
+    struct pg_reader *reader = arg;
+
+    if (reader->is_patient && !uv_is_active((uv_handle_t *)&reader->patience))
+        uv_timer_start(&reader->patience, on_patience_ended, PATIENCE_MS, 0);
+    if (reader->events != NULL)
+        reader->events->on_lost(reader->arg, why);
 }
 
 struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url,
@@ -116,31 +144,46 @@ struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url,
         return NULL;
     reader->events = events;
     reader->arg = arg;
+    reader->is_patient = true;
     reader->connection = pg_connection_new(loop, &options, &connection_events, reader);
     if (reader->connection == NULL) {
         free(reader);
         return NULL;
     }
+    uv_timer_init(loop, &reader->patience);
+    reader->patience.data = reader;
+    reader->open = 2;
     return reader;
+}
+
+static void on_part_closed(struct pg_reader *reader)
+{
+    if (--reader->open > 0)
+        return;
+    if (reader->on_closed != NULL)
+        reader->on_closed(reader->closed_arg);
+    free(reader);
 }
 
 static void on_connection_closed(void *arg)
 {
-    struct pg_reader *reader = arg;
-    struct read_request *request, *next;
+    on_part_closed(arg);
+}
 
-    DL_FOREACH_SAFE (reader->waiting, request, next)
-        free(request);
-    free(reader->running);
-    if (reader->on_closed != NULL)
-        reader->on_closed(reader->closed_arg);
-    free(reader);
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
 }
 
 void pg_reader_close(struct pg_reader *reader, void (*on_closed)(void *arg), void *arg)
 {
     reader->on_closed = on_closed;
     reader->closed_arg = arg;
+    if (reader->running != NULL)
+        DL_PREPEND(reader->waiting, reader->running);
+    reader->running = NULL;
+    give_up_waiting(reader, "the service is shutting down");
+    uv_close((uv_handle_t *)&reader->patience, on_timer_closed);
     pg_connection_close(reader->connection, on_connection_closed);
 }
 
@@ -165,7 +208,7 @@ int pg_reader_query(struct pg_reader *reader, const struct pg_statement *stateme
 {
     struct read_request *request;
 
-    if (!pg_connection_is_ready(reader->connection))
+    if (!reader->is_patient)
         return -ENOTCONN;
     if (reader->waiting_count >= READER_QUEUE_MAX)
         return -EAGAIN;
@@ -179,6 +222,7 @@ int pg_reader_query(struct pg_reader *reader, const struct pg_statement *stateme
     request->on_result = result_fn;
     request->on_end = end_fn;
     request->arg = arg;
+    request->tries = 0;
     memcpy(request->offsets, parameters->offsets, sizeof request->offsets);
     memcpy(request->lengths, parameters->lengths, sizeof request->lengths);
     if (parameters->bytes.length > 0)

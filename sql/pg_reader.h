@@ -18,7 +18,7 @@ struct pg_reader_events {
 struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url,
                                 const struct pg_reader_events *events, void *arg);
 
-/* Reads still waiting end without their callback. */
+/* Reads under way end with PG_LOST first. */
 void pg_reader_close(struct pg_reader *reader, void (*on_closed)(void *arg), void *arg);
 
 bool pg_reader_is_ready(const struct pg_reader *reader);
