@@ -165,12 +165,9 @@ static int decode_list(struct batch_decoding *decoding, json_t *document, struct
 
 static struct json_text trim(const char *bytes, size_t length)
 {
-    const char *end = bytes + length;
-    struct json_text text = {.bytes = json_scan_space(bytes, end)};
-    text.length = (size_t)(end - text.bytes);
-    while (text.length && json_scan_space(text.bytes + text.length - 1, end) == end)
-        text.length--;
-    return text;
+    const char *end = json_scan_space_back(bytes, bytes + length);
+    const char *begin = json_scan_space(bytes, end);
+    return (struct json_text){.bytes = begin, .length = (size_t)(end - begin)};
 }
 
 static int decode_json(struct batch_decoding *decoding)

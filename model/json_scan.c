@@ -16,6 +16,13 @@ const char *json_scan_space(const char *at, const char *end)
     return at;
 }
 
+const char *json_scan_space_back(const char *begin, const char *end)
+{
+    while (begin < end && is_space(end[-1]))
+        end--;
+    return end;
+}
+
 /* `at` stands behind the opening quote; returns the place behind the closing one. */
 static const char *scan_string(const char *at, const char *end)
 {

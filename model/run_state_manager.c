@@ -120,8 +120,8 @@ static bool is_child_of(const struct run_node *node, const char *parent)
 static int prepare_held(struct prepared *prepared, struct run_node *node,
                         const struct action *action)
 {
-    /* They lie anywhere in memory and are written to when the node moves in the list of changes: fetching
-     * them while the names are compared makes an upsert a fifth cheaper. */
+    /* They lie anywhere in memory and are written to when the node moves in the list of changes:
+     * fetching them while the names are compared makes an upsert a fifth cheaper. */
     __builtin_prefetch(node->newer, 1);
     __builtin_prefetch(node->older, 1);
     if (strcmp(action->name, node->action.name) != 0 || !is_child_of(node, action->parent))

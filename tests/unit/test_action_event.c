@@ -1,0 +1,396 @@
+/* Events decoded member by member, and the name of the member that is wrong. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmocka_test.h"
+#include "event_maker.h"
+
+static json_t *parse(const char *text)
+{
+    char *quoted = strdup(text);
+    json_error_t error;
+    for (char *at = quoted; *at; at++)
+        if (*at == '\'')
+            *at = '"';
+    json_t *json = json_loads(quoted, action_event_parse_flags() | JSON_DECODE_ANY, &error);
+    if (!json)
+        fail_msg("%s: %s", quoted, error.text);
+    free(quoted);
+    return json;
+}
+
+/* Decodes the event with `members` beside a good key (or a replaced part of it). */
+static int decode(const char *members, const struct action_event_path *path,
+                  struct action_event *event, struct problem *problem)
+{
+    json_t *document = parse("{'project':'p','domain':'d','runName':'r','name':'a','phase':1}");
+    char *text = NULL;
+    assert_true(asprintf(&text, "{%s}", members) > 0);
+    json_t *given = parse(text);
+    json_object_update(document, given);
+    *problem = (struct problem){0};
+    int status = action_event_decode(event, document, (struct json_text){0}, path, 123, problem);
+    json_decref(given);
+    json_decref(document);
+    free(text);
+    return status;
+}
+
+static void test_everything(void **state)
+{
+    (void)state;
+    struct made_event made = make_event(
+        "'name':'a17','attempt':2,'phase':'RUNNING','version':3,'parent':'a0','group':'map',"
+        "'task':{'name':'pkg.train','shortName':'train','more':1},"
+        "'updatedTime':'1970-01-01T00:00:01Z','reportedTime':'1970-01-01T01:00:02+01:00',"
+        "'errorInfo':{'kind':'USER','message':'no'},'cluster':'c','outputs':{},'logInfo':[],"
+        "'clusterEvents':[],'other':{'kept':true}");
+    const struct action_event *event = &made.event;
+    assert_string_equal(event->run.project, "p");
+    assert_string_equal(event->run.domain, "d");
+    assert_string_equal(event->run.run_name, "r");
+    assert_string_equal(event->name, "a17");
+    assert_int_equal(event->attempt, 2);
+    assert_int_equal(event->phase, PHASE_RUNNING);
+    assert_int_equal(event->version, 3);
+    assert_true(event->names_parent);
+    assert_string_equal(event->parent, "a0");
+    assert_string_equal(event->group, "map");
+    assert_true(event->has_task);
+    assert_string_equal(event->task_name, "pkg.train");
+    assert_string_equal(event->short_name, "train");
+    assert_int_equal(event->updated_us, 1000000);
+    assert_int_equal(event->reported_us, 2000000);
+    assert_int_equal(event->error_kind, ERROR_KIND_USER);
+    assert_string_equal(json_string_value(json_object_get(event->error_info, "message")), "no");
+    made_event_clear(&made);
+    assert_null(made.event.document);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    static const char *const members[] = {
+        "'x':1",
+        "'attempt':null,'version':null,'group':null,'task':null,'updatedTime':null,"
+        "'reportedTime':null,'errorInfo':null,'cluster':null,'outputs':null,'logInfo':null,"
+        "'clusterEvents':null",
+    };
+    for (size_t i = 0; i < 2; i++) {
+        struct action_event event;
+        struct problem problem;
+        assert_int_equal(decode(members[i], NULL, &event, &problem), 0);
+        assert_int_equal(event.attempt, 1);
+        assert_int_equal(event.version, 0);
+        assert_false(event.names_parent);
+        assert_null(event.parent);
+        assert_null(event.group);
+        assert_false(event.has_task);
+        assert_int_equal(event.updated_us, 123);
+        assert_int_equal(event.reported_us, TIME_NONE);
+        assert_int_equal(event.error_kind, ERROR_KIND_NONE);
+        assert_null(event.error_info);
+        action_event_clear(&event);
+    }
+    struct action_event event;
+    struct problem problem;
+    assert_int_equal(decode("'parent':null", NULL, &event, &problem), 0);
+    assert_true(event.names_parent);
+    assert_null(event.parent);
+    action_event_clear(&event);
+}
+
+static void test_limits_hold(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "'attempt':2147483647",
+        "'version':2147483647",
+        "'version':0",
+        "'phase':10",
+        "'phase':'10'",
+        "'phase':'ACTION_PHASE_PAUSED'",
+        "'group':''",
+        "'task':{}",
+        "'task':{'name':null,'shortName':''}",
+        "'errorInfo':{}",
+        "'errorInfo':{'kind':'SYSTEM'}",
+        "'errorInfo':{'kind':null,'message':null}",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct action_event event;
+        struct problem problem;
+        if (decode(good[i], NULL, &event, &problem) != 0)
+            fail_msg("%s: %s", good[i], problem.detail);
+        action_event_clear(&event);
+    }
+}
+
+static void test_each_member_is_named_when_it_is_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members, *pointer;
+    } cases[] = {
+        {"'project':null", "/project"},
+        {"'project':1", "/project"},
+        {"'project':''", "/project"},
+        {"'project':'a b'", "/project"},
+        {"'project':'a/b'", "/project"},
+        {"'project':'_a'", "/project"},
+        {"'project':'\u00e4'", "/project"},
+        {"'domain':[]", "/domain"},
+        {"'domain':'-'", "/domain"},
+        {"'runName':{}", "/runName"},
+        {"'runName':'a%'", "/runName"},
+        {"'name':true", "/name"},
+        {"'name':'a~'", "/name"},
+        {"'attempt':0", "/attempt"},
+        {"'attempt':-1", "/attempt"},
+        {"'attempt':2147483648", "/attempt"},
+        {"'attempt':9223372036854775807", "/attempt"},
+        {"'attempt':1.0", "/attempt"},
+        {"'attempt':'1'", "/attempt"},
+        {"'attempt':true", "/attempt"},
+        {"'version':-1", "/version"},
+        {"'version':2147483648", "/version"},
+        {"'version':0.5", "/version"},
+        {"'version':'0'", "/version"},
+        {"'phase':null", "/phase"},
+        {"'phase':0", "/phase"},
+        {"'phase':11", "/phase"},
+        {"'phase':4.0", "/phase"},
+        {"'phase':''", "/phase"},
+        {"'phase':'running'", "/phase"},
+        {"'phase':['RUNNING']", "/phase"},
+        {"'parent':''", "/parent"},
+        {"'parent':1", "/parent"},
+        {"'parent':'.a'", "/parent"},
+        {"'parent':'a'", "/parent"},
+        {"'group':1", "/group"},
+        {"'task':'t'", "/task"},
+        {"'task':{'name':1}", "/task/name"},
+        {"'task':{'shortName':{}}", "/task/shortName"},
+        {"'updatedTime':1", "/updatedTime"},
+        {"'updatedTime':'yesterday'", "/updatedTime"},
+        {"'updatedTime':'2026-02-30T00:00:00Z'", "/updatedTime"},
+        {"'reportedTime':''", "/reportedTime"},
+        {"'errorInfo':'x'", "/errorInfo"},
+        {"'errorInfo':{'kind':'user'}", "/errorInfo/kind"},
+        {"'errorInfo':{'kind':1}", "/errorInfo/kind"},
+        {"'errorInfo':{'message':1}", "/errorInfo/message"},
+        {"'cluster':1", "/cluster"},
+        {"'outputs':[]", "/outputs"},
+        {"'logInfo':{}", "/logInfo"},
+        {"'clusterEvents':{}", "/clusterEvents"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct action_event event;
+        struct problem problem;
+        if (decode(cases[i].members, NULL, &event, &problem) == 0)
+            fail_msg("%s was decoded", cases[i].members);
+        assert_int_equal(problem.kind, PROBLEM_INVALID_FIELD);
+        assert_string_equal(problem.pointer, cases[i].pointer);
+        /* The detail says the member's name as well. */
+        assert_non_null(strstr(problem.detail, strrchr(cases[i].pointer, '/') + 1));
+    }
+}
+
+static void test_required_members(void **state)
+{
+    (void)state;
+    static const char *const required[] = {"project", "domain", "runName", "name", "phase"};
+    for (size_t i = 0; i < 5; i++) {
+        struct action_event event;
+        struct problem problem = {0};
+        json_t *document = parse("{'project':'p','domain':'d','runName':'r','name':'a','phase':1}");
+        json_object_del(document, required[i]);
+        assert_int_equal(
+            action_event_decode(&event, document, (struct json_text){0}, NULL, 0, &problem), -1);
+        assert_string_equal(problem.pointer + 1, required[i]);
+        json_decref(document);
+    }
+}
+
+static void assert_key_length(const char *member, size_t length, int expected)
+{
+    char members[400], value[300];
+    struct action_event event;
+    struct problem problem;
+    memset(value, 'x', length);
+    value[length] = '\0';
+    snprintf(members, sizeof members, "'%s':'%s'", member, value);
+    assert_int_equal(decode(members, NULL, &event, &problem), expected);
+    if (expected == 0)
+        action_event_clear(&event);
+}
+
+static void test_key_at_its_limit_and_one_past_it(void **state)
+{
+    (void)state;
+    assert_key_length("project", 63, 0);
+    assert_key_length("project", 64, -1);
+    assert_key_length("domain", 63, 0);
+    assert_key_length("domain", 64, -1);
+    assert_key_length("runName", 255, 0);
+    assert_key_length("runName", 256, -1);
+    assert_key_length("name", 255, 0);
+    assert_key_length("name", 256, -1);
+    assert_key_length("parent", 255, 0);
+    assert_key_length("parent", 256, -1);
+}
+
+static void test_no_object_is_no_event(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"[]", "1", "'x'", "null", "true", "1.5"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct action_event event;
+        struct problem problem = {0};
+        json_t *document = parse(wrong[i]);
+        assert_int_equal(
+            action_event_decode(&event, document, (struct json_text){0}, NULL, 0, &problem), -1);
+        assert_int_equal(problem.kind, PROBLEM_INVALID_FIELD);
+        json_decref(document);
+    }
+}
+
+static const struct action_event_path path = {"p", "d", "r", "a17", "2", "RUNNING", "3"};
+
+static void test_key_in_the_path(void **state)
+{
+    (void)state;
+    struct action_event event;
+    struct problem problem = {0};
+    json_t *document = parse("{'attempt':2,'phase':'ACTION_PHASE_RUNNING','parent':'a0'}");
+    assert_int_equal(
+        action_event_decode(&event, document, (struct json_text){0}, &path, 0, &problem), 0);
+    assert_string_equal(event.name, "a17");
+    assert_int_equal(event.attempt, 2);
+    assert_int_equal(event.phase, PHASE_RUNNING);
+    assert_int_equal(event.version, 3);
+    action_event_clear(&event);
+    json_decref(document);
+}
+
+static void test_body_that_disagrees_with_the_path(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *pointer;
+    } cases[] = {
+        {"{'project':'q'}", "/project"},  {"{'domain':'q'}", "/domain"},
+        {"{'runName':'q'}", "/runName"},  {"{'name':'q'}", "/name"},
+        {"{'name':7}", "/name"},          {"{'attempt':1}", "/attempt"},
+        {"{'phase':'FAILED'}", "/phase"}, {"{'phase':'?'}", "/phase"},
+        {"{'version':0}", "/version"},    {"{'parent':'a17'}", "/parent"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct action_event event;
+        struct problem problem = {0};
+        json_t *document = parse(cases[i].body);
+        assert_int_equal(
+            action_event_decode(&event, document, (struct json_text){0}, &path, 0, &problem), -1);
+        assert_int_equal(problem.kind, PROBLEM_INVALID_FIELD);
+        assert_string_equal(problem.pointer, cases[i].pointer);
+        json_decref(document);
+    }
+}
+
+static void test_wrong_part_of_the_path(void **state)
+{
+    (void)state;
+    static const struct {
+        struct action_event_path path;
+        const char *named;
+    } cases[] = {
+        {{"_", "d", "r", "a", "1", "4", "0"}, "project"},
+        {{"p", "", "r", "a", "1", "4", "0"}, "domain"},
+        {{"p", "d", "r/s", "a", "1", "4", "0"}, "runName"},
+        {{"p", "d", "r", "a\xff", "1", "4", "0"}, "name"},
+        {{"p", "d", "r", "a", "0", "4", "0"}, "attempt"},
+        {{"p", "d", "r", "a", "", "4", "0"}, "attempt"},
+        {{"p", "d", "r", "a", "1x", "4", "0"}, "attempt"},
+        {{"p", "d", "r", "a", "-1", "4", "0"}, "attempt"},
+        {{"p", "d", "r", "a", "2147483648", "4", "0"}, "attempt"},
+        {{"p", "d", "r", "a", "99999999999999999999", "4", "0"}, "attempt"},
+        {{"p", "d", "r", "a", "1", "0", "0"}, "phase"},
+        {{"p", "d", "r", "a", "1", "walking", "0"}, "phase"},
+        {{"p", "d", "r", "a", "1", "4", "+1"}, "version"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct action_event event;
+        struct problem problem = {0};
+        json_t *document = json_object();
+        assert_int_equal(action_event_decode(&event, document, (struct json_text){0},
+                                             &cases[i].path, 0, &problem),
+                         -1);
+        assert_string_equal(problem.pointer, "");
+        assert_memory_equal(problem.detail, cases[i].named, strlen(cases[i].named));
+        json_decref(document);
+    }
+}
+
+static void assert_identical(const char *a, const char *b, bool expected)
+{
+    json_t *json_a = parse(a), *json_b = parse(b);
+    assert_int_equal(action_event_is_identical(json_a, json_b), expected);
+    assert_int_equal(action_event_is_identical(json_b, json_a), expected);
+    json_decref(json_a);
+    json_decref(json_b);
+}
+
+static void test_identical(void **state)
+{
+    (void)state;
+    assert_identical("{}", "{}", true);
+    assert_identical("{'phase':4,'x':[1,{'y':2}]}", "{'x':[1,{'y':2}],'phase':'RUNNING'}", true);
+    assert_identical(
+        "{'project':'p','domain':'d','runName':'r','name':'n','attempt':1,'version':0}", "{}",
+        true);
+    assert_identical("{'x':1}", "{}", false);
+    assert_identical("{'x':1}", "{'y':1}", false);
+    assert_identical("{'x':1}", "{'x':2}", false);
+    assert_identical("{'x':1,'phase':1}", "{'x':1,'y':1}", false);
+    assert_identical("{'x':null}", "{}", false);
+}
+
+static void test_event_of_the_history(void **state)
+{
+    (void)state;
+    struct made_event made =
+        make_event("'name':'a','phase':4,'updatedTime':'1970-01-01T01:00:00+01:00','parent':null,"
+                   "'revision':99,'x':{'y':1}");
+    json_t *json = action_event_to_json(&made.event, 17, 1000);
+    json_t *expected =
+        parse("{'project':'p','domain':'d','runName':'r','name':'a','attempt':1,'phase':'RUNNING',"
+              "'version':0,'revision':17,'recordedAt':'1970-01-01T00:00:00.001Z',"
+              "'updatedTime':'1970-01-01T00:00:00.000Z','parent':null,'x':{'y':1}}");
+    assert_true(json_equal(json, expected));
+    json_decref(json);
+    json = action_event_to_json(&made.event, 0, 1000);
+    assert_true(json_is_null(json_object_get(json, "revision")));
+    json_decref(json);
+    json_decref(expected);
+    made_event_clear(&made);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_limits_hold),
+        cmocka_unit_test(test_each_member_is_named_when_it_is_wrong),
+        cmocka_unit_test(test_required_members),
+        cmocka_unit_test(test_key_at_its_limit_and_one_past_it),
+        cmocka_unit_test(test_no_object_is_no_event),
+        cmocka_unit_test(test_key_in_the_path),
+        cmocka_unit_test(test_body_that_disagrees_with_the_path),
+        cmocka_unit_test(test_wrong_part_of_the_path),
+        cmocka_unit_test(test_identical),
+        cmocka_unit_test(test_event_of_the_history),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
