@@ -1,0 +1,200 @@
+"""The faults, and the sequence that a seed gives.
+
+Each kind is a method of Faults. What it does depends on the parameters that were drawn for it and
+on nothing else, so that the same seed brings the same faults in the same order.
+"""
+
+import dataclasses
+import itertools
+import random
+import time
+
+from database import Pair
+from runtree import Runtree
+
+PROGRESS_SECONDS = 60
+PROGRESS_EVENTS = 10
+
+# Over in a moment. One of them may also strike while one of the others lasts.
+SUDDEN = (
+    "runtree killed",
+    "writer cut off",
+    "reader cut off",
+    "listener cut off",
+)
+LASTING = ("network stalled", "network cut", "disk full", "clock jumped")
+HEAVY = ("runtree told to end", "postmaster killed", "standby promoted")
+KINDS = SUDDEN + LASTING + HEAVY
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    pause: float  # seconds of peace before it
+    kind: str
+    number: int  # which runtree, where one is meant
+    seconds: float  # how long a lasting one lasts
+    amount: int  # by how much a clock jumps, in seconds
+    coin: bool  # which of two ways, where there are two
+    meanwhile: "Fault | None" = None
+
+    def __str__(self):
+        text = f"{self.kind} (#{self.number}, {self.seconds:.1f} s, {self.amount:+d}, {self.coin})"
+        return f"{text}, meanwhile {self.meanwhile}" if self.meanwhile else text
+
+
+def draw(rng, kind, pause):
+    return Fault(
+        pause=pause,
+        kind=kind,
+        number=rng.randrange(3),
+        seconds=rng.uniform(0.5, 4),
+        amount=rng.choice((-400 * 86400, -3600, -5, 5, 3600, 400 * 86400)),
+        coin=rng.random() < 0.5,
+    )
+
+
+def sequence(seed):
+    """Every kind once in some order, then all over again in another, without end."""
+    rng = random.Random(f"faults {seed}")
+    for _ in itertools.count():
+        for kind in rng.sample(KINDS, len(KINDS)):
+            fault = draw(rng, kind, rng.uniform(0.2, 2.5))
+            other = draw(rng, rng.choice(SUDDEN), rng.uniform(0.1, 0.5))
+            if kind in LASTING and rng.random() < 0.4:
+                fault = dataclasses.replace(fault, meanwhile=other)
+            yield fault
+
+
+class Faults:
+    """Does what a Fault says, and undoes it again."""
+
+    def __init__(self, pair, service, ledger):
+        self._pair, self._service, self._ledger = pair, service, ledger
+        self.fail_overs = 0
+        self.skipped = {}  # kind -> why
+        if pair.disks[0].why_not_full:
+            self.skipped["disk full"] = f"no file system of its own: {pair.disks[0].why_not_full}"
+        if service.clock.why_not:
+            self.skipped["clock jumped"] = service.clock.why_not
+
+    def inflict(self, fault):
+        """One fault from its beginning until the service works again. False: skipped."""
+        if fault.kind in self.skipped:
+            return False
+        time.sleep(fault.pause)
+        self._do(fault)
+        self._wait_for_progress(fault)
+        return True
+
+    def _do(self, fault):
+        getattr(self, "_" + fault.kind.replace(" ", "_"))(fault)
+        self._ledger.count(f"fault: {fault.kind}")
+
+    def _wait_for_progress(self, fault):
+        """Until each runtree is ready and events are acknowledged again."""
+        self._service.wait_until_ready(PROGRESS_SECONDS)
+        target = len(self._ledger.acknowledged) + PROGRESS_EVENTS
+        deadline = time.monotonic() + PROGRESS_SECONDS
+        while len(self._ledger.acknowledged) < target:
+            self._ledger.check()
+            assert time.monotonic() < deadline, f"nothing is accepted any more after: {fault}"
+            time.sleep(0.02)
+
+    def _last(self, fault):
+        """While a fault lasts."""
+        began = time.monotonic()
+        if fault.meanwhile:
+            time.sleep(fault.meanwhile.pause)
+            self._do(fault.meanwhile)
+        time.sleep(max(0.0, began + fault.seconds - time.monotonic()))
+
+    def _runtree(self, fault) -> Runtree:
+        return self._service.runtrees[fault.number]
+
+    def _runtree_killed(self, fault):
+        self._runtree(fault).kill()
+        self._runtree(fault).start(until="/healthz")
+
+    def _runtree_told_to_end(self, fault):
+        self._runtree(fault).stop(seconds=20)
+        self._runtree(fault).start(until="/healthz")
+
+    def _postmaster_killed(self, fault):
+        if fault.coin:
+            self._pair.primary.kill()
+        else:
+            self._pair.primary.kill_postmaster()
+        time.sleep(fault.seconds / 4)
+        self._pair.primary.restart()
+
+    def _writer_cut_off(self, _):
+        self._cut_off("runtree writer")
+
+    def _reader_cut_off(self, _):
+        self._cut_off("runtree reader")
+
+    def _listener_cut_off(self, _):
+        self._cut_off("runtree listener")
+
+    def _cut_off(self, application):
+        """Ends the sessions of that name at PostgreSQL; waits for some if there are none just now.
+        While the database itself is away that is all that there is to cut off."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            try:
+                ended = self._pair.primary.ask(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                    " WHERE datname = %s AND application_name = %s",
+                    Pair.DATABASE,
+                    application,
+                )
+            except Exception:  # noqa: BLE001 -- it is full, or restarts: try again
+                ended = 0
+            if ended:
+                return
+            time.sleep(0.05)
+
+    def _network_stalled(self, fault):
+        self._with_links(fault, lambda link: link.stall())
+
+    def _network_cut(self, fault):
+        self._with_links(fault, lambda link: link.cut())
+
+    def _with_links(self, fault, harm):
+        """Harms the links of one runtree, or of all."""
+        groups = self._service.links if fault.coin else [self._service.links[fault.number]]
+        links = [link for group in groups for link in group]
+        for link in links:
+            harm(link)
+        try:
+            self._last(fault)
+        finally:
+            for link in links:
+                link.restore()
+
+    def _disk_full(self, fault):
+        primary = self._pair.primary
+        before = self._pair.log(primary).count("No space left on device")
+        primary.disk.fill()
+        try:
+            self._last(dataclasses.replace(fault, seconds=fault.seconds + 1))
+        finally:
+            primary.disk.free()
+            time.sleep(0.2)
+            primary.restart()
+        refused = self._pair.log(primary).count("No space left on device") - before
+        self._ledger.count("writes that found the disk full", refused)
+
+    def _clock_jumped(self, fault):
+        """The clock of the last runtree is set, and some time later set right."""
+        self._service.clock.set(fault.amount)
+        try:
+            self._last(dataclasses.replace(fault, seconds=fault.seconds + 1))
+        finally:
+            self._service.clock.set(0)
+
+    def _standby_promoted(self, _):
+        self._pair.wait_for_standby()
+        self.fail_overs += 1  # before anyone can see it
+        self._pair.promote()
+        self._pair.rebuild_standby()

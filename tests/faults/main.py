@@ -1,0 +1,162 @@
+"""The fault harness: three runtrees behind HAProxy on one PostgreSQL with a standby, posters and
+watchers, and everything that goes wrong in a data centre, drawn from a seed.
+
+Laps: faults under load; then load with only the database and its network at fault, to see whether
+the processes keep memory or descriptors; then a fail-over that loses commits.
+"""
+
+import argparse
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+import checks
+from database import Pair
+from faults import Faults, draw, sequence
+from ledger import Ledger
+from load import Load
+from lossy import fail_over_with_loss
+from network import Network
+from service import Service
+
+OVERHEAD_SECONDS = 40  # of a run that is no lap of faults
+LEAK_LAP_FAULTS = ("writer cut off", "network cut", "listener cut off", "reader cut off")
+
+
+class Harness:
+    def __init__(self, seed, seconds):
+        self.seed, self.seconds = seed, seconds
+        self.ledger = Ledger()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="runtree-faults-"))
+        self.folder.chmod(0o755)  # PostgreSQL may run as another account
+        self.network = Network()
+        self.pair = self.service = self.load = self.faults = None
+
+    def set_up(self):
+        say(f"seed {self.seed}, {self.seconds} s, files in {self.folder}")
+        self.pair = Pair(self.folder, self.network)
+        self.service = Service(self.folder, self.network, self.pair)
+        self.faults = Faults(self.pair, self.service, self.ledger)
+        for kind, why in self.faults.skipped.items():
+            say(f"skipped: {kind}: {why}")
+
+    def run(self):
+        fresh = checks.Footprint(self.service)
+        self.run_lap(1, self.inflict_faults)
+        after_faults = self.come_to_rest()
+        self.run_lap(2, self.inflict_cuts)
+        after_load = self.come_to_rest()
+        after_faults.check_since(fresh)
+        after_load.check_since(after_faults)
+        say(f"descriptors at rest {fresh.descriptors}, {after_faults.descriptors}, "
+            f"{after_load.descriptors}; RSS in KiB {fresh.rss_kib}, {after_faults.rss_kib}, "
+            f"{after_load.rss_kib}")  # fmt: skip
+        fail_over_with_loss(self.service, self.pair, self.ledger)
+        for name in ("runtree_streams_stalled_total", "runtree_events_rejected_total"):
+            say(f"{name} {self.service.metric(name):.0f}")
+        self.service.stop()
+
+    def run_lap(self, lap, inflict):
+        """Load and faults together, then the checks of everything at rest."""
+        self.load = Load(
+            self.service,
+            self.pair,
+            self.ledger,
+            self.seed,
+            lap,
+            lambda: self.faults.fail_overs,
+        )
+        time.sleep(1)
+        inflict()
+        say("coming to rest")
+        self.load.stop()
+        checks.check_database(self.pair, self.ledger)
+        checks.check_answers(
+            self.service, self.pair, self.ledger, self.load.runs, self.load.list_watcher
+        )
+
+    def inflict_faults(self):
+        deadline = time.monotonic() + max(5, self.seconds - OVERHEAD_SECONDS)
+        for fault in sequence(self.seed):
+            if time.monotonic() > deadline:
+                return
+            self.inflict(fault)
+
+    def inflict_cuts(self):
+        rng = random.Random(self.seed)
+        for _ in range(max(1, self.seconds // 200)):
+            for kind in LEAK_LAP_FAULTS:
+                self.inflict(draw(rng, kind, 0.2))
+
+    def inflict(self, fault):
+        began = time.monotonic()
+        if self.faults.inflict(fault):
+            say(f"{fault}: survived, {time.monotonic() - began:.1f} s")
+
+    def come_to_rest(self):
+        checks.wait_until_at_rest(self.service)
+        return checks.Footprint(self.service)
+
+    def report(self):
+        say("")
+        for what, count in sorted(self.ledger.counts.items()):
+            say(f"{count:8} {what}")
+        say(f"{len(self.ledger.acknowledged):8} events acknowledged, each stored once")
+
+    def close(self, keep):
+        if self.load:
+            self.load.abandon()
+        for part in (self.service, self.pair, self.network):
+            if part:
+                part.close()
+        if keep:
+            say(f"The logs are kept in {self.folder}")
+        else:
+            shutil.rmtree(self.folder)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=100, help="about how long (default 100)")
+    parser.add_argument("--seed", type=int, default=None, help="of the faults (default: any)")
+    parser.add_argument("--list", type=int, metavar="N", help="print the seed's first N faults")
+    arguments = parser.parse_args()
+    if arguments.seed is None:
+        arguments.seed = int.from_bytes(os.urandom(3), "big")
+    return arguments
+
+
+def main():
+    arguments = read_arguments()
+    if arguments.list:
+        for _, fault in zip(range(arguments.list), sequence(arguments.seed)):
+            say(f"{fault.pause:.1f} s later: {fault}")
+        return 0
+    harness = Harness(arguments.seed, arguments.seconds)
+    failed = True
+    try:
+        harness.set_up()
+        harness.run()
+        failed = False
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the seed must be printed
+        say(traceback.format_exc(limit=-6))
+        say(f"FAILED: {error}")
+        say(f"Again: ./dev faults --seconds {arguments.seconds} --seed {arguments.seed}")
+    finally:
+        harness.report()
+        harness.close(keep=failed)
+    say(f"{int(not failed)} passed, {int(failed)} failed")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
