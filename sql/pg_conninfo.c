@@ -77,6 +77,14 @@ static char *copy_item(const char *list, size_t item)
     return strndup(list, (size_t)(strchrnul(list, ',') - list));
 }
 
+/* libpq would find it out only at the connect; an empty port is the default. */
+static bool is_port(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return text[digits] == '\0' && digits <= 5 && strtol(text, NULL, 10) <= 65535;
+}
+
 /* 0; -1 with the reason in `why`. */
 static int split_hosts(struct pg_conninfo *info, char why[PG_CONNINFO_WHY_SIZE])
 {
@@ -110,6 +118,10 @@ static int split_hosts(struct pg_conninfo *info, char why[PG_CONNINFO_WHY_SIZE])
         host->port = copy_item(ports, port_count > 1 ? i : 0);
         if (host->name == NULL || host->address == NULL || host->port == NULL) {
             snprintf(why, PG_CONNINFO_WHY_SIZE, "out of memory");
+            return -1;
+        }
+        if (!is_port(host->port)) {
+            snprintf(why, PG_CONNINFO_WHY_SIZE, "the database URL has a port that is no number");
             return -1;
         }
     }
