@@ -36,12 +36,3 @@ const char *stream_last_event_id(const struct http_request *request)
         id = http_request_parameter(request, "lastEventId");
     return id == NULL || *id == '\0' ? NULL : id;
 }
-
-struct sse_frame *stream_head(const struct http_request *request)
-{
-    struct json_buffer head = {0};
-
-    reply_stream_head(request, &head);
-    sse_append_retry(&head);
-    return sse_frame_new(&head);
-}

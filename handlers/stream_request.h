@@ -13,7 +13,4 @@ bool stream_can_be_taken(struct app *app, struct http_request *request);
  * Borrowed. */
 const char *stream_last_event_id(const struct http_request *request);
 
-/* The head of the answer and `retry`. NULL when out of memory. */
-struct sse_frame *stream_head(const struct http_request *request);
-
 #endif

@@ -70,7 +70,7 @@ static void open_stream(struct watch *watch)
         watch_free(watch);
         return;
     }
-    watch->head = stream_head(watch->request);
+    watch->head = reply_stream_head(watch->request);
     if (watch->head == NULL) {
         reply_unavailable(watch->request, -ENOMEM);
         watch_free(watch);

@@ -46,7 +46,7 @@ static void open_stream(struct app *app, struct http_request *request,
     watch->view = list_hub_hold_view(app->list_hub, filter, limit);
     if (watch->view == NULL)
         goto error_view;
-    watch->head = stream_head(request);
+    watch->head = reply_stream_head(request);
     if (watch->head == NULL)
         goto error_head;
     watch->position = list_view_start(watch->view, stream_last_event_id(request));

@@ -13,6 +13,7 @@ enum {
     WRITE_RETRY_FOR_MS = 5000, /* how long events in flight wait for a broken connection */
     FINISH_MS = 7000,          /* how long requests in flight may take at the end */
     GOODBYE_MS = 500,          /* how long streams may take to read their last frame */
+    COLLECT_MS = 250,          /* how old another loop's gauges may be in a scrape */
     SLOW_TURN_US = 100000,     /* a turn of the loop that is worth a line in the log */
 };
 
@@ -24,6 +25,7 @@ struct app_runner {
     uv_idle_t busy; /* active while work is left for the next turn */
     uv_async_t stop;
     uv_timer_t timer; /* migration's retry, later the stages of the end */
+    uv_timer_t collect;
     uv_work_t migration;
     bool is_migrating;
     char migrate_why[APP_WHY_SIZE];
@@ -76,6 +78,15 @@ static void before_wait(uv_prepare_t *prepare)
         uv_idle_stop(&runner->busy);
     if (runner->turn_started_ns != 0)
         note_turn(runner);
+}
+
+/* A scrape on another loop finds our gauges as we left them. */
+static void on_collect(uv_timer_t *timer)
+{
+    struct app_runner *runner = timer->data;
+
+    if (runner->app.http != NULL)
+        app_collect_metrics(&runner->app);
 }
 
 static void after_wait(uv_check_t *check)
@@ -263,6 +274,7 @@ static void close_own_handles(struct app_runner *runner)
     uv_close((uv_handle_t *)&runner->busy, on_handle_closed);
     uv_close((uv_handle_t *)&runner->stop, on_handle_closed);
     uv_close((uv_handle_t *)&runner->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&runner->collect, on_handle_closed);
 }
 
 static void on_object_closed(void *arg)
@@ -398,9 +410,10 @@ static void start_handles(struct app_runner *runner)
     uv_check_init(&runner->loop, &runner->after_wait);
     uv_idle_init(&runner->loop, &runner->busy);
     uv_timer_init(&runner->loop, &runner->timer);
+    uv_timer_init(&runner->loop, &runner->collect);
     uv_async_init(&runner->loop, &runner->stop, on_stop);
     runner->before_wait.data = runner->after_wait.data = runner;
-    runner->timer.data = runner->stop.data = runner;
+    runner->timer.data = runner->collect.data = runner->stop.data = runner;
     uv_prepare_start(&runner->before_wait, before_wait);
     uv_check_start(&runner->after_wait, after_wait);
 }
@@ -420,6 +433,8 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     snprintf(runner->app.not_ready_why, sizeof runner->app.not_ready_why,
              "The schema has not been checked yet.");
     start_handles(runner);
+    if (shared->loops > 1)
+        uv_timer_start(&runner->collect, on_collect, COLLECT_MS, COLLECT_MS);
     status = start_http(runner, listen_fd, why, why_size);
     if (status == 0) {
         start_migration(runner);
@@ -466,6 +481,7 @@ void app_collect_metrics(struct app *app)
     metrics_set(metrics, METRIC_STREAMS_OPENED, streams.opened);
     metrics_set(metrics, METRIC_STREAMS_STALLED, streams.stalled);
     metrics_set(metrics, METRIC_STREAM_FRAMES, streams.frames);
+    metrics_set(metrics, METRIC_STREAM_FRAMES_COMPRESSED, streams.compressed);
     metrics_set(metrics, METRIC_STREAM_BYTES, streams.bytes);
     if (app->hubs != NULL) {
         struct run_hubs_stats hubs = run_hubs_stats(app->hubs);

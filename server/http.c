@@ -57,6 +57,8 @@ static void request_free(struct http_request *request)
 
     DL_DELETE(server->active, request);
     server->active_count--;
+    if (request->packing != NULL)
+        reply_abandon(request->packing);
     if (request->response != NULL)
         MHD_destroy_response(request->response);
     uri_clear(&request->uri);
@@ -472,6 +474,11 @@ const char *http_request_header(const struct http_request *request, const char *
 bool http_request_is_head(const struct http_request *request)
 {
     return request->is_head;
+}
+
+uv_loop_t *http_request_loop(const struct http_request *request)
+{
+    return request->server->loop;
 }
 
 struct app *http_request_app(const struct http_request *request)

@@ -23,6 +23,7 @@ struct http_request {
     bool is_suspended;
     char *body;
     size_t body_length, body_capacity, body_dropped;
+    struct answer *packing; /* an answer that a worker thread compresses; NULL: none */
     struct MHD_Response *response;
     unsigned status;
     http_detached_fn *on_detached;
@@ -33,6 +34,11 @@ struct http_request {
 /* The answer is there: sends it, or resumes the request to have it sent. */
 void http_request_answer(struct http_request *request, unsigned status,
                          struct MHD_Response *response);
+
+/* The request is gone: its answer, which is being compressed, is dropped (reply.c). */
+void reply_abandon(struct answer *answer);
+
+uv_loop_t *http_request_loop(const struct http_request *request);
 
 /* Headers that every answer has (CORS, security); `add` gets each. */
 typedef void http_header_fn(void *arg, const char *name, const char *value);

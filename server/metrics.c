@@ -41,6 +41,9 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_STREAMS_STALLED] = {"runtree_streams_stalled_total", "counter",
                                 "Streams cut off because they took nothing."},
     [METRIC_STREAM_FRAMES] = {"runtree_stream_frames_total", "counter", "Frames sent to streams."},
+    [METRIC_STREAM_FRAMES_COMPRESSED] =
+        {"runtree_stream_frames_compressed_total", "counter",
+         "Frames compressed, each once for all streams that send it."},
     [METRIC_STREAM_BYTES] = {"runtree_stream_bytes_total", "counter", "Bytes sent to streams."},
     [METRIC_WRITE_QUEUE_BYTES] = {"runtree_write_queue_bytes", "gauge",
                                   "Bytes of events that wait for a writer."},

@@ -6,68 +6,170 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/gzip.h"
+#include "server/gzip_work.h"
 #include "server/http_internal.h"
+
+enum {
+    PACK_BYTES_MIN = 1024,         /* smaller bodies gain nothing */
+    PACK_ON_LOOP_MAX = 256 * 1024, /* bigger ones go to a worker thread */
+};
+
+/* An answer on its way out. */
+struct answer {
+    struct http_request *request; /* NULL: gone meanwhile */
+    unsigned status;
+    const char *content_type;
+    const struct reply_header *headers; /* more of them; NULL: none. Only for send_now */
+    char *bytes;
+    size_t length;
+    bool is_static;   /* `bytes` live as long as the program; else malloc'd, and the answer's own */
+    bool is_packable; /* might have been compressed for another client */
+    bool is_packed;
+};
 
 static void add_header(void *arg, const char *name, const char *value)
 {
     MHD_add_response_header(arg, name, value);
 }
 
-/* NULL (out of memory) closes the connection: there is nothing left to answer with. */
-static void send_response(struct http_request *request, unsigned status, const char *content_type,
-                          struct MHD_Response *response)
+static void free_bytes(struct answer *answer)
 {
-    if (response != NULL) {
-        if (content_type != NULL)
-            MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
-        http_common_headers(request, add_header, response);
+    if (!answer->is_static)
+        free(answer->bytes);
+    answer->bytes = NULL;
+}
+
+/* Takes the answer's bytes over. Out of memory closes the connection: there is nothing left to
+ * answer with. */
+static void send_now(struct answer *answer)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        answer->length, answer->bytes,
+        answer->is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
+
+    if (response == NULL) {
+        free_bytes(answer);
+    } else {
+        if (answer->content_type != NULL)
+            MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type);
+        for (const struct reply_header *header = answer->headers;
+             header != NULL && header->name != NULL; header++)
+            MHD_add_response_header(response, header->name, header->value);
+        if (answer->is_packable)
+            MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept-Encoding");
+        if (answer->is_packed)
+            MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+        http_common_headers(answer->request, add_header, response);
     }
-    http_request_answer(request, status, response);
+    http_request_answer(answer->request, answer->status, response);
+}
+
+/* If that failed, the plain bytes go out. */
+static void take_packed(struct answer *answer, struct json_buffer *packed)
+{
+    if (packed->failed) {
+        json_buffer_free(packed);
+    } else {
+        free_bytes(answer);
+        answer->bytes = packed->bytes;
+        answer->length = packed->length;
+        answer->is_static = false;
+        answer->is_packed = true;
+    }
+    *packed = (struct json_buffer){0};
+}
+
+static void on_packed(void *arg, struct json_buffer *packed)
+{
+    struct answer *answer = arg;
+
+    if (answer->request != NULL) {
+        answer->request->packing = NULL;
+        take_packed(answer, packed);
+        send_now(answer);
+    } else {
+        free_bytes(answer);
+    }
+    free(answer);
+}
+
+static bool start_packing(const struct answer *template)
+{
+    struct answer *answer = malloc(sizeof *answer);
+
+    if (answer == NULL)
+        return false;
+    *answer = *template;
+    if (gzip_work_start(http_request_loop(answer->request), answer->bytes, answer->length,
+                        on_packed, answer) < 0) {
+        free(answer);
+        return false;
+    }
+    answer->request->packing = answer;
+    return true;
+}
+
+void reply_abandon(struct answer *answer)
+{
+    answer->request = NULL;
+}
+
+static void send_answer(struct answer *answer)
+{
+    struct json_buffer packed = {0};
+
+    answer->is_packable = answer->length >= PACK_BYTES_MIN;
+    if (answer->is_packable &&
+        gzip_is_accepted(http_request_header(answer->request, "Accept-Encoding"))) {
+        if (answer->length > PACK_ON_LOOP_MAX && start_packing(answer))
+            return;
+        gzip_append_file(&packed, answer->bytes, answer->length);
+        take_packed(answer, &packed);
+    }
+    send_now(answer);
 }
 
 void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
                   struct json_buffer *buffer)
 {
-    struct MHD_Response *response;
+    struct answer answer = {.request = request,
+                            .status = status,
+                            .content_type = content_type,
+                            .bytes = buffer->bytes,
+                            .length = buffer->length};
 
     if (buffer->failed) {
         json_buffer_free(buffer);
         reply_problemf(request, PROBLEM_INTERNAL, NULL, "Out of memory.");
         return;
     }
-    response =
-        MHD_create_response_from_buffer(buffer->length, buffer->bytes, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL)
-        json_buffer_free(buffer);
     *buffer = (struct json_buffer){0};
-    send_response(request, status, content_type, response);
+    send_answer(&answer);
 }
 
-static struct MHD_Response *json_response(json_t *document)
+/* Takes the reference over. False when out of memory. */
+static bool take_document(struct answer *answer, json_t *document)
 {
-    char *text = document == NULL ? NULL : json_dumps(document, JSON_COMPACT);
-    struct MHD_Response *response;
-
+    answer->bytes = document == NULL ? NULL : json_dumps(document, JSON_COMPACT);
+    answer->length = answer->bytes == NULL ? 0 : strlen(answer->bytes);
     json_decref(document);
-    if (text == NULL)
-        return NULL;
-    response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL)
-        free(text);
-    return response;
+    return answer->bytes != NULL;
 }
 
 void reply_json(struct http_request *request, unsigned status, json_t *document)
 {
-    if (document == NULL) {
+    struct answer answer = {
+        .request = request, .status = status, .content_type = "application/json"};
+
+    if (take_document(&answer, document))
+        send_answer(&answer);
+    else
         reply_problemf(request, PROBLEM_INTERNAL, NULL, "Out of memory.");
-        return;
-    }
-    send_response(request, status, "application/json", json_response(document));
 }
 
-void reply_static(struct http_request *request, unsigned status, const char *content_type,
-                  const void *bytes, size_t length)
+static struct answer static_answer(struct http_request *request, unsigned status,
+                                   const char *content_type, const void *bytes, size_t length)
 {
     /* MHD_RESPMEM_PERSISTENT does not write to the buffer; its type is not const for the other
      * modes. */
@@ -76,8 +178,29 @@ void reply_static(struct http_request *request, unsigned status, const char *con
         void *out;
     } buffer = {.in = bytes};
 
-    send_response(request, status, content_type,
-                  MHD_create_response_from_buffer(length, buffer.out, MHD_RESPMEM_PERSISTENT));
+    return (struct answer){.request = request,
+                           .status = status,
+                           .content_type = content_type,
+                           .bytes = buffer.out,
+                           .length = length,
+                           .is_static = true};
+}
+
+void reply_static(struct http_request *request, unsigned status, const char *content_type,
+                  const void *bytes, size_t length)
+{
+    struct answer answer = static_answer(request, status, content_type, bytes, length);
+
+    send_answer(&answer);
+}
+
+void reply_static_with(struct http_request *request, unsigned status, const char *content_type,
+                       const void *bytes, size_t length, const struct reply_header *headers)
+{
+    struct answer answer = static_answer(request, status, content_type, bytes, length);
+
+    answer.headers = headers;
+    send_now(&answer);
 }
 
 void reply_empty(struct http_request *request, unsigned status)
@@ -89,13 +212,20 @@ static void reply_problem_with(struct http_request *request, const struct proble
                                const char *header, const char *value)
 {
     const struct problem_description *description = problem_describe(problem->kind);
-    struct MHD_Response *response = json_response(problem_to_json(problem));
+    const struct reply_header headers[] = {
+        {description->status == 503 ? MHD_HTTP_HEADER_RETRY_AFTER : header,
+         description->status == 503 ? "1" : value},
+        {NULL, NULL},
+    };
+    struct answer answer = {.request = request,
+                            .status = (unsigned)description->status,
+                            .content_type = "application/problem+json",
+                            .headers = headers};
 
-    if (response != NULL && header != NULL)
-        MHD_add_response_header(response, header, value);
-    if (response != NULL && description->status == 503)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-    send_response(request, (unsigned)description->status, "application/problem+json", response);
+    if (take_document(&answer, problem_to_json(problem)))
+        send_now(&answer);
+    else
+        http_request_answer(request, answer.status, NULL);
 }
 
 void reply_problem(struct http_request *request, const struct problem *problem)
@@ -150,7 +280,9 @@ void reply_options(struct http_request *request, const char *allow)
             MHD_add_response_header(response, "Access-Control-Max-Age", "600");
         }
     }
-    send_response(request, MHD_HTTP_NO_CONTENT, NULL, response);
+    if (response != NULL)
+        http_common_headers(request, add_header, response);
+    http_request_answer(request, MHD_HTTP_NO_CONTENT, response);
 }
 
 /* -------- streams -------- */
@@ -161,6 +293,7 @@ static const struct {
     {"Content-Type", "text/event-stream"},
     {"Cache-Control", "no-store, no-transform"},
     {"X-Accel-Buffering", "no"},
+    {"Vary", "Accept-Encoding"},
 };
 
 static void append_header(void *arg, const char *name, const char *value)
@@ -171,14 +304,32 @@ static void append_header(void *arg, const char *name, const char *value)
     json_buffer_text(arg, "\r\n");
 }
 
-void reply_stream_head(const struct http_request *request, struct json_buffer *head)
+static bool takes_gzip(const struct http_request *request)
 {
-    json_buffer_text(head, "HTTP/1.1 200 OK\r\n");
+    return gzip_is_accepted(http_request_header(request, "Accept-Encoding"));
+}
+
+static void add_stream_headers(const struct http_request *request, http_header_fn *add, void *arg)
+{
     for (size_t i = 0; i < sizeof stream_headers / sizeof *stream_headers; i++)
-        append_header(head, stream_headers[i].name, stream_headers[i].value);
-    append_header(head, "Connection", "close");
-    http_common_headers(request, append_header, head);
-    json_buffer_text(head, "\r\n");
+        add(arg, stream_headers[i].name, stream_headers[i].value);
+    if (takes_gzip(request))
+        add(arg, "Content-Encoding", "gzip");
+    http_common_headers(request, add, arg);
+}
+
+struct sse_frame *reply_stream_head(const struct http_request *request)
+{
+    struct json_buffer head = {0};
+
+    json_buffer_text(&head, "HTTP/1.1 200 OK\r\n");
+    append_header(&head, "Connection", "close");
+    add_stream_headers(request, append_header, &head);
+    json_buffer_text(&head, "\r\n");
+    if (!takes_gzip(request))
+        return sse_frame_of_kind(&head, FRAME_HEAD);
+    gzip_append_header(&head);
+    return sse_frame_of_kind(&head, FRAME_GZIP_HEAD);
 }
 
 void reply_stream_head_only(struct http_request *request)
@@ -187,7 +338,6 @@ void reply_stream_head_only(struct http_request *request)
         MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 
     if (response != NULL)
-        for (size_t i = 1; i < sizeof stream_headers / sizeof *stream_headers; i++)
-            MHD_add_response_header(response, stream_headers[i].name, stream_headers[i].value);
-    send_response(request, MHD_HTTP_OK, stream_headers[0].value, response);
+        add_stream_headers(request, add_header, response);
+    http_request_answer(request, MHD_HTTP_OK, response);
 }

@@ -1,5 +1,6 @@
 /* Every answer that is not a stream leaves here. Each function answers the request, exactly once;
- * the request must not be touched afterwards. */
+ * the request must not be touched afterwards. Bodies of 1 KiB and more are compressed for those who
+ * take gzip, on a worker thread if they are big: then the answer is sent later. */
 #ifndef RUNTREE_SERVER_REPLY_H
 #define RUNTREE_SERVER_REPLY_H
 
@@ -9,6 +10,7 @@
 #include "model/json_buffer.h"
 #include "model/problem.h"
 #include "server/http.h"
+#include "server/sse_frame.h"
 
 /* Takes the reference over; NULL answers as out of memory. */
 void reply_json(struct http_request *request, unsigned status, json_t *document);
@@ -20,6 +22,13 @@ void reply_buffer(struct http_request *request, unsigned status, const char *con
 /* `bytes` must live as long as the program. */
 void reply_static(struct http_request *request, unsigned status, const char *content_type,
                   const void *bytes, size_t length);
+
+/* The same with more headers, and as it is; an entry without a name ends them. */
+struct reply_header {
+    const char *name, *value;
+};
+void reply_static_with(struct http_request *request, unsigned status, const char *content_type,
+                       const void *bytes, size_t length, const struct reply_header *headers);
 
 void reply_empty(struct http_request *request, unsigned status);
 
@@ -36,8 +45,11 @@ void reply_unavailable(struct http_request *request, int status);
 void reply_method_not_allowed(struct http_request *request, const char *allow);
 void reply_options(struct http_request *request, const char *allow);
 
-/* The head of a stream's answer: status line and headers, up to the empty line. For a HEAD, too. */
-void reply_stream_head(const struct http_request *request, struct json_buffer *head);
+/* The head of a stream's answer, which begins a compressed stream if the client takes gzip. NULL
+ * when out of memory. */
+struct sse_frame *reply_stream_head(const struct http_request *request);
+
+/* For a HEAD. */
 void reply_stream_head_only(struct http_request *request);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-struct sse_frame *sse_frame_new(struct json_buffer *buffer)
+struct sse_frame *sse_frame_of_kind(struct json_buffer *buffer, enum frame_kind kind)
 {
     struct sse_frame *frame = buffer->failed ? NULL : malloc(sizeof *frame);
 
@@ -11,9 +11,15 @@ struct sse_frame *sse_frame_new(struct json_buffer *buffer)
         *buffer = (struct json_buffer){0};
         return NULL;
     }
-    *frame = (struct sse_frame){.references = 1, .length = buffer->length, .bytes = buffer->bytes};
+    *frame = (struct sse_frame){
+        .references = 1, .length = buffer->length, .bytes = buffer->bytes, .kind = kind};
     *buffer = (struct json_buffer){0};
     return frame;
+}
+
+struct sse_frame *sse_frame_new(struct json_buffer *buffer)
+{
+    return sse_frame_of_kind(buffer, FRAME_RECORDS);
 }
 
 struct sse_frame *sse_frame_keep(struct sse_frame *frame)
@@ -26,6 +32,7 @@ void sse_frame_release(struct sse_frame *frame)
 {
     if (frame == NULL || --frame->references > 0)
         return;
+    free(frame->packed);
     free(frame->bytes);
     free(frame);
 }

@@ -5,16 +5,27 @@
 #include <stddef.h>
 
 #include "model/json_buffer.h"
+#include "server/gzip.h"
+
+enum frame_kind {
+    FRAME_RECORDS,   /* goes out deflated on a compressed stream */
+    FRAME_HEAD,      /* the head of an answer; begins a plain stream */
+    FRAME_GZIP_HEAD, /* the same with gzip's header; begins a compressed stream */
+    FRAME_TRAILER,   /* ends a compressed stream */
+};
 
 struct sse_frame {
     size_t references;
     size_t length;
     char *bytes;
+    struct gzip_piece *packed; /* the same deflated; NULL until a compressed stream sends it */
+    enum frame_kind kind;
 };
 
-/* Takes the buffer's bytes over; one reference. NULL when out of memory (also if the buffer
- * failed); the buffer is empty then, too. */
+/* Takes the buffer's bytes over; FRAME_RECORDS with one reference. NULL when out of memory (also if
+ * the buffer failed); the buffer is empty then, too. */
 struct sse_frame *sse_frame_new(struct json_buffer *buffer);
+struct sse_frame *sse_frame_of_kind(struct json_buffer *buffer, enum frame_kind kind);
 
 struct sse_frame *sse_frame_keep(struct sse_frame *frame);
 void sse_frame_release(struct sse_frame *frame); /* NULL does nothing */

@@ -31,6 +31,9 @@ struct sse_stream {
     struct stream_position position;
     uint64_t progress_ms; /* when it last took bytes, or had none to take */
     int fd;
+    struct gzip_sum sum; /* of what was sent compressed */
+    bool is_gzip;
+    bool is_greeted; /* was told when to come back */
     bool is_ready;   /* in the list of those woken */
     bool is_blocked; /* waits for the socket */
     bool is_ending;  /* `frame` is the last */
@@ -41,6 +44,7 @@ struct sse_stream {
 struct sse_streams {
     uv_loop_t *loop;
     struct sse_streams_options options;
+    struct gzip_packer *packer;
     struct sse_stream *all;
     struct sse_stream *ready;
     uv_timer_t tick;
@@ -62,6 +66,7 @@ static void on_part_closed(struct sse_streams *streams)
         return;
     if (streams->on_closed != NULL)
         streams->on_closed(streams->closed_arg);
+    gzip_packer_free(streams->packer);
     free(streams);
 }
 
@@ -125,23 +130,64 @@ static void watch_socket(struct sse_stream *stream)
 
 /* -------- sending -------- */
 
-/* Whether the frame is out. */
-static bool send_frame(struct sse_stream *stream)
+/* The frame as this stream sends it; deflated by the first of those who send it compressed. NULL
+ * when out of memory. */
+static const char *frame_bytes(const struct sse_stream *stream, size_t *length)
 {
     struct sse_streams *owner = stream->owner;
     struct sse_frame *frame = stream->frame;
 
-    while (stream->sent < frame->length) {
-        ssize_t sent = send(stream->fd, frame->bytes + stream->sent, frame->length - stream->sent,
+    if (!stream->is_gzip || frame->kind != FRAME_RECORDS) {
+        *length = frame->length;
+        return frame->bytes;
+    }
+    if (frame->packed == NULL) {
+        frame->packed = gzip_pack(owner->packer, frame->bytes, frame->length);
+        if (frame->packed == NULL)
+            return NULL;
+        owner->stats.compressed++;
+    }
+    *length = frame->packed->length;
+    return frame->packed->bytes;
+}
+
+static void wait_for_socket(struct sse_stream *stream)
+{
+    if (stream->is_blocked)
+        return;
+    stream->is_blocked = true;
+    watch_socket(stream);
+}
+
+static void finish_frame(struct sse_stream *stream)
+{
+    if (stream->is_gzip && stream->frame->kind == FRAME_RECORDS)
+        gzip_sum_add(&stream->sum, stream->frame->packed);
+    stream->owner->stats.frames++;
+    sse_frame_release(stream->frame);
+    stream->frame = NULL;
+    stream->sent = 0;
+}
+
+/* Whether the frame is out. */
+static bool send_frame(struct sse_stream *stream)
+{
+    struct sse_streams *owner = stream->owner;
+    size_t length;
+    const char *bytes = frame_bytes(stream, &length);
+
+    if (bytes == NULL) {
+        close_stream(stream);
+        return false;
+    }
+    while (stream->sent < length) {
+        ssize_t sent = send(stream->fd, bytes + stream->sent, length - stream->sent,
                             MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno == EAGAIN) {
-            if (!stream->is_blocked) {
-                stream->is_blocked = true;
-                watch_socket(stream);
-            }
+            wait_for_socket(stream);
             return false;
         }
         if (sent < 0) {
@@ -152,11 +198,31 @@ static bool send_frame(struct sse_stream *stream)
         stream->progress_ms = uv_now(owner->loop);
         owner->stats.bytes += (uint64_t)sent;
     }
-    owner->stats.frames++;
-    sse_frame_release(frame);
-    stream->frame = NULL;
-    stream->sent = 0;
+    finish_frame(stream);
     return true;
+}
+
+/* "retry: N" with N drawn at random from 1,000 to 4,000 ms, so that a restarted server is not
+ * stampeded. */
+static struct sse_frame *retry_frame(void)
+{
+    struct json_buffer buffer = {0};
+    uint16_t random = 0;
+    char text[32];
+
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = (uint16_t)(uv_hrtime() >> 8);
+    snprintf(text, sizeof text, "retry: %d\n\n", 1000 + random % 3001);
+    json_buffer_text(&buffer, text);
+    return sse_frame_new(&buffer);
+}
+
+static struct sse_frame *trailer_frame(const struct sse_stream *stream)
+{
+    struct json_buffer buffer = {0};
+
+    gzip_append_trailer(&buffer, &stream->sum);
+    return sse_frame_of_kind(&buffer, FRAME_TRAILER);
 }
 
 /* A close with unread input would be a reset that takes the last frame with it: we say that we are
@@ -168,27 +234,49 @@ static void shut_stream(struct sse_stream *stream)
     shutdown(stream->fd, SHUT_WR);
 }
 
+/* Gives the stream the next thing to send. False: nothing now. */
+static bool next_frame(struct sse_stream *stream)
+{
+    enum stream_next next;
+
+    if (!stream->is_greeted) {
+        stream->is_greeted = true;
+        stream->frame = retry_frame();
+        return true;
+    }
+    next = stream->source_class->next(stream->source, &stream->position, &stream->frame);
+    if (next == STREAM_END)
+        stream->is_ending = true;
+    else if (next == STREAM_LATER)
+        set_ready(stream);
+    return next == STREAM_FRAME || next == STREAM_END;
+}
+
+/* Everything that the source had to say is out. */
+static void finish_stream(struct sse_stream *stream)
+{
+    if (stream->is_gzip) {
+        stream->is_gzip = false;
+        stream->frame = trailer_frame(stream);
+    }
+    if (stream->frame == NULL)
+        shut_stream(stream);
+}
+
 static void serve(struct sse_stream *stream)
 {
     for (int frames = 0; !stream->is_closing && !stream->is_shut; frames++) {
-        enum stream_next next;
-
         if (stream->frame != NULL && !send_frame(stream))
             return;
         if (stream->is_ending) {
-            shut_stream(stream);
-            return;
+            finish_stream(stream);
+            continue;
         }
         if (frames == FRAMES_PER_TURN_MAX) {
             set_ready(stream);
             return;
         }
-        next = stream->source_class->next(stream->source, &stream->position, &stream->frame);
-        if (next == STREAM_END)
-            stream->is_ending = true;
-        else if (next == STREAM_LATER)
-            set_ready(stream);
-        if (next == STREAM_IDLE || next == STREAM_LATER)
+        if (!next_frame(stream))
             return;
     }
 }
@@ -246,14 +334,10 @@ static void send_heartbeat(struct sse_stream *stream)
 
 static void send_goodbye(struct sse_stream *stream)
 {
-    struct json_buffer goodbye = {0};
-
-    sse_append_retry(&goodbye);
     leave_source(stream);
     stream->is_ending = true;
     if (stream->frame == NULL)
-        stream->frame = sse_frame_new(&goodbye);
-    json_buffer_free(&goodbye);
+        stream->frame = retry_frame();
     set_ready(stream);
 }
 
@@ -304,6 +388,11 @@ struct sse_streams *sse_streams_new(uv_loop_t *loop, const struct sse_streams_op
 
     if (streams == NULL)
         return NULL;
+    streams->packer = gzip_packer_new();
+    if (streams->packer == NULL) {
+        free(streams);
+        return NULL;
+    }
     streams->loop = loop;
     streams->options = *options;
     streams->open = 1;
@@ -359,6 +448,7 @@ struct sse_stream *sse_stream_new(struct sse_streams *streams, int fd, struct ss
     stream->owner = streams;
     stream->fd = fd;
     stream->frame = head;
+    stream->is_gzip = head->kind == FRAME_GZIP_HEAD;
     stream->position = *position;
     stream->source_class = source_class;
     stream->source = source;
@@ -387,15 +477,4 @@ struct stream_position *sse_stream_position(struct sse_stream *stream)
 struct stream_links *sse_stream_links(struct sse_stream *stream)
 {
     return &stream->source_links;
-}
-
-void sse_append_retry(struct json_buffer *buffer)
-{
-    uint16_t random = 0;
-    char text[32];
-
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
-        random = (uint16_t)(uv_hrtime() >> 8);
-    snprintf(text, sizeof text, "retry: %d\n\n", 1000 + random % 3001);
-    json_buffer_text(buffer, text);
 }

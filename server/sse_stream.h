@@ -55,6 +55,7 @@ struct sse_streams_options {
 struct sse_streams_stats {
     size_t count;
     uint64_t opened, frames, bytes, stalled;
+    uint64_t compressed; /* frames that were deflated, each for all its streams */
 };
 
 /* NULL when out of memory. */
@@ -72,9 +73,9 @@ void sse_streams_close(struct sse_streams *streams, void (*on_closed)(void *arg)
 
 struct sse_streams_stats sse_streams_stats(const struct sse_streams *streams);
 
-/* A stream on socket `fd`, which it takes over (also on failure). `head` is sent first, and taken
- * over. It starts by asking `source` for frames. NULL when out of memory or the socket is dead;
- * then the source does not hear of it. */
+/* A stream on socket `fd`, which it takes over (also on failure). `head` (see reply_stream_head) is
+ * sent first, and taken over; then comes `retry`, and then what `source` has. NULL when out of
+ * memory or the socket is dead; then the source does not hear of it. */
 struct sse_stream *sse_stream_new(struct sse_streams *streams, int fd, struct sse_frame *head,
                                   const struct stream_position *position,
                                   const struct stream_source *source_class, void *source);
@@ -89,9 +90,5 @@ struct stream_links {
     struct sse_stream *prev, *next;
 };
 struct stream_links *sse_stream_links(struct sse_stream *stream);
-
-/* "retry: N\n\n" with N drawn at random from 1,000 to 4,000 ms, so that a restarted server is not
- * stampeded. */
-void sse_append_retry(struct json_buffer *buffer);
 
 #endif

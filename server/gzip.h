@@ -1,0 +1,49 @@
+/* gzip (RFC 1952) for answers and streams: who wants it, and how its bytes are made.
+ *
+ * A stream's frames are deflated (RFC 1951) each on its own with a full flush: such a piece fits
+ * behind any other, so that one serves every stream, and no stream has a compressor of its own. */
+#ifndef RUNTREE_SERVER_GZIP_H
+#define RUNTREE_SERVER_GZIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/json_buffer.h"
+
+/* Whether a client that sent this Accept-Encoding (NULL: none) takes gzip (RFC 9110, 12.5.3). */
+bool gzip_is_accepted(const char *accept_encoding);
+
+/* Appends all of `bytes` as a gzip file. A failed allocation is noted in `out`. May be called on
+ * any thread. */
+void gzip_append_file(struct json_buffer *out, const char *bytes, size_t length);
+
+/* Makes pieces, one after the other, with one compressor. NULL when out of memory. */
+struct gzip_packer;
+struct gzip_packer *gzip_packer_new(void);
+void gzip_packer_free(struct gzip_packer *packer);
+
+/* What a stream must remember of what it sent, for its trailer. All zero at the start. */
+struct gzip_sum {
+    uint32_t crc;
+    uint32_t length;
+};
+
+/* Some bytes, deflated, and what they add to a stream's sum. */
+struct gzip_piece {
+    size_t length;
+    struct gzip_sum sum;
+    uint32_t combine; /* of zlib's crc32_combine_op */
+    char bytes[];
+};
+
+/* To be released with free; NULL when out of memory. */
+struct gzip_piece *gzip_pack(struct gzip_packer *packer, const char *bytes, size_t length);
+
+void gzip_sum_add(struct gzip_sum *sum, const struct gzip_piece *piece);
+
+/* What stands before the first piece of a stream, and behind its last. */
+void gzip_append_header(struct json_buffer *out);
+void gzip_append_trailer(struct json_buffer *out, const struct gzip_sum *sum);
+
+#endif
