@@ -300,8 +300,9 @@ class TreeWatcher:
     def _apply_synced(self, frame):
         assert not self._synced, "synced twice on one connection"
         assert frame.id is not None, "synced without an id"
-        self._can_be_judged |= frame.data["visible"] == len(self.nodes)
-        assert self._can_be_judged, f"{frame.data} but the client has {sorted(self.nodes)}"
+        has_all = frame.data["visible"] == len(self.nodes)
+        assert has_all or not self._can_be_judged, f"{frame.data}, but it has {sorted(self.nodes)}"
+        self._can_be_judged = has_all
         self._synced = True
 
     def _apply_reset(self, frame):

@@ -114,6 +114,7 @@ def test_accepted_events_survive_the_kill_of_postgres(start_runtree, cluster, ur
         assert set(accepted) <= stored_names(cluster, url)
     posters.wait_for(200)
     posters.stop()
+    runtree.wait_for(run.path, 200)
     assert posters.refused > 0, "nobody noticed that the database was gone"
     expected = stored_names(cluster, url)
     assert set(posters.accepted) <= expected
@@ -204,6 +205,7 @@ def test_every_session_cut_off_at_once(start_runtree, cluster, url, open_api, ru
         )
     posters.wait_for(150)
     posters.stop()
+    runtree.wait_for(run.path, 200)
     summary = open_api(runtree).read(run.path)
     assert summary["revision"] == summary["actionCount"] == len(stored_names(cluster, url))
     assert set(posters.accepted) <= stored_names(cluster, url)

@@ -16,6 +16,7 @@ from inventions import invent_run
 from sse import Cut, StreamClosed, TreeWatcher
 from tree_oracle import PHASES, TreeOracle, comparable, key
 
+ACTIONS = 100
 FILTERS = [
     ((), ""),
     (("FAILED",), ""),
@@ -32,6 +33,7 @@ def post_everything(rng, url, run, events, results):
     client = Api(url)
     position = 0
     while position < len(events):
+        time.sleep(rng.choice((0, 0, 0.01)))
         form = rng.choice(("single", "put", "batch", "lines"))
         size = 1 if form in ("single", "put") else rng.randrange(1, 30)
         chosen = events[position : position + size]
@@ -119,9 +121,9 @@ def test_any_order_any_batching_any_repeats(server, twin, api, open_api, run, se
     print(f"RUNTREE_TEST_SEED={seed}")
     rng = random.Random(seed)
     urls = [server.url, twin.url]
-    events = invent_run(run, rng, actions=70)
+    events = invent_run(run, rng, actions=ACTIONS)
     oracle = TreeOracle(events)
-    assert len(oracle.actions) == 70, "in the end no action waits"
+    assert len(oracle.actions) == ACTIONS, "in the end no action waits"
 
     watchers = [
         RestlessWatcher(random.Random(rng.random()), urls, run, phases, text, follow)
@@ -169,6 +171,8 @@ def test_any_order_any_batching_any_repeats(server, twin, api, open_api, run, se
             raise watcher.failure
         assert not watcher.is_alive()
         assert watcher.watcher.resets == 0
+    connections = sum(watcher.watcher.connections for watcher in watchers)
+    assert connections > 3 * len(watchers), "hardly anyone was cut off"
     revisions_seen = {}
     for watcher in watchers:
         for name, node in watcher.watcher.nodes.items():
