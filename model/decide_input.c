@@ -349,6 +349,8 @@ int decision_put_action(struct decision *decision, const struct run_key *run,
 
 static void enqueue_children(struct decision *decision, const struct batch_action *parent)
 {
+    if (parent->action.level == TREE_LEVELS_MAX)
+        return;
     for (struct batch_action *at = parent->waiting_children; at; at = at->next_sibling)
         enqueue(decision, at);
     for (struct batch_event *at = parent->named_by; at; at = at->next_named_by)

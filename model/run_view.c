@@ -185,7 +185,7 @@ bool run_view_is_visible(const struct run_view *view, const struct run_node *nod
     return view->sees_all || is_in_view(&view->nodes[index_of(node)]);
 }
 
-/* Whether the view knows what a client sees that has everything up to `since`. */
+/* Whether the view was synced to `since`, and remembers. */
 static bool knows_revision(const struct run_view *view, int64_t since)
 {
     size_t remembered = view->sync_count < SYNCS_REMEMBERED ? view->sync_count : SYNCS_REMEMBERED;
@@ -197,27 +197,16 @@ static bool knows_revision(const struct run_view *view, int64_t since)
     return false;
 }
 
-static enum view_verdict judge(const struct run_view *view, const struct run_node *node,
-                               int64_t since, bool knows_since)
-{
-    if (run_view_is_visible(view, node))
-        return VIEW_SHOW;
-    if (since == 0 || view->sees_all)
-        return VIEW_SKIP;
-    if (index_of(node) < view->count && view->nodes[index_of(node)].toggled_revision > since)
-        return VIEW_REMOVE;
-    return knows_since ? VIEW_SKIP : VIEW_REMOVE;
-}
-
-enum view_verdict run_view_verdict(const struct run_view *view, const struct run_node *node,
-                                   int64_t since)
-{
-    return judge(view, node, since, knows_revision(view, since));
-}
-
 struct view_walk run_view_walk_begin(const struct run_view *view, int64_t since)
 {
     return (struct view_walk){.since = since, .next_ordinal = 1, .target = view->revision};
+}
+
+struct view_walk run_view_walk_resume(const struct run_view *view, int64_t since)
+{
+    struct view_walk walk = run_view_walk_begin(view, since);
+    walk.is_resume = since != 0;
+    return walk;
 }
 
 /* One call of run_view_walk. */
@@ -230,25 +219,33 @@ struct walk_call {
     void *arg;
 };
 
-/* Whether the node came into view after the walk began. */
-static bool is_too_new(const struct walk_call *call, const struct run_node *node)
+/* What the walk does with a node that changed. */
+enum verdict { SKIP, SHOW, REMOVE };
+
+static enum verdict judge(const struct walk_call *call, const struct run_node *node)
 {
     const struct run_view *view = call->view;
-    return !view->sees_all && view->nodes[index_of(node)].toggled_revision > call->walk->target;
+    const struct view_walk *walk = call->walk;
+    if (view->sees_all)
+        return SHOW;
+    const struct view_node *seen = &view->nodes[index_of(node)];
+    if (is_in_view(seen))
+        return seen->toggled_revision > walk->target ? SKIP : SHOW; /* it came too late */
+    if (walk->since == 0)
+        return SKIP;
+    return seen->toggled_revision > walk->since || !call->knows_since ? REMOVE : SKIP;
 }
 
 /* Hands out one node and moves the walk behind it. 0 or -ENOMEM. */
 static int hand_out(struct walk_call *call, const struct run_node *node)
 {
-    enum view_verdict verdict = judge(call->view, node, call->walk->since, call->knows_since);
-    if (verdict == VIEW_SHOW && is_too_new(call, node))
-        verdict = VIEW_SKIP;
-    if (verdict != VIEW_SKIP) {
+    enum verdict verdict = judge(call, node);
+    if (verdict != SKIP) {
         size_t length;
         const char *bytes = node_update_encode(node, &length);
         if (!bytes)
             return -ENOMEM;
-        call->record(call->arg, bytes, length, verdict == VIEW_SHOW);
+        call->record(call->arg, bytes, length, verdict == SHOW);
         call->bytes_left -= length < call->bytes_left ? length : call->bytes_left;
     }
     call->walk->next_ordinal = node->action.ordinal + 1;
@@ -316,7 +313,7 @@ int run_view_walk(struct run_view *view, struct view_walk *walk, size_t bytes_ma
     struct walk_call call = {
         .view = view,
         .walk = walk,
-        .knows_since = knows_revision(view, walk->since),
+        .knows_since = !walk->is_resume && knows_revision(view, walk->since),
         .bytes_left = bytes_max,
         .record = record,
         .arg = arg,

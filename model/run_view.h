@@ -21,32 +21,28 @@ int64_t run_view_revision(const struct run_view *view);
 size_t run_view_visible_count(const struct run_view *view);
 bool run_view_is_visible(const struct run_view *view, const struct run_node *node);
 
-/* What to do with a node that changed after `since`, for a client that has everything up to `since`
- * (0: nothing). */
-enum view_verdict {
-    VIEW_SKIP,   /* it is hidden, and the client cannot have it */
-    VIEW_SHOW,   /* send it, meetsFilter true */
-    VIEW_REMOVE, /* send it, meetsFilter false: the client may have it */
-};
-
-/* A hidden node is VIEW_REMOVE if it became hidden after `since`, or if the view cannot know: it
- * knows the revisions to which it was synced lately, not those before it was made or between two
- * syncs, where a client may come from that resumes from another replica. */
-enum view_verdict run_view_verdict(const struct run_view *view, const struct run_node *node,
-                                   int64_t since);
-
 /* Where a walk stands: everything that changed after `since`, in order of ordinal. */
 struct view_walk {
-    int64_t since;        /* what the client has */
+    int64_t since;        /* what the client has; 0: nothing */
     int32_t next_ordinal; /* 1 at the start */
-    int64_t target;       /* the view's revision at the start: what the client has at the end */
+    bool is_resume;
+    int64_t target; /* the view's revision at the start: what the client has at the end */
 };
 
-/* A record of run_view_walk; `bytes` are everything up to the value of meetsFilter. */
+/* A record of run_view_walk; `bytes` are everything up to the value of meetsFilter, which is
+ * whether the node is to be shown. If not, the client may have it; to remove an absent one is
+ * harmless. */
 typedef void view_record_fn(void *arg, const char *bytes, size_t length, bool meets_filter);
 
-/* Starts a walk at the view's present revision. */
+/* Starts a walk at the view's present revision for a client that this view has brought to `since`,
+ * or that has nothing. What is hidden is handed out if it became so after `since`, or if the view
+ * does not know: it remembers only the revisions to which it was synced lately. */
 struct view_walk run_view_walk_begin(const struct run_view *view, int64_t since);
+
+/* The same for a client that says itself that it has everything up to `since`. It may have more, of
+ * a walk that was cut off, perhaps on another replica; so all that is hidden and changed is handed
+ * out. */
+struct view_walk run_view_walk_resume(const struct run_view *view, int64_t since);
 
 enum { VIEW_WALK_LIST_MAX = 512 };
 

@@ -33,7 +33,7 @@ struct client {
     size_t filter;
     int64_t cursor;
     char *shown[ACTIONS_MAX + 1];
-    const struct run_view *walked; /* the view that the cursor comes from */
+    const struct run_view *connection; /* the view that serves it, NULL between connections */
 };
 
 struct world {
@@ -124,8 +124,8 @@ static void close_replica(struct world *world, struct replica *replica)
     run_state_manager_free(replica->manager);
     for (size_t i = 0; i < CLIENTS; i++)
         for (size_t j = 0; j < FILTERS; j++)
-            if (world->clients[i].walked == replica->views[j])
-                world->clients[i].walked = NULL;
+            if (world->clients[i].connection == replica->views[j])
+                world->clients[i].connection = NULL;
 }
 
 /* A new process: reads the run in chunks while it goes on, catches up, and only then shows it. */
@@ -259,18 +259,39 @@ static void sync_view(struct run_view *view)
     assert_int_equal(run_view_sync(view), 0);
 }
 
-/* Serves a client from a replica; in pieces, between which the run may go on. Whether it did. */
-static bool walk(struct world *world, struct client *client, struct replica *replica,
-                 bool is_interrupted)
+/* Lets the run go on, and the replica with it. */
+static void overtake(struct world *world, struct replica *replica, struct run_view *view)
+{
+    for (size_t i = random_below(&world->random, 4); i > 0; i--)
+        change_database(&world->database, &world->random);
+    catch_up(replica, &world->database);
+    sync_view(view);
+}
+
+/* A client that was served by this view last is still connected to it; any other resumes. */
+static struct view_walk begin(struct client *client, const struct run_view *view)
+{
+    if (client->connection == view)
+        return run_view_walk_begin(view, client->cursor);
+    client->connection = view;
+    return run_view_walk_resume(view, client->cursor);
+}
+
+enum served { COMPLETELY, OVERTAKEN, CUT_OFF };
+
+/* Serves a client from a replica; in pieces, between which the run may go on or the connection
+ * break. */
+static enum served walk(struct world *world, struct client *client, struct replica *replica,
+                        bool is_interrupted)
 {
     struct run_view *view = replica->views[client->filter];
-    bool is_up_to_date = client->walked == view && client->cursor == run_view_revision(view);
+    bool is_up_to_date = client->connection == view && client->cursor == run_view_revision(view);
     sync_view(view);
-    struct view_walk walk = run_view_walk_begin(view, client->cursor);
+    struct view_walk walk = begin(client, view);
     struct delivery delivery = {.client = client,
                                 .mirror = &replica->mirror,
                                 .is_up_to_date = is_up_to_date && !is_interrupted};
-    bool has_changed = false;
+    enum served served = COMPLETELY;
     for (;;) {
         size_t bytes_max = is_interrupted ? 1 + random_below(&world->random, 2000) : 1 << 20;
         size_t scan_max = is_interrupted ? 1 + random_below(&world->random, 6) : 1000;
@@ -278,33 +299,36 @@ static bool walk(struct world *world, struct client *client, struct replica *rep
         assert_true(status >= 0);
         if (status == 1)
             break;
+        /* A client that got a part of its first snapshot has no id; it begins anew by itself. */
+        if (client->cursor > 0 && random_once_in(&world->random, 8)) {
+            client->connection = NULL;
+            return CUT_OFF;
+        }
         if (is_interrupted && random_once_in(&world->random, 2)) {
-            for (size_t i = random_below(&world->random, 4); i > 0; i--)
-                change_database(&world->database, &world->random);
-            catch_up(replica, &world->database);
-            sync_view(view);
-            has_changed = true;
+            overtake(world, replica, view);
+            served = OVERTAKEN;
         }
     }
     client->cursor = walk.target;
-    client->walked = has_changed ? NULL : view;
-    return has_changed;
+    return served;
 }
 
 static void serve_client(struct world *world, struct client *client)
 {
     struct replica *replica = &world->replicas[random_below(&world->random, REPLICAS)];
-    if (run_state_manager_revision(replica->manager) < client->cursor)
-        catch_up(replica, &world->database);
+    if (client->connection != replica->views[client->filter])
+        catch_up(replica, &world->database); /* as a hub reads anew when a watcher comes */
     bool is_interrupted = random_once_in(&world->random, 3);
-    while (walk(world, client, replica, is_interrupted))
+    enum served served;
+    while ((served = walk(world, client, replica, is_interrupted)) == OVERTAKEN)
         is_interrupted = random_once_in(&world->random, 2);
+    if (served == CUT_OFF)
+        return;
     check_client(world, client, &replica->mirror);
-    struct run_view *view = replica->views[client->filter];
     size_t shown = 0;
     for (size_t i = 0; i <= ACTIONS_MAX; i++)
         shown += client->shown[i] != NULL;
-    assert_int_equal(shown, run_view_visible_count(view));
+    assert_int_equal(shown, run_view_visible_count(replica->views[client->filter]));
 }
 
 static void forget_all(struct client *client)
@@ -314,7 +338,7 @@ static void forget_all(struct client *client)
         client->shown[i] = NULL;
     }
     client->cursor = 0;
-    client->walked = NULL;
+    client->connection = NULL;
 }
 
 /* The list of changes is in order, complete, and says of each node the newest revision below it. */
