@@ -1,0 +1,35 @@
+# The release build with the dashboard inside. The image has no PostgreSQL: give it a database,
+#
+#   docker build -t runtree .
+#   docker run -p 8080:8080 -e RUNTREE_DATABASE_URL=postgresql://… runtree
+
+FROM debian:12-slim AS build
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends build-essential ca-certificates cmake \
+        libjansson-dev libmicrohttpd-dev libpq-dev libuv1-dev ninja-build nodejs npm pkg-config \
+        python3 python3-yaml uthash-dev zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY dashboard/package.json dashboard/package-lock.json dashboard/
+RUN npm ci --prefix dashboard --no-audit --no-fund
+COPY . .
+RUN cmake --preset release \
+    && cmake --build build-release \
+    && cmake --install build-release --prefix /usr/local --strip
+
+FROM debian:12-slim
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates libjansson4 libmicrohttpd12 \
+        libpq5 libuv1 zlib1g \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /usr/local/bin/runtree /usr/local/bin/runtree
+ENV RUNTREE_LISTEN=0.0.0.0:8080
+EXPOSE 8080
+# A number, so that Kubernetes can see that it is not root's.
+USER 10001:10001
+WORKDIR /tmp
+# Without curl in the image: bash opens the connection itself.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["bash", "-c", \
+    "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
+ENTRYPOINT ["runtree"]
+CMD ["serve"]
