@@ -16,6 +16,10 @@ route_handler handle_get_tree;
 route_handler handle_watch_run;
 /* watch_runs.c */
 route_handler handle_watch_runs;
+/* dashboard.c */
+route_handler handle_dashboard, handle_dashboard_asset;
+/* remove.c */
+route_handler handle_delete_run;
 /* operations.c */
 route_handler handle_health, handle_readiness, handle_metrics, handle_openapi, handle_problem;
 

@@ -26,6 +26,7 @@ const struct route routes[] = {
     {HTTP_GET, DOMAIN_PATH "/runs/watch", handle_watch_runs,
      PARAMETERS("phase", "name", "limit", "lastEventId"), true},
     {HTTP_GET, RUN_PATH, handle_get_run, NULL, false},
+    {HTTP_DELETE, RUN_PATH, handle_delete_run, NULL, false},
     {HTTP_GET, RUN_PATH "/tree", handle_get_tree, PARAMETERS("phase", "name"), false},
     {HTTP_GET, RUN_PATH "/watch", handle_watch_run,
      PARAMETERS("phase", "name", "lastEventId", "wait", "follow"), true},
@@ -35,6 +36,8 @@ const struct route routes[] = {
     {HTTP_GET, ACTION_PATH "/events", handle_list_events, PARAMETERS("attempt", "limit", "cursor"),
      false},
 
+    {HTTP_GET, "/", handle_dashboard, NULL, false},
+    {HTTP_GET, "/assets/{name}", handle_dashboard_asset, NULL, false},
     {HTTP_GET, "/healthz", handle_health, NULL, false},
     {HTTP_GET, "/readyz", handle_readiness, NULL, false},
     {HTTP_GET, "/metrics", handle_metrics, NULL, false},

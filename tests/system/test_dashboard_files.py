@@ -111,7 +111,7 @@ def test_gzip_for_those_who_take_it(fetch, files):
         ("gzippy, br", False),
         ("identity", False),
         ("", False),
-        (" , ,", False),
+        (", ,", False),
     ],
 )
 def test_accept_encoding(fetch, accept, takes_gzip):
