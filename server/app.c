@@ -170,7 +170,32 @@ static void on_listener_lost(void *arg, const char *why)
     note_lost(arg, "listener", why);
 }
 
+static void on_run_removed(void *arg, const struct run_key *run)
+{
+    struct app *app = arg;
+
+    metrics_add(app->metrics, METRIC_RUNS_REMOVED, 1);
+    log_write(app->shared->log, LOG_INFO, "run deleted", "s:s, s:s, s:s", "project", run->project,
+              "domain", run->domain, "run", run->run_name);
+}
+
+static void on_removal_refused(void *arg, const char *message)
+{
+    struct app *app = arg;
+
+    log_write(app->shared->log, LOG_ERROR, "the database refused to delete a run", "s:s?", "why",
+              message);
+}
+
 /* -------- starting -------- */
+
+/* One loop of a process looks for runs that are due; all delete on demand. */
+static int64_t retention_us(const struct app *app)
+{
+    bool is_first = app->metrics == app->shared->metrics[0];
+
+    return is_first ? app->shared->config->retention_days * INT64_C(86400000000) : 0;
+}
 
 static int start_database_objects(struct app *app)
 {
@@ -180,6 +205,8 @@ static int start_database_objects(struct app *app)
         .on_lost = on_writer_lost, .on_refused = on_write_refused, .on_committed = on_committed};
     static const struct notify_listener_events listener_events = {
         .on_run_moved = on_run_moved, .on_listening = on_listening, .on_lost = on_listener_lost};
+    static const struct run_remover_events remover_events = {.on_removed = on_run_removed,
+                                                             .on_refused = on_removal_refused};
     const struct config *config = app->shared->config;
     const char *url = app->shared->database_url;
     const struct event_writers_options writer_options = {
@@ -210,7 +237,10 @@ static int start_database_objects(struct app *app)
     if (app->writers == NULL)
         return -ENOMEM;
     app->listener = notify_listener_new(app->loop, url, &listener_events, app);
-    return app->listener == NULL ? -ENOMEM : 0;
+    if (app->listener == NULL)
+        return -ENOMEM;
+    app->remover = run_remover_new(app->loop, url, retention_us(app), &remover_events, app);
+    return app->remover == NULL ? -ENOMEM : 0;
 }
 
 static void start_migration(struct app_runner *runner);
@@ -285,7 +315,8 @@ static void on_object_closed(void *arg)
         close_own_handles(runner);
 }
 
-/* What the database owes is called off first, so that every request that waits for it gets its answer. */
+/* What the database owes is called off first, so that every request that waits for it gets its
+ * answer. */
 static void close_objects(struct app_runner *runner)
 {
     struct app *app = &runner->app;
@@ -296,6 +327,10 @@ static void close_objects(struct app_runner *runner)
     if (app->listener != NULL) {
         runner->closing++;
         notify_listener_close(app->listener, on_object_closed, runner);
+    }
+    if (app->remover != NULL) {
+        runner->closing++;
+        run_remover_close(app->remover, on_object_closed, runner);
     }
     if (app->writers != NULL) {
         runner->closing++;
@@ -320,6 +355,7 @@ static void close_objects(struct app_runner *runner)
     app->http = NULL;
     app->streams = NULL;
     app->listener = NULL;
+    app->remover = NULL;
     app->writers = NULL;
     app->repo = NULL;
     app->hubs = NULL;

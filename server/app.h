@@ -21,6 +21,7 @@
 #include "sql/action_repo.h"
 #include "sql/event_writer.h"
 #include "sql/notify_listener.h"
+#include "sql/run_remover.h"
 
 enum { APP_WHY_SIZE = 512 };
 
@@ -47,6 +48,7 @@ struct app {
     struct run_hubs *hubs;
     struct list_hub *list_hub;
     struct notify_listener *listener;
+    struct run_remover *remover;
     bool is_draining;
     char not_ready_why[APP_WHY_SIZE]; /* why the database is not usable, for /readyz; "" for none */
 };

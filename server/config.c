@@ -54,6 +54,8 @@ static const struct option_row options[] = {
            "time that a run's tree is kept after its last watcher left"),
     NUMBER(stall_ms, "stall-ms", "RUNTREE_STALL_MS", 10000, 100, 600000,
            "a stream that takes nothing for so long is cut off"),
+    NUMBER(retention_days, "retention-days", "RUNTREE_RETENTION_DAYS", 0, 0, 36500,
+           "days after which a run that has ended is deleted; 0 for never"),
     NUMBER(drain_ms, "drain-ms", "RUNTREE_DRAIN_MS", 0, 0, 600000,
            "at a SIGTERM: time to go on serving while not ready"),
 };

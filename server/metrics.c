@@ -33,6 +33,7 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_HUB_READS] = {"runtree_hub_reads_total", "counter", "Reads of a watched run."},
     [METRIC_HUB_POLLED] = {"runtree_hub_polled_total", "counter",
                            "Watched runs found changed by the poll, not by a notification."},
+    [METRIC_RUNS_REMOVED] = {"runtree_runs_deleted_total", "counter", "Runs deleted."},
     [METRIC_STREAMS_OPENED] = {"runtree_streams_opened_total", "counter", "Streams opened."},
     [METRIC_STREAMS_RESUMED] = {"runtree_streams_resumed_total", "counter",
                                 "Streams that went on from their last event id."},

@@ -1,0 +1,31 @@
+/* Deleting a run. */
+#include <errno.h>
+
+#include "handlers/handlers.h"
+#include "handlers/parameters.h"
+#include "server/reply.h"
+
+static void on_removed(void *arg, enum removal removal)
+{
+    struct http_request *request = arg;
+
+    if (removal == REMOVAL_DONE)
+        reply_empty(request, 204);
+    else if (removal == REMOVAL_ABSENT)
+        reply_problemf(request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
+    else
+        reply_unavailable(request, -ENOTCONN);
+}
+
+void handle_delete_run(struct app *app, struct http_request *request)
+{
+    struct run_key key;
+    int status;
+
+    if (read_run_key(request, &key) < 0)
+        return;
+    status = app->remover == NULL ? -ENOTCONN
+                                  : run_remover_remove(app->remover, &key, on_removed, request);
+    if (status < 0)
+        reply_unavailable(request, status);
+}

@@ -1,0 +1,43 @@
+/* Deletes runs, whole: on demand, and those that ended long ago.
+ *
+ * One run is one transaction of its own on a connection of its own, with a pause behind it, so that
+ * ingest hardly notices. The run's row is locked first, as the writers do, so nothing of a run can
+ * come between; whoever posts to it afterwards makes it anew, with another incarnation. Watchers
+ * are told by a notification with revision 0. */
+#ifndef RUNTREE_SQL_RUN_REMOVER_H
+#define RUNTREE_SQL_RUN_REMOVER_H
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "model/run_key.h"
+
+struct run_remover;
+
+enum { REMOVER_QUEUE_MAX = 1000 };
+
+struct run_remover_events {
+    void (*on_removed)(void *arg, const struct run_key *run); /* also of those on demand */
+    void (*on_refused)(void *arg, const char *message);
+};
+
+/* `retention_us` 0: only on demand. NULL when out of memory. */
+struct run_remover *run_remover_new(uv_loop_t *loop, const char *url, int64_t retention_us,
+                                    const struct run_remover_events *events, void *arg);
+
+/* Deletions that wait end with REMOVAL_FAILED first. */
+void run_remover_close(struct run_remover *remover, void (*on_closed)(void *arg), void *arg);
+
+enum removal {
+    REMOVAL_DONE,
+    REMOVAL_ABSENT, /* there is no such run */
+    REMOVAL_FAILED, /* the database is away or refused; asking again is safe */
+};
+typedef void removal_fn(void *arg, enum removal removal);
+
+/* Deletes the run in whatever state it is. `on_end` comes once, after the return. -ENOTCONN while
+ * the database is away, -EAGAIN when REMOVER_QUEUE_MAX wait, -ENOMEM; then it does not come. */
+int run_remover_remove(struct run_remover *remover, const struct run_key *run, removal_fn *on_end,
+                       void *arg);
+
+#endif
