@@ -23,9 +23,10 @@ after(async () => {
 
 async function assertAccessible(page, where) {
   await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() =>
+  const { violations, passes } = await page.evaluate(() =>
     window.axe.run(document, { resultTypes: ["violations"] }),
   );
+  assert.ok(passes.length > 10, `${where}: only ${passes.length} rules had anything to look at`);
   const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
   const told = serious.map(
     ({ id, help, nodes }) =>
