@@ -7,7 +7,7 @@ check_packages=(python3 clang-format)
 python_packages=(python3-venv)
 bench_packages=(wrk)
 browser_packages=(chromium nginx-light)
-fault_packages=(nginx-light haproxy)
+fault_packages=(haproxy libfaketime)
 fuzz_packages=(clang libclang-rt-14-dev)
 
 say() {
@@ -80,11 +80,15 @@ need_dashboard() {
     cp dashboard/package-lock.json dashboard/node_modules/.installed-lock.json
 }
 
-# build PRESET FOLDER [TARGET]: with the dashboard inside if npm's registry can be had.
+# build PRESET FOLDER [TARGET]: with the dashboard inside if its npm packages can be had.
 build() {
+    local dashboard=ON
     need_packages "${build_packages[@]}"
-    need_dashboard || say "Without npm's packages the dashboard stays out of this build"
-    cmake --preset "$1" --log-level=WARNING >/dev/null
+    if ! need_dashboard; then
+        say "Without its npm packages the dashboard stays out of this build"
+        dashboard=OFF
+    fi
+    cmake --preset "$1" -DRUNTREE_DASHBOARD=$dashboard --log-level=WARNING >/dev/null
     cmake --build "$2" --target "${3:-all}"
 }
 
