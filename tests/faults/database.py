@@ -42,8 +42,8 @@ class Disk:
 
     def fill(self):
         """Takes every byte that is left."""
-        with open(self._ballast, "wb") as ballast, contextlib.suppress(OSError):
-            space = os.statvfs(self.folder)
+        space = os.statvfs(self.folder)
+        with open(self._ballast, "ab") as ballast, contextlib.suppress(OSError):
             os.posix_fallocate(ballast.fileno(), 0, space.f_bavail * space.f_frsize)
             while True:
                 ballast.write(b"\0" * 4096)
@@ -58,19 +58,20 @@ class Disk:
 
 
 class Node(Postgres):
-    """One PostgreSQL. Without `source` initdb makes it, else it is a standby that follows the
-    primary behind the port `source`."""
+    """One PostgreSQL, its log not on its disk. Without `source` initdb makes it, else it is a
+    standby that follows the primary behind the port `source`."""
 
     def __init__(self, disk, port=None, source=None):
         self.disk = disk
-        self.folder = disk.folder / "postgres"
-        self.folder.mkdir()
+        self.folder = disk.folder.with_name(disk.folder.name + "-log")
+        self.folder.mkdir(exist_ok=True)
         self.port = port or free_port()
         self.process = None
         self._account = unprivileged_account()
         self._durable = True
         if self._account:
-            os.chown(self.folder, self._account["user"], self._account["group"])
+            for folder in (self.folder, disk.folder):
+                os.chown(folder, self._account["user"], self._account["group"])
         if source is None:
             self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8",
                       "--locale=C", "--wal-segsize=1", "--no-instructions")  # fmt: skip
@@ -80,6 +81,14 @@ class Node(Postgres):
                       "-d", f"host=127.0.0.1 port={source} user=postgres")  # fmt: skip
             # A promoted standby has no standby of its own yet, and must not wait for one.
             self._configure("postgresql.auto.conf", "synchronous_standby_names = ''\n")
+
+    @property
+    def data(self):
+        return self.disk.folder / "data"
+
+    def log_count(self, text):
+        """How often the log says that."""
+        return (self.folder / "log").read_text(errors="replace").count(text)
 
     def _configure(self, file, text):
         with open(self.data / file, "a") as out:
@@ -96,10 +105,6 @@ class Node(Postgres):
         """Brings up what was killed, or has given up by itself."""
         if not self.is_running():
             self.start()
-
-    def discard(self):
-        self.kill()
-        shutil.rmtree(self.folder)
 
     def ask(self, statement, *parameters):
         """One value from the database of the tests, over TCP."""
@@ -166,11 +171,8 @@ class Pair:
     def rebuild_standby(self):
         """A new standby in the place of the old primary."""
         disk, port = self.standby.disk, self.standby.port
-        shutil.rmtree(self.standby.folder)
+        shutil.rmtree(self.standby.data)
         self._attach_standby(disk, port)
-
-    def log(self, node):
-        return (node.folder / "log").read_text(errors="replace")
 
     def close(self):
         for node in (self.primary, self.standby):

@@ -174,7 +174,7 @@ class Faults:
 
     def _disk_full(self, fault):
         primary = self._pair.primary
-        before = self._pair.log(primary).count("No space left on device")
+        before = primary.log_count("No space left on device")
         primary.disk.fill()
         try:
             self._last(dataclasses.replace(fault, seconds=fault.seconds + 1))
@@ -182,7 +182,7 @@ class Faults:
             primary.disk.free()
             time.sleep(0.2)
             primary.restart()
-        refused = self._pair.log(primary).count("No space left on device") - before
+        refused = primary.log_count("No space left on device") - before
         self._ledger.count("writes that found the disk full", refused)
 
     def _clock_jumped(self, fault):

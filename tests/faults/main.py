@@ -17,25 +17,29 @@ import traceback
 
 import checks
 from database import Pair
-from faults import Faults, draw, sequence
+from faults import KINDS, Faults, draw, sequence
 from ledger import Ledger
 from load import Load
 from lossy import fail_over_with_loss
 from network import Network
 from service import Service
 
-OVERHEAD_SECONDS = 40  # of a run that is no lap of faults
+OVERHEAD_SECONDS = 45  # of a run that is no lap of faults
 LEAK_LAP_FAULTS = ("writer cut off", "network cut", "listener cut off", "reader cut off")
 
 
 class Harness:
     def __init__(self, seed, seconds):
         self.seed, self.seconds = seed, seconds
+        self.began = time.monotonic()
         self.ledger = Ledger()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="runtree-faults-"))
         self.folder.chmod(0o755)  # PostgreSQL may run as another account
         self.network = Network()
         self.pair = self.service = self.load = self.faults = None
+
+    def now(self):
+        return f"{time.monotonic() - self.began:6.1f} s"
 
     def set_up(self):
         say(f"seed {self.seed}, {self.seconds} s, files in {self.folder}")
@@ -56,6 +60,7 @@ class Harness:
         say(f"descriptors at rest {fresh.descriptors}, {after_faults.descriptors}, "
             f"{after_load.descriptors}; RSS in KiB {fresh.rss_kib}, {after_faults.rss_kib}, "
             f"{after_load.rss_kib}")  # fmt: skip
+        say(f"{self.now()} a fail-over that loses commits")
         fail_over_with_loss(self.service, self.pair, self.ledger)
         for name in ("runtree_streams_stalled_total", "runtree_events_rejected_total"):
             say(f"{name} {self.service.metric(name):.0f}")
@@ -73,8 +78,9 @@ class Harness:
         )
         time.sleep(1)
         inflict()
-        say("coming to rest")
+        say(f"{self.now()} lap {lap}: coming to rest")
         self.load.stop()
+        say(f"{self.now()} lap {lap}: comparing")
         checks.check_database(self.pair, self.ledger)
         checks.check_answers(
             self.service, self.pair, self.ledger, self.load.runs, self.load.list_watcher
@@ -82,8 +88,8 @@ class Harness:
 
     def inflict_faults(self):
         deadline = time.monotonic() + max(5, self.seconds - OVERHEAD_SECONDS)
-        for fault in sequence(self.seed):
-            if time.monotonic() > deadline:
+        for number, fault in enumerate(sequence(self.seed)):
+            if number >= len(KINDS) and time.monotonic() > deadline:
                 return
             self.inflict(fault)
 
@@ -96,14 +102,14 @@ class Harness:
     def inflict(self, fault):
         began = time.monotonic()
         if self.faults.inflict(fault):
-            say(f"{fault}: survived, {time.monotonic() - began:.1f} s")
+            say(f"{self.now()} {fault}: survived, {time.monotonic() - began:.1f} s")
 
     def come_to_rest(self):
         checks.wait_until_at_rest(self.service)
         return checks.Footprint(self.service)
 
     def report(self):
-        say("")
+        say(f"{self.now()} in all")
         for what, count in sorted(self.ledger.counts.items()):
             say(f"{count:8} {what}")
         say(f"{len(self.ledger.acknowledged):8} events acknowledged, each stored once")

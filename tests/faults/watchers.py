@@ -89,6 +89,8 @@ class RunWatcher(TreeWatcher):
                     self.apply(stream.next(CHECK_SECONDS))
 
     def apply(self, frame):
+        if frame.retry is not None and self._records > 0:
+            return  # the farewell of a runtree that was told to end: when to come back
         super().apply(frame)
         if frame.event == "nodeUpdate":
             self._ledger.count("updates checked")

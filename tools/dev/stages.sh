@@ -65,7 +65,7 @@ stage_fuzz() {
 
 stage_faults() {
     prepare_faults
-    tests/faults/run --seconds 120
+    tests/faults/run --seconds 100
 }
 
 # Prints "PASSED FAILED" of a stage's log: the closing lines of ctest, pytest, vitest, and the plain one
