@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 #include <utlist.h>
 
+#include "sql/changed_runs.h"
+
 enum {
-    FLUSH_INTERVAL_MIN_MS =
-        100,         /* a list is looked at as a whole: faster is of no use to anybody */
-    KEYS_MAX = 5000, /* more are read by transaction id */
+    FLUSH_INTERVAL_MIN_MS = 100, /* nobody reads a list that moves faster */
+    KEYS_MAX = 5000,             /* more are read by transaction id */
     TICK_MS = 500,
     RETRY_MS = 500,
     POLL_MS = 5000, /* a notification that never came costs at most so long … */
@@ -159,7 +161,7 @@ static void on_changed_run(void *arg, const struct changed_run *changed)
         age = MOVED_NEW_RUN;
     else if (heard == NULL && changed->xid < hub->state.heard_below)
         age = MOVED_LONG_AGO;
-    status = moved_runs_put(hub->state.runs, changed, age);
+    status = moved_runs_put(hub->state.runs, &changed->key, changed->xid, changed->run, age);
     hub->read.count++;
     hub->read.has_news |= status == 1;
     hub->read.has_failed |= status < 0;

@@ -8,9 +8,10 @@
 
 #include "model/list_filter.h"
 #include "model/list_stream_id.h"
+#include "model/moved_runs.h"
 #include "server/log.h"
-#include "server/moved_runs.h"
 #include "server/sse_stream.h"
+#include "sql/action_repo.h"
 
 struct list_view;
 

@@ -1,4 +1,4 @@
-#include "server/moved_runs.h"
+#include "model/moved_runs.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -58,18 +58,19 @@ void moved_runs_free(struct moved_runs *runs)
 
 /* -------- putting -------- */
 
-static void write_record(struct json_buffer *record, const struct changed_run *changed)
+static void write_record(struct json_buffer *record, const struct run_key *key,
+                         const struct run *run)
 {
-    if (changed->run != NULL) {
-        record_write_run(record, changed->run);
+    if (run != NULL) {
+        record_write_run(record, run);
         return;
     }
     json_buffer_text(record, "{\"project\":");
-    json_buffer_string(record, changed->key.project);
+    json_buffer_string(record, key->project);
     json_buffer_text(record, ",\"domain\":");
-    json_buffer_string(record, changed->key.domain);
+    json_buffer_string(record, key->domain);
     json_buffer_text(record, ",\"runName\":");
-    json_buffer_string(record, changed->key.run_name);
+    json_buffer_string(record, key->run_name);
     json_buffer_text(record, ",\"deleted\":true}");
 }
 
@@ -95,11 +96,11 @@ static struct moved_run *new_run(const char *path)
     return run;
 }
 
-static bool is_known(const struct moved_run *run, const struct changed_run *changed)
+static bool is_known(const struct moved_run *moved, int64_t xid, const struct run *run)
 {
-    if (changed->run == NULL)
-        return run->is_deleted;
-    return !run->is_deleted && run->xid == changed->xid && run->revision == changed->run->revision;
+    if (run == NULL)
+        return moved->is_deleted;
+    return !moved->is_deleted && moved->xid == xid && moved->revision == run->revision;
 }
 
 static void evict_oldest(struct moved_runs *runs)
@@ -137,42 +138,52 @@ static void move_to_tail(struct moved_runs *runs, struct moved_run *run)
     DL_APPEND(runs->list, run);
 }
 
-int moved_runs_put(struct moved_runs *runs, const struct changed_run *changed, enum moved_age age)
+/* The entry of a run that is new here; NULL when out of memory. */
+static struct moved_run *add_run(struct moved_runs *runs, const char *path, enum moved_age age)
+{
+    struct moved_run *moved = new_run(path);
+
+    if (moved == NULL)
+        return NULL;
+    if (runs->count == MOVED_RUNS_MAX)
+        evict_oldest(runs);
+    place_new_run(runs, moved, age);
+    return moved;
+}
+
+int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t xid,
+                   const struct run *run, enum moved_age age)
 {
     char path[RUN_PATH_SIZE];
     struct json_buffer record = {0};
-    struct moved_run *run;
+    struct moved_run *moved;
 
-    run_key_path(&changed->key, path);
-    HASH_FIND_STR(runs->by_path, path, run);
-    if (run != NULL && is_known(run, changed))
+    run_key_path(key, path);
+    HASH_FIND_STR(runs->by_path, path, moved);
+    if (moved != NULL && is_known(moved, xid, run))
         return 0;
-    if (run == NULL && age == MOVED_LONG_AGO && runs->count == MOVED_RUNS_MAX) {
+    if (moved == NULL && age == MOVED_LONG_AGO && runs->count == MOVED_RUNS_MAX) {
         runs->has_refused = true;
         return 0;
     }
-    write_record(&record, changed);
+    write_record(&record, key, run);
     if (record.failed)
-        goto error_record;
-    if (run != NULL) {
-        move_to_tail(runs, run);
-    } else {
-        run = new_run(path);
-        if (run == NULL)
-            goto error_record;
-        if (runs->count == MOVED_RUNS_MAX)
-            evict_oldest(runs);
-        place_new_run(runs, run, age);
-    }
-    json_buffer_free(&run->record);
-    run->record = record;
-    run->xid = changed->xid;
-    run->is_deleted = changed->run == NULL;
-    run->revision = changed->run == NULL ? 0 : changed->run->revision;
-    run->phase = changed->run == NULL ? PHASE_NONE : changed->run->phase;
+        goto error_memory;
+    if (moved != NULL)
+        move_to_tail(runs, moved);
+    else
+        moved = add_run(runs, path, age);
+    if (moved == NULL)
+        goto error_memory;
+    json_buffer_free(&moved->record);
+    moved->record = record;
+    moved->xid = xid;
+    moved->is_deleted = run == NULL;
+    moved->revision = run == NULL ? 0 : run->revision;
+    moved->phase = run == NULL ? PHASE_NONE : run->phase;
     return 1;
 
-error_record:
+error_memory:
     json_buffer_free(&record);
     return -ENOMEM;
 }

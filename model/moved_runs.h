@@ -2,8 +2,8 @@
  *
  * The same trick as with the nodes of a tree: a sequence number counts the moves, a run that moves
  * goes to the tail, and a watcher is a cursor. There is no queue per watcher. */
-#ifndef RUNTREE_SERVER_MOVED_RUNS_H
-#define RUNTREE_SERVER_MOVED_RUNS_H
+#ifndef RUNTREE_MODEL_MOVED_RUNS_H
+#define RUNTREE_MODEL_MOVED_RUNS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 #include "model/json_buffer.h"
 #include "model/phase.h"
-#include "sql/changed_runs.h"
+#include "model/run.h"
 
 enum { MOVED_RUNS_MAX = 10000 };
 
@@ -49,9 +49,11 @@ enum moved_age {
     MOVED_LONG_AGO, /* no watcher who is live has to be told: it goes before all others */
 };
 
-/* 1 if that is news, 0 if it was known, -ENOMEM. When there are too many the oldest gives way; one
- * that moved long ago is not taken then. */
-int moved_runs_put(struct moved_runs *runs, const struct changed_run *changed, enum moved_age age);
+/* Transaction `xid` changed the run into `run`, or deleted it (NULL). 1 if that is news, 0 if it
+ * was known, -ENOMEM. When there are too many runs the oldest gives way; one that moved long ago is
+ * not taken then. */
+int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t xid,
+                   const struct run *run, enum moved_age age);
 
 /* Every move since transaction `xid` has been put. False if not all of them could be taken. */
 bool moved_runs_complete(struct moved_runs *runs, int64_t xid);

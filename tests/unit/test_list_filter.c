@@ -1,0 +1,95 @@
+/* Which runs a watcher of the list wants to see. */
+#include <string.h>
+
+#include "cmocka_test.h"
+#include "model/list_filter.h"
+
+static struct list_filter make_filter(const char *project, const char *domain, const char *phases,
+                                      const char *name)
+{
+    struct list_filter filter = {0};
+
+    memcpy(filter.project, project, strlen(project));
+    memcpy(filter.domain, domain, strlen(domain));
+    if (*phases != '\0')
+        assert_int_equal(filter_add_phases(&filter.filter, phases), 0);
+    assert_int_equal(filter_set_name(&filter.filter, name), 0);
+    return filter;
+}
+
+static bool covers(const struct list_filter *filter, const char *project, const char *domain,
+                   const char *run_name)
+{
+    return list_filter_covers(filter, &(struct run_key){project, domain, run_name});
+}
+
+static void test_empty_filter_covers_every_run(void **state)
+{
+    const struct list_filter filter = {0};
+
+    (void)state;
+    assert_true(covers(&filter, "p", "d", "r"));
+    assert_true(list_filter_has_phase(&filter, PHASE_NONE));
+    assert_true(list_filter_has_phase(&filter, PHASE_FAILED));
+}
+
+static void test_each_part_must_hold(void **state)
+{
+    const struct list_filter filter = make_filter("p", "d", "", "Night");
+
+    (void)state;
+    assert_true(covers(&filter, "p", "d", "x-NIGHTLY"));
+    assert_false(covers(&filter, "p2", "d", "nightly"));
+    assert_false(covers(&filter, "p", "d2", "nightly"));
+    assert_false(covers(&filter, "p", "d", "daily"));
+}
+
+static void test_phase_is_apart(void **state)
+{
+    const struct list_filter filter = make_filter("", "", "RUNNING,FAILED", "");
+
+    (void)state;
+    assert_true(covers(&filter, "p", "d", "r"));
+    assert_true(list_filter_has_phase(&filter, PHASE_RUNNING));
+    assert_true(list_filter_has_phase(&filter, PHASE_FAILED));
+    assert_false(list_filter_has_phase(&filter, PHASE_QUEUED));
+    assert_false(list_filter_has_phase(&filter, PHASE_NONE));
+}
+
+static void test_different_filters_have_different_hashes(void **state)
+{
+    const struct list_filter filters[] = {
+        {.project = ""},
+        make_filter("ab", "", "", ""),
+        make_filter("a", "b", "", ""),
+        make_filter("", "ab", "", ""),
+        make_filter("", "", "", "ab"),
+        make_filter("", "", "RUNNING", ""),
+        make_filter("", "", "FAILED", ""),
+        make_filter("ab", "", "RUNNING", ""),
+    };
+    enum { COUNT = sizeof filters / sizeof *filters };
+    char hashes[COUNT][LIST_FILTER_HASH_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        list_filter_hash(&filters[i], hashes[i]);
+        for (size_t k = 0; k < i; k++) {
+            assert_false(list_filter_equal(&filters[i], &filters[k]));
+            assert_string_not_equal(hashes[i], hashes[k]);
+        }
+    }
+    assert_string_equal(hashes[0], "0");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty_filter_covers_every_run),
+        cmocka_unit_test(test_each_part_must_hold),
+        cmocka_unit_test(test_phase_is_apart),
+        cmocka_unit_test(test_different_filters_have_different_hashes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
