@@ -52,8 +52,9 @@ def postmaster(folder):
 
 
 @pytest.fixture
-def start_embedded(start_runtree, open_folder, used_folder):
-    """Starts runtrees on `data` in the open folder, where one has been before."""
+def start_embedded(open_folder, start_runtree, used_folder):
+    """Starts runtrees on `data` in the open folder, where one has been before. Asks for the folder
+    first, so that it is removed last."""
     subprocess.run(["cp", "-a", used_folder, open_folder / "data"], check=True)
     return lambda: start_runtree("--data-dir", str(open_folder / "data"))
 
@@ -116,6 +117,7 @@ def test_embedded_database_that_dies_under_runtree_comes_back(
     while client.post(RUN.event("a1", parent="a0")).status_code not in (200, 201):
         assert time.monotonic() < deadline, runtree.log()
         time.sleep(0.1)
+    runtree.wait_for(RUN.path, 200)
     assert client.read(RUN.path)["actionCount"] == 2
 
 

@@ -77,7 +77,7 @@ def test_head_of_a_stream_ends(api, known_run):
     [
         ("GET", "/v1/events", {"POST"}),
         ("PUT", "/v1/events", {"POST"}),
-        ("DELETE", "{path}", {"GET", "HEAD"}),
+        ("PATCH", "{path}", {"GET", "HEAD", "DELETE"}),
         ("POST", "{path}/tree", {"GET", "HEAD"}),
         ("PATCH", "{path}/watch", {"GET", "HEAD"}),
         ("POST", "/healthz", {"GET", "HEAD"}),
@@ -297,16 +297,13 @@ def test_one_connection_serves_many_requests(server):
     ],
 )
 def test_nonsense_on_the_socket_harms_nobody(server, api, request_bytes):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
-        with contextlib.suppress(ConnectionError):
-            connection.sendall(request_bytes)
+    """Whether it is refused, cut off or left to wait for the rest that never comes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=1) as connection:
+        answer = b""
         with contextlib.suppress(OSError):
+            connection.sendall(request_bytes)
             connection.shutdown(socket.SHUT_WR)
-        try:
+        with contextlib.suppress(OSError):
             answer = connection.recv(65536)
-        except ConnectionError:
-            answer = b""
-    assert (
-        not answer or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5")
-    ), answer
-    assert api.get("/healthz").status_code == 200
+        assert api.get("/healthz").status_code == 200
+    assert not answer or re.match(b"HTTP/1.1 [45]", answer), answer
