@@ -1,9 +1,6 @@
 #include "handlers/parameters.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "server/reply.h"
@@ -64,21 +61,6 @@ int read_scope(struct http_request *request, const char **project, const char **
     return read_captured_name(request, "domain", DOMAIN_BYTES_MAX, domain);
 }
 
-static bool parse_number(const char *text, int64_t min, int64_t max, int64_t *number)
-{
-    char *end;
-    long long value;
-
-    if (text[0] < '0' || text[0] > '9')
-        return false;
-    errno = 0;
-    value = strtoll(text, &end, 10);
-    if (*end != '\0' || errno != 0 || value < min || value > max)
-        return false;
-    *number = value;
-    return true;
-}
-
 int read_number(struct http_request *request, const char *parameter, int64_t min, int64_t max,
                 int64_t *number)
 {
@@ -129,30 +111,6 @@ int read_flag(struct http_request *request, const char *parameter, bool *flag)
     return refuse(request, "Query parameter", parameter, "must be true or false");
 }
 
-/* -------- cursors -------- */
-
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool decode_hex(const char *hex, char *out, size_t size)
-{
-    size_t length = strlen(hex);
-
-    if (length == 0 || length % 2 != 0 || length / 2 >= size)
-        return false;
-    for (size_t i = 0; i < length / 2; i++) {
-        int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
-
-        if (high < 0 || low < 0 || (high == 0 && low == 0))
-            return false;
-        out[i] = (char)(high << 4 | low);
-    }
-    out[length / 2] = '\0';
-    return true;
-}
-
 static int refuse_cursor(struct http_request *request)
 {
     return refuse(request, "Query parameter", "cursor",
@@ -162,42 +120,15 @@ static int refuse_cursor(struct http_request *request)
 int read_cursor(struct http_request *request, char kind, size_t count, struct cursor *cursor)
 {
     const char *hex = http_request_parameter(request, "cursor");
-    char *rest = cursor->text + 1, *part;
 
     cursor->count = 0;
-    if (hex == NULL)
+    if (hex == NULL || cursor_parse(cursor, hex, kind, count) == 0)
         return 0;
-    if (!decode_hex(hex, cursor->text, sizeof cursor->text) || cursor->text[0] != kind)
-        return refuse_cursor(request);
-    while ((part = strsep(&rest, "/")) != NULL) {
-        if (cursor->count == count || *part == '\0')
-            return refuse_cursor(request);
-        cursor->parts[cursor->count++] = part;
-    }
-    return cursor->count == count ? 0 : refuse_cursor(request);
+    return refuse_cursor(request);
 }
 
 int read_cursor_number(struct http_request *request, const struct cursor *cursor, size_t part,
                        int64_t min, int64_t max, int64_t *number)
 {
     return parse_number(cursor->parts[part], min, max, number) ? 0 : refuse_cursor(request);
-}
-
-void write_next_cursor(struct json_buffer *out, char kind, const char *format, ...)
-{
-    static const char digits[] = "0123456789abcdef";
-    char text[CURSOR_TEXT_SIZE];
-    va_list arguments;
-
-    text[0] = kind;
-    va_start(arguments, format);
-    vsnprintf(text + 1, sizeof text - 1, format, arguments);
-    va_end(arguments);
-    json_buffer_text(out, ",\"nextCursor\":\"");
-    for (const char *at = text; *at != '\0'; at++) {
-        const char pair[2] = {digits[(unsigned char)*at >> 4], digits[(unsigned char)*at & 15]};
-
-        json_buffer_append(out, pair, sizeof pair);
-    }
-    json_buffer_text(out, "\"");
 }

@@ -3,8 +3,8 @@
 #ifndef RUNTREE_HANDLERS_PARAMETERS_H
 #define RUNTREE_HANDLERS_PARAMETERS_H
 
+#include "handlers/cursor.h"
 #include "model/filter.h"
-#include "model/json_buffer.h"
 #include "server/http.h"
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
@@ -35,25 +35,11 @@ int read_flag(struct http_request *request, const char *parameter, bool *flag);
 int read_number(struct http_request *request, const char *parameter, int64_t min, int64_t max,
                 int64_t *number);
 
-/* -------- cursors: opaque texts around parts that hold no slash -------- */
-
-enum { CURSOR_PARTS_MAX = 5, CURSOR_TEXT_SIZE = 700 };
-
-struct cursor {
-    char text[CURSOR_TEXT_SIZE];
-    size_t count; /* 0: there was none */
-    const char *parts[CURSOR_PARTS_MAX];
-};
-
 /* cursor=, which must have been made for `kind` with `count` parts. */
 int read_cursor(struct http_request *request, char kind, size_t count, struct cursor *cursor);
 
 /* The part as a number from `min` to `max`, else answers. */
 int read_cursor_number(struct http_request *request, const struct cursor *cursor, size_t part,
                        int64_t min, int64_t max, int64_t *number);
-
-/* Writes `,"nextCursor":"…"` for the parts that `format` gives, with a slash between them. */
-void write_next_cursor(struct json_buffer *out, char kind, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 #endif
