@@ -528,6 +528,13 @@ void app_collect_metrics(struct app *app)
         metrics_set(metrics, METRIC_HUB_READS, hubs.reads);
         metrics_set(metrics, METRIC_HUB_POLLED, hubs.polled);
     }
+    if (app->list_hub != NULL) {
+        struct list_hub_stats list = list_hub_stats(app->list_hub);
+
+        metrics_set(metrics, METRIC_LIST_VIEWS, list.views);
+        metrics_set(metrics, METRIC_LIST_RUNS, list.runs);
+        metrics_set(metrics, METRIC_LIST_READS, list.reads);
+    }
     if (app->writers != NULL)
         metrics_set(metrics, METRIC_WRITE_QUEUE_BYTES, event_writers_queued_bytes(app->writers));
     if (app->repo != NULL)

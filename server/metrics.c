@@ -33,6 +33,8 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_HUB_READS] = {"runtree_hub_reads_total", "counter", "Reads of a watched run."},
     [METRIC_HUB_POLLED] = {"runtree_hub_polled_total", "counter",
                            "Watched runs found changed by the poll, not by a notification."},
+    [METRIC_LIST_READS] = {"runtree_list_reads_total", "counter",
+                           "Reads of the runs that moved, for the watchers of the list."},
     [METRIC_RUNS_REMOVED] = {"runtree_runs_deleted_total", "counter", "Runs deleted."},
     [METRIC_STREAMS_OPENED] = {"runtree_streams_opened_total", "counter", "Streams opened."},
     [METRIC_STREAMS_RESUMED] = {"runtree_streams_resumed_total", "counter",
@@ -55,6 +57,9 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_HUBS] = {"runtree_hubs", "gauge", "Runs whose tree is held."},
     [METRIC_VIEWS] = {"runtree_views", "gauge", "Filters over them."},
     [METRIC_NODES] = {"runtree_nodes", "gauge", "Actions in the trees held."},
+    [METRIC_LIST_VIEWS] = {"runtree_list_views", "gauge", "Filters over the list of runs."},
+    [METRIC_LIST_RUNS] = {"runtree_list_runs", "gauge",
+                          "Runs that moved lately, held for the watchers of the list."},
     [METRIC_LOOP_BLOCKED_MAX_US] = {"runtree_loop_blocked_max_microseconds", "gauge",
                                     "Longest turn of an event loop since the start."},
 };
