@@ -1,6 +1,7 @@
 /* Action events: decoding them, and the name of the field that is wrong with one. */
 #include "model/action_event.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -197,6 +198,7 @@ static int decode_parent(struct decoding *decoding)
     event->parent = json_string_value(value);
     if (!key_part_is_valid(event->parent, json_string_length(value), NAME_BYTES_MAX))
         return reject_key_part(decoding, "parent", false, NAME_BYTES_MAX);
+    assert(event->name);
     if (strcmp(event->parent, event->name) == 0)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/parent",
                            "An action cannot be its own parent.");

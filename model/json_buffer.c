@@ -63,7 +63,8 @@ void json_buffer_string(struct json_buffer *buffer, const char *text)
             continue;
         char escaped[6];
         json_buffer_append(buffer, plain, (size_t)(text - plain));
-        json_buffer_append(buffer, escaped, escape(c, escaped));
+        size_t length = escape(c, escaped);
+        json_buffer_append(buffer, escaped, length);
         plain = text + 1;
     }
     json_buffer_append(buffer, plain, (size_t)(text - plain));

@@ -1,6 +1,7 @@
 /* A run's nodes, by ordinal and by name. */
 #include "model/node_table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +121,9 @@ int node_table_reserve(struct node_table *table, size_t more)
         table->chunks = chunks;
     }
     while (table->chunk_count < chunk_count) {
-        struct run_node *chunk = calloc(chunk_length(table->chunk_count), sizeof *chunk);
+        size_t length = chunk_length(table->chunk_count);
+        assert(length > 0);
+        struct run_node *chunk = calloc(length, sizeof *chunk);
         if (!chunk)
             return -ENOMEM;
         table->chunks[table->chunk_count++] = chunk;

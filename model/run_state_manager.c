@@ -1,6 +1,7 @@
 /* One run's tree, and what changed in it since revision N. */
 #include "model/run_state_manager.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,7 @@ static const char *take_string(const char **at, const char *source)
     const char *copy = *at;
     if (!source)
         return NULL;
+    assert(copy);
     *at += strlen(copy) + 1;
     return copy;
 }
@@ -282,11 +284,12 @@ static int upsert(struct run_state_manager *manager, struct prepared *prepared,
 int run_state_manager_upsert_actions(struct run_state_manager *manager,
                                      const struct action *actions, size_t count, int64_t revision)
 {
-    struct prepared few[PREPARED_FEW];
     if (revision < manager->revision)
         return -EINVAL;
-    if (count <= PREPARED_FEW)
+    if (count <= PREPARED_FEW) {
+        struct prepared few[PREPARED_FEW];
         return upsert(manager, few, actions, count, revision);
+    }
     struct prepared *many = malloc(count * sizeof *many);
     if (!many)
         return -ENOMEM;

@@ -113,7 +113,6 @@ static void swallow(void *arg, const char *bytes, size_t length, bool meets_filt
 static void show(struct run_state_manager *manager)
 {
     struct filter filter = {0};
-    size_t bytes = 0;
     double begin = now_ns();
     must(filter_add_phases(&filter, "RUNNING"));
     must(filter_set_name(&filter, "individuals"));
@@ -124,7 +123,7 @@ static void show(struct run_state_manager *manager)
     for (int pass = 0; pass < 2; pass++) {
         struct view_walk walk = run_view_walk_begin(view, 0);
         double pass_begin = now_ns();
-        bytes = 0;
+        size_t bytes = 0;
         must(run_view_walk(view, &walk, SIZE_MAX, SIZE_MAX, swallow, &bytes));
         printf("walk: %.0f ns a node, %s\n", (now_ns() - pass_begin) / NODES,
                pass ? "encoded already" : "encoded for it");

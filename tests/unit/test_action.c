@@ -106,11 +106,10 @@ static void test_group_and_task_of_the_first_event_that_has_them(void **state)
     move(&action, &history,
          make_event("'name':'a','phase':'RUNNING','group':'g','task':{'name':'t','shortName':'s'}"),
          NULL);
-    struct action_change change =
-        move(&action, &history, make_event("'name':'a','phase':'SUCCEEDED','group':'late'"), NULL);
+    move(&action, &history, make_event("'name':'a','phase':'SUCCEEDED','group':'late'"), NULL);
     assert_string_equal(action.group, "g");
     /* The same group from an earlier event: nothing to see, but where it is from has changed. */
-    change =
+    struct action_change change =
         move(&action, &history, make_event("'name':'a','phase':'INITIALIZING','group':'g'"), NULL);
     assert_false(change.is_visible);
     assert_true(change.is_changed);

@@ -280,7 +280,6 @@ enum { TREE = 100, CHANGED = 40 };
 struct tree_case {
     struct action actions[TREE];
     char names[TREE][8];
-    struct run_state_manager *manager;
 };
 
 static void make_tree(struct tree_case *tree)

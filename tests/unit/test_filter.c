@@ -107,8 +107,8 @@ static void test_hash(void **state)
     filter_hash(&empty, hashes[count]);
     assert_string_equal(hashes[count++], "0");
     for (int phase = 1; phase < PHASE_SLOTS; phase++)
-        for (char c = 'a'; c < 'p'; c++) {
-            struct filter filter = {.phases = 1u << phase, .name = {c}};
+        for (int c = 'a'; c < 'p'; c++) {
+            struct filter filter = {.phases = 1u << phase, .name = {(char)c}};
             filter_hash(&filter, hashes[count++]);
         }
     for (size_t i = 0; i < count; i++) {
