@@ -1,13 +1,17 @@
 # The release build with the dashboard inside. The image has no PostgreSQL: give it a database,
 #
 #   docker build -t runtree .
-#   docker run -p 8080:8080 -e RUNTREE_DATABASE_URL=postgresql://… runtree
+#   docker run -p 127.0.0.1:8080:8080 -e RUNTREE_DATABASE_URL=postgresql://… \
+#       -e RUNTREE_INSECURE_LISTEN_ANYWHERE=true runtree
+#
+# which lets whoever reaches the port do everything; beyond one's own machine say RUNTREE_AUTH=jwt
+# and RUNTREE_AUTH_KEYS instead (docs/security.md).
 
 FROM debian:12-slim AS build
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends build-essential ca-certificates cmake \
-        libjansson-dev libmicrohttpd-dev libpq-dev libuv1-dev ninja-build nodejs npm pkg-config \
-        python3 python3-yaml uthash-dev zlib1g-dev \
+        libjansson-dev libmicrohttpd-dev libpq-dev librhonabwy-dev libuv1-dev ninja-build nodejs npm \
+        pkg-config python3 python3-yaml uthash-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY dashboard/package.json dashboard/package-lock.json dashboard/
@@ -20,7 +24,7 @@ RUN cmake --preset release \
 FROM debian:12-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates libjansson4 libmicrohttpd12 \
-        libpq5 libuv1 zlib1g \
+        libpq5 librhonabwy1.1 libuv1 zlib1g \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/runtree /usr/local/bin/runtree
 ENV RUNTREE_LISTEN=0.0.0.0:8080

@@ -83,6 +83,25 @@ static bool has_pending(const struct event_batch *batch)
     return false;
 }
 
+/* Rejects the events of projects that the request's token must not write. 0, or -ENOMEM. */
+static int reject_forbidden(const struct access *access, struct event_batch *batch)
+{
+    struct problem problem;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct run_key *run = &batch->events[i].run;
+
+        if (batch->results[i].status != EVENT_PENDING ||
+            access_allows(access, ACCESS_WRITE, run->project, run->domain))
+            continue;
+        problem_set(&problem, PROBLEM_FORBIDDEN, NULL, "The token does not give write on %s/%s.",
+                    run->project, run->domain);
+        if (event_result_reject(&batch->results[i], &problem) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 static void submit(struct app *app, struct http_request *request, enum event_batch_form form,
                    const struct action_event_path *path)
 {
@@ -105,6 +124,11 @@ static void submit(struct app *app, struct http_request *request, enum event_bat
                            now.tv_sec * 1000000 + now.tv_usec, &problem) < 0) {
         free(submission);
         reply_problem(request, &problem);
+        return;
+    }
+    if (reject_forbidden(http_request_access(request), &submission->batch) < 0) {
+        submission_free(submission);
+        reply_unavailable(request, -ENOMEM);
         return;
     }
     if (!has_pending(&submission->batch)) {

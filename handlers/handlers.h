@@ -16,6 +16,8 @@ route_handler handle_get_tree;
 route_handler handle_watch_run;
 /* watch_runs.c */
 route_handler handle_watch_runs;
+/* session.c */
+route_handler handle_get_session, handle_post_session, handle_delete_session;
 /* dashboard.c */
 route_handler handle_dashboard, handle_dashboard_asset;
 /* remove.c */

@@ -43,6 +43,7 @@ void handle_list_runs(struct app *app, struct http_request *request)
     }
     query.phases = filter.phases;
     query.name = filter.name[0] == '\0' ? NULL : filter.name;
+    query.access = http_request_access(request);
     list = list_begin(request, "runs", query.limit);
     if (list == NULL)
         return;
@@ -133,7 +134,8 @@ void handle_list_projects(struct app *app, struct http_request *request)
     status = app->repo == NULL
                  ? -ENOTCONN
                  : action_repo_list_projects(app->repo, cursor.count == 0 ? NULL : cursor.parts[0],
-                                             cursor.count == 0 ? NULL : cursor.parts[1], limit + 1,
+                                             cursor.count == 0 ? NULL : cursor.parts[1],
+                                             http_request_access(request), limit + 1,
                                              on_listed_project, on_list_end, list);
     if (status < 0)
         list_fail(list, status);

@@ -36,3 +36,16 @@ const char *stream_last_event_id(const struct http_request *request)
         id = http_request_parameter(request, "lastEventId");
     return id == NULL || *id == '\0' ? NULL : id;
 }
+
+void stream_limit_to_token(struct sse_stream *stream, const struct http_request *request)
+{
+    const struct access *access = http_request_access(request);
+    uv_timeval64_t now;
+    int64_t left_us;
+
+    if (stream == NULL || access == NULL)
+        return;
+    uv_gettimeofday(&now);
+    left_us = access->expires_us - (now.tv_sec * 1000000 + now.tv_usec);
+    sse_stream_end_after(stream, left_us > 0 ? (uint64_t)left_us / 1000 : 0);
+}

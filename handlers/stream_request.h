@@ -13,4 +13,7 @@ bool stream_can_be_taken(struct app *app, struct http_request *request);
  * Borrowed. */
 const char *stream_last_event_id(const struct http_request *request);
 
+/* The stream ends when the token that the request brought expires. NULL is fine. */
+void stream_limit_to_token(struct sse_stream *stream, const struct http_request *request);
+
 #endif

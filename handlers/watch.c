@@ -55,11 +55,14 @@ static bool id_fits(const struct watch *watch)
 static void on_detached(void *arg, int fd)
 {
     struct watch *watch = arg;
+    struct sse_stream *stream = NULL;
 
     if (fd >= 0)
-        hub_view_add_stream(watch->view, watch->app->streams, fd, watch->head, &watch->position);
+        stream = hub_view_add_stream(watch->view, watch->app->streams, fd, watch->head,
+                                     &watch->position);
     else
         sse_frame_release(watch->head);
+    stream_limit_to_token(stream, watch->request);
     watch_free(watch);
 }
 
@@ -145,10 +148,9 @@ void handle_watch_run(struct app *app, struct http_request *request)
     if (watch->hub != NULL)
         watch->view = run_hub_hold_view(watch->hub, &filter);
     read_last_event_id(watch);
-    /* Read anew: whoever comes from a replica that was ahead must not be shown less than it has seen, nor told that nothing has
-     * changed. Those who come at the same time share the read. */
-    if (watch->view == NULL ||
-        run_hub_when_read(watch->hub, INT64_MAX, on_hub_ready, watch) < 0) {
+    /* Read anew: whoever comes from a replica that was ahead must not be shown less than it has
+     * seen, nor told that nothing has changed. Those who come at the same time share the read. */
+    if (watch->view == NULL || run_hub_when_read(watch->hub, INT64_MAX, on_hub_ready, watch) < 0) {
         watch_free(watch);
         reply_unavailable(request, -ENOMEM);
     }

@@ -10,6 +10,7 @@
 
 struct runs_watch {
     struct app *app;
+    struct http_request *request;
     struct list_view *view; /* held */
     struct stream_position position;
     struct sse_frame *head;
@@ -18,11 +19,14 @@ struct runs_watch {
 static void on_detached(void *arg, int fd)
 {
     struct runs_watch *watch = arg;
+    struct sse_stream *stream = NULL;
 
     if (fd >= 0)
-        list_view_add_stream(watch->view, watch->app->streams, fd, watch->head, &watch->position);
+        stream = list_view_add_stream(watch->view, watch->app->streams, fd, watch->head,
+                                      &watch->position);
     else
         sse_frame_release(watch->head);
+    stream_limit_to_token(stream, watch->request);
     list_view_release(watch->view);
     free(watch);
 }
@@ -43,6 +47,7 @@ static void open_stream(struct app *app, struct http_request *request,
     if (watch == NULL)
         goto error_watch;
     watch->app = app;
+    watch->request = request;
     watch->view = list_hub_hold_view(app->list_hub, filter, limit);
     if (watch->view == NULL)
         goto error_view;
@@ -64,7 +69,7 @@ error_watch:
 
 void handle_watch_runs(struct app *app, struct http_request *request)
 {
-    struct list_filter filter = {0};
+    struct list_filter filter = {.access = http_request_access(request)};
     const char *project, *domain;
     int32_t limit;
 

@@ -7,7 +7,7 @@
 bool list_filter_equal(const struct list_filter *a, const struct list_filter *b)
 {
     return strcmp(a->project, b->project) == 0 && strcmp(a->domain, b->domain) == 0 &&
-           filter_equal(&a->filter, &b->filter);
+           filter_equal(&a->filter, &b->filter) && access_reads_same(a->access, b->access);
 }
 
 /* FNV-1a, 64 bits; the NUL goes in as well, so that the parts stay apart. */
@@ -19,13 +19,24 @@ static uint64_t hash_text(uint64_t hash, const char *text)
     return hash;
 }
 
+static uint64_t hash_readable(uint64_t hash, const struct access *access)
+{
+    for (size_t i = 0; i < access->count; i++) {
+        if ((access->grants[i].rights & ACCESS_READ) == 0)
+            continue;
+        hash = hash_text(hash, access->grants[i].project);
+        hash = hash_text(hash, access->grants[i].domain);
+    }
+    return hash;
+}
+
 void list_filter_hash(const struct list_filter *filter, char out[static LIST_FILTER_HASH_SIZE])
 {
     char inner[FILTER_HASH_SIZE + 1];
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
     if (filter->project[0] == '\0' && filter->domain[0] == '\0' &&
-        filter_is_empty(&filter->filter)) {
+        filter_is_empty(&filter->filter) && access_allows_all(filter->access, ACCESS_READ)) {
         snprintf(out, LIST_FILTER_HASH_SIZE, "0");
         return;
     }
@@ -33,6 +44,8 @@ void list_filter_hash(const struct list_filter *filter, char out[static LIST_FIL
     hash = hash_text(hash, filter->project);
     hash = hash_text(hash, filter->domain);
     hash = hash_text(hash, inner);
+    if (!access_allows_all(filter->access, ACCESS_READ))
+        hash = hash_readable(hash, filter->access);
     snprintf(out, LIST_FILTER_HASH_SIZE, "%016" PRIx64, hash);
 }
 
@@ -41,7 +54,8 @@ bool list_filter_covers(const struct list_filter *filter, const struct run_key *
     struct filter name = filter->filter;
 
     name.phases = 0;
-    return (filter->project[0] == '\0' || strcmp(filter->project, run->project) == 0) &&
+    return access_allows(filter->access, ACCESS_READ, run->project, run->domain) &&
+           (filter->project[0] == '\0' || strcmp(filter->project, run->project) == 0) &&
            (filter->domain[0] == '\0' || strcmp(filter->domain, run->domain) == 0) &&
            (name.name[0] == '\0' || filter_matches(&name, PHASE_NONE, run->run_name));
 }

@@ -4,16 +4,18 @@
 
 #include <stdbool.h>
 
+#include "model/access.h"
 #include "model/filter.h"
 #include "model/run_key.h"
 
 enum { LIST_FILTER_HASH_SIZE = 17 }; /* sixteen of 0-9 a-f, and the NUL */
 
-/* A plain value. All must hold; all zero matches every run. */
+/* A plain value; what it points to is borrowed. All must hold; all zero matches every run. */
 struct list_filter {
     char project[PROJECT_BYTES_MAX + 1]; /* "": any */
     char domain[DOMAIN_BYTES_MAX + 1];   /* "": any */
     struct filter filter;                /* the run's phase, and a substring of its name */
+    struct access *access;               /* those that it lets read; NULL: any */
 };
 
 bool list_filter_equal(const struct list_filter *a, const struct list_filter *b);

@@ -1,6 +1,7 @@
 #include "server/app.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,9 @@ struct app_runner {
     uv_check_t after_wait;
     uv_idle_t busy; /* active while work is left for the next turn */
     uv_async_t stop;
-    uv_timer_t timer; /* migration's retry, later the stages of the end */
+    uv_async_t reload;
+    _Atomic(struct auth_keys *) next_keys; /* to be used from now on; NULL: none */
+    uv_timer_t timer;                      /* migration's retry, later the stages of the end */
     uv_timer_t collect;
     uv_work_t migration;
     bool is_migrating;
@@ -303,6 +306,7 @@ static void close_own_handles(struct app_runner *runner)
     uv_close((uv_handle_t *)&runner->after_wait, on_handle_closed);
     uv_close((uv_handle_t *)&runner->busy, on_handle_closed);
     uv_close((uv_handle_t *)&runner->stop, on_handle_closed);
+    uv_close((uv_handle_t *)&runner->reload, on_handle_closed);
     uv_close((uv_handle_t *)&runner->timer, on_handle_closed);
     uv_close((uv_handle_t *)&runner->collect, on_handle_closed);
 }
@@ -409,6 +413,26 @@ void app_stop(uv_async_t *stop)
     uv_async_send(stop);
 }
 
+static void on_reload(uv_async_t *reload)
+{
+    struct app_runner *runner = reload->data;
+    struct auth_keys *keys = atomic_exchange(&runner->next_keys, NULL);
+
+    if (keys == NULL)
+        return;
+    auth_use_keys(runner->app.auth, keys);
+    log_write(runner->app.shared->log, LOG_INFO, "new keys are in use", "s:I", "keys",
+              (json_int_t)auth_keys_count(keys));
+}
+
+void app_use_keys(uv_async_t *stop, struct auth_keys *keys)
+{
+    struct app_runner *runner = stop->data;
+
+    auth_keys_free(atomic_exchange(&runner->next_keys, keys));
+    uv_async_send(&runner->reload);
+}
+
 /* -------- the loop -------- */
 
 static int start_http(struct app_runner *runner, int listen_fd, char *why, size_t why_size)
@@ -419,10 +443,10 @@ static int start_http(struct app_runner *runner, int listen_fd, char *why, size_
         .heartbeat_ms = (uint64_t)config->heartbeat_ms, .stall_ms = (uint64_t)config->stall_ms};
     const struct http_options http_options = {
         .listen_fd = listen_fd,
-        .routes = app->shared->routes,
         .app = app,
         .connections_max = (unsigned)config->connections_max,
-        .cors_origins = config->cors_origins,
+        .connections_per_address_max = (unsigned)config->connections_per_address_max,
+        .request_timeout_ms = (uint64_t)config->request_timeout_ms,
     };
 
     app->streams = sse_streams_new(&runner->loop, &stream_options);
@@ -448,14 +472,35 @@ static void start_handles(struct app_runner *runner)
     uv_timer_init(&runner->loop, &runner->timer);
     uv_timer_init(&runner->loop, &runner->collect);
     uv_async_init(&runner->loop, &runner->stop, on_stop);
+    uv_async_init(&runner->loop, &runner->reload, on_reload);
     runner->before_wait.data = runner->after_wait.data = runner;
-    runner->timer.data = runner->collect.data = runner->stop.data = runner;
+    runner->timer.data = runner->collect.data = runner->stop.data = runner->reload.data = runner;
     uv_prepare_start(&runner->before_wait, before_wait);
     uv_check_start(&runner->after_wait, after_wait);
 }
 
+/* 0, also if no tokens are asked for, or -ENOMEM. */
+static int start_auth(struct app *app, struct auth_keys *keys)
+{
+    const struct config *config = app->shared->config;
+    const struct auth_options options = {
+        .issuer = config->auth_issuer,
+        .audience = config->auth_audience,
+        .claim = config->auth_claim,
+        .leeway_s = config->auth_leeway_s,
+    };
+
+    if (keys == NULL)
+        return 0;
+    app->auth = auth_new(keys, &options);
+    if (app->auth == NULL)
+        auth_keys_free(keys);
+    return app->auth == NULL ? -ENOMEM : 0;
+}
+
 int app_run(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
-            void (*on_started)(void *arg, uv_async_t *stop), void *arg, char *why, size_t why_size)
+            struct auth_keys *keys, void (*on_started)(void *arg, uv_async_t *stop), void *arg,
+            char *why, size_t why_size)
 {
     struct app_runner *runner = calloc(1, sizeof *runner);
     int status;
@@ -471,7 +516,11 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     start_handles(runner);
     if (shared->loops > 1)
         uv_timer_start(&runner->collect, on_collect, COLLECT_MS, COLLECT_MS);
-    status = start_http(runner, listen_fd, why, why_size);
+    status = start_auth(&runner->app, keys);
+    if (status < 0)
+        snprintf(why, why_size, "out of memory");
+    else
+        status = start_http(runner, listen_fd, why, why_size);
     if (status == 0) {
         start_migration(runner);
         on_started(arg, &runner->stop);
@@ -480,6 +529,8 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     }
     uv_run(&runner->loop, UV_RUN_DEFAULT);
     uv_loop_close(&runner->loop);
+    auth_keys_free(runner->next_keys);
+    auth_free(runner->app.auth);
     free(runner);
     return status;
 }

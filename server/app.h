@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "server/auth.h"
 #include "server/config.h"
 #include "server/http.h"
 #include "server/list_hub.h"
@@ -40,6 +41,7 @@ struct app {
     const struct app_shared *shared;
     struct metrics *metrics;
     uv_loop_t *loop;
+    struct auth *auth; /* NULL: nobody is asked for a token */
     struct http_server *http;
     struct sse_streams *streams;
     /* NULL until the schema is current: */
@@ -54,13 +56,17 @@ struct app {
 };
 
 /* Runs a loop until app_stop: 0, or -1 with a reason in `why` when it could not start. `listen_fd`
- * is taken over. `metrics` is that of this loop. `on_started` is called on the loop's thread before
- * it runs, with what app_stop takes. */
+ * and `keys` (NULL: no tokens are asked for) are taken over. `metrics` is that of this loop.
+ * `on_started` is called on the loop's thread before it runs, with what app_stop takes. */
 int app_run(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
-            void (*on_started)(void *arg, uv_async_t *stop), void *arg, char *why, size_t why_size);
+            struct auth_keys *keys, void (*on_started)(void *arg, uv_async_t *stop), void *arg,
+            char *why, size_t why_size);
 
 /* From any thread: drains and ends the loop. */
 void app_stop(uv_async_t *stop);
+
+/* From any thread, until app_stop: takes `keys` over in place of those before. */
+void app_use_keys(uv_async_t *stop, struct auth_keys *keys);
 
 /* Ready to serve; else false with the reason in `why`. */
 bool app_is_ready(const struct app *app, char *why, size_t why_size);

@@ -53,7 +53,6 @@ void reply_asset(struct http_request *request, const struct asset *asset)
         {"Cache-Control", asset->is_immutable ? "public, max-age=31536000, immutable" : "no-cache"},
         {"Vary", "Accept-Encoding"},
         {"Content-Security-Policy", CONTENT_SECURITY_POLICY},
-        {"Referrer-Policy", "no-referrer"},
         {is_zipped ? "Content-Encoding" : NULL, "gzip"},
         {NULL, NULL},
     };

@@ -1,11 +1,13 @@
 #include "server/config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum option_kind { OPTION_TEXT, OPTION_NUMBER };
+enum option_kind { OPTION_TEXT, OPTION_NUMBER, OPTION_SWITCH };
 
 struct option_row {
     const char *flag;     /* without the dashes */
@@ -27,6 +29,11 @@ struct option_row {
             meaning                                                                                \
     }
 
+#define SWITCH(member, flag, variable, meaning)                                                    \
+    {                                                                                              \
+        flag, variable, OPTION_SWITCH, offsetof(struct config, member), NULL, 0, 0, 1, meaning     \
+    }
+
 static const struct option_row options[] = {
     TEXT(listen, "listen", "RUNTREE_LISTEN", "127.0.0.1:8080", "address to serve HTTP on"),
     TEXT(database_url, "database-url", "RUNTREE_DATABASE_URL", NULL,
@@ -37,6 +44,22 @@ static const struct option_row options[] = {
            "event loops, which share nothing but the listening address"),
     TEXT(cors_origins, "cors-origins", "RUNTREE_CORS_ORIGINS", "",
          "origins, comma-separated, whose pages may call the API; * for any"),
+    TEXT(auth, "auth", "RUNTREE_AUTH", "off",
+         "off, or jwt: every request needs a signed token (docs/security.md)"),
+    TEXT(auth_keys, "auth-keys", "RUNTREE_AUTH_KEYS", "",
+         "file of the keys that sign tokens: JWKS, PEM public keys, or a secret; read again at a"
+         " SIGHUP"),
+    TEXT(auth_issuer, "auth-issuer", "RUNTREE_AUTH_ISSUER", "", "iss that tokens must have"),
+    TEXT(auth_audience, "auth-audience", "RUNTREE_AUTH_AUDIENCE", "",
+         "aud that tokens must have; without it they must have none"),
+    TEXT(auth_claim, "auth-claim", "RUNTREE_AUTH_CLAIM", "runtree",
+         "claim that says what a token allows"),
+    NUMBER(auth_leeway_s, "auth-leeway-s", "RUNTREE_AUTH_LEEWAY_S", 30, 0, 600,
+           "by how much clocks may differ from the issuer's"),
+    SWITCH(insecure_listen_anywhere, "insecure-listen-anywhere", "RUNTREE_INSECURE_LISTEN_ANYWHERE",
+           "listen beyond loopback without --auth: whoever reaches the address may do everything"),
+    SWITCH(metrics_open, "metrics-open", "RUNTREE_METRICS_OPEN",
+           "serve /metrics without a token; otherwise it needs admin on every project"),
     TEXT(log_level, "log-level", "RUNTREE_LOG_LEVEL", "info", "error, warning, info or debug"),
     NUMBER(writer_connections, "writer-connections", "RUNTREE_WRITER_CONNECTIONS", 2, 1, 16,
            "database connections that write, for each event loop"),
@@ -44,6 +67,11 @@ static const struct option_row options[] = {
            INT64_C(1) << 40, "events that may wait for the database; past it 503"),
     NUMBER(connections_max, "connections-max", "RUNTREE_CONNECTIONS_MAX", 20000, 10, 1000000,
            "HTTP connections for each event loop, streams not counted"),
+    NUMBER(connections_per_address_max, "connections-per-address-max",
+           "RUNTREE_CONNECTIONS_PER_ADDRESS_MAX", 0, 0, 1000000,
+           "those that one client address may have, in each event loop; 0: no limit (proxies)"),
+    NUMBER(request_timeout_ms, "request-timeout-ms", "RUNTREE_REQUEST_TIMEOUT_MS", 60000, 100,
+           3600000, "time that a request's head and body may take to arrive"),
     NUMBER(streams_max, "streams-max", "RUNTREE_STREAMS_MAX", 50000, 1, 1000000,
            "streams for each event loop; past it 503"),
     NUMBER(flush_interval_ms, "flush-interval-ms", "RUNTREE_FLUSH_INTERVAL_MS", 10, 0, 60000,
@@ -70,6 +98,16 @@ static int set_option(struct config *config, const struct option_row *row, const
 
     if (row->kind == OPTION_TEXT) {
         memcpy(member, &value, sizeof value);
+        return 0;
+    }
+    if (row->kind == OPTION_SWITCH) {
+        bool is_on = strcmp(value, "true") == 0;
+
+        if (!is_on && strcmp(value, "false") != 0) {
+            snprintf(why, CONFIG_WHY_SIZE, "%s: \"%s\" is neither true nor false", source, value);
+            return -EINVAL;
+        }
+        memcpy(member, &is_on, sizeof is_on);
         return 0;
     }
     errno = 0;
@@ -99,6 +137,8 @@ static int read_flag(struct config *config, int argc, char *const argv[], int *i
         snprintf(source, sizeof source, "--%s", row->flag);
         if (argument[length] == '=')
             return set_option(config, row, argument + length + 1, source, why);
+        if (row->kind == OPTION_SWITCH)
+            return set_option(config, row, "true", source, why);
         if (*i + 1 == argc) {
             snprintf(why, CONFIG_WHY_SIZE, "%s wants a value", source);
             return -EINVAL;
@@ -106,6 +146,46 @@ static int read_flag(struct config *config, int argc, char *const argv[], int *i
         return set_option(config, row, argv[++*i], source, why);
     }
     snprintf(why, CONFIG_WHY_SIZE, "unknown option: %.100s (see runtree serve --help)", argument);
+    return -EINVAL;
+}
+
+bool config_wants_tokens(const struct config *config)
+{
+    return strcmp(config->auth, "jwt") == 0;
+}
+
+/* Whether only this machine can reach the host of HOST:PORT. */
+static bool is_loopback(const char *address)
+{
+    size_t length = (size_t)(strrchr(address, ':') - address);
+    struct in_addr v4;
+    char host[64];
+
+    if (length >= sizeof host)
+        return false;
+    memcpy(host, address, length);
+    host[length] = '\0';
+    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+           strcmp(host, "::1") == 0 ||
+           (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET);
+}
+
+static int check_access(const struct config *config, char why[static CONFIG_WHY_SIZE])
+{
+    bool wants_tokens = config_wants_tokens(config);
+
+    if (!wants_tokens && strcmp(config->auth, "off") != 0)
+        snprintf(why, CONFIG_WHY_SIZE, "--auth: \"%.100s\" is neither off nor jwt", config->auth);
+    else if (wants_tokens && config->auth_keys[0] == '\0')
+        snprintf(why, CONFIG_WHY_SIZE, "--auth jwt wants --auth-keys FILE to verify tokens with");
+    else if (!wants_tokens && !config->insecure_listen_anywhere && !is_loopback(config->listen))
+        snprintf(why, CONFIG_WHY_SIZE,
+                 "--listen %.60s can be reached from other machines, and without --auth jwt whoever"
+                 " reaches it may read and write everything; if something else keeps strangers"
+                 " out, say --insecure-listen-anywhere",
+                 config->listen);
+    else
+        return 0;
     return -EINVAL;
 }
 
@@ -129,7 +209,7 @@ static int check_texts(const struct config *config, char why[static CONFIG_WHY_S
     }
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         if (strcmp(config->log_level, levels[i]) == 0)
-            return 0;
+            return check_access(config, why);
     snprintf(why, CONFIG_WHY_SIZE,
              "--log-level (RUNTREE_LOG_LEVEL): \"%.100s\" is none of error, warning, info, debug",
              config->log_level);
@@ -147,7 +227,7 @@ int config_read(struct config *config, int argc, char *const argv[],
 
         if (row->kind == OPTION_TEXT)
             memcpy(member, &row->text_default, sizeof row->text_default);
-        else
+        else if (row->kind == OPTION_NUMBER)
             memcpy(member, &row->number_default, sizeof row->number_default);
         if (value != NULL && *value != '\0' &&
             set_option(config, row, value, row->variable, why) < 0)
@@ -164,6 +244,36 @@ int config_read(struct config *config, int argc, char *const argv[],
     return check_texts(config, why);
 }
 
+int config_hide_secrets(struct config *config, int argc, char *const argv[])
+{
+    static const char flag[] = "--database-url";
+
+    if (config->database_url == NULL)
+        return 0;
+    config->owned_url = strdup(config->database_url);
+    if (config->owned_url == NULL)
+        return -ENOMEM;
+    config->database_url = config->owned_url;
+    for (int i = 0; i < argc; i++) {
+        char *secret = NULL;
+
+        if (strncmp(argv[i], flag, sizeof flag - 1) != 0)
+            continue;
+        if (argv[i][sizeof flag - 1] == '=')
+            secret = argv[i] + sizeof flag;
+        else if (argv[i][sizeof flag - 1] == '\0' && i + 1 < argc)
+            secret = argv[++i];
+        if (secret != NULL)
+            memset(secret, '*', strlen(secret));
+    }
+    return 0;
+}
+
+void config_clear(struct config *config)
+{
+    free(config->owned_url);
+}
+
 void config_print_help(void)
 {
     printf("Usage: runtree serve [OPTION]…\n\n"
@@ -172,7 +282,10 @@ void config_print_help(void)
     for (size_t k = 0; k < OPTION_COUNT; k++) {
         const struct option_row *row = &options[k];
 
-        printf("  --%s %s  [%s]\n      %s", row->flag, row->kind == OPTION_TEXT ? "TEXT" : "N",
+        printf("  --%s%s  [%s]\n      %s", row->flag,
+               row->kind == OPTION_TEXT     ? " TEXT"
+               : row->kind == OPTION_NUMBER ? " N"
+                                            : "",
                row->variable, row->meaning);
         if (row->kind == OPTION_NUMBER)
             printf(" (default %lld)", (long long)row->number_default);

@@ -6,32 +6,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CONFIG_WHY_SIZE = 256 };
+enum { CONFIG_WHY_SIZE = 320 };
 
-/* Strings are borrowed from argv, the environment or the program. */
+/* Strings are borrowed from argv, the environment or the program, where they do not say otherwise.
+ */
 struct config {
+    char *owned_url;          /* what config_hide_secrets copied */
     const char *listen;       /* HOST:PORT, [IPV6]:PORT */
     const char *database_url; /* NULL: a PostgreSQL of our own */
     const char *data_dir;
     const char *cors_origins; /* comma-separated; "": same origin only; "*": any */
     const char *log_level;    /* error, warning, info, debug */
+    const char *auth;         /* off, jwt */
+    const char *auth_keys;    /* file */
+    const char *auth_issuer, *auth_audience, *auth_claim;
+    int64_t auth_leeway_s;
+    bool insecure_listen_anywhere;
+    bool metrics_open;
     int64_t threads;
     int64_t writer_connections;
     int64_t write_queue_bytes;
     int64_t connections_max;
+    int64_t connections_per_address_max;
+    int64_t request_timeout_ms;
     int64_t streams_max;
     int64_t flush_interval_ms;
     int64_t heartbeat_ms;
     int64_t hub_linger_ms;
-    int64_t stall_ms; /* a stream that takes nothing for so long is cut off */
+    int64_t stall_ms;       /* a stream that takes nothing for so long is cut off */
     int64_t retention_days; /* 0: runs are kept for ever */
-    int64_t drain_ms; /* between "not ready" and the end of streams at a SIGTERM */
+    int64_t drain_ms;       /* between "not ready" and the end of streams at a SIGTERM */
 };
 
 /* 0; 1 if `--help` was asked for (print config_print_help and exit 0); -EINVAL with the reason in
  * `why`. `argv` as in main, behind the command. */
 int config_read(struct config *config, int argc, char *const argv[],
                 char why[static CONFIG_WHY_SIZE]);
+
+/* Whether requests must bring a token. */
+bool config_wants_tokens(const struct config *config);
+
+/* Overwrites what of `argv` other users of the machine must not read in the list of processes,
+ * after taking a copy for `config`, which lives as long as the program. 0 or -ENOMEM. */
+int config_hide_secrets(struct config *config, int argc, char *const argv[]);
+
+void config_clear(struct config *config);
 
 /* The flags, their variables, defaults and meaning, to standard output. */
 void config_print_help(void);

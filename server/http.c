@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -13,7 +15,15 @@
 #include "server/reply.h"
 
 /* A body past its limit is read on, for the client to hear the answer, but not for ever. */
-enum { BODY_DROPPED_MAX = 64 * 1024 * 1024 };
+enum { BODY_DROPPED_MAX = 64 * 1024 * 1024, SWEEP_MS = 500 };
+
+/* A connection between two requests, or before its first one. */
+struct http_connection {
+    struct http_connection *prev, *next;
+    struct MHD_Connection *connection;
+    uint64_t since_ns;
+    bool is_waiting; /* in the server's list: has no request */
+};
 
 struct http_server {
     uv_loop_t *loop;
@@ -25,7 +35,10 @@ struct http_server {
     bool is_stopping;
     struct http_request *active; /* all between their head and their end */
     size_t active_count;
+    uint64_t ids_start, ids_given; /* of requests */
     struct http_request *to_resume;
+    struct http_connection *waiting; /* the longest first */
+    uv_timer_t sweep;
     int open; /* handles not closed yet */
     void (*on_closed)(void *arg);
     void *closed_arg;
@@ -44,6 +57,7 @@ static struct http_request *request_new(struct http_server *server, const char *
         return NULL;
     }
     request->server = server;
+    request->app = server->options.app;
     request->connection = connection;
     request->started_ns = uv_hrtime();
     DL_APPEND(server->active, request);
@@ -62,14 +76,61 @@ static void request_free(struct http_request *request)
     if (request->response != NULL)
         MHD_destroy_response(request->response);
     uri_clear(&request->uri);
+    access_release(request->access);
     free(request->body);
     free(request->target);
     free(request);
 }
 
+static struct http_connection *connection_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info == NULL ? NULL : info->socket_context;
+}
+
+static void start_waiting(struct http_server *server, struct http_connection *self)
+{
+    self->since_ns = uv_hrtime();
+    self->is_waiting = true;
+    DL_APPEND(server->waiting, self);
+}
+
+static void stop_waiting(struct http_server *server, struct http_connection *self)
+{
+    if (self->is_waiting)
+        DL_DELETE(server->waiting, self);
+    self->is_waiting = false;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *server = arg;
+    struct http_connection *self = *socket_context;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        self = calloc(1, sizeof *self);
+        if (self == NULL)
+            return;
+        self->connection = connection;
+        start_waiting(server, self);
+        *socket_context = self;
+    } else if (self != NULL) {
+        stop_waiting(server, self);
+        free(self);
+        *socket_context = NULL;
+    }
+}
+
 /* The raw target, before libmicrohttpd unescapes it: an encoded slash or NUL must stay visible. */
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
 {
+    struct http_connection *self = connection_of(connection);
+
+    if (self != NULL)
+        stop_waiting(arg, self);
     return request_new(arg, target, connection);
 }
 
@@ -77,14 +138,16 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
                          enum MHD_RequestTerminationCode code)
 {
     struct http_request *request = *context;
+    struct http_connection *self = connection_of(connection);
 
-    (void)arg;
-    (void)connection;
     (void)code;
+    if (self != NULL && !self->is_waiting)
+        start_waiting(arg, self);
     if (request == NULL)
         return;
-    app_count_request(request->server->options.app, request->route, request->status,
+    app_count_request(request->app, request->route, request->status,
                       uv_hrtime() - request->started_ns);
+    http_request_log(request);
     request_free(request);
     *context = NULL;
 }
@@ -96,6 +159,7 @@ void http_request_answer(struct http_request *request, unsigned status,
 {
     assert(!request->is_answered);
     request->is_answered = true;
+    request->answered_ns = uv_hrtime();
     request->status = status;
     request->response = response;
     if (request->is_suspended)
@@ -106,6 +170,7 @@ void http_request_detach(struct http_request *request, http_detached_fn *on_deta
 {
     assert(!request->is_answered);
     request->is_answered = true;
+    request->answered_ns = uv_hrtime();
     request->on_detached = on_detached;
     request->detached_arg = arg;
     request->status = 200;
@@ -131,85 +196,11 @@ static enum MHD_Result send_answer(struct http_request *request)
         return detach_now(request);
     if (request->response == NULL)
         return MHD_NO;
+    request->is_sent = true;
     return MHD_queue_response(request->connection, request->status, request->response);
 }
 
 /* -------- reading -------- */
-
-static const struct {
-    const char *name;
-    enum http_method method;
-} methods[] = {
-    {"GET", HTTP_GET}, {"HEAD", HTTP_GET},      {"POST", HTTP_POST},
-    {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE},
-};
-
-static void format_allow(unsigned allowed, char *out, size_t size)
-{
-    snprintf(out, size, "%s%s%s%sOPTIONS", (allowed & HTTP_GET) != 0 ? "GET, HEAD, " : "",
-             (allowed & HTTP_POST) != 0 ? "POST, " : "", (allowed & HTTP_PUT) != 0 ? "PUT, " : "",
-             (allowed & HTTP_DELETE) != 0 ? "DELETE, " : "");
-}
-
-static void check_parameters(struct http_request *request)
-{
-    const char *const *known = request->route->parameters;
-
-    for (size_t i = 0; i < request->uri.parameter_count; i++) {
-        const char *name = request->uri.parameters[i].name;
-        size_t k = 0;
-
-        while (known != NULL && known[k] != NULL && strcmp(known[k], name) != 0)
-            k++;
-        if (known == NULL || known[k] == NULL) {
-            reply_problemf(request, PROBLEM_UNKNOWN_PARAMETER, NULL,
-                           "There is no query parameter \"%s\" here.", name);
-            return;
-        }
-        for (size_t other = 0; other < i; other++) {
-            if (strcmp(name, "phase") != 0 &&
-                strcmp(name, request->uri.parameters[other].name) == 0) {
-                reply_problemf(request, PROBLEM_BAD_REQUEST, NULL,
-                               "The query parameter \"%s\" is given twice.", name);
-                return;
-            }
-        }
-    }
-}
-
-/* Finds the route, or answers. */
-static void route_request(struct http_request *request)
-{
-    enum http_method method = 0;
-    unsigned allowed;
-    int status = uri_parse(&request->uri, request->target);
-
-    if (status < 0) {
-        reply_problemf(request, status == -E2BIG ? PROBLEM_URI_TOO_LONG : PROBLEM_BAD_REQUEST, NULL,
-                       "The request target is not a path and query with valid percent-encoding"
-                       " of UTF-8 text without NUL.");
-        return;
-    }
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (strcmp(request->method_name, methods[i].name) == 0)
-            method = methods[i].method;
-    request->is_head = strcmp(request->method_name, "HEAD") == 0;
-    request->route = route_find(request->server->options.routes, method, &request->uri,
-                                &request->captures, &allowed);
-    if (request->route != NULL) {
-        check_parameters(request);
-    } else if (allowed == 0) {
-        reply_problemf(request, PROBLEM_NOT_FOUND, NULL, "There is nothing at this path.");
-    } else {
-        char allow[64];
-
-        format_allow(allowed, allow, sizeof allow);
-        if (strcmp(request->method_name, "OPTIONS") == 0)
-            reply_options(request, allow);
-        else
-            reply_method_not_allowed(request, allow);
-    }
-}
 
 static int append_body(struct http_request *request, const char *bytes, size_t length)
 {
@@ -251,29 +242,40 @@ static void reply_too_large(struct http_request *request)
                    "The body is over the limit of %d bytes.", HTTP_BODY_BYTES_MAX);
 }
 
+static void read_head(struct http_request *request, const char *method, const char *version)
+{
+    struct http_server *server = request->server;
+
+    request->was_seen = true;
+    request->method_name = method;
+    request->is_http_1_1 = strcmp(version, "HTTP/1.0") != 0;
+    http_request_read_ids(request, server->ids_start + server->ids_given++);
+    if (!http_guard_form(request))
+        return;
+    check_announced_length(request);
+    http_dispatch(request);
+    if (!request->is_answered && !http_guard_access(request))
+        return;
+    if (!request->is_answered && request->is_too_large)
+        reply_too_large(request);
+}
+
 /* Called for the head, for each stretch of the body, at its end, and again after a resume. */
 static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *upload,
                                  size_t *upload_size, void **context)
 {
-    struct http_server *server = arg;
     struct http_request *request = *context;
 
-    (void)connection;
+    (void)arg;
     (void)url;
-    (void)version;
     if (request == NULL)
         return MHD_NO; /* out of memory in on_target */
     if (!request->was_seen) {
-        request->was_seen = true;
-        request->method_name = method;
-        check_announced_length(request);
-        route_request(request);
-        if (!request->is_answered && request->is_too_large)
-            reply_too_large(request);
+        read_head(request, method, version);
         /* An answer before the body would leave its rest unread, and the connection useless: a body
          * that is not too large is read first. */
-        return request->is_too_large ? send_answer(request) : MHD_YES;
+        return request->is_too_large || request->is_last ? send_answer(request) : MHD_YES;
     }
     if (*upload_size > 0) {
         int status = append_body(request, upload, *upload_size);
@@ -281,11 +283,13 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
         *upload_size = 0;
         return status < 0 ? MHD_NO : MHD_YES;
     }
+    if (request->read_ns == 0)
+        request->read_ns = uv_hrtime();
     if (!request->is_answered) {
         if (request->is_too_large)
             reply_too_large(request);
         else
-            request->route->handler(server->options.app, request);
+            request->route->handler(request->app, request);
         if (!request->is_answered) {
             request->is_suspended = true;
             MHD_suspend_connection(connection);
@@ -293,6 +297,51 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
         }
     }
     return send_answer(request);
+}
+
+/* -------- deadlines -------- */
+
+/* libmicrohttpd's timeout is for silence only: who sends a byte now and then has all the time in
+ * the world. A shutdown makes it close the connection. */
+static void cut(struct MHD_Connection *connection, const char *farewell)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    if (info == NULL)
+        return;
+    if (farewell != NULL)
+        send(info->connect_fd, farewell, strlen(farewell), MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+static bool is_older(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ms)
+{
+    return now_ns - since_ns > limit_ms * 1000000;
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                                   "Content-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n";
+    struct http_server *server = timer->data;
+    uint64_t reading_ms = server->options.request_timeout_ms, now_ns = uv_hrtime();
+    struct http_connection *self;
+    struct http_request *request;
+
+    DL_FOREACH (server->active, request) {
+        if (!request->is_sent && request->read_ns == 0 &&
+            is_older(request->started_ns, now_ns, reading_ms))
+            cut(request->connection, too_slow);
+        else if (request->is_sent &&
+                 is_older(request->answered_ns, now_ns, HTTP_ANSWER_TIMEOUT_S * 1000))
+            cut(request->connection, NULL);
+    }
+    DL_FOREACH (server->waiting, self) {
+        if (!is_older(self->since_ns, now_ns, HTTP_IDLE_TIMEOUT_S * 1000 + reading_ms))
+            break;
+        cut(self->connection, NULL);
+    }
 }
 
 /* -------- the loop -------- */
@@ -357,13 +406,17 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_options *
     }
     server->loop = loop;
     server->options = *options;
+    if (getrandom(&server->ids_start, sizeof server->ids_start, GRND_NONBLOCK) < 0)
+        server->ids_start = uv_hrtime();
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
         MHD_OPTION_LISTEN_SOCKET, options->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
         options->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEAD_BYTES_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_URI_LOG_CALLBACK,
         on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        options->connections_per_address_max, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_END);
     if (server->daemon == NULL) {
         snprintf(why, why_size, "libmicrohttpd did not start");
         close(options->listen_fd);
@@ -373,8 +426,10 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_options *
     info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     uv_poll_init(loop, &server->poll, info->epoll_fd);
     uv_timer_init(loop, &server->timer);
-    server->poll.data = server->timer.data = server;
-    server->open = 2;
+    uv_timer_init(loop, &server->sweep);
+    server->poll.data = server->timer.data = server->sweep.data = server;
+    server->open = 3;
+    uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     uv_poll_start(&server->poll, UV_READABLE, on_poll);
     return server;
 }
@@ -431,98 +486,5 @@ void http_server_close(struct http_server *server, void (*on_closed)(void *arg),
     server->daemon = NULL;
     uv_close((uv_handle_t *)&server->poll, on_handle_closed);
     uv_close((uv_handle_t *)&server->timer, on_handle_closed);
-}
-
-/* -------- what handlers ask -------- */
-
-static size_t name_length(const char *captured)
-{
-    return strcspn(captured, "}");
-}
-
-const char *http_request_capture(const struct http_request *request, const char *name)
-{
-    for (size_t i = 0; i < request->captures.count; i++) {
-        const struct uri_parameter *item = &request->captures.items[i];
-
-        if (strlen(name) == name_length(item->name) && strncmp(item->name, name, strlen(name)) == 0)
-            return item->value;
-    }
-    return NULL;
-}
-
-const char *http_request_parameter(const struct http_request *request, const char *name)
-{
-    const char *value = NULL;
-
-    for (size_t i = 0; i < request->uri.parameter_count; i++)
-        if (strcmp(request->uri.parameters[i].name, name) == 0)
-            value = request->uri.parameters[i].value;
-    return value;
-}
-
-const struct uri *http_request_uri(const struct http_request *request)
-{
-    return &request->uri;
-}
-
-const char *http_request_header(const struct http_request *request, const char *name)
-{
-    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
-bool http_request_is_head(const struct http_request *request)
-{
-    return request->is_head;
-}
-
-uv_loop_t *http_request_loop(const struct http_request *request)
-{
-    return request->server->loop;
-}
-
-struct app *http_request_app(const struct http_request *request)
-{
-    return request->server->options.app;
-}
-
-char *http_request_take_body(struct http_request *request, size_t *length)
-{
-    char *body = request->body;
-
-    *length = request->body_length;
-    request->body = NULL;
-    request->body_length = request->body_capacity = 0;
-    return body;
-}
-
-/* -------- headers that every answer has -------- */
-
-static bool is_allowed_origin(const char *list, const char *origin)
-{
-    size_t length = strlen(origin);
-
-    while (*list != '\0') {
-        size_t item = strcspn(list, ",");
-
-        if (item == length && strncmp(list, origin, length) == 0)
-            return true;
-        list += item + (list[item] == ',');
-    }
-    return false;
-}
-
-void http_common_headers(const struct http_request *request, http_header_fn *add, void *arg)
-{
-    const char *list = request->server->options.cors_origins;
-    const char *origin = http_request_header(request, "Origin");
-
-    add(arg, "X-Content-Type-Options", "nosniff");
-    if (strcmp(list, "*") == 0) {
-        add(arg, "Access-Control-Allow-Origin", "*");
-    } else if (list[0] != '\0') {
-        add(arg, "Vary", "Origin");
-        if (origin != NULL && is_allowed_origin(list, origin))
-            add(arg, "Access-Control-Allow-Origin", origin);
-    }
+    uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "model/access.h"
 #include "model/problem.h"
 #include "model/run_key.h"
 #include "server/router.h"
@@ -22,14 +23,18 @@ enum {
     HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024,
     HTTP_HEAD_BYTES_MAX = 16 * 1024, /* request line and headers; more is answered by 431 or 414 */
     HTTP_IDLE_TIMEOUT_S = 60,
+    HTTP_ANSWER_TIMEOUT_S = 300, /* for an answer to be taken */
 };
 
+/* The cookie that keeps a browser's token (see handlers/session.c). */
+#define SESSION_COOKIE "runtree_session"
+
 struct http_options {
-    int listen_fd; /* listening, non-blocking; owned by the server from then on */
-    const struct route *routes;
+    int listen_fd;   /* listening, non-blocking; owned by the server from then on */
     struct app *app; /* handed to the handlers */
     unsigned connections_max;
-    const char *cors_origins;
+    unsigned connections_per_address_max; /* 0: any number */
+    uint64_t request_timeout_ms;          /* for head and body to arrive */
 };
 
 /* NULL with a reason in `why`. */
@@ -58,6 +63,13 @@ const struct uri *http_request_uri(const struct http_request *request);
 const char *http_request_header(const struct http_request *request, const char *name);
 bool http_request_is_head(const struct http_request *request);
 struct app *http_request_app(const struct http_request *request);
+
+/* What the request's token allows; borrowed. NULL: nobody is asked for a token, and everything is
+ * allowed. */
+struct access *http_request_access(const struct http_request *request);
+
+/* The token of `Authorization: Bearer …`; NULL if there is none. */
+const char *http_request_bearer(const struct http_request *request);
 
 /* Hands the body over (malloc'd, not ended by a NUL, NULL if empty). */
 char *http_request_take_body(struct http_request *request, size_t *length);

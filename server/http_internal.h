@@ -1,4 +1,4 @@
-/* What http.c and reply.c share. */
+/* What the files that drive libmicrohttpd share. */
 #ifndef RUNTREE_SERVER_HTTP_INTERNAL_H
 #define RUNTREE_SERVER_HTTP_INTERNAL_H
 
@@ -6,21 +6,27 @@
 
 #include "server/http.h"
 
+enum { REQUEST_ID_SIZE = 65, TRACEPARENT_SIZE = 56, CLIENT_ADDRESS_SIZE = 46 };
+
 struct http_request {
     struct http_request *prev, *next; /* in the server's list of active requests */
     struct http_request *resume_next; /* in its list of those to resume */
     struct http_server *server;
+    struct app *app;
     struct MHD_Connection *connection;
     const char *method_name; /* borrowed from libmicrohttpd */
-    bool is_head;
+    bool is_head, is_http_1_1;
     char *target;
     struct uri uri;
     struct route_captures captures;
     const struct route *route; /* NULL: answered without one */
+    struct access *access;     /* what the token allows; NULL: nobody is asked for one */
     bool was_seen;             /* its head was read */
     bool is_too_large;
+    bool is_last;     /* of its connection, which cannot be trusted with another */
     bool is_answered; /* response or on_detached is set; a response of NULL closes the connection */
     bool is_suspended;
+    bool is_sent; /* libmicrohttpd has the answer */
     char *body;
     size_t body_length, body_capacity, body_dropped;
     struct answer *packing; /* an answer that a worker thread compresses; NULL: none */
@@ -28,12 +34,41 @@ struct http_request {
     unsigned status;
     http_detached_fn *on_detached;
     void *detached_arg;
-    uint64_t started_ns;
+    uint64_t started_ns, read_ns, answered_ns; /* of the head, the body's end, the answer */
+    char id[REQUEST_ID_SIZE];                  /* X-Request-Id, taken over or made */
+    char traceparent[TRACEPARENT_SIZE];        /* "": none */
 };
 
 /* The answer is there: sends it, or resumes the request to have it sent. */
 void http_request_answer(struct http_request *request, unsigned status,
                          struct MHD_Response *response);
+
+/* -------- http_dispatch.c -------- */
+
+/* Finds the request's route, or answers. */
+void http_dispatch(struct http_request *request);
+
+/* -------- http_guard.c: both answer a request that must not go on, and return false -------- */
+
+/* The head can be read in one way only, so that no proxy in front reads another. */
+bool http_guard_form(struct http_request *request);
+
+/* Nobody's page, and nobody without the right for it, goes to the route. */
+bool http_guard_access(struct http_request *request);
+
+/* Whether the configured list (comma-separated) has the origin. */
+bool http_origin_is_listed(const char *list, const char *origin);
+
+/* -------- http_request.c -------- */
+
+/* Fills id and traceparent; `number` makes an id of its own unique. */
+void http_request_read_ids(struct http_request *request, uint64_t number);
+
+/* The client's address as text, without the port; "" if unknown. */
+void http_request_address(const struct http_request *request, char out[static CLIENT_ADDRESS_SIZE]);
+
+/* A line in the log for a request that failed or was slow. */
+void http_request_log(const struct http_request *request);
 
 /* The request is gone: its answer, which is being compressed, is dropped (reply.c). */
 void reply_abandon(struct answer *answer);

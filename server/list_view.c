@@ -52,6 +52,7 @@ struct list_view *list_view_new(const struct list_state *hub, const struct list_
         return NULL;
     view->hub = hub;
     view->filter = *filter;
+    access_hold(filter->access);
     list_filter_hash(filter, view->filter_hash);
     view->limit = limit;
     view->want = want;
@@ -65,6 +66,7 @@ void list_view_free(struct list_view *view)
         sse_frame_release(view->cache[i].frame);
     sse_frame_release(view->snapshot.frame);
     json_buffer_free(&view->snapshot.records);
+    access_release(view->filter.access);
     free(view);
 }
 
@@ -178,6 +180,7 @@ static void read_snapshot(struct list_view *view)
         .project = filter->project[0] == '\0' ? NULL : filter->project,
         .domain = filter->domain[0] == '\0' ? NULL : filter->domain,
         .phases = filter->filter.phases,
+        .access = filter->access,
         .name = filter->filter.name[0] == '\0' ? NULL : filter->filter.name,
         .limit = view->limit,
     };
@@ -231,7 +234,6 @@ static enum stream_next next_snapshot(struct list_view *view, struct stream_posi
 static bool id_may_fit(const struct list_view *view, const char *text, struct list_stream_id *id)
 {
     return list_stream_id_parse(text, id) == 0 && strcmp(id->filter, view->filter_hash) == 0 &&
-           id->timeline == action_repo_timeline(view->hub->repo) &&
            (int64_t)time(NULL) - id->given_s < ID_AGE_MAX_S;
 }
 
@@ -243,6 +245,7 @@ struct stream_position list_view_start(const struct list_view *view, const char 
     if (id_text != NULL && id_may_fit(view, id_text, &id)) {
         position.list.stage = LIST_HAS_ID;
         position.list.since_xid = id.xid;
+        position.list.timeline = id.timeline;
     } else if (id_text != NULL) {
         position.wants_reset = true;
     }
@@ -255,15 +258,15 @@ static enum stream_next check_id(struct list_view *view, struct stream_position 
 {
     const struct list_state *hub = view->hub;
     struct list_walk *walk = &position->list;
-    bool is_refused = false;
+    bool is_good = walk->timeline == hub->timeline;
 
-    if (walk->awaited_read == 0) {
-        is_refused = !view->want(view->arg, walk->since_xid);
+    if (is_good && walk->awaited_read == 0) {
+        is_good = view->want(view->arg, walk->since_xid);
         walk->awaited_read = hub->reads_begun + 1;
     }
-    if (!is_refused && hub->reads_done < walk->awaited_read)
+    if (is_good && hub->reads_done < walk->awaited_read)
         return STREAM_IDLE;
-    if (!is_refused && walk->since_xid >= moved_runs_complete_from(hub->runs) &&
+    if (is_good && walk->since_xid >= moved_runs_complete_from(hub->runs) &&
         walk->since_xid <= hub->none_from) {
         position->cursor = moved_runs_start(hub->runs);
         walk->stage = LIST_CATCHING_UP;

@@ -22,6 +22,7 @@ struct loop_thread {
     const struct app_shared *shared;
     struct metrics *metrics;
     int listen_fd;
+    struct auth_keys *keys; /* taken over by the loop; NULL: no tokens are asked for */
     pthread_t thread;
     pthread_mutex_t mutex;
     uv_async_t *stop; /* NULL until the loop runs */
@@ -45,8 +46,8 @@ static void *run_loop(void *arg)
     struct loop_thread *self = arg;
     char why[APP_WHY_SIZE];
 
-    self->status =
-        app_run(self->shared, self->metrics, self->listen_fd, on_started, self, why, sizeof why);
+    self->status = app_run(self->shared, self->metrics, self->listen_fd, self->keys, on_started,
+                           self, why, sizeof why);
     if (self->status < 0) {
         log_write(self->shared->log, LOG_ERROR, "an event loop did not start", "s:s", "why", why);
         kill(getpid(), SIGTERM);
@@ -88,20 +89,56 @@ static int open_sockets(struct loop_thread *loops, const struct config *config,
     return 0;
 }
 
-/* Signals come to the main thread alone, which waits for them here, and meanwhile sees to it that
- * the database of our own, if there is one, runs. */
-static void wait_for_signal(const sigset_t *signals, struct embedded_postgres *postgres,
+/* NULL when no tokens are asked for, or the reason is in the log. */
+static struct auth_keys *load_keys(const struct config *config, const struct log *log)
+{
+    char why[AUTH_KEYS_WHY_SIZE];
+    struct auth_keys *keys;
+
+    if (!config_wants_tokens(config))
+        return NULL;
+    keys = auth_keys_load(config->auth_keys, why);
+    if (keys == NULL)
+        log_write(log, LOG_ERROR, "--auth-keys cannot be used", "s:s", "why", why);
+    return keys;
+}
+
+/* Each loop has keys of its own. A file that cannot be used leaves them as they are. */
+static void reload_keys(struct loop_thread *loops, const struct config *config,
+                        const struct log *log)
+{
+    for (int64_t i = 0; i < config->threads; i++) {
+        struct auth_keys *keys = load_keys(config, log);
+
+        pthread_mutex_lock(&loops[i].mutex);
+        if (keys != NULL && loops[i].stop != NULL)
+            app_use_keys(loops[i].stop, keys);
+        else
+            auth_keys_free(keys);
+        pthread_mutex_unlock(&loops[i].mutex);
+    }
+}
+
+/* Signals come to the main thread alone, which waits for them here until one says to stop, and
+ * meanwhile sees to it that the database of our own, if there is one, runs. */
+static void wait_for_signal(struct loop_thread *loops, const struct config *config,
+                            const sigset_t *signals, struct embedded_postgres *postgres,
                             const struct log *log)
 {
     const struct timespec second = {.tv_sec = 1};
     char why[APP_WHY_SIZE];
-    int number;
+    int number = 0;
 
-    while ((number = sigtimedwait(signals, NULL, &second)) < 0) {
-        if (postgres != NULL && embedded_postgres_ensure(postgres, why, sizeof why) < 0)
+    while (number != SIGTERM && number != SIGINT) {
+        number = sigtimedwait(signals, NULL, &second);
+        if (number > 0)
+            log_write(log, LOG_INFO, "signal received", "s:s", "signal", strsignal(number));
+        if (number == SIGHUP)
+            reload_keys(loops, config, log);
+        else if (number < 0 && postgres != NULL &&
+                 embedded_postgres_ensure(postgres, why, sizeof why) < 0)
             log_write(log, LOG_ERROR, "PostgreSQL did not come back", "s:s", "why", why);
     }
-    log_write(log, LOG_INFO, "signal received", "s:s", "signal", strsignal(number));
 }
 
 static int run_loops(struct loop_thread *loops, const struct config *config,
@@ -112,6 +149,11 @@ static int run_loops(struct loop_thread *loops, const struct config *config,
     int status = 0;
 
     for (; started < config->threads; started++) {
+        loops[started].keys = load_keys(config, log);
+        if (config_wants_tokens(config) && loops[started].keys == NULL) {
+            status = -1;
+            break;
+        }
         if (pthread_create(&loops[started].thread, NULL, run_loop, &loops[started]) != 0) {
             log_write(log, LOG_ERROR, "cannot start a thread", "");
             status = -1;
@@ -119,7 +161,7 @@ static int run_loops(struct loop_thread *loops, const struct config *config,
         }
     }
     if (status == 0)
-        wait_for_signal(signals, postgres, log);
+        wait_for_signal(loops, config, signals, postgres, log);
     for (int64_t i = 0; i < started; i++)
         stop_loop(&loops[i]);
     for (int64_t i = 0; i < started; i++) {
@@ -181,6 +223,7 @@ static int serve(const struct config *config)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     json_object_seed(0);
     if (url == NULL) {
@@ -198,6 +241,22 @@ static int serve(const struct config *config)
         embedded_postgres_stop(postgres);
     log_write(&log, LOG_INFO, "stopped", "");
     return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Whether the keys can be used: told before anything starts. */
+static bool check_keys(const struct config *config)
+{
+    char why[AUTH_KEYS_WHY_SIZE];
+    struct auth_keys *keys;
+
+    if (!config_wants_tokens(config))
+        return true;
+    auth_keys_start();
+    keys = auth_keys_load(config->auth_keys, why);
+    if (keys == NULL)
+        fprintf(stderr, "runtree: --auth-keys: %s\n", why);
+    auth_keys_free(keys);
+    return keys != NULL;
 }
 
 /* What can be seen to lead nowhere before anything starts. 0, or -1 with the reason in `why`. */
@@ -240,5 +299,9 @@ int main(int argc, char *argv[])
         fprintf(stderr, "runtree: %s\n", why);
         return EXIT_USAGE;
     }
-    return serve(&config);
+    status = EXIT_USAGE;
+    if (config_hide_secrets(&config, argc, argv) == 0 && check_keys(&config))
+        status = serve(&config);
+    config_clear(&config);
+    return status;
 }

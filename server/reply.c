@@ -15,6 +15,9 @@ enum {
     PACK_ON_LOOP_MAX = 256 * 1024, /* bigger ones go to a worker thread */
 };
 
+/* No answer of the API is a page. */
+static const char no_page[] = "default-src 'none'; frame-ancestors 'none'";
+
 /* An answer on its way out. */
 struct answer {
     struct http_request *request; /* NULL: gone meanwhile */
@@ -40,6 +43,22 @@ static void free_bytes(struct answer *answer)
     answer->bytes = NULL;
 }
 
+static void add_default(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (MHD_get_response_header(response, name) == NULL)
+        MHD_add_response_header(response, name, value);
+}
+
+/* What an answer says of itself besides its own headers. */
+static void add_common(const struct http_request *request, struct MHD_Response *response)
+{
+    add_default(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    add_default(response, MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY, no_page);
+    if (request->is_last || request->is_too_large)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    http_common_headers(request, add_header, response);
+}
+
 /* Takes the answer's bytes over. Out of memory closes the connection: there is nothing left to
  * answer with. */
 static void send_now(struct answer *answer)
@@ -60,7 +79,7 @@ static void send_now(struct answer *answer)
             MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept-Encoding");
         if (answer->is_packed)
             MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-        http_common_headers(answer->request, add_header, response);
+        add_common(answer->request, response);
     }
     http_request_answer(answer->request, answer->status, response);
 }
@@ -168,6 +187,21 @@ void reply_json(struct http_request *request, unsigned status, json_t *document)
         reply_problemf(request, PROBLEM_INTERNAL, NULL, "Out of memory.");
 }
 
+void reply_session(struct http_request *request, unsigned status, json_t *document,
+                   const char *cookie)
+{
+    const struct reply_header headers[] = {{MHD_HTTP_HEADER_SET_COOKIE, cookie}, {NULL, NULL}};
+    struct answer answer = {
+        .request = request, .status = status, .headers = headers, .is_static = document == NULL};
+
+    if (document != NULL)
+        answer.content_type = "application/json";
+    if (document == NULL || take_document(&answer, document))
+        send_now(&answer);
+    else
+        reply_problemf(request, PROBLEM_INTERNAL, NULL, "Out of memory.");
+}
+
 static struct answer static_answer(struct http_request *request, unsigned status,
                                    const char *content_type, const void *bytes, size_t length)
 {
@@ -247,6 +281,32 @@ void reply_problemf(struct http_request *request, enum problem_kind kind, const 
     reply_problem(request, &problem);
 }
 
+/* RFC 6750, section 3 */
+void reply_unauthorized(struct http_request *request, const char *why)
+{
+    char challenge[PROBLEM_DETAIL_SIZE] = "Bearer realm=\"runtree\"";
+    struct problem problem;
+
+    if (why != NULL)
+        snprintf(challenge, sizeof challenge,
+                 "Bearer realm=\"runtree\", error=\"invalid_token\", error_description=\"%s\"",
+                 why);
+    problem_set(&problem, PROBLEM_UNAUTHORIZED, NULL, "%s",
+                why == NULL ? "This needs a token: Authorization: Bearer …" : why);
+    reply_problem_with(request, &problem, MHD_HTTP_HEADER_WWW_AUTHENTICATE, challenge);
+}
+
+void reply_forbidden(struct http_request *request, const char *right, const char *project,
+                     const char *domain)
+{
+    struct problem problem;
+
+    problem_set(&problem, PROBLEM_FORBIDDEN, NULL, "The token does not give %s on %s/%s.", right,
+                project, domain);
+    reply_problem_with(request, &problem, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                       "Bearer realm=\"runtree\", error=\"insufficient_scope\"");
+}
+
 void reply_unavailable(struct http_request *request, int status)
 {
     if (status == -EAGAIN)
@@ -276,12 +336,13 @@ void reply_options(struct http_request *request, const char *allow)
         if (http_request_header(request, "Access-Control-Request-Method") != NULL) {
             MHD_add_response_header(response, "Access-Control-Allow-Methods", allow);
             MHD_add_response_header(response, "Access-Control-Allow-Headers",
-                                    "Authorization, Content-Type, Last-Event-ID");
+                                    "Authorization, Content-Type, Last-Event-ID, traceparent, "
+                                    "X-Request-Id");
             MHD_add_response_header(response, "Access-Control-Max-Age", "600");
         }
     }
     if (response != NULL)
-        http_common_headers(request, add_header, response);
+        add_common(request, response);
     http_request_answer(request, MHD_HTTP_NO_CONTENT, response);
 }
 
@@ -290,10 +351,9 @@ void reply_options(struct http_request *request, const char *allow)
 static const struct {
     const char *name, *value;
 } stream_headers[] = {
-    {"Content-Type", "text/event-stream"},
-    {"Cache-Control", "no-store, no-transform"},
-    {"X-Accel-Buffering", "no"},
-    {"Vary", "Accept-Encoding"},
+    {"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store, no-transform"},
+    {"X-Accel-Buffering", "no"},           {"Vary", "Accept-Encoding"},
+    {"Content-Security-Policy", no_page},
 };
 
 static void append_header(void *arg, const char *name, const char *value)

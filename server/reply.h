@@ -38,6 +38,17 @@ void reply_problem(struct http_request *request, const struct problem *problem);
 void reply_problemf(struct http_request *request, enum problem_kind kind, const char *pointer,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* 401; `why` NULL: there was no token. */
+void reply_unauthorized(struct http_request *request, const char *why);
+
+/* 403: the token does not give `right` on the project and domain ("*": on all). */
+void reply_forbidden(struct http_request *request, const char *right, const char *project,
+                     const char *domain);
+
+/* With a cookie set; takes the reference over, NULL: an empty answer. */
+void reply_session(struct http_request *request, unsigned status, json_t *document,
+                   const char *cookie);
+
 /* For a call that answered -ENOTCONN, -EAGAIN or -ENOMEM: 503 with Retry-After. */
 void reply_unavailable(struct http_request *request, int status);
 

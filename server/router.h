@@ -12,6 +12,17 @@ struct http_request;
 
 enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8 };
 
+/* What a request must be allowed to do, where --auth asks for tokens: on the project and domain of
+ * its path, or on all if the path has none. What a row leaves out is the strictest. */
+enum route_access {
+    ROUTE_ADMIN,
+    ROUTE_WRITE,
+    ROUTE_READ,
+    ROUTE_TOKEN,  /* any good token: the handler looks at what it allows */
+    ROUTE_SCRAPE, /* as ROUTE_ADMIN, unless --metrics-open */
+    ROUTE_OPEN,   /* no token */
+};
+
 /* Answers the request by one of the functions of server/reply.h, now or later, on the loop's
  * thread. */
 typedef void route_handler(struct app *app, struct http_request *request);
@@ -24,6 +35,7 @@ struct route {
     route_handler *handler;
     const char *const *parameters; /* the query parameters that it knows, NULL-ended; NULL: none */
     bool is_stream;                /* a HEAD is answered by the head alone */
+    enum route_access access;
 };
 
 /* What a path gave for the parts in braces, borrowed from the route and the uri. */

@@ -30,6 +30,7 @@ struct sse_stream {
     size_t sent; /* bytes of `frame` */
     struct stream_position position;
     uint64_t progress_ms; /* when it last took bytes, or had none to take */
+    uint64_t ends_ms;     /* 0: never by itself */
     int fd;
     struct gzip_sum sum; /* of what was sent compressed */
     bool is_gzip;
@@ -367,6 +368,8 @@ static void on_tick(uv_timer_t *timer)
         } else if (to_dismiss > 0 && !stream->is_ending) {
             to_dismiss--;
             send_goodbye(stream);
+        } else if (stream->ends_ms != 0 && now_ms >= stream->ends_ms && !stream->is_ending) {
+            send_goodbye(stream);
         } else if (stream->frame == NULL && stream->source != NULL &&
                    silent_ms >= streams->options.heartbeat_ms) {
             send_heartbeat(stream);
@@ -467,6 +470,11 @@ error_memory:
     sse_frame_release(head);
     close(fd);
     return NULL;
+}
+
+void sse_stream_end_after(struct sse_stream *stream, uint64_t after_ms)
+{
+    stream->ends_ms = uv_now(stream->owner->loop) + after_ms;
 }
 
 struct stream_position *sse_stream_position(struct sse_stream *stream)

@@ -83,6 +83,9 @@ struct sse_stream *sse_stream_new(struct sse_streams *streams, int fd, struct ss
 /* The source has something new for it. */
 void sse_stream_wake(struct sse_stream *stream);
 
+/* The stream ends (`retry` first) after `after_ms`: its token expires then. */
+void sse_stream_end_after(struct sse_stream *stream, uint64_t after_ms);
+
 struct stream_position *sse_stream_position(struct sse_stream *stream);
 
 /* Links for the source's own list of its streams (utlist.h). */

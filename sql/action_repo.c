@@ -172,23 +172,53 @@ static void bind_phases(struct pg_parameters *parameters, uint32_t phases)
     pg_array_end(parameters);
 }
 
-static const Oid list_runs_types[] = {PG_TEXT, PG_TEXT, PG_INT2_ARRAY, PG_TEXT, PG_TIMESTAMPTZ,
-                                      PG_TEXT, PG_TEXT, PG_TEXT,       PG_INT4};
+/* The patterns of what may be read, as two arrays of projects and domains; two NULLs for all. */
+static void bind_readable(struct pg_parameters *parameters, const struct access *access)
+{
+    if (access_allows_all(access, ACCESS_READ)) {
+        pg_bind_text(parameters, NULL);
+        pg_bind_text(parameters, NULL);
+        return;
+    }
+    pg_array_begin(parameters, PG_TEXT);
+    for (size_t i = 0; i < access->count; i++)
+        if ((access->grants[i].rights & ACCESS_READ) != 0)
+            pg_array_text(parameters, access->grants[i].project);
+    pg_array_end(parameters);
+    pg_array_begin(parameters, PG_TEXT);
+    for (size_t i = 0; i < access->count; i++)
+        if ((access->grants[i].rights & ACCESS_READ) != 0)
+            pg_array_text(parameters, access->grants[i].domain);
+    pg_array_end(parameters);
+}
+
+/* Says the same as access_allows. */
+#define IS_READABLE(projects, domains)                                                             \
+    "(" projects "::text[] IS NULL OR EXISTS (SELECT FROM unnest(" projects "::text[], " domains   \
+    "::text[]) AS p (project, domain) WHERE p.project IN ('*', r.project)"                         \
+    " AND p.domain IN ('*', r.domain)))"
+
+static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARRAY, PG_TEXT,
+                                      PG_TIMESTAMPTZ, PG_TEXT,       PG_TEXT,       PG_TEXT,
+                                      PG_INT4,        PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
 /* Not prepared: each call is planned for the parameters that it has, so that the fitting index
  * serves. */
 static const struct pg_statement list_runs_statement = {
-    .sql = "SELECT " RUN_COLUMNS " FROM runs r"
-           " WHERE r.first_seen_at > '-infinity'"
-           " AND ($1::text IS NULL OR r.project = $1) AND ($2::text IS NULL OR r.domain = $2)"
-           " AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"
-           " AND ($4::text IS NULL OR"
-           "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"
-           " AND ($6::text IS NULL OR"
-           "  (r.first_seen_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8))"
-           " ORDER BY r.first_seen_at DESC, r.project DESC, r.domain DESC, r.run_name DESC"
-           " LIMIT $9",
-    .parameter_count = 9,
+    .sql =
+        "SELECT " RUN_COLUMNS " FROM runs r"
+        " WHERE r.first_seen_at > '-infinity'"
+        " AND ($1::text IS NULL OR r.project = $1) AND ($2::text IS NULL OR r.domain = $2)"
+        " AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"
+        " AND ($4::text IS NULL OR"
+        "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"
+        " AND ($6::text IS NULL OR"
+        "  (r.first_seen_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8))"
+        " AND " IS_READABLE(
+            "$10",
+            "$11") " ORDER BY r.first_seen_at DESC, r.project DESC, r.domain DESC, r.run_name DESC"
+                   " LIMIT $9",
+    .parameter_count = 11,
     .types = list_runs_types,
 };
 
@@ -204,6 +234,7 @@ int action_repo_list_runs(struct action_repo *repo, const struct run_query *quer
     pg_bind_time(&parameters, query->after.first_seen_us);
     bind_run(&parameters, &query->after.key);
     pg_bind_int4(&parameters, query->limit);
+    bind_readable(&parameters, query->access);
     return run_call(
         repo, &list_runs_statement, &parameters,
         &(struct repo_call){.on_row = on_run_row, .fn.run = on_run, .on_end = end, .arg = arg});
@@ -333,14 +364,15 @@ int action_repo_list_events(struct action_repo *repo, const struct event_query *
                         .on_row = on_event_row, .fn.event = on_event, .on_end = end, .arg = arg});
 }
 
-static const Oid list_projects_types[] = {PG_TEXT, PG_TEXT, PG_INT4};
+static const Oid list_projects_types[] = {PG_TEXT, PG_TEXT, PG_INT4, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
 static const struct pg_statement list_projects_statement = {
     .name = "list_projects",
     .sql = "SELECT r.project, r.domain, count(*) FROM runs r"
-           " WHERE $1::text IS NULL OR (r.project, r.domain) > ($1, $2)"
-           " GROUP BY r.project, r.domain ORDER BY r.project, r.domain LIMIT $3",
-    .parameter_count = 3,
+           " WHERE ($1::text IS NULL OR (r.project, r.domain) > ($1, $2))"
+           " AND " IS_READABLE(
+               "$4", "$5") " GROUP BY r.project, r.domain ORDER BY r.project, r.domain LIMIT $3",
+    .parameter_count = 5,
     .types = list_projects_types,
 };
 
@@ -351,14 +383,15 @@ static void on_project_row(const struct repo_call *call, const PGresult *result,
 }
 
 int action_repo_list_projects(struct action_repo *repo, const char *after_project,
-                              const char *after_domain, int32_t limit, repo_project_fn *on_project,
-                              repo_end_fn *end, void *arg)
+                              const char *after_domain, const struct access *access, int32_t limit,
+                              repo_project_fn *on_project, repo_end_fn *end, void *arg)
 {
     struct pg_parameters parameters = {0};
 
     pg_bind_text(&parameters, after_project);
     pg_bind_text(&parameters, after_domain);
     pg_bind_int4(&parameters, limit);
+    bind_readable(&parameters, access);
     return run_call(
         repo, &list_projects_statement, &parameters,
         &(struct repo_call){

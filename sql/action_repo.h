@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "model/access.h"
 #include "model/action.h"
 #include "model/filter.h"
 #include "model/run.h"
@@ -52,6 +53,7 @@ struct run_query {
     const char *project, *domain; /* NULL: any; a domain comes with a project or alone */
     uint32_t phases;              /* bits as in struct filter; 0: any */
     const char *name; /* substring of the run's name, ASCII case-insensitive; NULL: any */
+    const struct access *access; /* only those that it lets read; NULL: any */
     /* Only those behind this one, when project is not NULL. */
     struct {
         int64_t first_seen_us;
@@ -109,12 +111,13 @@ struct event_query {
 int action_repo_list_events(struct action_repo *repo, const struct event_query *query,
                             repo_event_fn *on_event, repo_end_fn *on_end, void *arg);
 
-/* Projects and domains that have runs, by name; `after_project` NULL: from the start. */
+/* Projects and domains that have runs and that `access` lets read (NULL: any), by name;
+ * `after_project` NULL: from the start. */
 typedef void repo_project_fn(void *arg, const char *project, const char *domain, int64_t runs);
 
 int action_repo_list_projects(struct action_repo *repo, const char *after_project,
-                              const char *after_domain, int32_t limit, repo_project_fn *on_project,
-                              repo_end_fn *on_end, void *arg);
+                              const char *after_domain, const struct access *access, int32_t limit,
+                              repo_project_fn *on_project, repo_end_fn *on_end, void *arg);
 
 /* The change feed: the state of every action of the tree with an event after `revision`, by
  * ordinal, and the run, all as of one moment. `run` is NULL, and `count` 0, if there is no such
