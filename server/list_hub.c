@@ -142,7 +142,6 @@ static void flush(struct list_hub *hub)
 static void restart(struct list_hub *hub)
 {
     hub->state.is_started = false;
-    hub->wanted_xid = INT64_MAX;
     hub->too_old_xid = -1;
     hub->has_gap = false;
     clear_heard(&hub->heard);

@@ -15,6 +15,7 @@ struct list_walk {
     enum list_stage stage;
     int64_t awaited_read; /* the number of the read that it waits for; 0: none */
     int64_t since_xid;    /* the transaction of its id */
+    uint32_t timeline;    /* of its id */
     int64_t since;        /* the sequence number at which the walk under way began */
     int64_t runs_sent;    /* before `synced` */
 };
