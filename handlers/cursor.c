@@ -19,9 +19,9 @@ static bool decode_hex(const char *hex, char *out, size_t size)
         return false;
     for (size_t i = 0; i < length / 2; i++) {
         int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
-        int byte = high << 4 | low;
+        int byte = high < 0 || low < 0 ? -1 : high << 4 | low;
 
-        if (high < 0 || low < 0 || byte <= ' ' || byte > '~')
+        if (byte <= ' ' || byte > '~')
             return false;
         out[i] = (char)byte;
     }
