@@ -42,12 +42,11 @@ class Disk:
 
     def fill(self):
         """Takes every byte that is left."""
-        space = os.statvfs(self.folder)
-        with open(self._ballast, "ab") as ballast, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), open(self._ballast, "ab", buffering=0) as ballast:
+            space = os.statvfs(self.folder)
             os.posix_fallocate(ballast.fileno(), 0, space.f_bavail * space.f_frsize)
             while True:
                 ballast.write(b"\0" * 4096)
-                ballast.flush()
 
     def free(self):
         self._ballast.unlink(missing_ok=True)

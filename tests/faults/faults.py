@@ -177,7 +177,7 @@ class Faults:
         before = primary.log_count("No space left on device")
         primary.disk.fill()
         try:
-            self._last(dataclasses.replace(fault, seconds=fault.seconds + 1))
+            self._last(dataclasses.replace(fault, seconds=fault.seconds + 2))
         finally:
             primary.disk.free()
             time.sleep(0.2)
