@@ -365,6 +365,7 @@ static void on_timer(uv_timer_t *timer)
 void http_server_run(struct http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
+    unsigned connections;
 
     if (server->daemon == NULL || (!server->is_due && server->to_resume == NULL))
         return;
@@ -376,7 +377,11 @@ void http_server_run(struct http_server *server)
         request->is_suspended = false;
         MHD_resume_connection(request->connection);
     }
+    connections = http_server_connections(server);
     MHD_run(server->daemon);
+    /* At its limit libmicrohttpd does not accept; after one has left, not before it runs again. */
+    if (http_server_connections(server) < connections)
+        MHD_run(server->daemon);
     if (server->to_resume != NULL) {
         uv_timer_start(&server->timer, on_timer, 0, 0);
     } else if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES) {
