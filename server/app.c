@@ -387,12 +387,14 @@ static void on_drained(uv_timer_t *timer)
     struct app *app = &runner->app;
     bool has_streams = sse_streams_stats(app->streams).count > 0;
 
+    uint64_t goodbye_ms = has_streams ? (uint64_t)app->shared->config->goodbye_ms : 0;
+
     http_server_stop_listening(app->http);
-    sse_streams_dismiss(app->streams, 0);
-    runner->finish_until_ms =
-        uv_now(app->loop) + (http_server_active(app->http) > 0     ? FINISH_MS
-                             : has_streams || runner->is_migrating ? GOODBYE_MS
-                                                                   : 0);
+    sse_streams_dismiss(app->streams, goodbye_ms);
+    runner->finish_until_ms = uv_now(app->loop) + goodbye_ms +
+                              (http_server_active(app->http) > 0     ? FINISH_MS
+                               : has_streams || runner->is_migrating ? GOODBYE_MS
+                                                                     : 0);
     uv_timer_start(timer, on_finish_tick, 0, 20);
 }
 

@@ -84,6 +84,8 @@ static const struct option_row options[] = {
            "a stream that takes nothing for so long is cut off"),
     NUMBER(retention_days, "retention-days", "RUNTREE_RETENTION_DAYS", 0, 0, 36500,
            "days after which a run that has ended is deleted; 0 for never"),
+    NUMBER(goodbye_ms, "goodbye-ms", "RUNTREE_GOODBYE_MS", 0, 0, 600000,
+           "then: time over which streams are told, a few at a time, to come back elsewhere"),
     NUMBER(drain_ms, "drain-ms", "RUNTREE_DRAIN_MS", 0, 0, 600000,
            "at a SIGTERM: time to go on serving while not ready"),
 };
