@@ -386,7 +386,6 @@ static void on_drained(uv_timer_t *timer)
     struct app_runner *runner = timer->data;
     struct app *app = &runner->app;
     bool has_streams = sse_streams_stats(app->streams).count > 0;
-
     uint64_t goodbye_ms = has_streams ? (uint64_t)app->shared->config->goodbye_ms : 0;
 
     http_server_stop_listening(app->http);
