@@ -1,8 +1,8 @@
 # What ./dev installs, and how. Sourced by ./dev.
 
-build_packages=(build-essential cmake ninja-build pkg-config python3 python3-yaml libmicrohttpd-dev
-    libjansson-dev libpq-dev libuv1-dev zlib1g-dev uthash-dev libcmocka-dev)
-server_packages=(postgresql)
+# To build and to run, and so for everything but the checks and tools.
+base_packages=(build-essential cmake ninja-build pkg-config python3 python3-yaml libmicrohttpd-dev
+    libjansson-dev libpq-dev librhonabwy-dev libuv1-dev zlib1g-dev uthash-dev libcmocka-dev postgresql)
 check_packages=(python3 clang-format)
 python_packages=(python3-venv)
 bench_packages=(wrk)
@@ -83,7 +83,7 @@ need_dashboard() {
 # build PRESET FOLDER [TARGET]: with the dashboard inside if its npm packages can be had.
 build() {
     local dashboard=ON
-    need_packages "${build_packages[@]}"
+    need_packages "${base_packages[@]}"
     if ! need_dashboard; then
         say "Without its npm packages the dashboard stays out of this build"
         dashboard=OFF
@@ -94,20 +94,20 @@ build() {
 
 # What the programs bench/run, tests/browser/run … expect to find.
 prepare_bench() {
-    need_packages "${build_packages[@]}" "${server_packages[@]}" "${bench_packages[@]}"
+    need_packages "${base_packages[@]}" "${bench_packages[@]}"
 }
 
 prepare_browser() {
-    need_packages "${server_packages[@]}" "${browser_packages[@]}"
+    need_packages "${base_packages[@]}" "${browser_packages[@]}"
     build dev build runtree
 }
 
 prepare_faults() {
-    need_packages "${server_packages[@]}" "${fault_packages[@]}"
+    need_packages "${base_packages[@]}" "${fault_packages[@]}"
     need_python
     build dev build runtree
 }
 
 prepare_fuzz() {
-    need_packages "${build_packages[@]}" "${fuzz_packages[@]}"
+    need_packages "${base_packages[@]}" "${fuzz_packages[@]}"
 }

@@ -22,7 +22,6 @@ stage_build() {
 }
 
 stage_unit() {
-    need_packages "${server_packages[@]}"
     build dev build
     ctest --test-dir build --output-on-failure --parallel 2
 }
@@ -34,14 +33,12 @@ stage_tools() {
 }
 
 stage_system() {
-    need_packages "${server_packages[@]}"
     need_python
     build dev build runtree
     run_pytest tests/system -n 2
 }
 
 stage_asan() {
-    need_packages "${server_packages[@]}"
     need_python
     build asan build-asan
     ctest --test-dir build-asan --output-on-failure --parallel 2

@@ -1,0 +1,85 @@
+"""The limits of what waits: past each a clear refusal or a wait, and nothing lost."""
+
+import concurrent.futures
+import re
+import socket
+import time
+
+import httpx
+import psycopg
+
+QUEUE_BYTES = 1 << 20  # the least that --write-queue-bytes takes
+NOTE_BYTES = 200 * 1024
+
+
+def post_note(url, run, number):
+    """A root with an event of some 200 KiB."""
+    event = run.event(f"a{number}", parent=None, note="x" * NOTE_BYTES)
+    return httpx.post(f"{url}/v1/events", json=event, timeout=60)
+
+
+def test_write_queue(start_runtree, database, run):
+    url = start_runtree("--write-queue-bytes", str(QUEUE_BYTES), database_url=database).url
+    with (
+        psycopg.connect(database) as blocker,
+        concurrent.futures.ThreadPoolExecutor(12) as posters,
+    ):
+        blocker.execute("LOCK TABLE action_events IN ACCESS EXCLUSIVE MODE")
+        # The first is on its way to the database; of the others as many wait as there is room for.
+        first = posters.submit(post_note, url, run, 0)
+        time.sleep(1)
+        others = [posters.submit(post_note, url, run, number) for number in range(1, 11)]
+        refused, _ = concurrent.futures.wait(others, timeout=5)
+        for answer in refused:
+            assert answer.result().status_code == 503
+            assert int(answer.result().headers["Retry-After"]) > 0
+        assert 10 - QUEUE_BYTES // NOTE_BYTES <= len(refused) < 10
+        blocker.rollback()
+        accepted = [first, *(answer for answer in others if answer not in refused)]
+        assert {answer.result().status_code for answer in accepted} == {201}
+    assert httpx.get(f"{url}{run.path}").json()["actionCount"] == len(accepted)
+
+
+def test_connections(start_runtree, database):
+    server = start_runtree("--connections-max", "10", database_url=database)
+    ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def connect():
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        connection.sendall(ask)
+        return connection
+
+    held = [connect() for _ in range(10)]
+    assert all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in held)
+    with connect() as waiting:
+        waiting.settimeout(1)
+        try:
+            early = waiting.recv(4096)
+        except TimeoutError:
+            early = b""
+        assert early == b""
+        for connection in held:
+            connection.close()
+    assert httpx.get(server.url + "/healthz").status_code == 200
+
+
+def metric(url, name):
+    """The value of a metric without labels."""
+    found = re.search(rf"^{name} (\S+)$", httpx.get(f"{url}/metrics").text, re.MULTILINE)
+    return float(found[1])
+
+
+def test_stream_that_takes_nothing(start_runtree, database, run):
+    server = start_runtree("--stall-ms", "500", database_url=database)
+    error = {"kind": "USER", "message": "x" * NOTE_BYTES}
+    for number in range(60):  # 12 MB: more than the kernel takes for one socket
+        event = run.event(f"a{number}", "FAILED", parent="a0" if number else None, errorInfo=error)
+        assert httpx.post(f"{server.url}/v1/events", json=event).status_code == 201
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
+        silent.sendall(f"GET {run.path}/watch HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        began = time.monotonic()
+        while metric(server.url, "runtree_streams_stalled_total") == 0:
+            assert time.monotonic() < began + 10
+            time.sleep(0.05)
+        assert time.monotonic() > began + 0.5
+    assert metric(server.url, "runtree_streams") == 0
