@@ -413,6 +413,33 @@ static void test_nothing_new_writes_nothing(void **state)
     made_event_clear(&made);
 }
 
+/* A reader may hand in more than was asked for. */
+static void test_what_does_not_belong_is_ignored(void **state)
+{
+    (void)state;
+    struct made_event made = make_event("'name':'a0','phase':'RUNNING','parent':null");
+    struct event_result result = {0};
+    const struct run other = {.key = {"p", "d", "other"}, .incarnation = "inc", .revision = 9};
+    const struct action action = {.name = "a0", .ordinal = 1, .level = 1, .phase = PHASE_FAILED};
+    const struct run_key *key = &made.event.run;
+    struct decision *decision = decision_new();
+    size_t count;
+    assert_int_equal(decision_add_event(decision, &made.event, &result), 0);
+    decision_runs(decision, &count);
+    assert_int_equal(decision_put_run(decision, &other, false), 0);
+    assert_int_equal(decision_put_action(decision, &other.key, &action), 0);
+    assert_int_equal(decision_put_event(decision, &other.key, "a0", 1, PHASE_RUNNING, 0, 5, "{}"),
+                     0);
+    assert_int_equal(decision_put_event(decision, key, "a1", 1, PHASE_RUNNING, 0, 5, "{}"), 0);
+    assert_int_equal(decision_put_event(decision, key, "a0", 1, PHASE_FAILED, 0, 5, "{}"), 0);
+    assert_int_equal(decision_make(decision), 0);
+    assert_int_equal(result.status, EVENT_APPLIED);
+    assert_int_equal(result.revision, 1);
+    decision_free(decision);
+    decision_free(NULL);
+    made_event_clear(&made);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -435,6 +462,7 @@ int main(void)
         CASE(test_group_and_task_are_those_of_the_first_event_that_has_them),
         CASE(test_second_root_is_not_the_root),
         CASE(test_nothing_new_writes_nothing),
+        CASE(test_what_does_not_belong_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

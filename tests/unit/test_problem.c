@@ -78,6 +78,7 @@ static void test_invalid_bytes_become_question_marks(void **state)
     } cases[] = {
         {"a\xff z", "a? z"},
         {"\xc0\xaf", "??"},           /* overlong */
+        {"\xe0\x80\x80", "???"},      /* overlong */
         {"\xed\xa0\x80", "???"},      /* a surrogate */
         {"\xf4\x90\x80\x80", "????"}, /* beyond U+10FFFF */
         {"\xf0\x80\x80\x80", "????"}, /* overlong */

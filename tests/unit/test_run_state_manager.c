@@ -221,6 +221,32 @@ static void test_great_revisions(void **state)
     assert_null(at);
 }
 
+/* The buckets grow wider while there are nodes in them. */
+static void test_revisions_that_outgrow_the_buckets(void **state)
+{
+    struct run_state_manager *manager = *state;
+    enum { NODES = 200 };
+    char name[16];
+    upsert(manager, tree_action("n1", NULL, 1, 1));
+    for (int32_t i = 2; i <= NODES; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        /* One every 7,000 revisions; each fourth in a place between the earlier ones. */
+        int64_t revision = i % 4 ? i * INT64_C(7000) : i * INT64_C(3500) + 1;
+        struct action action = tree_action(name, "n1", i, revision);
+        assert_int_equal(
+            run_state_manager_upsert_actions(manager, &action, 1, NODES * INT64_C(7000)), 0);
+    }
+    upsert(manager, tree_action("late", "n1", NODES + 1, INT64_C(1) << 40));
+    struct action between = tree_action("between", "n1", NODES + 2, 10);
+    assert_int_equal(run_state_manager_upsert_actions(manager, &between, 1, INT64_C(1) << 40), 0);
+    size_t count = 1;
+    for (const struct run_node *at = run_state_manager_newest(manager); at->older; at = at->older) {
+        assert_true(at->changed_revision >= at->older->changed_revision);
+        count++;
+    }
+    assert_int_equal(count, NODES + 2);
+}
+
 static void test_ended(void **state)
 {
     struct run_state_manager *manager = *state;
@@ -300,6 +326,7 @@ int main(void)
         CASE(test_change_moves_the_node_and_its_ancestors),
         CASE(test_revisions_out_of_order),
         CASE(test_great_revisions),
+        CASE(test_revisions_that_outgrow_the_buckets),
         CASE(test_ended),
         CASE(test_strings_are_replaced),
         CASE(test_many_nodes),
