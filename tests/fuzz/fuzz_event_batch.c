@@ -1,0 +1,92 @@
+/* Bodies of requests: JSON, NDJSON, and that of a PUT whose key stands in the path. The first byte
+ * says which. */
+#include "fuzz.h"
+#include "model/event_batch.h"
+
+static const int64_t received_us = INT64_C(1775980800000000);
+
+static const struct action_event_path paths[] = {
+    {"ml", "production", "r1", "a17", "1", "RUNNING", "0"},
+    {"ml", "production", "r1", "a17", "01", "9", "2147483647"},
+    {"ml", "-", "r1", "a17", "0", "ACTION_PHASE_QUEUED", ""},
+};
+enum { FORMS = 2 + sizeof paths / sizeof *paths };
+
+/* What an event that was taken must be. */
+static void check_event(const struct event_batch *batch, const struct action_event *event)
+{
+    json_t *again, *answer;
+    size_t at = (size_t)(event->info.bytes - batch->body);
+
+    if (at < batch->body_length) { /* else it is the {} that an empty PUT counts as */
+        MUST(event->info.length <= batch->body_length - at);
+        MUST(event->info.length <= EVENT_BYTES_MAX);
+    }
+    again = json_loadb(event->info.bytes, event->info.length, action_event_parse_flags(), NULL);
+    MUST(again != NULL && json_equal(again, event->document));
+    MUST(action_event_is_identical(again, event->document));
+    MUST(phase_name(event->phase) != NULL && event->attempt >= 1 && event->version >= 0);
+    MUST(key_part_is_valid(event->name, strlen(event->name), NAME_BYTES_MAX));
+    MUST(event->names_parent || event->parent == NULL);
+    answer = action_event_to_json(event, 1, received_us);
+    MUST(answer != NULL);
+    MUST(strcmp(json_string_value(json_object_get(answer, "name")), event->name) == 0);
+    json_decref(answer);
+    json_decref(again);
+}
+
+/* Whatever the verdict will be, there is an answer for it. */
+static void check_verdicts(const struct action_event *event)
+{
+    char parent[] = "a0";
+    const struct event_result results[] = {
+        {.status = EVENT_APPLIED, .revision = 1},
+        {.status = EVENT_RECORDED, .revision = INT64_MAX},
+        {.status = EVENT_WAITING, .waiting_for = event->names_parent ? parent : NULL},
+        {.status = EVENT_DUPLICATE, .revision = 1, .identical = event->has_task},
+    };
+
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
+        json_t *answer = event_result_to_json(&results[i]);
+
+        MUST(json_is_string(json_object_get(answer, "status")));
+        json_decref(answer);
+    }
+}
+
+static void check_batch_result(const struct event_batch *batch, size_t index)
+{
+    const struct event_result *result = &batch->results[index];
+    json_t *answer = event_result_to_json(result);
+
+    MUST(answer != NULL);
+    json_decref(answer);
+    if (result->status == EVENT_REJECTED) {
+        MUST(result->problem != NULL);
+        return;
+    }
+    MUST(result->status == EVENT_PENDING);
+    check_event(batch, &batch->events[index]);
+    check_verdicts(&batch->events[index]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct event_batch batch = {0};
+    struct problem problem;
+    unsigned form = size > 0 ? data[0] % FORMS : 0;
+    size_t length = size > 0 ? size - 1 : 0;
+    char *body = malloc(length > 0 ? length : 1);
+
+    MUST(body != NULL);
+    if (length > 0)
+        memcpy(body, data + 1, length);
+    if (event_batch_decode(&batch, body, length, form == 1 ? EVENT_BATCH_NDJSON : EVENT_BATCH_JSON,
+                           form >= 2 ? &paths[form - 2] : NULL, received_us, &problem) == 0) {
+        MUST(batch.count <= BATCH_EVENTS_MAX && (!batch.is_single || batch.count == 1));
+        for (size_t i = 0; i < batch.count; i++)
+            check_batch_result(&batch, i);
+        event_batch_clear(&batch);
+    }
+    return 0;
+}

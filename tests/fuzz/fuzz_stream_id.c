@@ -1,0 +1,38 @@
+/* Last-Event-ID, of both kinds of streams. An id that is taken is one that is given. */
+#include "fuzz.h"
+#include "model/list_stream_id.h"
+#include "model/stream_id.h"
+
+static void check_stream_id(const char *text)
+{
+    struct stream_id id;
+    char again[STREAM_ID_SIZE];
+
+    if (stream_id_parse(text, &id) < 0)
+        return;
+    MUST(id.revision >= 0);
+    stream_id_format(&id, again);
+    MUST(strcmp(again, text) == 0);
+}
+
+static void check_list_stream_id(const char *text)
+{
+    struct list_stream_id id;
+    char again[LIST_STREAM_ID_SIZE];
+
+    if (list_stream_id_parse(text, &id) < 0)
+        return;
+    MUST(id.xid >= 0 && id.given_s >= 0);
+    list_stream_id_format(&id, again);
+    MUST(strcmp(again, text) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = copy_text(data, size);
+
+    check_stream_id(text);
+    check_list_stream_id(text);
+    free(text);
+    return 0;
+}
