@@ -34,9 +34,9 @@ function givenUp(events, atMs) {
   for (const event of events) open.set(event.name, event);
   return [...open.values()]
     .filter(({ phase }) => !TERMINAL.includes(phase))
-    .map(({ project, domain, runName, name, attempt, parent }) => ({
+    .map(({ project, domain, runName, name, attempt }) => ({
       ...{ project, domain, runName, name, attempt },
-      phase: parent === null ? "FAILED" : "ABORTED",
+      phase: name === "a0" ? "FAILED" : "ABORTED",
       updatedTime: new Date(atMs).toISOString(),
     }));
 }
@@ -59,6 +59,9 @@ async function fill(runtree) {
   const events = await invent({ ...broken, endsMs: broken.beganMs + 11 * MINUTE });
   await runtree.report([...events, ...givenUp(events, broken.beganMs + 11 * MINUTE)]);
   await runtree.report(
+    await invent({ seed: 6, runName: "nightly-44", beganMs: now - 10.5 * MINUTE }),
+  );
+  await runtree.report(
     await invent({
       seed: 5,
       runName: "retrain-19",
@@ -66,9 +69,6 @@ async function fill(runtree) {
       domain: "production",
       beganMs: now - 3 * MINUTE,
     }),
-  );
-  await runtree.report(
-    await invent({ seed: 6, runName: "nightly-44", beganMs: now - 10.5 * MINUTE }),
   );
 }
 
@@ -89,7 +89,9 @@ const PICTURES = [
     name: "timeline",
     address: (base) => runAddress(base, RUN, "name=train"),
     ready: async (page) => {
-      await page.keyboard.press("+");
+      const tune = await page.locator("[data-name=tune]").boundingBox();
+      await page.mouse.dblclick(VIEWPORT.width - 200, tune.y + tune.height / 2);
+      await page.mouse.move(0, 0);
     },
   },
   {
@@ -97,6 +99,7 @@ const PICTURES = [
     address: (base) => runAddress(base, RUN, "phase=FAILED,TIMED_OUT,RUNNING"),
     ready: async (page) => {
       await page.locator("[role=treegrid]").focus();
+      await page.keyboard.press("n");
       await page.keyboard.press("n");
       await page.keyboard.press("Enter");
       await page.waitForSelector(".attempt");
@@ -119,7 +122,6 @@ try {
       const page = await openPage(context, address(runtree.url));
       await waitForStream(page, ["Live", "Ended"]);
       await ready(page);
-      await page.waitForLoadState("networkidle").catch(() => undefined);
       await page.waitForTimeout(1500);
       const path = join(folder, `${name}-${colorScheme}.png`);
       await page.screenshot({ path });

@@ -24,17 +24,20 @@ const KEPT_MAX = 2000;
 /** Rows that are only scrolled past are not asked for. */
 const SETTLE_MS = 250;
 
-/** The parts of an action's bar, from what the API says of its attempts. */
-export function attemptBars(detail: ActionDetails): AttemptBar[] {
-  return detail.attempts.map((attempt) => ({
-    number: attempt.attempt,
-    outcome: phaseNumber(attempt.phase),
-    parts: attempt.phaseTransitions.map((transition) => ({
-      phase: phaseNumber(transition.phase),
-      from: parseTime(transition.startTime),
-      to: parseTime(transition.endTime),
-    })),
-  }));
+/** The parts of an action's bar, from what the API says of its attempts. A phase that is reported again,
+ *  with a higher version, goes on. */
+export function attemptBars(details: ActionDetails): AttemptBar[] {
+  return details.attempts.map((attempt) => {
+    const parts: AttemptPart[] = [];
+    for (const transition of attempt.phaseTransitions) {
+      const phase = phaseNumber(transition.phase);
+      const to = parseTime(transition.endTime);
+      const last = parts.at(-1);
+      if (last?.phase === phase) last.to = to;
+      else parts.push({ phase, from: parseTime(transition.startTime), to });
+    }
+    return { number: attempt.attempt, outcome: phaseNumber(attempt.phase), parts };
+  });
 }
 
 /**

@@ -14,6 +14,9 @@ import { ROW_HEIGHT } from "./virtual_rows";
 
 const TICK_WIDTH_PX = 90;
 const NOW_LABEL_PX = 40;
+/** About how wide a tick's label is, and how little room is none. */
+const TICK_LABEL_PX = 30;
+const TICK_GAP_PX = 30;
 const PADDING_PART = 0.04;
 const SPAN_MIN_MS = 1000;
 
@@ -79,7 +82,9 @@ export function TimelineAxis({ scale, ticks, width, nowMs }: AxisProps) {
     <div class="axis" aria-hidden="true">
       {ticks.map((tick) => {
         const x = scale(tick);
-        return x < 0 || x > width - 30 ? null : (
+        const isCovered =
+          now >= 0 && x > now - NOW_LABEL_PX - TICK_LABEL_PX && x < now + TICK_GAP_PX;
+        return x < 0 || x > width - TICK_GAP_PX || isCovered ? null : (
           <span key={Number(tick)} class="tick" style={{ left: `${x}px` }}>
             {format.format(tick)}
           </span>

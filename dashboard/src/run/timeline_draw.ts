@@ -139,7 +139,8 @@ function drawAction(frame: TimelineFrame, node: number, middle: number): void {
   drawLabel(frame, node, endOf(frame, node), middle);
 }
 
-/** One attempt: a thin part for each phase before it ran, a thick one in the colour of how it ended. */
+/** One attempt: a thin part for each phase before it ran, a thick one in the colour of how it ended. What
+ *  ended without having run is a mark. */
 function drawAttempt(
   frame: TimelineFrame,
   attempt: AttemptBar,
@@ -148,14 +149,18 @@ function drawAttempt(
 ): void {
   const { context, scale, colors } = frame;
   const { parts, outcome } = attempt;
+  const running = parts.find((part) => part.phase === RUNNING);
+  const hasRun = running !== undefined;
   for (const part of parts) {
-    if (isTerminalNumber(part.phase)) continue;
+    if (isTerminalNumber(part.phase)) {
+      if (!hasRun) bar(frame, part.from, part.from, middle, BAR_HEIGHT, colors.fill[outcome]!);
+      continue;
+    }
     const to = Number.isNaN(part.to) ? frame.nowMs : part.to;
     const isThick = part.phase >= RUNNING;
     const color = part.phase === RUNNING && isTerminalNumber(outcome) ? outcome : part.phase;
     bar(frame, part.from, to, middle, isThick ? BAR_HEIGHT : WAIT_HEIGHT, colors.fill[color]!);
   }
-  const running = parts.find((part) => part.phase === RUNNING);
   if (!isNumbered || !running) return;
   const left = scale(running.from);
   const right = scale(Number.isNaN(running.to) ? frame.nowMs : running.to);

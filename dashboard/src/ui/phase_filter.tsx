@@ -1,7 +1,7 @@
 import type { PhaseCounts } from "../api/types";
 import { formatCount } from "../model/format";
 import { PHASES, PHASES_BY_URGENCY, phaseTitle, type Phase } from "../model/phase";
-import { PhaseIcon } from "./icons";
+import { Icon, PhaseIcon } from "./icons";
 
 interface PhaseFilterProps {
   selected: readonly Phase[];
@@ -34,8 +34,14 @@ export function PhaseFilter({ selected, counts, onChange }: PhaseFilterProps) {
         </button>
       ))}
       {selected.length > 0 && (
-        <button type="button" class="chip clear" onClick={() => onChange([])}>
-          Clear
+        <button
+          type="button"
+          class="chip clear"
+          title="All phases"
+          aria-label="All phases"
+          onClick={() => onChange([])}
+        >
+          <Icon name="close" />
         </button>
       )}
     </div>
