@@ -23,7 +23,7 @@ static int ask_major(const char *bin_dir)
     pid_t pid = fork();
     if (pid == 0) {
         dup2(ends[1], STDOUT_FILENO);
-        execl(program, "postgres", "--version", (char *)NULL);
+        execl(program, program, "--version", (char *)NULL);
         _exit(127);
     }
     close(ends[1]);
