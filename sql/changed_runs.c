@@ -19,9 +19,6 @@ enum { COLUMN_ALL_BELOW, COLUMN_NONE_FROM, COLUMN_KEY, COLUMN_XID = COLUMN_KEY +
 #define MOMENT                                                                                     \
     "(SELECT pg_snapshot_xmin(s)::text::int8, pg_snapshot_xmax(s)::text::int8"                     \
     " FROM pg_current_snapshot() AS s) AS m(all_below, none_from)"
-#define SAME_RUN(a, b)                                                                             \
-    a ".project = " b ".project AND " a ".domain = " b ".domain AND " a ".run_name = " b ".run_"   \
-                                                                                         "name"
 
 static void on_row(const struct changed_runs_call *call, const PGresult *result, int row)
 {
@@ -91,8 +88,10 @@ static const struct pg_statement by_key_statement = {
     .sql = "SELECT m.all_below, m.none_from, k.project, k.domain, k.run_name,"
            " coalesce(r.changed_xid, d.deleted_xid, m.none_from), " RUN_COLUMNS " FROM " MOMENT
            " CROSS JOIN unnest($1, $2, $3) AS k(project, domain, run_name)"
-           " LEFT JOIN runs r ON " SAME_RUN("r", "k") " LEFT JOIN deleted_runs d ON " SAME_RUN("d",
-                                                                                               "k"),
+           " LEFT JOIN runs r"
+           " ON (r.project, r.domain, r.run_name) = (k.project, k.domain, k.run_name)"
+           " LEFT JOIN deleted_runs d"
+           " ON (d.project, d.domain, d.run_name) = (k.project, k.domain, k.run_name)",
     .parameter_count = 3,
     .types = by_key_types,
 };
@@ -125,12 +124,12 @@ static const struct pg_statement since_statement = {
     .sql = "SELECT m.all_below, m.none_from, c.* FROM " MOMENT " LEFT JOIN ("
            "SELECT r.project, r.domain, r.run_name, r.changed_xid, " RUN_COLUMNS
            " FROM runs r WHERE r.changed_xid >= $1"
-           " UNION ALL "
-           "SELECT d.project, d.domain, d.run_name,"
+           " UNION ALL SELECT d.project, d.domain, d.run_name,"
            " coalesce(r.changed_xid, d.deleted_xid), " RUN_COLUMNS
-           " FROM deleted_runs d LEFT JOIN runs r ON " SAME_RUN(
-               "r", "d") " WHERE d.deleted_xid"
-                         " >= $1 LIMIT $2) AS c ON true",
+           " FROM deleted_runs d LEFT JOIN runs r"
+           " ON (r.project, r.domain, r.run_name) = (d.project, d.domain, d.run_name)"
+           " WHERE d.deleted_xid >= $1"
+           " LIMIT $2) AS c ON true",
     .parameter_count = 2,
     .types = since_types,
 };
