@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -274,6 +275,17 @@ static int check_places(const struct config *config, char why[static CONFIG_WHY_
     return -1;
 }
 
+/* Every connection and stream is a descriptor, and the usual limit is 1,024. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char *argv[])
 {
     struct config config;
@@ -299,6 +311,7 @@ int main(int argc, char *argv[])
         fprintf(stderr, "runtree: %s\n", why);
         return EXIT_USAGE;
     }
+    raise_descriptor_limit();
     status = EXIT_USAGE;
     if (config_hide_secrets(&config, argc, argv) == 0 && check_keys(&config))
         status = serve(&config);
