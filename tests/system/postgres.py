@@ -76,7 +76,8 @@ def is_running(pid):
 
 
 def kill_cluster(postmaster_pid):
-    """SIGKILL for a postmaster and every process of its cluster."""
+    """SIGKILL for a postmaster and every process of its cluster, none of which it may add to."""
+    os.kill(postmaster_pid, signal.SIGSTOP)
     pids = [postmaster_pid, *child_processes(postmaster_pid)]
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

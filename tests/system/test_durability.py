@@ -43,7 +43,8 @@ class Posters:
         self._run, self._target = run, target
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._post, args=(number,)) for number in range(threads)
+            threading.Thread(target=self._post, args=(number,), daemon=True)
+            for number in range(threads)
         ]
         for thread in self._threads:
             thread.start()
@@ -78,14 +79,30 @@ class Posters:
                     time.sleep(0.02)
 
 
+@pytest.fixture
+def start_posters():
+    """Starts posters, which stop with the test at the latest."""
+    started = []
+
+    def start(run, target):
+        started.append(Posters(run, target))
+        return started[-1]
+
+    yield start
+    for posters in started:
+        posters.stop()
+
+
 def stored_names(cluster, url):
     return {name for (name,) in cluster.execute(url, "SELECT name FROM action_events")}
 
 
-def test_accepted_events_survive_the_kill_of_runtree(start_runtree, cluster, url, open_api, run):
+def test_accepted_events_survive_the_kill_of_runtree(
+    start_runtree, start_posters, cluster, url, open_api, run
+):
     runtree = start_runtree(database_url=url)
     open_api(runtree).post_one(run.event("a0", "RUNNING", parent=None))
-    posters = Posters(run, runtree)
+    posters = start_posters(run, runtree)
     for kill in range(1, 4):
         posters.wait_for(kill * 40)
         runtree.kill()
@@ -100,10 +117,12 @@ def test_accepted_events_survive_the_kill_of_runtree(start_runtree, cluster, url
     assert len(posters.accepted) == len(set(posters.accepted))
 
 
-def test_accepted_events_survive_the_kill_of_postgres(start_runtree, cluster, url, open_api, run):
+def test_accepted_events_survive_the_kill_of_postgres(
+    start_runtree, start_posters, cluster, url, open_api, run
+):
     runtree = start_runtree(database_url=url)
     open_api(runtree).post_one(run.event("a0", "RUNNING", parent=None))
-    posters = Posters(run, runtree)
+    posters = start_posters(run, runtree)
     watcher = TreeWatcher(f"{run.path}/watch")
     stream = watcher.connect(runtree.url, timeout=30)
     for kill in range(1, 4):
@@ -191,11 +210,11 @@ def test_lost_notification_costs_no_update(start_runtree, cluster, url, open_api
     stream.close()
 
 
-def test_every_session_cut_off_at_once(start_runtree, cluster, url, open_api, run):
+def test_every_session_cut_off_at_once(start_runtree, start_posters, cluster, url, open_api, run):
     """A fail-over as the clients see it: nothing is lost, nothing is recorded twice."""
     runtree = start_runtree(database_url=url)
     open_api(runtree).post_one(run.event("a0", "RUNNING", parent=None))
-    posters = Posters(run, runtree)
+    posters = start_posters(run, runtree)
     for number in range(1, 6):
         posters.wait_for(number * 20)
         cluster.execute(

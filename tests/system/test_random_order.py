@@ -69,7 +69,7 @@ class RestlessWatcher(threading.Thread):
     """Watches with one filter, now here now there, and is cut off at random bytes until `calm`."""
 
     def __init__(self, rng, urls, run, phases, text, follow):
-        super().__init__()
+        super().__init__(daemon=True)
         self.rng, self.urls = rng, urls
         query = [f"phase={phase}" for phase in phases] + [f"name={text}"] * bool(text)
         query += ["follow=true"] * follow
@@ -144,7 +144,9 @@ def test_any_order_any_batching_any_repeats(server, twin, api, open_api, run, se
     posted = {key(event) for poster in posters for event in poster[3]}
     posters[0][3].extend(event for event in events if key(event) not in posted)
 
-    threads = [threading.Thread(target=post_everything, args=poster) for poster in posters]
+    threads = [
+        threading.Thread(target=post_everything, args=poster, daemon=True) for poster in posters
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
