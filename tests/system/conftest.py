@@ -6,13 +6,16 @@ the database by giving each its own project (`run`).
 
 import itertools
 
+import httpx
 import pytest
 
+import contract
 from client import Api
 from inventions import RunKey
 from postgres import Postgres
 from runtree import Runtree
 from sse import EventStream
+from tokens import CHECKS, KEYS, token_for, write_jwks
 
 
 @pytest.fixture(scope="session")
@@ -118,3 +121,56 @@ numbers = itertools.count(1)
 def run():
     """A run in a project that no other test has."""
     return RunKey(f"project-{next(numbers)}", "development", "r1")
+
+
+@pytest.fixture(scope="session")
+def guarded(database, tmp_path_factory):
+    """A runtree that wants tokens, on the shared database."""
+    folder = tmp_path_factory.mktemp("guarded")
+    keys = write_jwks(folder / "keys.json", KEYS.values())
+    runtree = Runtree(
+        folder, "--auth", "jwt", "--auth-keys", str(keys), *CHECKS, database_url=database
+    )
+    runtree.start()
+    yield runtree
+    runtree.stop()
+
+
+@pytest.fixture
+def ask(guarded):
+    """Asks the guarded runtree; every answer must be one that openapi.yaml allows."""
+    with httpx.Client(base_url=guarded.url, timeout=10) as client:
+
+        def ask(method, path, token=None, cookie=None, headers=None, **options):
+            headers = dict(headers or {})
+            if token is not None:
+                headers["Authorization"] = f"Bearer {token}"
+            if cookie is not None:
+                headers["Cookie"] = f"runtree_session={cookie}"
+            with client.stream(method, path, headers=headers, **options) as response:
+                if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                    response.read()
+                    contract.check_response(
+                        method,
+                        response.request.url.path,
+                        response.status_code,
+                        response.headers.get("content-type", ""),
+                        response.content,
+                    )
+                return response
+
+        yield ask
+
+
+@pytest.fixture
+def master():
+    """A token that may do everything."""
+    return token_for(admin=["*/*"])
+
+
+@pytest.fixture
+def guarded_run(ask, run, master):
+    """A run with one action, made through the guarded runtree."""
+    response = ask("POST", "/v1/events", master, json=run.event("a0", "RUNNING", parent=None))
+    assert response.status_code == 201, response.text
+    return run

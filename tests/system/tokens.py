@@ -73,3 +73,16 @@ def claims(read=(), write=(), admin=(), seconds=600, **members):
 def write_jwks(path, keys):
     path.write_text(json.dumps({"keys": [key.jwk() for key in keys]}))
     return path
+
+
+# The keys that the runtree of the fixture `guarded` knows, and one that it does not.
+KEYS = {
+    algorithm: Key(algorithm, f"key-{algorithm}")
+    for algorithm in ("HS256", "RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA")
+}
+STRANGER = Key("ES256", KEYS["ES256"].name)  # the right name, the wrong key
+CHECKS = ("--auth-issuer", ISSUER, "--auth-audience", AUDIENCE, "--auth-leeway-s", "0")
+
+
+def token_for(algorithm="ES256", **rights):
+    return KEYS[algorithm].sign(claims(**rights))
