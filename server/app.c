@@ -133,6 +133,13 @@ static void on_committed(void *arg, size_t count, uint64_t duration_ns)
     metrics_observe(app->metrics, HISTOGRAM_BATCH, (double)count);
 }
 
+static void on_hub_flushed(void *arg, uint64_t lag_ns)
+{
+    struct app *app = arg;
+
+    metrics_observe(app->metrics, HISTOGRAM_LAG, (double)lag_ns / 1e9);
+}
+
 static void on_repo_ready(void *arg)
 {
     struct app *app = arg;
@@ -221,6 +228,8 @@ static int start_database_objects(struct app *app)
     const struct run_hubs_options hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
+        .on_flushed = on_hub_flushed,
+        .arg = app,
     };
     const struct list_hub_options list_hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
@@ -549,46 +558,4 @@ bool app_is_ready(const struct app *app, char *why, size_t why_size)
     else
         return true;
     return false;
-}
-
-void app_count_request(struct app *app, const struct route *route, unsigned status,
-                       uint64_t duration_ns)
-{
-    size_t index = route == NULL ? ROUTES_MAX : (size_t)(route - app->shared->routes);
-
-    metrics_observe_request(app->metrics, index, status, (double)duration_ns / 1e9);
-}
-
-void app_collect_metrics(struct app *app)
-{
-    struct metrics *metrics = app->metrics;
-    struct sse_streams_stats streams = sse_streams_stats(app->streams);
-
-    metrics_set(metrics, METRIC_CONNECTIONS, http_server_connections(app->http));
-    metrics_set(metrics, METRIC_STREAMS, streams.count);
-    metrics_set(metrics, METRIC_STREAMS_OPENED, streams.opened);
-    metrics_set(metrics, METRIC_STREAMS_STALLED, streams.stalled);
-    metrics_set(metrics, METRIC_STREAM_FRAMES, streams.frames);
-    metrics_set(metrics, METRIC_STREAM_FRAMES_COMPRESSED, streams.compressed);
-    metrics_set(metrics, METRIC_STREAM_BYTES, streams.bytes);
-    if (app->hubs != NULL) {
-        struct run_hubs_stats hubs = run_hubs_stats(app->hubs);
-
-        metrics_set(metrics, METRIC_HUBS, hubs.hubs);
-        metrics_set(metrics, METRIC_VIEWS, hubs.views);
-        metrics_set(metrics, METRIC_NODES, hubs.nodes);
-        metrics_set(metrics, METRIC_HUB_READS, hubs.reads);
-        metrics_set(metrics, METRIC_HUB_POLLED, hubs.polled);
-    }
-    if (app->list_hub != NULL) {
-        struct list_hub_stats list = list_hub_stats(app->list_hub);
-
-        metrics_set(metrics, METRIC_LIST_VIEWS, list.views);
-        metrics_set(metrics, METRIC_LIST_RUNS, list.runs);
-        metrics_set(metrics, METRIC_LIST_READS, list.reads);
-    }
-    if (app->writers != NULL)
-        metrics_set(metrics, METRIC_WRITE_QUEUE_BYTES, event_writers_queued_bytes(app->writers));
-    if (app->repo != NULL)
-        metrics_set(metrics, METRIC_READ_QUEUE, action_repo_queued(app->repo));
 }

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@ struct metric_description {
     const char *name;
     const char *type;
     const char *help;
+    bool is_maximum; /* of all loops, not their sum */
+    double unit;     /* in which the value is kept; 0: it is a count */
 };
 
 static const struct metric_description descriptions[METRIC_COUNT] = {
@@ -51,6 +54,11 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_WRITE_QUEUE_BYTES] = {"runtree_write_queue_bytes", "gauge",
                                   "Bytes of events that wait for a writer."},
     [METRIC_READ_QUEUE] = {"runtree_read_queue", "gauge", "Reads that wait for the database."},
+    [METRIC_DATABASE_CONNECTIONS] = {"runtree_database_connections", "gauge",
+                                     "Database connections that are usable."},
+    [METRIC_NOTIFICATION_QUEUE_MILLIONTHS] =
+        {"runtree_notification_queue_usage_ratio", "gauge",
+         "Part of the database's notification queue that is in use.", true, 1e-6},
     [METRIC_CONNECTIONS] = {"runtree_connections", "gauge",
                             "HTTP connections, streams not counted."},
     [METRIC_STREAMS] = {"runtree_streams", "gauge", "Open streams."},
@@ -61,7 +69,7 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_LIST_RUNS] = {"runtree_list_runs", "gauge",
                           "Runs that moved lately, held for the watchers of the list."},
     [METRIC_LOOP_BLOCKED_MAX_US] = {"runtree_loop_blocked_max_microseconds", "gauge",
-                                    "Longest turn of an event loop since the start."},
+                                    "Longest turn of an event loop since the start.", true},
 };
 
 struct histogram_description {
@@ -84,6 +92,9 @@ static const struct histogram_description histograms[HISTOGRAM_COUNT] = {
                          "Events in a transaction.",
                          {1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1000, 1024, 2048, 4096,
                           5000}},
+    [HISTOGRAM_LAG] = {"runtree_flush_lag_seconds",
+                       "From hearing that a watched run changed until the change is flushed.",
+                       SECONDS},
 };
 
 static const struct histogram_description request_histogram = {
@@ -219,17 +230,19 @@ void metrics_write(const struct metrics *const *all, size_t count, const struct 
     const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
 
     for (int metric = 0; metric < METRIC_COUNT; metric++) {
+        const struct metric_description *description = &descriptions[metric];
         uint64_t total = 0;
 
         for (size_t i = 0; i < count; i++) {
             uint64_t value = all[i]->values[metric];
 
-            total = metric == METRIC_LOOP_BLOCKED_MAX_US ? (value > total ? value : total)
-                                                         : total + value;
+            total = description->is_maximum ? (value > total ? value : total) : total + value;
         }
-        write_head(out, descriptions[metric].name, descriptions[metric].type,
-                   descriptions[metric].help);
-        write_line(out, "%s %" PRIu64 "\n", descriptions[metric].name, total);
+        write_head(out, description->name, description->type, description->help);
+        if (description->unit > 0)
+            write_line(out, "%s %g\n", description->name, (double)total * description->unit);
+        else
+            write_line(out, "%s %" PRIu64 "\n", description->name, total);
     }
     for (int histogram = 0; histogram < HISTOGRAM_COUNT; histogram++) {
         for (size_t i = 0; i < count; i++)

@@ -36,6 +36,8 @@ enum metric {
     /* gauges */
     METRIC_WRITE_QUEUE_BYTES,
     METRIC_READ_QUEUE,
+    METRIC_DATABASE_CONNECTIONS,
+    METRIC_NOTIFICATION_QUEUE_MILLIONTHS,
     METRIC_CONNECTIONS,
     METRIC_STREAMS,
     METRIC_HUBS,
@@ -50,6 +52,7 @@ enum metric {
 enum histogram {
     HISTOGRAM_COMMIT, /* seconds from the first byte of a batch to Postgres until its answer */
     HISTOGRAM_BATCH,  /* events in a batch */
+    HISTOGRAM_LAG,    /* seconds from a notification heard to the flush of what it announced */
     HISTOGRAM_COUNT,
 };
 
@@ -78,7 +81,7 @@ void metrics_observe(struct metrics *metrics, enum histogram histogram, double v
 void metrics_observe_request(struct metrics *metrics, size_t route, unsigned status,
                              double seconds);
 
-/* The sum of `count` of them, in the text format 0.0.4; `routes` is the table, ended by one without
+/* `count` of them as one, in the text format 0.0.4; `routes` is the table, ended by one without
  * a pattern. */
 void metrics_write(const struct metrics *const *all, size_t count, const struct route *routes,
                    struct json_buffer *out);

@@ -1,10 +1,9 @@
-#include "server/run_hub.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
+
+#include "server/run_hub_internal.h"
 
 enum {
     LOAD_PART_ACTIONS = 1000, /* a tree is read in parts of so many */
@@ -21,104 +20,7 @@ struct hub_waiter {
     void *arg;
 };
 
-struct hub_view_entry {
-    struct hub_view_entry *prev, *next;
-    struct run_hub *hub;
-    struct hub_view *view;
-    size_t holds;
-};
-
-enum hub_phase { HUB_PHASE_LOADING, HUB_PHASE_LIVE, HUB_PHASE_ABSENT };
-
-struct run_hub {
-    UT_hash_handle hh;
-    struct run_hubs *owner;
-    char path[RUN_PATH_SIZE]; /* the hash key: "project/domain/run" */
-    char key_text[RUN_PATH_SIZE];
-    struct run_key key; /* into key_text */
-    enum hub_phase phase;
-    struct hub_state state; /* what views see */
-    struct run_state_manager *loading;
-    int64_t load_revision; /* of the run when its load began: changes behind it are read last */
-    bool is_loaded;        /* all parts are there, but for those changes */
-    size_t references;
-    uint64_t unused_since_ms;
-    struct hub_waiter *waiters;
-    struct hub_view_entry *views;
-    bool is_reading;
-    bool must_read_again;
-    bool is_dirty; /* moved since the last flush */
-    uint64_t last_flush_ms;
-    struct run_hub *dirty_prev, *dirty_next;
-};
-
-struct run_hubs {
-    uv_loop_t *loop;
-    struct action_repo *repo;
-    struct run_hubs_options options;
-    const struct log *log;
-    struct run_hub *all; /* by path */
-    struct run_hub *dirty;
-    uv_timer_t tick;
-    uv_timer_t flush_timer;
-    uint64_t last_poll_ms;
-    struct run_hub **polled; /* hubs of the poll under way, with a reference each */
-    size_t polled_count;
-    struct run_hubs_stats stats;
-    int open;
-    void (*on_closed)(void *arg);
-    void *closed_arg;
-};
-
 static void read_hub(struct run_hub *hub);
-
-/* -------- flushing -------- */
-
-static void mark_dirty(struct run_hub *hub)
-{
-    if (hub->is_dirty)
-        return;
-    hub->is_dirty = true;
-    DL_APPEND2(hub->owner->dirty, hub, dirty_prev, dirty_next);
-}
-
-static void clear_dirty(struct run_hub *hub)
-{
-    if (!hub->is_dirty)
-        return;
-    hub->is_dirty = false;
-    DL_DELETE2(hub->owner->dirty, hub, dirty_prev, dirty_next);
-}
-
-static void on_flush_due(uv_timer_t *timer)
-{
-    (void)timer; /* it only wakes the loop, which calls run_hubs_run */
-}
-
-void run_hubs_run(struct run_hubs *hubs)
-{
-    uint64_t now_ms = uv_now(hubs->loop), wait_ms = UINT64_MAX;
-    struct run_hub *hub, *next;
-    struct hub_view_entry *entry;
-
-    for (hub = hubs->dirty; hub != NULL; hub = next) {
-        uint64_t since_ms = now_ms - hub->last_flush_ms;
-
-        next = hub->dirty_next;
-        if (since_ms < hubs->options.flush_interval_ms) {
-            uint64_t left_ms = hubs->options.flush_interval_ms - since_ms;
-
-            wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
-            continue;
-        }
-        clear_dirty(hub);
-        hub->last_flush_ms = now_ms;
-        DL_FOREACH (hub->views, entry)
-            hub_view_flush(entry->view);
-    }
-    if (wait_ms != UINT64_MAX)
-        uv_timer_start(&hubs->flush_timer, on_flush_due, wait_ms, 0);
-}
 
 /* -------- waiters -------- */
 
@@ -181,25 +83,12 @@ void run_hubs_abandon(struct run_hubs *hubs)
 
 /* -------- reading -------- */
 
-/* Gives every view the manager that the hub has now; streams that cannot be served are sent away by
- * a reset later. */
-static void restart_views(struct run_hub *hub)
-{
-    struct hub_view_entry *entry;
-
-    DL_FOREACH (hub->views, entry) {
-        if (hub_view_restart(entry->view) < 0)
-            log_write(hub->owner->log, LOG_ERROR, "out of memory for a view", "s:s", "run",
-                      hub->path);
-    }
-}
-
 static void drop_tree(struct run_hub *hub)
 {
     struct run_state_manager *manager = hub->state.manager;
 
     hub->state.manager = NULL;
-    restart_views(hub);
+    run_hub_restart_views(hub);
     if (manager != NULL)
         run_state_manager_free(manager);
     if (hub->loading != NULL)
@@ -219,6 +108,7 @@ static void reset_hub(struct run_hub *hub, bool is_gone, const char *why)
             hub_view_reset_streams(entry->view, is_gone);
     }
     drop_tree(hub);
+    hub->heard_ns = hub->reading_ns = hub->unsent_ns = 0;
     hub->phase = is_gone ? HUB_PHASE_ABSENT : HUB_PHASE_LOADING;
     hub->must_read_again |= !is_gone;
 }
@@ -228,8 +118,8 @@ static void become_live(struct run_hub *hub)
     hub->state.manager = hub->loading;
     hub->loading = NULL;
     hub->phase = HUB_PHASE_LIVE;
-    restart_views(hub);
-    mark_dirty(hub);
+    run_hub_restart_views(hub);
+    run_hub_mark_dirty(hub);
 }
 
 static int64_t greatest_revision(const struct action *actions, size_t count, int64_t at_least)
@@ -324,8 +214,11 @@ static void on_changes(void *arg, const struct run *run, const struct action *ac
         handle_upsert_failure(hub, status);
     else if (is_loading)
         become_live(hub);
-    else if (count > 0)
-        mark_dirty(hub);
+    else if (count > 0) {
+        run_hub_mark_dirty(hub);
+        if (hub->unsent_ns == 0)
+            hub->unsent_ns = hub->reading_ns;
+    }
 }
 
 static void on_read(void *arg, enum repo_outcome outcome, const char *message)
@@ -339,10 +232,13 @@ static void on_read(void *arg, enum repo_outcome outcome, const char *message)
             log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run",
                       hub->path, "why", message);
         hub->must_read_again = false; /* read_all follows a reconnect, and the poll goes on */
+        if (hub->reading_ns != 0)
+            hub->heard_ns = hub->reading_ns;
         tell_waiters(hub, HUB_UNAVAILABLE);
     } else if (hub->phase != HUB_PHASE_LOADING) {
         tell_waiters(hub, hub->phase == HUB_PHASE_LIVE ? HUB_LIVE : HUB_ABSENT);
     }
+    hub->reading_ns = 0;
     must_read_again = hub->must_read_again;
     hub->must_read_again = false;
     if (must_read_again)
@@ -377,11 +273,14 @@ static void read_hub(struct run_hub *hub)
     }
     hub->is_reading = true;
     hub->must_read_again = false;
+    hub->reading_ns = hub->heard_ns;
+    hub->heard_ns = 0;
     hub->references++;
     hub->owner->stats.reads++;
     status = start_read(hub);
     if (status < 0) {
         hub->is_reading = false;
+        hub->heard_ns = hub->reading_ns;
         tell_waiters(hub, HUB_UNAVAILABLE);
         run_hub_release(hub);
     }
@@ -396,9 +295,12 @@ void run_hubs_moved(struct run_hubs *hubs, const struct run_key *run, int64_t re
 
     run_key_path(run, path);
     HASH_FIND_STR(hubs->all, path, hub);
-    if (hub != NULL &&
-        (revision == 0 || hub->phase != HUB_PHASE_LIVE || revision > run_hub_revision(hub)))
-        read_hub(hub);
+    if (hub == NULL ||
+        (revision != 0 && hub->phase == HUB_PHASE_LIVE && revision <= run_hub_revision(hub)))
+        return;
+    if (hub->phase == HUB_PHASE_LIVE && hub->heard_ns == 0)
+        hub->heard_ns = uv_hrtime();
+    read_hub(hub);
 }
 
 void run_hubs_read_all(struct run_hubs *hubs)
@@ -472,7 +374,7 @@ static void poll_hubs(struct run_hubs *hubs)
 
 static void free_hub(struct run_hub *hub)
 {
-    clear_dirty(hub);
+    run_hub_clear_dirty(hub);
     HASH_DELETE(hh, hub->owner->all, hub);
     drop_tree(hub);
     free(hub);
@@ -599,61 +501,4 @@ const struct hub_state *run_hub_state(const struct run_hub *hub)
 int64_t run_hub_revision(const struct run_hub *hub)
 {
     return hub->phase == HUB_PHASE_LIVE ? run_state_manager_revision(hub->state.manager) : 0;
-}
-
-/* -------- views -------- */
-
-static void drop_view_if_unused(struct hub_view_entry *entry)
-{
-    struct run_hub *hub = entry->hub;
-
-    if (entry->holds > 0 || hub_view_stream_count(entry->view) > 0)
-        return;
-    DL_DELETE(hub->views, entry);
-    hub_view_free(entry->view);
-    free(entry);
-    run_hub_release(hub);
-}
-
-static void on_stream_left(void *arg)
-{
-    drop_view_if_unused(arg);
-}
-
-struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter)
-{
-    struct hub_view_entry *entry;
-
-    DL_FOREACH (hub->views, entry) {
-        if (filter_equal(hub_view_filter(entry->view), filter)) {
-            entry->holds++;
-            return entry->view;
-        }
-    }
-    entry = calloc(1, sizeof *entry);
-    if (entry == NULL)
-        return NULL;
-    entry->view = hub_view_new(&hub->state, filter, on_stream_left, entry);
-    if (entry->view == NULL) {
-        free(entry);
-        return NULL;
-    }
-    entry->hub = hub;
-    entry->holds = 1;
-    DL_APPEND(hub->views, entry);
-    hub->references++;
-    return entry->view;
-}
-
-void run_hub_release_view(struct run_hub *hub, struct hub_view *view)
-{
-    struct hub_view_entry *entry, *next;
-
-    DL_FOREACH_SAFE (hub->views, entry, next) {
-        if (entry->view == view) {
-            entry->holds--;
-            drop_view_if_unused(entry);
-            return;
-        }
-    }
 }

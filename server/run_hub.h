@@ -21,6 +21,10 @@ struct run_hub;
 struct run_hubs_options {
     uint64_t flush_interval_ms;
     uint64_t linger_ms; /* a hub without users is dropped after so long */
+    /* Called at a flush to watchers of a live tree, with the time since the first notification of
+     * what it sends was heard. */
+    void (*on_flushed)(void *arg, uint64_t lag_ns);
+    void *arg;
 };
 
 struct run_hubs_stats {

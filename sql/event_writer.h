@@ -66,6 +66,7 @@ void event_writers_run(struct event_writers *writers);
 
 /* All connections are usable. */
 bool event_writers_are_ready(const struct event_writers *writers);
+size_t event_writers_usable(const struct event_writers *writers); /* how many are */
 size_t event_writers_queued_bytes(const struct event_writers *writers);
 
 #endif

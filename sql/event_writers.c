@@ -186,12 +186,18 @@ void event_writers_run(struct event_writers *writers)
         event_writer_run(&writers->writers[i]);
 }
 
+size_t event_writers_usable(const struct event_writers *writers)
+{
+    size_t count = 0;
+
+    for (int i = 0; i < writers->count; i++)
+        count += writers->writers[i].is_set_up;
+    return count;
+}
+
 bool event_writers_are_ready(const struct event_writers *writers)
 {
-    for (int i = 0; i < writers->count; i++)
-        if (!writers->writers[i].is_set_up)
-            return false;
-    return true;
+    return event_writers_usable(writers) == (size_t)writers->count;
 }
 
 size_t event_writers_queued_bytes(const struct event_writers *writers)

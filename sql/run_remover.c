@@ -347,6 +347,11 @@ void run_remover_close(struct run_remover *remover, void (*on_closed)(void *arg)
     pg_connection_close(remover->connection, on_connection_closed);
 }
 
+bool run_remover_is_ready(const struct run_remover *remover)
+{
+    return pg_connection_is_ready(remover->connection);
+}
+
 int run_remover_remove(struct run_remover *remover, const struct run_key *run, removal_fn *on_end,
                        void *arg)
 {

@@ -7,6 +7,7 @@
 #ifndef RUNTREE_SQL_RUN_REMOVER_H
 #define RUNTREE_SQL_RUN_REMOVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -27,6 +28,8 @@ struct run_remover *run_remover_new(uv_loop_t *loop, const char *url, int64_t re
 
 /* Deletions that wait end with REMOVAL_FAILED first. */
 void run_remover_close(struct run_remover *remover, void (*on_closed)(void *arg), void *arg);
+
+bool run_remover_is_ready(const struct run_remover *remover); /* its connection is usable */
 
 enum removal {
     REMOVAL_DONE,

@@ -1,0 +1,63 @@
+/* What a loop's metrics are taken from. */
+#include "server/app.h"
+
+void app_count_request(struct app *app, const struct route *route, unsigned status,
+                       uint64_t duration_ns)
+{
+    size_t index = route == NULL ? ROUTES_MAX : (size_t)(route - app->shared->routes);
+
+    metrics_observe_request(app->metrics, index, status, (double)duration_ns / 1e9);
+}
+
+static size_t usable_connections(const struct app *app)
+{
+    size_t count = 0;
+
+    if (app->writers != NULL)
+        count += event_writers_usable(app->writers);
+    if (app->repo != NULL)
+        count += action_repo_is_ready(app->repo);
+    if (app->listener != NULL)
+        count += notify_listener_is_on(app->listener);
+    if (app->remover != NULL)
+        count += run_remover_is_ready(app->remover);
+    return count;
+}
+
+void app_collect_metrics(struct app *app)
+{
+    struct metrics *metrics = app->metrics;
+    struct sse_streams_stats streams = sse_streams_stats(app->streams);
+
+    metrics_set(metrics, METRIC_CONNECTIONS, http_server_connections(app->http));
+    metrics_set(metrics, METRIC_STREAMS, streams.count);
+    metrics_set(metrics, METRIC_STREAMS_OPENED, streams.opened);
+    metrics_set(metrics, METRIC_STREAMS_STALLED, streams.stalled);
+    metrics_set(metrics, METRIC_STREAM_FRAMES, streams.frames);
+    metrics_set(metrics, METRIC_STREAM_FRAMES_COMPRESSED, streams.compressed);
+    metrics_set(metrics, METRIC_STREAM_BYTES, streams.bytes);
+    if (app->hubs != NULL) {
+        struct run_hubs_stats hubs = run_hubs_stats(app->hubs);
+
+        metrics_set(metrics, METRIC_HUBS, hubs.hubs);
+        metrics_set(metrics, METRIC_VIEWS, hubs.views);
+        metrics_set(metrics, METRIC_NODES, hubs.nodes);
+        metrics_set(metrics, METRIC_HUB_READS, hubs.reads);
+        metrics_set(metrics, METRIC_HUB_POLLED, hubs.polled);
+    }
+    if (app->list_hub != NULL) {
+        struct list_hub_stats list = list_hub_stats(app->list_hub);
+
+        metrics_set(metrics, METRIC_LIST_VIEWS, list.views);
+        metrics_set(metrics, METRIC_LIST_RUNS, list.runs);
+        metrics_set(metrics, METRIC_LIST_READS, list.reads);
+    }
+    if (app->writers != NULL)
+        metrics_set(metrics, METRIC_WRITE_QUEUE_BYTES, event_writers_queued_bytes(app->writers));
+    if (app->repo != NULL)
+        metrics_set(metrics, METRIC_READ_QUEUE, action_repo_queued(app->repo));
+    if (app->listener != NULL)
+        metrics_set(metrics, METRIC_NOTIFICATION_QUEUE_MILLIONTHS,
+                    (uint64_t)(notify_listener_queue_usage(app->listener) * 1e6));
+    metrics_set(metrics, METRIC_DATABASE_CONNECTIONS, usable_connections(app));
+}

@@ -1,0 +1,71 @@
+/* What run_hub.c (reading) and run_hub_views.c (flushing) share. */
+#ifndef RUNTREE_SERVER_RUN_HUB_INTERNAL_H
+#define RUNTREE_SERVER_RUN_HUB_INTERNAL_H
+
+#include <uthash.h>
+
+#include "server/run_hub.h"
+
+struct hub_waiter;
+
+struct hub_view_entry {
+    struct hub_view_entry *prev, *next;
+    struct run_hub *hub;
+    struct hub_view *view;
+    size_t holds;
+};
+
+enum hub_phase { HUB_PHASE_LOADING, HUB_PHASE_LIVE, HUB_PHASE_ABSENT };
+
+struct run_hub {
+    UT_hash_handle hh;
+    struct run_hubs *owner;
+    char path[RUN_PATH_SIZE]; /* the hash key: "project/domain/run" */
+    char key_text[RUN_PATH_SIZE];
+    struct run_key key; /* into key_text */
+    enum hub_phase phase;
+    struct hub_state state; /* what views see */
+    struct run_state_manager *loading;
+    int64_t load_revision; /* of the run when its load began: changes behind it are read last */
+    bool is_loaded;        /* all parts are there, but for those changes */
+    size_t references;
+    uint64_t unused_since_ms;
+    struct hub_waiter *waiters;
+    struct hub_view_entry *views;
+    bool is_reading;
+    bool must_read_again;
+    bool is_dirty; /* moved since the last flush */
+    /* When the first change was notified that is: not read yet, being read, read and not flushed
+     * yet; 0: none, or the tree was not live. */
+    uint64_t heard_ns, reading_ns, unsent_ns;
+    uint64_t last_flush_ms;
+    struct run_hub *dirty_prev, *dirty_next;
+};
+
+struct run_hubs {
+    uv_loop_t *loop;
+    struct action_repo *repo;
+    struct run_hubs_options options;
+    const struct log *log;
+    struct run_hub *all; /* by path */
+    struct run_hub *dirty;
+    uv_timer_t tick;
+    uv_timer_t flush_timer;
+    uint64_t last_poll_ms;
+    struct run_hub **polled; /* hubs of the poll under way, with a reference each */
+    size_t polled_count;
+    struct run_hubs_stats stats;
+    int open;
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+};
+
+/* The next flush is to send what the tree has now. */
+void run_hub_mark_dirty(struct run_hub *hub);
+void run_hub_clear_dirty(struct run_hub *hub);
+
+/* Gives every view the manager that the hub has now; streams that cannot be served are sent away by
+ * a reset later. */
+void run_hub_restart_views(struct run_hub *hub);
+
+#endif

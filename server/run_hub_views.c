@@ -1,0 +1,131 @@
+/* Who watches a run, and when they are flushed. */
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "server/run_hub_internal.h"
+
+/* -------- flushing -------- */
+
+void run_hub_mark_dirty(struct run_hub *hub)
+{
+    if (hub->is_dirty)
+        return;
+    hub->is_dirty = true;
+    DL_APPEND2(hub->owner->dirty, hub, dirty_prev, dirty_next);
+}
+
+void run_hub_clear_dirty(struct run_hub *hub)
+{
+    if (!hub->is_dirty)
+        return;
+    hub->is_dirty = false;
+    DL_DELETE2(hub->owner->dirty, hub, dirty_prev, dirty_next);
+}
+
+static void report_lag(struct run_hub *hub)
+{
+    const struct run_hubs_options *options = &hub->owner->options;
+
+    if (hub->unsent_ns != 0 && hub->views != NULL)
+        options->on_flushed(options->arg, uv_hrtime() - hub->unsent_ns);
+    hub->unsent_ns = 0;
+}
+
+static void on_flush_due(uv_timer_t *timer)
+{
+    (void)timer; /* it only wakes the loop, which calls run_hubs_run */
+}
+
+void run_hubs_run(struct run_hubs *hubs)
+{
+    uint64_t now_ms = uv_now(hubs->loop), wait_ms = UINT64_MAX;
+    struct run_hub *hub, *next;
+    struct hub_view_entry *entry;
+
+    for (hub = hubs->dirty; hub != NULL; hub = next) {
+        uint64_t since_ms = now_ms - hub->last_flush_ms;
+
+        next = hub->dirty_next;
+        if (since_ms < hubs->options.flush_interval_ms) {
+            uint64_t left_ms = hubs->options.flush_interval_ms - since_ms;
+
+            wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
+            continue;
+        }
+        run_hub_clear_dirty(hub);
+        hub->last_flush_ms = now_ms;
+        DL_FOREACH (hub->views, entry)
+            hub_view_flush(entry->view);
+        report_lag(hub);
+    }
+    if (wait_ms != UINT64_MAX)
+        uv_timer_start(&hubs->flush_timer, on_flush_due, wait_ms, 0);
+}
+
+/* -------- views -------- */
+
+void run_hub_restart_views(struct run_hub *hub)
+{
+    struct hub_view_entry *entry;
+
+    DL_FOREACH (hub->views, entry) {
+        if (hub_view_restart(entry->view) < 0)
+            log_write(hub->owner->log, LOG_ERROR, "out of memory for a view", "s:s", "run",
+                      hub->path);
+    }
+}
+
+static void drop_view_if_unused(struct hub_view_entry *entry)
+{
+    struct run_hub *hub = entry->hub;
+
+    if (entry->holds > 0 || hub_view_stream_count(entry->view) > 0)
+        return;
+    DL_DELETE(hub->views, entry);
+    hub_view_free(entry->view);
+    free(entry);
+    run_hub_release(hub);
+}
+
+static void on_stream_left(void *arg)
+{
+    drop_view_if_unused(arg);
+}
+
+struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter)
+{
+    struct hub_view_entry *entry;
+
+    DL_FOREACH (hub->views, entry) {
+        if (filter_equal(hub_view_filter(entry->view), filter)) {
+            entry->holds++;
+            return entry->view;
+        }
+    }
+    entry = calloc(1, sizeof *entry);
+    if (entry == NULL)
+        return NULL;
+    entry->view = hub_view_new(&hub->state, filter, on_stream_left, entry);
+    if (entry->view == NULL) {
+        free(entry);
+        return NULL;
+    }
+    entry->hub = hub;
+    entry->holds = 1;
+    DL_APPEND(hub->views, entry);
+    hub->references++;
+    return entry->view;
+}
+
+void run_hub_release_view(struct run_hub *hub, struct hub_view *view)
+{
+    struct hub_view_entry *entry, *next;
+
+    DL_FOREACH_SAFE (hub->views, entry, next) {
+        if (entry->view == view) {
+            entry->holds--;
+            drop_view_if_unused(entry);
+            return;
+        }
+    }
+}
