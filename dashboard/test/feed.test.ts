@@ -190,6 +190,19 @@ describe("an answer that is no stream", () => {
     expect(heard.at(-1)).toBe("state ended");
   });
 
+  it("says that the server wants to know who asks, and asks again for who joins then", async () => {
+    answer(401, { detail: "A token is needed." });
+    let state: StreamState | null = null;
+    feed.join((message) => {
+      if (message.type === "state") state = message.state;
+    });
+    FakeEventSource.last.break(true);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(state).toMatchObject({ status: "failed", needsSignIn: true });
+    listen(feed);
+    expect(FakeEventSource.all).toHaveLength(2);
+  });
+
   it("is not tried again when the server knows no such run", async () => {
     answer(404, { detail: "There is no run r7." });
     const heard = listen(feed);

@@ -1,3 +1,4 @@
+import { askForSignIn } from "./session";
 import { clock } from "../model/clock";
 import type { RunKey } from "../model/route";
 
@@ -46,6 +47,7 @@ async function request<T>(path: string, init: RequestInit): Promise<T> {
     throw new ApiError(0, "The server does not answer");
   }
   clock.observe(response.headers.get("Date"));
+  if (response.status === 401) askForSignIn();
   if (!response.ok) throw new ApiError(response.status, await problemText(response));
   return (await response.json()) as T;
 }

@@ -4,7 +4,7 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type PhaseCounts = Schemas["PhaseCounts"];
-export type ErrorInfo = Schemas["ErrorInfo"];
+export type ErrorInfo = NonNullable<Schemas["NullableErrorInfo"]>;
 export type NodeUpdate = Schemas["NodeUpdate"];
 export type RunSummary = Schemas["Run"];
 export type RunUpdate = Schemas["RunUpdate"];
@@ -17,3 +17,4 @@ export type RecordedEvent = Schemas["RecordedEvent"];
 export type RecordedEvents = Schemas["RecordedEvents"];
 export type ActionEvent = Schemas["ActionEvent"];
 export type EventResults = Schemas["EventResults"];
+export type Session = Schemas["Session"];

@@ -7,6 +7,7 @@ import { PhaseLabel } from "../ui/icons";
 import { Logo } from "../ui/logo";
 import { PhaseBar } from "../ui/phase_bar";
 import { StreamStatus } from "../ui/stream_status";
+import { SignOutButton } from "../ui/sign_in";
 import { ThemeButton } from "../ui/theme";
 import { elapsedMs } from "./tree_row";
 
@@ -50,6 +51,7 @@ export function RunHeader({ route, tree, totals, isLive, nowMs, state, onRetry }
       </div>
       <div class="top-right">
         <StreamStatus state={state} onRetry={onRetry} />
+        <SignOutButton />
         <ThemeButton />
       </div>
     </header>

@@ -4,19 +4,12 @@ import type { Phase } from "../model/phase";
 import type { RunKey } from "../model/route";
 import { TreeStore } from "../model/tree_store";
 import { subscribe, type Subscription } from "../stream/client";
-import type { FeedMessage, StreamState } from "../stream/protocol";
+import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protocol";
 
 export interface TreeFilter {
   phases: readonly Phase[];
   name: string;
 }
-
-const CONNECTING: StreamState = {
-  status: "connecting",
-  reason: "",
-  nextTryAt: null,
-  nextTryIsExact: true,
-};
 
 /** Where the stream of a run with a filter is found. */
 export function watchUrl(run: RunKey, filter: TreeFilter): string {

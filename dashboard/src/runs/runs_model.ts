@@ -2,17 +2,10 @@ import { getJson } from "../api/client";
 import type { RunSummary, Runs, RunUpdate } from "../api/types";
 import type { RunsRoute } from "../model/route";
 import { subscribe, type Subscription } from "../stream/client";
-import type { FeedMessage, StreamState } from "../stream/protocol";
+import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protocol";
 
 /** The watch starts with so many of the newest runs. */
 export const WATCHED_RUNS = 200;
-
-const CONNECTING: StreamState = {
-  status: "connecting",
-  reason: "",
-  nextTryAt: null,
-  nextTryIsExact: true,
-};
 
 export function keyOf(run: { project: string; domain: string; runName: string }): string {
   return `${run.project}/${run.domain}/${run.runName}`;

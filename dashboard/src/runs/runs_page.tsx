@@ -9,6 +9,7 @@ import { PhaseFilter } from "../ui/phase_filter";
 import { navigate } from "../ui/router";
 import { SearchBox } from "../ui/search_box";
 import { StreamStatus } from "../ui/stream_status";
+import { SignOutButton } from "../ui/sign_in";
 import { ThemeButton } from "../ui/theme";
 import { FirstRun } from "./first_run";
 import { ProjectSelect } from "./project_select";
@@ -73,6 +74,7 @@ export function RunsPage({ route }: { route: RunsRoute }) {
               <span class="wide">Play a sample run</span>
             </button>
           )}
+          <SignOutButton />
           <ThemeButton />
         </div>
       </header>

@@ -1,3 +1,4 @@
+import { askForSignIn } from "../api/session";
 import { Feed, type FeedListener } from "./feed";
 import { PING_INTERVAL_MS, type FeedCommand, type FeedMessage, type RecordKind } from "./protocol";
 
@@ -11,7 +12,11 @@ export interface Subscription {
  * Watches an address: through the SharedWorker, so that all tabs share one connection, or directly
  * where the browser has no SharedWorker (Chrome on Android).
  */
-export function subscribe(url: string, record: RecordKind, listener: FeedListener): Subscription {
+export function subscribe(url: string, record: RecordKind, tell: FeedListener): Subscription {
+  const listener: FeedListener = (message) => {
+    if (message.type === "state" && message.state.needsSignIn) askForSignIn();
+    tell(message);
+  };
   return typeof SharedWorker === "undefined"
     ? subscribeDirectly(url, record, listener)
     : subscribeShared(url, record, listener);

@@ -1,5 +1,5 @@
 import { problemText } from "../api/client";
-import type { FeedMessage, RecordKind, StreamState } from "./protocol";
+import { CONNECTING, type FeedMessage, type RecordKind, type StreamState } from "./protocol";
 
 /** Records that come in a burst are handed on together, at the latest after this time or this many. */
 const FLUSH_DELAY_MS = 16;
@@ -50,7 +50,7 @@ export class Feed {
   #retryGuessMs = FIRST_RETRY_GUESS_MS;
   #backoffMs = BACKOFF_MIN_MS;
   #lostAt = 0;
-  #state: StreamState = { status: "connecting", reason: "", nextTryAt: null, nextTryIsExact: true };
+  #state = CONNECTING;
 
   constructor(
     readonly url: string,
@@ -63,10 +63,10 @@ export class Feed {
     return this.#listeners.size;
   }
 
-  /** Tells the listener what is known so far, and from now on everything that comes. A run that was
-   *  over may have gone on since, so the first to join again asks. */
+  /** Tells the listener what is known so far, and from now on everything that comes. What was
+   *  over may have gone on since, and what was refused may be allowed, so then the server is asked again. */
   join(listener: FeedListener): void {
-    if (this.#state.status === "ended") this.#open();
+    if (this.#state.status === "ended" || this.#state.status === "failed") this.#open();
     this.#flush();
     const records = [...this.#known.values()];
     for (let from = 0; from < records.length; from += FLUSH_RECORDS) {
@@ -219,7 +219,7 @@ export class Feed {
     if (status === 204) {
       this.#setState("ended");
     } else if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
-      this.#setState("failed", reason);
+      this.#setState("failed", reason, status === 401);
     } else {
       const waitMs = status === 200 ? 0 : this.#backoffMs * (0.75 + Math.random() / 2);
       this.#backoffMs = Math.min(BACKOFF_MAX_MS, this.#backoffMs * 2);
@@ -229,13 +229,13 @@ export class Feed {
   }
 
   #reconnecting(reason: string, nextTryAt: number | null, nextTryIsExact: boolean): void {
-    this.#state = { status: "reconnecting", reason, nextTryAt, nextTryIsExact };
+    this.#state = { ...CONNECTING, status: "reconnecting", reason, nextTryAt, nextTryIsExact };
     this.#tell({ type: "state", state: this.#state });
   }
 
-  #setState(status: StreamState["status"], reason = ""): void {
+  #setState(status: StreamState["status"], reason = "", needsSignIn = false): void {
     if (this.#state.status === status && this.#state.reason === reason) return;
-    this.#state = { status, reason, nextTryAt: null, nextTryIsExact: true };
+    this.#state = { ...CONNECTING, status, reason, needsSignIn };
     this.#tell({ type: "state", state: this.#state });
   }
 

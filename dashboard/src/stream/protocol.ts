@@ -21,7 +21,18 @@ export interface StreamState {
   nextTryAt: number | null;
   /** Whether nextTryAt is known, or a guess of what the browser's EventSource will do. */
   nextTryIsExact: boolean;
+  /** Whether the server refuses because it does not know who asks. */
+  needsSignIn: boolean;
 }
+
+/** Before anything has come. */
+export const CONNECTING: StreamState = {
+  status: "connecting",
+  reason: "",
+  nextTryAt: null,
+  nextTryIsExact: true,
+  needsSignIn: false,
+};
 
 export type FeedMessage =
   | { type: "state"; state: StreamState }
