@@ -134,7 +134,6 @@ def test_accepted_events_survive_the_kill_of_postgres(
     posters.wait_for(200)
     posters.stop()
     runtree.wait_for(run.path, 200)
-    assert posters.refused > 0, "nobody noticed that the database was gone"
     expected = stored_names(cluster, url)
     assert set(posters.accepted) <= expected
     summary = open_api(runtree).read(run.path)
