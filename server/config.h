@@ -35,7 +35,7 @@ struct config {
     int64_t hub_linger_ms;
     int64_t stall_ms;       /* a stream that takes nothing for so long is cut off */
     int64_t retention_days; /* 0: runs are kept for ever */
-    int64_t goodbye_ms; /* over which streams are then told to come back */
+    int64_t goodbye_ms;     /* over which streams are then told to come back */
     int64_t drain_ms;       /* between "not ready" and the end of streams at a SIGTERM */
 };
 

@@ -39,7 +39,6 @@ class Posters:
 
     def __init__(self, run, target, threads=4):
         self.accepted = []  # names, in no order
-        self.refused = 0
         self._run, self._target = run, target
         self._stop = threading.Event()
         self._threads = [
@@ -75,7 +74,6 @@ class Posters:
                     number += 1
                 else:
                     assert status in (None, 503), status
-                    self.refused += 1
                     time.sleep(0.02)
 
 
