@@ -9,10 +9,9 @@
  *   post=none        only opens the streams and reads what comes
  *   post=paced       one event a POST, `rate` a second; times each from the POST to the record on
  *                    each stream
- *   post=clocked     ten events a POST, of the same ten actions; the next when the first stream has
- *                    seen the last, so that there is always something to send
- *   rate=N seconds=S
- *   wait=1           prints a line when the streams are synced, and goes on when one comes in
+ *   post=clocked     ten events a POST, of the same ten actions, as long as the first stream is
+ * less than four POSTs behind, so that there is always something to send rate=N seconds=S wait=1
+ * prints a line when the streams are synced, and goes on when one comes in
  *
  * Prints one JSON object. */
 #include <arpa/inet.h>
@@ -34,6 +33,7 @@ enum {
     READ_BYTES = 256 * 1024,
     TAIL_BYTES = 32, /* kept of a read, for a word that is cut in two */
     CLOCKED_EVENTS = 10,
+    CLOCKED_AHEAD = 4,
     POSTS_MAX = 1 << 20,
     DRAIN_US = 1500000,
     SILENT_BUFFER_BYTES = 4096,
@@ -260,7 +260,7 @@ static void post_paced(struct bench *bench)
 
 static void post_clocked(struct bench *bench)
 {
-    if (bench->seen_version == bench->posts && bench->poster.answered == bench->posts)
+    while (bench->posts < bench->seen_version + CLOCKED_AHEAD && poster_is_free(&bench->poster))
         poster_send(&bench->poster, 0, CLOCKED_EVENTS, ++bench->posts);
 }
 

@@ -262,20 +262,21 @@ def open_us(bench, runtree, name="big"):
 
 
 def case_9(bench):
-    opened, blocked = [], []
+    opened, blocked, worked = [], [], []
     with bench.runtrees() as (runtree,):
         fill_run(runtree, BIG_RUN)
     for _ in range(5):
         with bench.runtrees(keep=True) as (runtree,):
             opened.append(open_us(bench, runtree))
             blocked.append(runtree.metric("runtree_loop_blocked_max_microseconds"))
+            worked.append(runtree.metric("runtree_loop_cpu_max_microseconds"))
     copied = bench.database("copy", 5, "bench", "load", "big")["copy_us"]["p50"]
     ours = statistics.median(opened)
     yield at_most("9a", "opening a run of 100,000 actions until synced, against COPY of its rows",
                   f"{ours / 1000:.0f} ms", f"{copied / 1000:.0f} ms", ours / copied, 2)
-    blocked_us = statistics.median(blocked)
-    yield at_most("9b", "longest turn of the loop meanwhile", f"{blocked_us / 1000:.1f} ms", "5 ms",
-                  blocked_us / 5000, 1)
+    blocked_us, worked_us = statistics.median(blocked), statistics.median(worked)
+    yield at_most("9b", f"longest turn of the loop meanwhile ({worked_us / 1000:.1f} ms of processor"
+                  " time)", f"{blocked_us / 1000:.1f} ms", "5 ms", blocked_us / 5000, 1)
 
 
 def case_10(bench):

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "sql/migrate.h"
 
@@ -22,7 +23,6 @@ struct app_runner {
     struct app app;
     uv_loop_t loop;
     uv_prepare_t before_wait;
-    uv_check_t after_wait;
     uv_idle_t busy; /* active while work is left for the next turn */
     uv_async_t stop;
     uv_async_t reload;
@@ -33,7 +33,9 @@ struct app_runner {
     bool is_migrating;
     char migrate_why[APP_WHY_SIZE];
     int migrate_status;
-    uint64_t turn_started_ns;
+    struct {
+        uint64_t at_ns, idle_ns, cpu_ns;
+    } turn; /* when the last turn ended: the clock, and the sums until then */
     uint64_t finish_until_ms;
     int closing; /* objects that are not closed yet */
 };
@@ -45,16 +47,38 @@ static void keep_turning(uv_idle_t *idle)
     (void)idle;
 }
 
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec spent;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (uint64_t)spent.tv_sec * 1000000000 + (uint64_t)spent.tv_nsec;
+}
+
+static void raise_to(struct metrics *metrics, enum metric metric, uint64_t value)
+{
+    if (value > metrics->values[metric])
+        metrics_set(metrics, metric, value);
+}
+
+/* A turn is everything between two waits, what the waiting call itself called back included. */
 static void note_turn(struct app_runner *runner)
 {
     struct app *app = &runner->app;
-    uint64_t turn_us = (uv_hrtime() - runner->turn_started_ns) / 1000;
+    uint64_t at_ns = uv_hrtime(), cpu_ns = thread_cpu_ns();
+    uint64_t idle_ns = uv_metrics_idle_time(app->loop);
+    uint64_t turn_us = (at_ns - runner->turn.at_ns - (idle_ns - runner->turn.idle_ns)) / 1000;
 
-    if (turn_us > app->metrics->values[METRIC_LOOP_BLOCKED_MAX_US])
-        metrics_set(app->metrics, METRIC_LOOP_BLOCKED_MAX_US, turn_us);
-    if (turn_us > SLOW_TURN_US)
-        log_write(app->shared->log, LOG_WARNING, "a turn of the loop took long", "s:I",
-                  "microseconds", (json_int_t)turn_us);
+    if (runner->turn.at_ns != 0) {
+        raise_to(app->metrics, METRIC_LOOP_BLOCKED_MAX_US, turn_us);
+        raise_to(app->metrics, METRIC_LOOP_CPU_MAX_US, (cpu_ns - runner->turn.cpu_ns) / 1000);
+        if (turn_us > SLOW_TURN_US)
+            log_write(app->shared->log, LOG_WARNING, "a turn of the loop took long", "s:I",
+                      "microseconds", (json_int_t)turn_us);
+    }
+    runner->turn.at_ns = at_ns;
+    runner->turn.cpu_ns = cpu_ns;
+    runner->turn.idle_ns = idle_ns;
 }
 
 /* What happens once per turn of the loop, in this order: what requests brought goes to the
@@ -79,8 +103,7 @@ static void before_wait(uv_prepare_t *prepare)
         uv_idle_start(&runner->busy, keep_turning);
     else
         uv_idle_stop(&runner->busy);
-    if (runner->turn_started_ns != 0)
-        note_turn(runner);
+    note_turn(runner);
 }
 
 /* A scrape on another loop finds our gauges as we left them. */
@@ -90,13 +113,6 @@ static void on_collect(uv_timer_t *timer)
 
     if (runner->app.http != NULL)
         app_collect_metrics(&runner->app);
-}
-
-static void after_wait(uv_check_t *check)
-{
-    struct app_runner *runner = check->data;
-
-    runner->turn_started_ns = uv_hrtime();
 }
 
 /* -------- what the database says -------- */
@@ -312,7 +328,6 @@ static void on_handle_closed(uv_handle_t *handle)
 static void close_own_handles(struct app_runner *runner)
 {
     uv_close((uv_handle_t *)&runner->before_wait, on_handle_closed);
-    uv_close((uv_handle_t *)&runner->after_wait, on_handle_closed);
     uv_close((uv_handle_t *)&runner->busy, on_handle_closed);
     uv_close((uv_handle_t *)&runner->stop, on_handle_closed);
     uv_close((uv_handle_t *)&runner->reload, on_handle_closed);
@@ -475,18 +490,17 @@ static int start_http(struct app_runner *runner, int listen_fd, char *why, size_
 static void start_handles(struct app_runner *runner)
 {
     uv_loop_init(&runner->loop);
+    uv_loop_configure(&runner->loop, UV_METRICS_IDLE_TIME);
     runner->app.loop = &runner->loop;
     uv_prepare_init(&runner->loop, &runner->before_wait);
-    uv_check_init(&runner->loop, &runner->after_wait);
     uv_idle_init(&runner->loop, &runner->busy);
     uv_timer_init(&runner->loop, &runner->timer);
     uv_timer_init(&runner->loop, &runner->collect);
     uv_async_init(&runner->loop, &runner->stop, on_stop);
     uv_async_init(&runner->loop, &runner->reload, on_reload);
-    runner->before_wait.data = runner->after_wait.data = runner;
+    runner->before_wait.data = runner;
     runner->timer.data = runner->collect.data = runner->stop.data = runner->reload.data = runner;
     uv_prepare_start(&runner->before_wait, before_wait);
-    uv_check_start(&runner->after_wait, after_wait);
 }
 
 /* 0, also if no tokens are asked for, or -ENOMEM. */

@@ -70,6 +70,8 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
                           "Runs that moved lately, held for the watchers of the list."},
     [METRIC_LOOP_BLOCKED_MAX_US] = {"runtree_loop_blocked_max_microseconds", "gauge",
                                     "Longest turn of an event loop since the start.", true},
+    [METRIC_LOOP_CPU_MAX_US] = {"runtree_loop_cpu_max_microseconds", "gauge",
+                                "Most processor time of one turn of an event loop.", true},
 };
 
 struct histogram_description {

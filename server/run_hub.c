@@ -6,7 +6,7 @@
 #include "server/run_hub_internal.h"
 
 enum {
-    LOAD_PART_ACTIONS = 1000, /* a tree is read in parts of so many */
+    LOAD_PART_ACTIONS = 500, /* a tree is read in parts of so many */
     TICK_MS = 500,
     POLL_MS = 5000, /* a notification that never came costs at most so long */
     POLL_HUBS_MAX = 10000,
@@ -161,6 +161,9 @@ static void on_tree_part(void *arg, const struct run *run, const struct action *
     int64_t revision;
     int status;
 
+    if (!hub->wants_parts)
+        return;
+    hub->wants_parts = false;
     if (run == NULL) {
         drop_tree(hub);
         hub->phase = HUB_PHASE_ABSENT;
@@ -176,6 +179,7 @@ static void on_tree_part(void *arg, const struct run *run, const struct action *
         }
     }
     manager = hub->loading;
+    hub->load_actions = run->action_count;
     revision = greatest_revision(actions, count, run_state_manager_revision(manager));
     /* The last part is of one moment with the run's row: if nothing moved since the first, it is
      * the whole. */
@@ -188,8 +192,19 @@ static void on_tree_part(void *arg, const struct run *run, const struct action *
         become_live(hub);
     else {
         hub->is_loaded = is_last;
+        hub->wants_parts = !is_last;
         hub->must_read_again = true;
     }
+}
+
+/* How many parts are to be read at once of a tree that is being loaded. */
+static size_t count_parts(const struct run_hub *hub, int32_t loaded)
+{
+    int32_t parts = 1;
+
+    if (hub->loading != NULL && hub->load_actions > loaded)
+        parts += (hub->load_actions - loaded) / LOAD_PART_ACTIONS;
+    return parts < TREE_PARTS_MAX ? (size_t)parts : TREE_PARTS_MAX;
 }
 
 /* The change feed: of a live tree, or the last read of a load. */
@@ -249,7 +264,7 @@ static void on_read(void *arg, enum repo_outcome outcome, const char *message)
 static int start_read(struct run_hub *hub)
 {
     struct action_repo *repo = hub->owner->repo;
-    size_t loaded = hub->loading == NULL ? 0 : run_state_manager_count(hub->loading);
+    int32_t loaded = hub->loading == NULL ? 0 : (int32_t)run_state_manager_count(hub->loading);
 
     if (hub->phase == HUB_PHASE_LIVE)
         return action_repo_changes_since(repo, &hub->key,
@@ -259,8 +274,9 @@ static int start_read(struct run_hub *hub)
     if (hub->loading != NULL && hub->is_loaded)
         return action_repo_changes_since(repo, &hub->key, hub->load_revision, on_changes, on_read,
                                          hub);
-    return action_repo_tree_part(repo, &hub->key, (int32_t)loaded, LOAD_PART_ACTIONS, on_tree_part,
-                                 on_read, hub);
+    hub->wants_parts = true;
+    return action_repo_tree_parts(repo, &hub->key, loaded, LOAD_PART_ACTIONS,
+                                  count_parts(hub, loaded), on_tree_part, on_read, hub);
 }
 
 static void read_hub(struct run_hub *hub)

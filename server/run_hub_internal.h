@@ -27,7 +27,9 @@ struct run_hub {
     struct hub_state state; /* what views see */
     struct run_state_manager *loading;
     int64_t load_revision; /* of the run when its load began: changes behind it are read last */
+    int32_t load_actions;  /* that the run has, as far as is known */
     bool is_loaded;        /* all parts are there, but for those changes */
+    bool wants_parts;      /* what the read under way still brings of the tree is of use */
     size_t references;
     uint64_t unused_since_ms;
     struct hub_waiter *waiters;

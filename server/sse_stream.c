@@ -12,9 +12,11 @@
 #include <utlist.h>
 
 enum {
-    SERVED_PER_TURN_MAX = 256, /* streams served in one turn of the loop */
-    FRAMES_PER_TURN_MAX = 4,   /* frames that one stream is given in one turn */
+    SERVE_NS_MAX = 2000000, /* of one turn of the loop are spent on streams, about */
+    FRAMES_AT_ONCE_MAX = 4, /* then it is the next stream's turn */
     TICK_MS = 250,
+    UNSENT_BYTES_MAX =
+        64 * 1024,          /* that the kernel may hold of a stream, besides what is under way */
     PEER_SILENT_MS = 30000, /* the kernel gives a peer up that acknowledges nothing for so long */
 };
 
@@ -273,7 +275,7 @@ static void serve(struct sse_stream *stream)
             finish_stream(stream);
             continue;
         }
-        if (frames == FRAMES_PER_TURN_MAX) {
+        if (frames == FRAMES_AT_ONCE_MAX) {
             set_ready(stream);
             return;
         }
@@ -308,7 +310,9 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 
 bool sse_streams_run(struct sse_streams *streams)
 {
-    for (int served = 0; streams->ready != NULL && served < SERVED_PER_TURN_MAX; served++) {
+    uint64_t until_ns = uv_hrtime() + SERVE_NS_MAX;
+
+    while (streams->ready != NULL && uv_hrtime() < until_ns) {
         struct sse_stream *stream = streams->ready;
 
         clear_ready(stream);
@@ -426,13 +430,15 @@ struct sse_streams_stats sse_streams_stats(const struct sse_streams *streams)
     return streams->stats;
 }
 
-/* Frames go out at once, and a peer that vanished is noticed. */
+/* Frames go out at once; a slow peer is known as slow before much has piled up for it, so that the
+ * state it gets is a fresh one; a peer that vanished is noticed. */
 static void prepare_socket(int fd)
 {
-    const int on = 1, off = 0, silent_ms = PEER_SILENT_MS;
+    const int on = 1, off = 0, silent_ms = PEER_SILENT_MS, unsent_bytes = UNSENT_BYTES_MAX;
 
     setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
 }
 

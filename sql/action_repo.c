@@ -1,6 +1,8 @@
 #include "sql/action_repo.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sql/pg_reader.h"
@@ -118,21 +120,29 @@ static void on_end(void *arg, const struct pg_end *end)
     free(call);
 }
 
-/* Takes the parameters over. */
-static int run_call(struct action_repo *repo, const struct pg_statement *statement,
-                    struct pg_parameters *parameters, const struct repo_call *template)
+/* Takes the sets of parameters over. */
+static int run_calls(struct action_repo *repo, const struct pg_statement *statement,
+                     struct pg_parameters *sets, size_t count, const struct repo_call *template)
 {
     struct repo_call *call = malloc(sizeof *call);
     int status = -ENOMEM;
 
     if (call != NULL) {
         *call = *template;
-        status = pg_reader_query(repo->reader, statement, parameters, on_result, on_end, call);
+        status =
+            pg_reader_query_each(repo->reader, statement, sets, count, on_result, on_end, call);
     }
     if (status < 0)
         free(call);
-    pg_parameters_free(parameters);
+    for (size_t i = 0; i < count; i++)
+        pg_parameters_free(&sets[i]);
     return status;
+}
+
+static int run_call(struct action_repo *repo, const struct pg_statement *statement,
+                    struct pg_parameters *parameters, const struct repo_call *template)
+{
+    return run_calls(repo, statement, parameters, 1, template);
 }
 
 static void on_run_row(const struct repo_call *call, const PGresult *result, int row)
@@ -399,9 +409,9 @@ int action_repo_list_projects(struct action_repo *repo, const char *after_projec
 }
 
 /* One statement has one snapshot: the run's revision and the actions belong together. */
-#define RUN_AND_ACTIONS(actions)                                                                   \
-    "SELECT " RUN_COLUMNS ", c.* FROM runs r LEFT JOIN LATERAL (" actions ") c ON true"            \
-    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 ORDER BY c.ordinal"
+#define RUN_AND_ACTIONS(run_columns, actions)                                                      \
+    "SELECT " run_columns ", c.* FROM runs r LEFT JOIN LATERAL (" actions ") c ON true"            \
+    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
 
 static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
 
@@ -409,49 +419,93 @@ static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
  * each by its key. An event with a revision is of an action in the tree. */
 static const struct pg_statement changes_statement = {
     .name = "changes_since",
-    .sql = RUN_AND_ACTIONS("SELECT a.* FROM (SELECT DISTINCT e.name FROM action_events e"
-                           " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
-                           " AND e.revision > $4 AND e.revision > 0 OFFSET 0) n"
-                           " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
-                           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
-                           " AND a.name = n.name OFFSET 0) a"),
+    .sql =
+        RUN_AND_ACTIONS(RUN_COLUMNS, "SELECT a.* FROM (SELECT DISTINCT e.name FROM action_events e"
+                                     " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
+                                     " AND e.revision > $4 AND e.revision > 0 OFFSET 0) n"
+                                     " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
+                                     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
+                                     " AND a.name = n.name OFFSET 0) a") " ORDER BY c.ordinal",
     .parameter_count = 4,
     .types = changes_types,
 };
 
 static const Oid tree_part_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_INT4};
 
+#define TREE_PART_RUN_COLUMNS "r.incarnation, r.revision, r.action_count"
+enum { TREE_PART_RUN_COLUMN_COUNT = 3 };
+
+/* No ORDER BY around it: the plan keeps the order of the inner one, and sorting what is sorted
+ * would cost as much as reading it. on_tree_part_rows sees to it that it is so. */
 static const struct pg_statement tree_part_statement = {
     .name = "tree_part",
-    .sql = RUN_AND_ACTIONS("SELECT " ACTION_COLUMNS " FROM actions a"
+    .sql = RUN_AND_ACTIONS(TREE_PART_RUN_COLUMNS,
+                           "SELECT " ACTION_COLUMNS " FROM actions a"
                            " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
                            " AND a.ordinal > $4 AND a.ordinal > 0 ORDER BY a.ordinal LIMIT $5"),
     .parameter_count = 5,
     .types = tree_part_types,
 };
 
-static void on_changes_rows(struct repo_call *call, const PGresult *result)
+static int compare_ordinals(const void *a, const void *b)
 {
-    size_t count = (size_t)PQntuples(result);
-    struct action *actions;
-    struct run run;
+    int32_t left = ((const struct action *)a)->ordinal, right = ((const struct action *)b)->ordinal;
 
-    if (count == 0) {
-        call->fn.changes(call->arg, NULL, NULL, 0);
-        return;
+    return (left > right) - (left < right);
+}
+
+static void sort_by_ordinal(struct action *actions, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (actions[i - 1].ordinal > actions[i].ordinal) {
+            qsort(actions, count, sizeof *actions, compare_ordinals);
+            return;
+        }
     }
-    run_from_row(result, 0, 0, &run);
-    if (PQgetisnull(result, 0, RUN_COLUMN_COUNT))
-        count = 0;
-    actions = malloc((count + 1) * sizeof *actions);
+}
+
+/* Hands out a run and its actions, whose columns begin with column `first`. */
+static void hand_out(struct repo_call *call, const struct run *run, const PGresult *result,
+                     int first)
+{
+    size_t count = PQgetisnull(result, 0, first) ? 0 : (size_t)PQntuples(result);
+    struct action *actions = malloc((count + 1) * sizeof *actions);
+
     if (actions == NULL) {
         call->is_out_of_memory = true;
         return;
     }
     for (size_t i = 0; i < count; i++)
-        action_from_row(result, (int)i, RUN_COLUMN_COUNT, &actions[i]);
-    call->fn.changes(call->arg, &run, actions, count);
+        action_from_row(result, (int)i, first, &actions[i]);
+    sort_by_ordinal(actions, count);
+    call->fn.changes(call->arg, run, actions, count);
     free(actions);
+}
+
+static void on_changes_rows(struct repo_call *call, const PGresult *result)
+{
+    struct run run;
+
+    if (PQntuples(result) == 0) {
+        call->fn.changes(call->arg, NULL, NULL, 0);
+        return;
+    }
+    run_from_row(result, 0, 0, &run);
+    hand_out(call, &run, result, RUN_COLUMN_COUNT);
+}
+
+static void on_tree_part_rows(struct repo_call *call, const PGresult *result)
+{
+    struct run run = {0};
+
+    if (PQntuples(result) == 0) {
+        call->fn.changes(call->arg, NULL, NULL, 0);
+        return;
+    }
+    snprintf(run.incarnation, sizeof run.incarnation, "%s", pg_text(result, 0, 0));
+    run.revision = pg_int8(result, 0, 1);
+    run.action_count = pg_int4(result, 0, 2);
+    hand_out(call, &run, result, TREE_PART_RUN_COLUMN_COUNT);
 }
 
 int action_repo_changes_since(struct action_repo *repo, const struct run_key *run, int64_t revision,
@@ -467,19 +521,22 @@ int action_repo_changes_since(struct action_repo *repo, const struct run_key *ru
             .on_rows = on_changes_rows, .fn.changes = on_changes, .on_end = end, .arg = arg});
 }
 
-int action_repo_tree_part(struct action_repo *repo, const struct run_key *run,
-                          int32_t after_ordinal, int32_t limit, repo_changes_fn *on_changes,
-                          repo_end_fn *end, void *arg)
+int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
+                           int32_t after_ordinal, int32_t part_size, size_t parts,
+                           repo_changes_fn *on_part, repo_end_fn *end, void *arg)
 {
-    struct pg_parameters parameters = {0};
+    struct pg_parameters sets[TREE_PARTS_MAX] = {0};
 
-    bind_run(&parameters, run);
-    pg_bind_int4(&parameters, after_ordinal);
-    pg_bind_int4(&parameters, limit);
-    return run_call(
-        repo, &tree_part_statement, &parameters,
+    assert(parts >= 1 && parts <= TREE_PARTS_MAX);
+    for (size_t i = 0; i < parts; i++) {
+        bind_run(&sets[i], run);
+        pg_bind_int4(&sets[i], after_ordinal + (int32_t)i * part_size);
+        pg_bind_int4(&sets[i], part_size);
+    }
+    return run_calls(
+        repo, &tree_part_statement, sets, parts,
         &(struct repo_call){
-            .on_rows = on_changes_rows, .fn.changes = on_changes, .on_end = end, .arg = arg});
+            .on_rows = on_tree_part_rows, .fn.changes = on_part, .on_end = end, .arg = arg});
 }
 
 static const Oid moved_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,

@@ -109,12 +109,15 @@ const struct pg_statement find_actions_statement = {
     .types = names_types,
 };
 
+/* OFFSET 0 keeps the planner from reading all that wait first, which it takes for few when it plans
+ * on a table where nothing waits. */
 const struct pg_statement find_waiting_statement = {
     .name = "find_waiting",
-    .sql = "SELECT k.i, " ACTION_COLUMNS " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
+    .sql = "SELECT k.i, a.* FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
            " AS k(project, domain, run_name, name, i)"
-           " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
-           " AND a.run_name = k.run_name AND a.parent = k.name AND a.ordinal = 0",
+           " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
+           " WHERE a.project = k.project AND a.domain = k.domain AND a.run_name = k.run_name"
+           " AND a.parent = k.name AND a.ordinal = 0 OFFSET 0) a",
     .parameter_count = 4,
     .types = names_types,
 };

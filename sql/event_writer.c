@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "sql/event_rows.h"
 #include "sql/event_writer_internal.h"
@@ -322,17 +321,16 @@ static void on_locked(void *arg, const struct pg_end *end)
 static int make_incarnations(struct event_writer *writer)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    size_t size = writer->run_count * sizeof *writer->incarnations;
 
-    writer->incarnations = malloc(writer->run_count * sizeof *writer->incarnations);
+    writer->incarnations = malloc(size);
     if (writer->incarnations == NULL)
         return -ENOMEM;
+    if (uv_random(NULL, NULL, writer->incarnations, size, 0, NULL) != 0)
+        return -EIO;
     for (size_t i = 0; i < writer->run_count; i++) {
-        unsigned char random[INCARNATION_SIZE - 1];
-
-        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-            return -EIO;
-        for (size_t k = 0; k < sizeof random; k++)
-            writer->incarnations[i][k] = digits[random[k] % 36];
+        for (size_t k = 0; k < INCARNATION_SIZE - 1; k++)
+            writer->incarnations[i][k] = digits[(unsigned char)writer->incarnations[i][k] % 36];
         writer->incarnations[i][INCARNATION_SIZE - 1] = '\0';
     }
     return 0;

@@ -17,9 +17,8 @@ struct read_request {
     pg_end_fn *on_end;
     void *arg;
     int tries; /* that were cut off */
-    size_t offsets[PG_PARAMETERS_MAX];
-    int lengths[PG_PARAMETERS_MAX];
-    char bytes[]; /* the parameters */
+    size_t count;
+    struct pg_parameters sets[]; /* of parameters; each runs the statement */
 };
 
 struct pg_reader {
@@ -37,6 +36,13 @@ struct pg_reader {
 };
 
 static void run_next(struct pg_reader *reader);
+
+static void free_request(struct read_request *request)
+{
+    for (size_t i = 0; i < request->count; i++)
+        pg_parameters_free(&request->sets[i]);
+    free(request);
+}
 
 static void on_result(void *arg, size_t statement, const PGresult *result)
 {
@@ -58,7 +64,7 @@ static void on_end(void *arg, const struct pg_end *end)
         return;
     }
     request->on_end(request->arg, end);
-    free(request);
+    free_request(request);
     run_next(reader);
 }
 
@@ -72,16 +78,11 @@ static void run_next(struct pg_reader *reader)
     DL_DELETE(reader->waiting, request);
     reader->waiting_count--;
     reader->running = request;
-    for (int i = 0; i < request->statement->parameter_count; i++) {
-        bool is_null = request->lengths[i] < 0;
-
-        values[i] = (struct pg_value){
-            .bytes = is_null ? NULL : request->bytes + request->offsets[i],
-            .length = is_null ? 0 : request->lengths[i],
-        };
-    }
     pg_exchange_begin(reader->connection, on_result, on_end, reader);
-    pg_exchange_add(reader->connection, request->statement, values);
+    for (size_t i = 0; i < request->count; i++) {
+        pg_parameters_values(&request->sets[i], values);
+        pg_exchange_add(reader->connection, request->statement, values);
+    }
     pg_exchange_send(reader->connection);
 }
 
@@ -107,7 +108,7 @@ static void give_up_waiting(struct pg_reader *reader, const char *why)
     reader->waiting_count = 0;
     DL_FOREACH_SAFE (waiting, request, next) {
         request->on_end(request->arg, &end);
-        free(request);
+        free_request(request);
     }
 }
 
@@ -202,9 +203,9 @@ size_t pg_reader_queued(const struct pg_reader *reader)
     return reader->waiting_count;
 }
 
-int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
-                    const struct pg_parameters *parameters, pg_result_fn *result_fn,
-                    pg_end_fn *end_fn, void *arg)
+int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *statement,
+                         struct pg_parameters *sets, size_t count, pg_result_fn *result_fn,
+                         pg_end_fn *end_fn, void *arg)
 {
     struct read_request *request;
 
@@ -212,23 +213,30 @@ int pg_reader_query(struct pg_reader *reader, const struct pg_statement *stateme
         return -ENOTCONN;
     if (reader->waiting_count >= READER_QUEUE_MAX)
         return -EAGAIN;
-    if (parameters->bytes.failed)
-        return -ENOMEM;
-    /* One byte more, so that an empty text at the end has an address. */
-    request = malloc(sizeof *request + parameters->bytes.length + 1);
+    for (size_t i = 0; i < count; i++)
+        if (sets[i].bytes.failed)
+            return -ENOMEM;
+    request = malloc(sizeof *request + count * sizeof *sets);
     if (request == NULL)
         return -ENOMEM;
-    request->statement = statement;
-    request->on_result = result_fn;
-    request->on_end = end_fn;
-    request->arg = arg;
-    request->tries = 0;
-    memcpy(request->offsets, parameters->offsets, sizeof request->offsets);
-    memcpy(request->lengths, parameters->lengths, sizeof request->lengths);
-    if (parameters->bytes.length > 0)
-        memcpy(request->bytes, parameters->bytes.bytes, parameters->bytes.length);
+    *request = (struct read_request){.statement = statement,
+                                     .on_result = result_fn,
+                                     .on_end = end_fn,
+                                     .arg = arg,
+                                     .count = count};
+    for (size_t i = 0; i < count; i++) {
+        request->sets[i] = sets[i];
+        sets[i] = (struct pg_parameters){0};
+    }
     DL_APPEND(reader->waiting, request);
     reader->waiting_count++;
     run_next(reader);
     return 0;
+}
+
+int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
+                    struct pg_parameters *parameters, pg_result_fn *result_fn, pg_end_fn *end_fn,
+                    void *arg)
+{
+    return pg_reader_query_each(reader, statement, parameters, 1, result_fn, end_fn, arg);
 }

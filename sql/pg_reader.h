@@ -25,11 +25,18 @@ bool pg_reader_is_ready(const struct pg_reader *reader);
 uint32_t pg_reader_timeline(const struct pg_reader *reader);
 size_t pg_reader_queued(const struct pg_reader *reader);
 
-/* Runs one statement; `parameters` are copied. on_end comes exactly once, after the return.
- * -ENOTCONN while the database is away, -EAGAIN when READER_QUEUE_MAX reads wait, -ENOMEM; then
- * on_end does not come. */
+/* Runs a statement once with each of `count` sets of parameters, in order and in one exchange, so
+ * that Postgres works on the next while the result of the last is looked at. Takes the parameters'
+ * memory over if it answers 0. on_end comes exactly once, after the return. -ENOTCONN while the
+ * database is away, -EAGAIN when READER_QUEUE_MAX reads wait, -ENOMEM; then on_end does not come.
+ */
+int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *statement,
+                         struct pg_parameters *sets, size_t count, pg_result_fn *on_result,
+                         pg_end_fn *on_end, void *arg);
+
+/* The same with one set. */
 int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
-                    const struct pg_parameters *parameters, pg_result_fn *on_result,
-                    pg_end_fn *on_end, void *arg);
+                    struct pg_parameters *parameters, pg_result_fn *on_result, pg_end_fn *on_end,
+                    void *arg);
 
 #endif
