@@ -82,12 +82,14 @@ static void reject_alone(struct event_writer *writer, const struct pg_end *end)
 }
 
 /* Not the events' fault: the server lacks something (53 resources, 58 system error), goes away or
- * stopped us (57), or is a standby now (25006). */
+ * stopped us (57), is a standby now (25006), or its notification queue is full (54000, which no
+ * event can bring about by its size: keys are shorter than what an index takes). */
 static bool is_servers_fault(const char *sqlstate)
 {
     return strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "57", 2) == 0 ||
            strncmp(sqlstate, "58", 2) == 0 || strncmp(sqlstate, "XX", 2) == 0 ||
-           strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "") == 0;
+           strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "54000") == 0 ||
+           strcmp(sqlstate, "") == 0;
 }
 
 /* Serialization failure, deadlock, and the unique violation that the lock excludes. */
