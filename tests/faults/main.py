@@ -135,6 +135,7 @@ def read_arguments():
     parser.add_argument("--seconds", type=int, default=100, help="about how long (default 100)")
     parser.add_argument("--seed", type=int, default=None, help="of the faults (default: any)")
     parser.add_argument("--list", type=int, metavar="N", help="print the seed's first N faults")
+    parser.add_argument("--keep", action="store_true", help="keep the logs")
     arguments = parser.parse_args()
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(3), "big")
@@ -159,7 +160,7 @@ def main():
         say(f"Again: ./dev faults --seconds {arguments.seconds} --seed {arguments.seed}")
     finally:
         harness.report()
-        harness.close(keep=failed)
+        harness.close(keep=failed or arguments.keep)
     say(f"{int(not failed)} passed, {int(failed)} failed")
     return int(failed)
 

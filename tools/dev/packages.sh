@@ -8,7 +8,7 @@ python_packages=(python3-venv)
 bench_packages=(wrk)
 browser_packages=(chromium nginx-light)
 fault_packages=(haproxy libfaketime)
-fuzz_packages=(clang libclang-rt-14-dev)
+fuzz_packages=(clang-14 libclang-rt-14-dev llvm-14)
 
 say() {
     printf '%s\n' "-- $*" >&2

@@ -1,7 +1,7 @@
 # The stages of ./dev test. Each is a function stage_NAME. Sourced by ./dev.
 
 all_stages=(check build unit tools system asan dashboard)
-for part in browser fuzz faults; do
+for part in browser contract fuzz faults; do
     [ ! -x "tests/$part/run" ] || all_stages+=("$part")
 done
 logs=build/test-logs
@@ -53,6 +53,12 @@ stage_dashboard() {
 stage_browser() {
     prepare_browser
     tests/browser/run
+}
+
+stage_contract() {
+    stage_build
+    need_python
+    tests/contract/run
 }
 
 stage_fuzz() {
