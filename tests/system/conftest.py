@@ -174,3 +174,14 @@ def guarded_run(ask, run, master):
     response = ask("POST", "/v1/events", master, json=run.event("a0", "RUNNING", parent=None))
     assert response.status_code == 201, response.text
     return run
+
+
+@pytest.fixture
+def tree(api, run):
+    """a0 over a1 over a2, and a0 over b1; all RUNNING."""
+    events = [
+        run.event(name, "RUNNING", parent=parent)
+        for name, parent in (("a0", None), ("a1", "a0"), ("a2", "a1"), ("b1", "a0"))
+    ]
+    api.post_all(events)
+    return events

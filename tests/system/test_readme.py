@@ -22,7 +22,9 @@ README = REPOSITORY / "README.md"
 README_URL = "http://127.0.0.1:8080"
 SESSION = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
-OPTION = re.compile(r"^  --(\S+)(?: \w+)?  \[(\w+)\]\n      (.*?)(?: \(default (.*)\))?$", re.MULTILINE)
+OPTION = re.compile(
+    r"^  --(\S+)(?: \w+)?  \[(\w+)\]\n      (.*?)(?: \(default (.*)\))?$", re.MULTILINE
+)
 TABLE_HEAD = "| flag | variable | default | what |\n|---|---|---|---|\n"
 TABLE = re.compile(re.escape(TABLE_HEAD) + r"(?:\|.*\n)*")
 
