@@ -39,9 +39,12 @@ function cleanEnvironment() {
 }
 
 export class Runtree {
-  /** Started, and ready. Its binary is $RUNTREE_BIN, by default build/runtree. */
-  static async start() {
+  /** Started, and ready. Its binary is $RUNTREE_BIN, by default build/runtree; `options` are more of its
+   *  options, and `headers` go with every request of the test's own. */
+  static async start({ options = [], headers = {} } = {}) {
     const runtree = new Runtree();
+    runtree.options = options;
+    runtree.headers = headers;
     runtree.folder = await mkdtemp(join(tmpdir(), "runtree-browser-"));
     runtree.port = await freePort();
     runtree.url = `http://127.0.0.1:${runtree.port}`;
@@ -55,7 +58,7 @@ export class Runtree {
     const data = join(this.folder, "data");
     this.process = spawn(
       binary,
-      ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", data],
+      ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", data, ...this.options],
       {
         stdio: ["ignore", log.fd, log.fd],
         env: cleanEnvironment(),
@@ -94,7 +97,7 @@ export class Runtree {
   }
 
   async get(path) {
-    const answer = await fetch(this.url + path);
+    const answer = await fetch(this.url + path, { headers: this.headers });
     if (!answer.ok) throw new Error(`GET ${path}: ${answer.status} ${await answer.text()}`);
     return answer.json();
   }
@@ -104,7 +107,7 @@ export class Runtree {
     for (let from = 0; from < events.length; from += CHUNK) {
       const answer = await fetch(`${this.url}/v1/events`, {
         method: "POST",
-        headers: { "Content-Type": "application/json" },
+        headers: { ...this.headers, "Content-Type": "application/json" },
         body: JSON.stringify({ events: events.slice(from, from + CHUNK) }),
       });
       const body = await answer.text();
