@@ -6,6 +6,7 @@ base_packages=(build-essential cmake ninja-build pkg-config python3 python3-yaml
 check_packages=(python3 clang-format)
 python_packages=(python3-venv)
 bench_packages=(wrk)
+deploy_packages=(adduser dpkg-dev file)
 browser_packages=(chromium nginx-light)
 fault_packages=(haproxy libfaketime)
 fuzz_packages=(clang-14 libclang-rt-14-dev llvm-14)
@@ -106,6 +107,13 @@ prepare_faults() {
     need_packages "${base_packages[@]}" "${fault_packages[@]}"
     need_python
     build dev build runtree
+}
+
+prepare_deploy() {
+    need_packages "${deploy_packages[@]}"
+    build dev build
+    need_python
+    .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/deploy/requirements.txt
 }
 
 prepare_fuzz() {

@@ -1,6 +1,6 @@
 # The stages of ./dev test. Each is a function stage_NAME. Sourced by ./dev.
 
-all_stages=(check build unit tools system asan dashboard)
+all_stages=(check build unit tools system asan dashboard deploy)
 for part in browser contract fuzz faults; do
     [ ! -x "tests/$part/run" ] || all_stages+=("$part")
 done
@@ -48,6 +48,11 @@ stage_asan() {
 stage_dashboard() {
     need_dashboard
     npm test --prefix dashboard
+}
+
+stage_deploy() {
+    prepare_deploy
+    RUNTREE_PACKAGE_BUILD=build run_pytest tests/deploy
 }
 
 stage_browser() {
