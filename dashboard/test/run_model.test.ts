@@ -25,6 +25,8 @@ beforeEach(() => {
   FakeEventSource.all = [];
   vi.stubGlobal("EventSource", FakeEventSource);
   vi.stubGlobal("SharedWorker", undefined);
+  vi.stubGlobal("document", { hidden: false });
+  vi.stubGlobal("dispatchEvent", () => true);
   vi.stubGlobal(
     "fetch",
     vi.fn(async () => ({ ok: true, status: 200 })),
@@ -62,6 +64,30 @@ it("keeps the old tree on the page while a reset builds the new one", () => {
   expect(names()).toEqual(["a", "b"]);
   FakeEventSource.last.send("synced", {}, "id.2");
   expect(names()).toEqual(["x"]);
+});
+
+it("lets the old tree go when there is no new one: the run has been deleted", async () => {
+  FakeEventSource.last.open();
+  send(node("a"));
+  FakeEventSource.last.send("synced", {}, "id.1");
+  FakeEventSource.last.send("reset");
+  vi.stubGlobal("fetch", async () => ({ ok: false, status: 404, json: async () => ({}) }));
+  FakeEventSource.last.break(true);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(names()).toEqual([]);
+  expect(model.state.status).toBe("failed");
+});
+
+it("goes on while the page is hidden, so that its title tells how the run stands", () => {
+  const draw = vi.fn();
+  model.close();
+  vi.stubGlobal("document", { hidden: true });
+  vi.stubGlobal("requestAnimationFrame", () => 1);
+  vi.stubGlobal("cancelAnimationFrame", () => undefined);
+  model = new RunModel(draw);
+  model.watch(RUN, ALL);
+  vi.advanceTimersByTime(1000);
+  expect(draw).toHaveBeenCalledTimes(1);
 });
 
 it("keeps the old tree on the page while another filter's comes", () => {

@@ -78,6 +78,24 @@ test("arrows move, expand and collapse, and what is current stays in view", asyn
   assert.ok((await current()).isInView);
 });
 
+test("a collapse under the cursor takes it along to what is left", async () => {
+  await page.locator("[role=treegrid]").focus();
+  await press("Home", "ArrowDown", "ArrowDown", "ArrowDown");
+  assert.equal((await current()).name, "scene-0.shot-0.frame-0");
+  await page.click("[data-name='scene-0'] .twisty");
+  assert.equal((await current()).name, "scene-0");
+  await page.click("[data-name='scene-0'] .twisty");
+});
+
+test("the arrows work before anything has been clicked", async () => {
+  const fresh = await openPage(await browser.newContext(), page.url());
+  await fresh.waitForSelector("[data-row]");
+  assert.equal(await fresh.evaluate(() => document.activeElement === document.body), true);
+  await fresh.keyboard.press("ArrowDown");
+  await fresh.waitForSelector("[data-name='scene-0'][aria-selected=true]");
+  await fresh.close();
+});
+
 test("Enter opens the action, arrows lead on to the next, Escape closes it and the tree has the keys again", async () => {
   await page.locator("[role=treegrid]").focus();
   await press("Home", "ArrowDown", "Enter");

@@ -160,3 +160,41 @@ test("a link leads to an action under a filter", async () => {
   assert.equal(await panel.locator(".events li").count(), events.length);
   assertCleanPage(page);
 });
+
+test("a run that is deleted goes from the page and from the list, and made anew it comes anew", async () => {
+  const run = { ...RUN, runName: "night-short" };
+  const begin = (name) => runtree.report([{ ...run, name, parent: null, phase: "RUNNING" }]);
+  await begin("first");
+  const context = await browser.newContext();
+  const list = await openPage(context, runtree.url);
+  await list.waitForSelector(".runs a:text-is('night-short')");
+  const page = await openPage(context, runAddress(runtree.url, run));
+  await page.waitForSelector("[data-name=first]");
+
+  const answer = await fetch(runtree.url + runPath(run), { method: "DELETE" });
+  assert.ok(answer.ok, `${answer.status}`);
+  await page.waitForSelector("text=This run cannot be shown");
+  assert.equal(await page.locator("[data-name=first]").count(), 0);
+  await list.bringToFront();
+  await list.waitForSelector(".runs a:text-is('night-short')", { state: "detached" });
+
+  await begin("second");
+  await list.waitForSelector(".runs a:text-is('night-short')");
+  await page.bringToFront();
+  await page.click("text=Try now");
+  await page.waitForSelector("[data-name=second]");
+  assert.equal(await page.locator("[data-row]").count(), 1);
+  await waitForStream(page, ["Live"]);
+  assertCleanPage(page);
+});
+
+test("a filter that leaves nothing still says how the run stands, in the title too", async () => {
+  const page = await openPage(
+    await browser.newContext(),
+    runAddress(runtree.url, RUN, "name=nothing"),
+  );
+  await page.waitForSelector("text=No action matches");
+  await page.waitForSelector(".facts .phase:text-is('Succeeded')");
+  assert.equal(await page.title(), "Succeeded · night-1 · runtree");
+  assert.ok((await page.locator(".chip[data-phase=FAILED] .chip-count").innerText()) > 0);
+});

@@ -49,6 +49,7 @@ export class AttemptDetails {
   #wanted: { name: string; state: string }[] = [];
   #running = 0;
   #settle: ReturnType<typeof setTimeout> | null = null;
+  #rows = "";
   #abort = new AbortController();
 
   constructor(
@@ -70,8 +71,15 @@ export class AttemptDetails {
         this.#wanted.push({ name: tree.name[node]!, state: stateOf(tree, node) });
       }
     }
+    // Rows that change while they stay in view are not waited for any longer.
+    const rows = `${first}-${last}`;
+    if (this.#settle !== null && rows === this.#rows) return;
+    this.#rows = rows;
     if (this.#settle !== null) clearTimeout(this.#settle);
-    this.#settle = setTimeout(() => this.#next(), SETTLE_MS);
+    this.#settle = setTimeout(() => {
+      this.#settle = null;
+      this.#next();
+    }, SETTLE_MS);
   }
 
   close(): void {

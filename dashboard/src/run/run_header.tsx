@@ -1,7 +1,8 @@
 import type { PhaseCounts } from "../api/types";
 import { formatCount, formatDate, formatDuration, formatTicking } from "../model/format";
+import type { Phase } from "../model/phase";
 import { ALL_RUNS, formatRoute, type RunRoute } from "../model/route";
-import type { TreeStore } from "../model/tree_store";
+import { NONE, type TreeStore } from "../model/tree_store";
 import type { StreamState } from "../stream/protocol";
 import { PhaseLabel } from "../ui/icons";
 import { Logo } from "../ui/logo";
@@ -15,16 +16,18 @@ interface RunHeaderProps {
   route: RunRoute;
   tree: TreeStore;
   totals: PhaseCounts;
+  rootPhase: Phase | null;
   isLive: boolean;
   nowMs: number;
   state: StreamState;
   onRetry: () => void;
 }
 
-export function RunHeader({ route, tree, totals, isLive, nowMs, state, onRetry }: RunHeaderProps) {
+export function RunHeader(props: RunHeaderProps) {
+  const { route, tree, totals, rootPhase, isLive, nowMs } = props;
   const root = tree.root;
   const actions = Object.values(totals).reduce((sum, count) => sum + count, 0);
-  const elapsed = root < 0 ? NaN : elapsedMs(tree, root, nowMs);
+  const elapsed = root === NONE ? NaN : elapsedMs(tree, root, nowMs);
   return (
     <header class="top">
       <nav class="crumbs" aria-label="Where you are">
@@ -38,19 +41,21 @@ export function RunHeader({ route, tree, totals, isLive, nowMs, state, onRetry }
         <h1 title={route.runName}>{route.runName}</h1>
       </nav>
       <div class="facts">
-        {root >= 0 && (
+        {rootPhase && (
           <>
-            <PhaseLabel phase={tree.phaseName(root)} />
-            <span class="fact" title={`since ${formatDate(tree.createdAt[root]!)}`}>
-              {isLive ? formatTicking(elapsed) : formatDuration(elapsed)}
-            </span>
+            <PhaseLabel phase={rootPhase} />
+            {root !== NONE && (
+              <span class="fact" title={`since ${formatDate(tree.createdAt[root]!)}`}>
+                {isLive ? formatTicking(elapsed) : formatDuration(elapsed)}
+              </span>
+            )}
             <span class="fact">{`${formatCount(actions)} ${actions === 1 ? "action" : "actions"}`}</span>
             <PhaseBar counts={totals} />
           </>
         )}
       </div>
       <div class="top-right">
-        <StreamStatus state={state} onRetry={onRetry} />
+        <StreamStatus state={props.state} onRetry={props.onRetry} />
         <SignOutButton />
         <ThemeButton />
       </div>

@@ -4,6 +4,7 @@ import type { Phase } from "../model/phase";
 import type { RunKey } from "../model/route";
 import { TreeStore } from "../model/tree_store";
 import { subscribe, type Subscription } from "../stream/client";
+import { NextFrame } from "../ui/frame";
 import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protocol";
 
 export interface TreeFilter {
@@ -33,12 +34,11 @@ export class RunModel {
   #aside: TreeStore | null = null;
   #subscription: Subscription | null = null;
   #url = "";
-  #frame = 0;
-  #onChange: () => void;
+  readonly #frame: NextFrame;
 
   /** `onChange` is called at most once per animation frame. */
   constructor(onChange: () => void) {
-    this.#onChange = onChange;
+    this.#frame = new NextFrame(onChange);
   }
 
   watch(run: RunKey, filter: TreeFilter): void {
@@ -51,7 +51,7 @@ export class RunModel {
     this.#subscription = subscribe(url, "nodeUpdate", (message) => {
       if (this.#url === url) this.#take(message);
     });
-    this.#schedule();
+    this.#frame.request();
   }
 
   retry(): void {
@@ -62,7 +62,7 @@ export class RunModel {
     this.#url = "";
     this.#subscription?.close();
     this.#subscription = null;
-    cancelAnimationFrame(this.#frame);
+    this.#frame.cancel();
   }
 
   #take(message: FeedMessage): void {
@@ -77,15 +77,16 @@ export class RunModel {
         this.#startAside();
         break;
       case "synced":
-        if (this.#aside) this.tree = this.#aside;
-        this.#aside = null;
+        this.#finishAside();
         this.isComplete = true;
         break;
       case "state":
         this.state = message.state;
+        // What was to be replaced is gone: the run has been deleted.
+        if (this.#aside && message.state.status === "failed") this.#finishAside();
         break;
     }
-    this.#schedule();
+    this.#frame.request();
   }
 
   /** While nothing is shown there is nothing to keep, and the first rows show as soon as they come. */
@@ -98,12 +99,8 @@ export class RunModel {
     }
   }
 
-  /** A hidden page draws no frames, so there the change waits until it is seen again. */
-  #schedule(): void {
-    if (this.#frame !== 0) return;
-    this.#frame = requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#onChange();
-    });
+  #finishAside(): void {
+    if (this.#aside) this.tree = this.#aside;
+    this.#aside = null;
   }
 }

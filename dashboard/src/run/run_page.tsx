@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ActionPanel } from "../action/action_panel";
-import { isTerminal, type Phase } from "../model/phase";
+import { isTerminal, phaseTitle } from "../model/phase";
 import type { RunRoute } from "../model/route";
 import { NONE } from "../model/tree_store";
 import { HelpDialog } from "../ui/help_dialog";
@@ -11,28 +11,20 @@ import { EmptyTree } from "./empty_tree";
 import { RunHeader } from "./run_header";
 import { RunModel } from "./run_model";
 import { RunToolbar } from "./run_toolbar";
-import { moveInTree } from "./tree_keys";
+import { useShortcuts } from "./shortcuts";
 import { TreeGrid, type TreeGridHandle } from "./tree_grid";
+import { useCursor } from "./use_cursor";
+import { useSummary } from "./use_summary";
 
-export function RunPage({ route }: { route: RunRoute }) {
+const SPLIT_PERCENT = 54;
+const PAGE_SIZE = 10;
+
+/** What the stream brings of a run, and what is known of its actions' attempts, as long as the page is open. */
+function useRun(route: RunRoute) {
   const redraw = useRedraw();
   const model = useMemo(() => new RunModel(redraw), []);
   const attempts = useMemo(() => new AttemptDetails(route, redraw), []);
-  const [current, setCurrent] = useState(route.action);
-  const [isHelpShown, setHelpShown] = useState(false);
-  const isNarrow = useMedia("(max-width: 640px)");
-  const [timeline, setTimeline] = useStored<"on" | "off">(
-    "runtree.timeline",
-    isNarrow ? "off" : "on",
-  );
-  const [split, setSplit] = useStored<string>("runtree.split", "54");
-  const scroller = useRef<HTMLDivElement>(null);
-  const search = useRef<HTMLInputElement>(null);
-  const grid = useRef<TreeGridHandle>(null);
-
-  useTitle(`${route.runName} · runtree`);
-  const phaseKey = route.phases.join(",");
-  useEffect(() => model.watch(route, route), [phaseKey, route.name]);
+  useEffect(() => model.watch(route, route), [route.phases.join(","), route.name]);
   useEffect(
     () => () => {
       model.close();
@@ -40,115 +32,84 @@ export function RunPage({ route }: { route: RunRoute }) {
     },
     [],
   );
+  return { redraw, model, attempts };
+}
 
-  const { tree } = model;
-  const revealed = useRef("");
-  if (route.action !== revealed.current && tree.find(route.action) !== NONE) {
-    revealed.current = route.action;
-    tree.reveal(tree.find(route.action));
-    if (current !== route.action) setCurrent(route.action);
-  }
-  tree.layout();
-  const totals = tree.totals();
+export function RunPage({ route }: { route: RunRoute }) {
+  const { redraw, model, attempts } = useRun(route);
+  const { tree, state } = model;
+  const cursor = useCursor(tree, route, redraw);
+  const [isHelpShown, setHelpShown] = useState(false);
+  const isNarrow = useMedia("(max-width: 640px)");
+  const [timeline, setTimeline] = useStored<"on" | "off">(
+    "runtree.timeline",
+    isNarrow ? "off" : "on",
+  );
+  const [split, setSplit] = useStored<string>("runtree.split", String(SPLIT_PERCENT));
+  const scroller = useRef<HTMLDivElement>(null);
+  const search = useRef<HTMLInputElement>(null);
+  const grid = useRef<TreeGridHandle>(null);
+
+  const summary = useSummary(route, model.isComplete && tree.root === NONE);
+  const hasRoot = tree.root !== NONE;
+  const totals = hasRoot ? tree.totals() : (summary?.phaseCounts ?? {});
+  const rootPhase = hasRoot ? tree.phaseName(tree.root) : (summary?.phase ?? null);
   const isLive = Object.keys(totals).some((phase) => !isTerminal(phase));
   const nowMs = useNow(isLive);
-  const currentNode = tree.find(current);
-  const currentRow =
-    currentNode === NONE ? (tree.rowCount > 0 ? 0 : NONE) : tree.rowOf[currentNode]!;
+  useTitle(`${rootPhase ? `${phaseTitle(rootPhase)} · ` : ""}${route.runName} · runtree`);
 
-  const change = (part: Partial<RunRoute>, how: "push" | "replace" = "replace"): void =>
-    navigate({ ...route, ...part }, how);
-  const select = (row: number): void => {
-    const node = tree.rows[row];
-    if (row < 0 || row >= tree.rowCount || node === undefined) return;
-    setCurrent(tree.name[node]!);
-    if (route.action) change({ action: tree.name[node]! });
-  };
-  const open = (row: number): void => {
-    const node = tree.rows[row];
-    if (row < 0 || row >= tree.rowCount || node === undefined) return;
-    setCurrent(tree.name[node]!);
-    change({ action: tree.name[node]! }, route.action ? "replace" : "push");
-  };
-  const toggle = (node: number): void => {
-    if (tree.setExpanded(node, !tree.isExpanded(node))) redraw();
-  };
+  const change = (part: Partial<RunRoute>): void => navigate({ ...route, ...part }, "replace");
   const closePanel = (): void => {
     change({ action: "" });
     scroller.current?.focus({ preventScroll: true });
   };
-  /** Keeps the cursor on a row that is shown: collapsing may have hidden it. */
-  const restructure = (action: () => void): void => {
-    action();
-    tree.layout();
-    let node = tree.find(current);
-    while (node !== NONE && tree.rowOf[node] === NONE) node = tree.parent[node]!;
-    if (node !== NONE) setCurrent(tree.name[node]!);
+  const collapseSucceeded = (): void => {
+    tree.collapseSucceeded();
     redraw();
   };
-  const collapseSucceeded = (): void => restructure(() => tree.collapseSucceeded());
-  const expandAll = (): void => restructure(() => tree.expandAll());
+  const expandAll = (): void => {
+    tree.expandAll();
+    redraw();
+  };
   const toggleTimeline = (): void => setTimeline(timeline === "on" ? "off" : "on");
-  const goToFailure = (step: 1 | -1): void => {
-    const node = tree.nextFailure(currentRow, step);
-    if (node !== NONE) select(tree.rowOf[node]!);
-  };
-
-  const shortcuts: Record<string, () => void> = {
-    "/": () => search.current?.focus(),
-    "?": () => setHelpShown(true),
-    c: collapseSucceeded,
-    e: expandAll,
-    t: toggleTimeline,
-    n: () => goToFailure(1),
-    N: () => goToFailure(-1),
-    "+": () => grid.current?.zoom.zoomIn(),
-    "=": () => grid.current?.zoom.zoomIn(),
-    "-": () => grid.current?.zoom.zoomOut(),
-    "0": () => grid.current?.zoom.fit(),
-    Escape: () => route.action && closePanel(),
-  };
-  const latestShortcuts = useRef(shortcuts);
-  latestShortcuts.current = shortcuts;
-  useEffect(() => {
-    const press = (event: KeyboardEvent): void => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-      const target = event.target as Element;
-      if (target.closest("input, textarea, select, dialog")) return;
-      const action = latestShortcuts.current[event.key];
-      if (!action) return;
-      event.preventDefault();
-      action();
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, []);
-
+  const showHelp = (): void => setHelpShown(true);
   const pressInTree = (event: KeyboardEvent): void => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.shiftKey && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
       event.preventDefault();
       grid.current?.zoom.panBy(event.key === "ArrowLeft" ? -1 : 1);
-      return;
+    } else {
+      cursor.press(event, grid.current?.pageSize ?? PAGE_SIZE);
     }
-    const move = moveInTree(event.key, tree, currentRow, grid.current?.pageSize ?? 10);
-    if (!move) return;
-    event.preventDefault();
-    if (move.type === "select") select(move.row);
-    else if (move.type === "open") open(currentRow);
-    else toggle(move.node);
   };
+  useShortcuts(
+    {
+      "/": () => search.current?.focus(),
+      "?": showHelp,
+      c: collapseSucceeded,
+      e: expandAll,
+      t: toggleTimeline,
+      n: () => cursor.goToFailure(1),
+      N: () => cursor.goToFailure(-1),
+      "+": () => grid.current?.zoom.zoomIn(),
+      "=": () => grid.current?.zoom.zoomIn(),
+      "-": () => grid.current?.zoom.zoomOut(),
+      "0": () => grid.current?.zoom.fit(),
+      Escape: () => route.action && closePanel(),
+    },
+    pressInTree,
+  );
 
-  const isFiltered = route.phases.length > 0 || route.name !== "";
+  const openNode = tree.find(route.action);
   return (
     <div class="page run-page">
       <RunHeader
         route={route}
         tree={tree}
         totals={totals}
+        rootPhase={rootPhase}
         isLive={isLive}
         nowMs={nowMs}
-        state={model.state}
+        state={state}
         onRetry={() => model.retry()}
       />
       <RunToolbar
@@ -156,37 +117,37 @@ export function RunPage({ route }: { route: RunRoute }) {
         totals={totals}
         search={search}
         isTimelineShown={timeline === "on"}
-        onPhases={(phases: Phase[]) => change({ phases })}
+        onPhases={(phases) => change({ phases })}
         onName={(name) => change({ name })}
         onCollapseSucceeded={collapseSucceeded}
         onExpandAll={expandAll}
         onToggleTimeline={toggleTimeline}
-        onHelp={() => setHelpShown(true)}
+        onHelp={showHelp}
       />
-      <main class={`run-main${route.action ? " with-panel" : ""}`}>
+      <main class="run-main">
         {tree.size === 0 ? (
           <EmptyTree
-            state={model.state}
+            state={state}
             isComplete={model.isComplete}
-            isFiltered={isFiltered}
+            isFiltered={route.phases.length > 0 || route.name !== ""}
             onClear={() => change({ phases: [], name: "" })}
           />
         ) : (
           <TreeGrid
             scroller={scroller}
             tree={tree}
-            currentRow={currentRow}
+            currentRow={cursor.row}
             openAction={route.action}
             isTimelineShown={timeline === "on"}
-            splitPercent={Number(split) || 54}
+            splitPercent={Number(split) || SPLIT_PERCENT}
             isLive={isLive}
             nowMs={nowMs}
             attempts={attempts}
             handle={grid}
             onKeyDown={pressInTree}
-            onSelect={select}
-            onOpen={open}
-            onToggle={toggle}
+            onSelect={cursor.select}
+            onOpen={cursor.open}
+            onToggle={cursor.toggle}
             onSplit={(percent) => setSplit(String(percent))}
           />
         )}
@@ -195,9 +156,7 @@ export function RunPage({ route }: { route: RunRoute }) {
             key={route.action}
             run={route}
             name={route.action}
-            treeRevision={
-              tree.find(route.action) === NONE ? 0 : tree.revision[tree.find(route.action)]!
-            }
+            treeRevision={openNode === NONE ? 0 : tree.revision[openNode]!}
             nowMs={nowMs}
             onClose={closePanel}
           />

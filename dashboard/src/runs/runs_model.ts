@@ -2,6 +2,7 @@ import { getJson } from "../api/client";
 import type { RunSummary, Runs, RunUpdate } from "../api/types";
 import type { RunsRoute } from "../model/route";
 import { subscribe, type Subscription } from "../stream/client";
+import { NextFrame } from "../ui/frame";
 import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protocol";
 
 /** The watch starts with so many of the newest runs. */
@@ -54,12 +55,14 @@ export class RunsModel {
   #route: RunsRoute | null = null;
   #cursor: string | undefined;
   #subscription: Subscription | null = null;
-  #frame = 0;
-  #onChange: () => void;
+  readonly #frame: NextFrame;
 
   /** `onChange` is called at most once per animation frame. */
   constructor(onChange: () => void) {
-    this.#onChange = onChange;
+    this.#frame = new NextFrame(() => {
+      this.runs = [...this.#known.values()].sort(newestFirst);
+      onChange();
+    });
   }
 
   watch(route: RunsRoute): void {
@@ -73,7 +76,7 @@ export class RunsModel {
     this.#subscription = subscribe(`/v1/runs/watch?${query}`, "runUpdate", (message) => {
       if (this.#route === route) this.#take(message, route);
     });
-    this.#schedule();
+    this.#frame.request();
   }
 
   retry(): void {
@@ -83,7 +86,7 @@ export class RunsModel {
   close(): void {
     this.#route = null;
     this.#subscription?.close();
-    cancelAnimationFrame(this.#frame);
+    this.#frame.cancel();
   }
 
   /** Adds the next page of older runs; they stand still, only the newest are watched. */
@@ -93,7 +96,7 @@ export class RunsModel {
     const isFirst = this.#cursor === undefined;
     let page = await this.#list(route);
     if (isFirst && page.nextCursor) page = await this.#list(route);
-    if (this.#route === route) this.#schedule();
+    if (this.#route === route) this.#frame.request();
   }
 
   async #list(route: RunsRoute): Promise<Runs> {
@@ -133,15 +136,6 @@ export class RunsModel {
         this.state = message.state;
         break;
     }
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#frame !== 0) return;
-    this.#frame = requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.runs = [...this.#known.values()].sort(newestFirst);
-      this.#onChange();
-    });
+    this.#frame.request();
   }
 }
