@@ -315,7 +315,10 @@ static enum stream_next on_next(void *source, struct stream_position *position,
         return STREAM_LATER;
     if (!is_up_to_date(view, position)) {
         if (!position->is_walking) {
-            position->walk = run_view_walk_begin(view->view, position->cursor);
+            /* A client that was cut off inside a flush may show more than its id says. */
+            position->walk = position->is_synced
+                                 ? run_view_walk_begin(view->view, position->cursor)
+                                 : run_view_walk_resume(view->view, position->cursor);
             position->is_walking = true;
         }
         next = next_piece(view, position, frame);
