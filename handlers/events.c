@@ -74,13 +74,14 @@ static void on_written(void *arg, enum event_write_outcome outcome)
     submission_free(submission);
 }
 
-/* Whether anything of the batch is left to be written. */
-static bool has_pending(const struct event_batch *batch)
+/* How many of the batch are left to be written. */
+static int64_t count_pending(const struct event_batch *batch)
 {
+    int64_t count = 0;
+
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->results[i].status == EVENT_PENDING)
-            return true;
-    return false;
+        count += batch->results[i].status == EVENT_PENDING;
+    return count;
 }
 
 /* Rejects the events of projects that the request's token must not write. 0, or -ENOMEM. */
@@ -131,7 +132,11 @@ static void submit(struct app *app, struct http_request *request, enum event_bat
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    if (!has_pending(&submission->batch)) {
+    if (!http_request_may_take(request, RATE_EVENTS, count_pending(&submission->batch))) {
+        submission_free(submission);
+        return;
+    }
+    if (count_pending(&submission->batch) == 0) {
         on_written(submission, EVENT_WRITE_DONE);
         return;
     }

@@ -5,6 +5,8 @@
 
 #include "server/reply.h"
 
+enum { STREAMS_RETRY_S = 5 }; /* nobody knows when the client closes one */
+
 /* RFC 9110, 12.5.1: a client that says what it takes must take an event stream. */
 static bool takes_event_stream(const struct http_request *request)
 {
@@ -14,17 +16,33 @@ static bool takes_event_stream(const struct http_request *request)
            strcasestr(accept, "text/*") != NULL || strstr(accept, "*/*") != NULL;
 }
 
+/* Whether the client has as many as it may. */
+static bool has_enough(const struct app *app, const struct http_request *request)
+{
+    int64_t streams_max = app->shared->config->streams_per_client_max;
+    char client[CLIENT_NAME_SIZE];
+
+    if (streams_max == 0)
+        return false;
+    http_request_client(request, client);
+    return sse_streams_of(app->streams, client) >= (size_t)streams_max;
+}
+
 bool stream_can_be_taken(struct app *app, struct http_request *request)
 {
-    if (!takes_event_stream(request))
+    if (!takes_event_stream(request)) {
         reply_problemf(request, PROBLEM_NOT_ACCEPTABLE, NULL,
                        "A watch answers text/event-stream only.");
-    else if (app->hubs == NULL || app->is_draining)
+    } else if (app->hubs == NULL || app->is_draining) {
         reply_unavailable(request, -ENOTCONN);
-    else if (sse_streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max)
+    } else if (sse_streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max) {
         reply_unavailable(request, -EAGAIN);
-    else
+    } else if (has_enough(app, request)) {
+        metrics_add(app->metrics, METRIC_RATE_LIMITED, 1);
+        reply_too_many(request, "streams", STREAMS_RETRY_S);
+    } else {
         return true;
+    }
     return false;
 }
 
@@ -37,15 +55,26 @@ const char *stream_last_event_id(const struct http_request *request)
     return id == NULL || *id == '\0' ? NULL : id;
 }
 
-void stream_limit_to_token(struct sse_stream *stream, const struct http_request *request)
+static void limit_to_token(struct sse_stream *stream, const struct access *access)
 {
-    const struct access *access = http_request_access(request);
     uv_timeval64_t now;
     int64_t left_us;
 
-    if (stream == NULL || access == NULL)
-        return;
     uv_gettimeofday(&now);
     left_us = access->expires_us - (now.tv_sec * 1000000 + now.tv_usec);
     sse_stream_end_after(stream, left_us > 0 ? (uint64_t)left_us / 1000 : 0);
+}
+
+void stream_belongs_to(struct sse_stream *stream, const struct http_request *request)
+{
+    char client[CLIENT_NAME_SIZE];
+
+    if (stream == NULL)
+        return;
+    if (http_request_access(request) != NULL)
+        limit_to_token(stream, http_request_access(request));
+    if (http_request_app(request)->shared->config->streams_per_client_max == 0)
+        return;
+    http_request_client(request, client);
+    sse_stream_count_for(stream, client);
 }

@@ -6,14 +6,14 @@
 
 #include "server/app.h"
 
-/* Whether the client takes a stream, and we can take one now; else answers 406 or 503. */
+/* Whether the client takes a stream, and we can take one now; else answers 406, 429 or 503. */
 bool stream_can_be_taken(struct app *app, struct http_request *request);
 
 /* What the client last heard: of the header, else of the query; NULL if neither says anything.
  * Borrowed. */
 const char *stream_last_event_id(const struct http_request *request);
 
-/* The stream ends when the token that the request brought expires. NULL is fine. */
-void stream_limit_to_token(struct sse_stream *stream, const struct http_request *request);
+/* The stream counts for the request's client, and ends when its token expires. NULL is fine. */
+void stream_belongs_to(struct sse_stream *stream, const struct http_request *request);
 
 #endif

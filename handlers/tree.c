@@ -71,6 +71,7 @@ void handle_get_tree(struct app *app, struct http_request *request)
     struct tree_reply *reply;
     struct filter filter;
     struct run_key key;
+    int status;
 
     if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0)
         return;
@@ -83,12 +84,14 @@ void handle_get_tree(struct app *app, struct http_request *request)
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    *reply = (struct tree_reply){
-        .request = request, .hub = run_hub_open(app->hubs, &key), .filter = filter};
-    if (reply->hub == NULL || run_hub_when_read(reply->hub, INT64_MAX, on_hub_ready, reply) < 0) {
+    *reply = (struct tree_reply){.request = request, .filter = filter};
+    status = run_hub_open(app->hubs, &key, &reply->hub);
+    if (status == 0)
+        status = run_hub_when_read(reply->hub, INT64_MAX, on_hub_ready, reply);
+    if (status < 0) {
         if (reply->hub != NULL)
             run_hub_release(reply->hub);
         free(reply);
-        reply_unavailable(request, -ENOMEM);
+        reply_unavailable(request, status);
     }
 }

@@ -62,7 +62,7 @@ static void on_detached(void *arg, int fd)
                                      &watch->position);
     else
         sse_frame_release(watch->head);
-    stream_limit_to_token(stream, watch->request);
+    stream_belongs_to(stream, watch->request);
     watch_free(watch);
 }
 
@@ -130,6 +130,7 @@ void handle_watch_run(struct app *app, struct http_request *request)
     struct filter filter;
     struct run_key key;
     bool wait, follow;
+    int status;
 
     if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0 ||
         read_flag(request, "wait", &wait) < 0 || read_flag(request, "follow", &follow) < 0 ||
@@ -144,14 +145,18 @@ void handle_watch_run(struct app *app, struct http_request *request)
     watch->request = request;
     watch->wants_to_wait = wait;
     watch->position.is_following = follow;
-    watch->hub = run_hub_open(app->hubs, &key);
-    if (watch->hub != NULL)
+    status = run_hub_open(app->hubs, &key, &watch->hub);
+    if (status == 0) {
         watch->view = run_hub_hold_view(watch->hub, &filter);
+        status = watch->view == NULL ? -ENOMEM : 0;
+    }
     read_last_event_id(watch);
     /* Read anew: whoever comes from a replica that was ahead must not be shown less than it has
      * seen, nor told that nothing has changed. Those who come at the same time share the read. */
-    if (watch->view == NULL || run_hub_when_read(watch->hub, INT64_MAX, on_hub_ready, watch) < 0) {
+    if (status == 0)
+        status = run_hub_when_read(watch->hub, INT64_MAX, on_hub_ready, watch);
+    if (status < 0) {
         watch_free(watch);
-        reply_unavailable(request, -ENOMEM);
+        reply_unavailable(request, status);
     }
 }

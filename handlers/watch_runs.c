@@ -26,7 +26,7 @@ static void on_detached(void *arg, int fd)
                                       &watch->position);
     else
         sse_frame_release(watch->head);
-    stream_limit_to_token(stream, watch->request);
+    stream_belongs_to(stream, watch->request);
     list_view_release(watch->view);
     free(watch);
 }

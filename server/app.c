@@ -244,6 +244,7 @@ static int start_database_objects(struct app *app)
     const struct run_hubs_options hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
+        .nodes_max = (size_t)config->tree_nodes_max,
         .on_flushed = on_hub_flushed,
         .arg = app,
     };
@@ -252,7 +253,7 @@ static int start_database_objects(struct app *app)
         .linger_ms = (uint64_t)config->hub_linger_ms,
     };
 
-    app->repo = action_repo_new(app->loop, url, &repo_events, app);
+    app->repo = action_repo_new(app->loop, url, (size_t)config->read_queue_max, &repo_events, app);
     if (app->repo == NULL)
         return -ENOMEM;
     app->hubs = run_hubs_new(app->loop, app->repo, &hub_options, app->shared->log);
@@ -522,6 +523,20 @@ static int start_auth(struct app *app, struct auth_keys *keys)
     return app->auth == NULL ? -ENOMEM : 0;
 }
 
+/* 0, also if there are no limits, or -ENOMEM. */
+static int start_rate_limits(struct app *app)
+{
+    const struct config *config = app->shared->config;
+    const struct rate_limits_options options = {
+        .per_s = {[RATE_REQUESTS] = config->rate_limit_requests,
+                  [RATE_EVENTS] = config->rate_limit_events}};
+
+    if (config->rate_limit_requests == 0 && config->rate_limit_events == 0)
+        return 0;
+    app->rate_limits = rate_limits_new(&options);
+    return app->rate_limits == NULL ? -ENOMEM : 0;
+}
+
 int app_run(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
             struct auth_keys *keys, void (*on_started)(void *arg, uv_async_t *stop), void *arg,
             char *why, size_t why_size)
@@ -541,6 +556,8 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     if (shared->loops > 1)
         uv_timer_start(&runner->collect, on_collect, COLLECT_MS, COLLECT_MS);
     status = start_auth(&runner->app, keys);
+    if (status == 0)
+        status = start_rate_limits(&runner->app);
     if (status < 0)
         snprintf(why, why_size, "out of memory");
     else
@@ -554,6 +571,7 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     uv_run(&runner->loop, UV_RUN_DEFAULT);
     uv_loop_close(&runner->loop);
     auth_keys_free(runner->next_keys);
+    rate_limits_free(runner->app.rate_limits);
     auth_free(runner->app.auth);
     free(runner);
     return status;

@@ -17,6 +17,7 @@
 #include "server/list_hub.h"
 #include "server/log.h"
 #include "server/metrics.h"
+#include "server/rate_limit.h"
 #include "server/run_hub.h"
 #include "server/sse_stream.h"
 #include "sql/action_repo.h"
@@ -41,7 +42,8 @@ struct app {
     const struct app_shared *shared;
     struct metrics *metrics;
     uv_loop_t *loop;
-    struct auth *auth; /* NULL: nobody is asked for a token */
+    struct auth *auth;               /* NULL: nobody is asked for a token */
+    struct rate_limits *rate_limits; /* NULL: none are configured */
     struct http_server *http;
     struct sse_streams *streams;
     /* NULL until the schema is current: */

@@ -29,7 +29,11 @@ struct config {
     int64_t connections_max;
     int64_t connections_per_address_max;
     int64_t request_timeout_ms;
+    int64_t rate_limit_requests, rate_limit_events; /* a second, of one client; 0: no limit */
     int64_t streams_max;
+    int64_t streams_per_client_max;
+    int64_t read_queue_max;
+    int64_t tree_nodes_max;
     int64_t flush_interval_ms;
     int64_t heartbeat_ms;
     int64_t hub_linger_ms;

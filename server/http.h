@@ -14,6 +14,7 @@
 #include "model/access.h"
 #include "model/problem.h"
 #include "model/run_key.h"
+#include "server/rate_limit.h"
 #include "server/router.h"
 
 struct http_server;
@@ -70,6 +71,13 @@ struct access *http_request_access(const struct http_request *request);
 
 /* The token of `Authorization: Bearer …`; NULL if there is none. */
 const char *http_request_bearer(const struct http_request *request);
+
+/* Who asks, as limits count it: the token's subject, else the address. */
+enum { CLIENT_NAME_SIZE = SUBJECT_SIZE + 8 };
+void http_request_client(const struct http_request *request, char out[static CLIENT_NAME_SIZE]);
+
+/* Whether the client may have so many more now; else answers 429. */
+bool http_request_may_take(struct http_request *request, enum rate_kind kind, int64_t count);
 
 /* Hands the body over (malloc'd, not ended by a NUL, NULL if empty). */
 char *http_request_take_body(struct http_request *request, size_t *length);

@@ -209,8 +209,10 @@ bool http_guard_access(struct http_request *request)
         return false;
     if (needed == ROUTE_SCRAPE)
         needed = app->shared->config->metrics_open ? ROUTE_OPEN : ROUTE_ADMIN;
-    if (app->auth == NULL || needed == ROUTE_OPEN)
+    if (needed == ROUTE_OPEN)
         return true;
+    if (app->auth == NULL)
+        return http_request_may_take(request, RATE_REQUESTS, 1);
     token = find_token(request, &is_cookie);
     if (token == NULL || *token == '\0') {
         reply_unauthorized(request, NULL);
@@ -224,5 +226,5 @@ bool http_guard_access(struct http_request *request)
         reply_unauthorized(request, why);
         return false;
     }
-    return guard_right(request, needed);
+    return http_request_may_take(request, RATE_REQUESTS, 1) && guard_right(request, needed);
 }

@@ -35,8 +35,9 @@ struct http_request {
     http_detached_fn *on_detached;
     void *detached_arg;
     uint64_t started_ns, read_ns, answered_ns; /* of the head, the body's end, the answer */
-    char id[REQUEST_ID_SIZE];                  /* X-Request-Id, taken over or made */
-    char traceparent[TRACEPARENT_SIZE];        /* "": none */
+    struct rate_state rates[RATE_KINDS];
+    char id[REQUEST_ID_SIZE];           /* X-Request-Id, taken over or made */
+    char traceparent[TRACEPARENT_SIZE]; /* "": none */
 };
 
 /* The answer is there: sends it, or resumes the request to have it sent. */

@@ -8,6 +8,7 @@
 
 #include "server/app.h"
 #include "server/http_internal.h"
+#include "server/reply.h"
 
 enum { SLOW_REQUEST_MS = 1000, LOGGED_PATH_SIZE = 512 };
 
@@ -88,7 +89,7 @@ char *http_request_take_body(struct http_request *request, size_t *length)
     return body;
 }
 
-/* -------- who asks -------- */
+/* -------- who asks, and how often -------- */
 
 void http_request_address(const struct http_request *request, char out[static CLIENT_ADDRESS_SIZE])
 {
@@ -104,6 +105,35 @@ void http_request_address(const struct http_request *request, char out[static CL
                 ? (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr
                 : (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     inet_ntop(address->sa_family, bytes, out, CLIENT_ADDRESS_SIZE);
+}
+
+void http_request_client(const struct http_request *request, char out[static CLIENT_NAME_SIZE])
+{
+    const struct access *access = request->access;
+    char address[CLIENT_ADDRESS_SIZE];
+
+    http_request_address(request, address);
+    if (access != NULL && access->subject[0] != '\0')
+        snprintf(out, CLIENT_NAME_SIZE, "sub:%s", access->subject);
+    else
+        snprintf(out, CLIENT_NAME_SIZE, "addr:%s", address);
+}
+
+bool http_request_may_take(struct http_request *request, enum rate_kind kind, int64_t count)
+{
+    struct app *app = request->app;
+    char client[CLIENT_NAME_SIZE];
+    int64_t retry_s;
+
+    if (app->rate_limits == NULL)
+        return true;
+    http_request_client(request, client);
+    if (rate_limits_take(app->rate_limits, client, kind, count, uv_hrtime(), &request->rates[kind],
+                         &retry_s))
+        return true;
+    metrics_add(app->metrics, METRIC_RATE_LIMITED, 1);
+    reply_too_many(request, rate_kind_name(kind), retry_s);
+    return false;
 }
 
 static bool is_request_id(const char *text)
@@ -205,10 +235,35 @@ static void add_cors(const struct http_request *request, http_header_fn *add, vo
         "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id");
 }
 
+/* As draft-ietf-httpapi-ratelimit-headers has it. */
+static void add_rates(const struct http_request *request, http_header_fn *add, void *arg)
+{
+    char policy[96] = "", left[96] = "";
+
+    for (int kind = 0; kind < RATE_KINDS; kind++) {
+        const struct rate_state *rate = &request->rates[kind];
+        size_t policy_length = strlen(policy), left_length = strlen(left);
+        const char *name = rate_kind_name((enum rate_kind)kind);
+        const char *comma = policy_length == 0 ? "" : ", ";
+
+        if (rate->quota == 0)
+            continue;
+        snprintf(policy + policy_length, sizeof policy - policy_length, "%s\"%s\";q=%lld;w=%d",
+                 comma, name, (long long)rate->quota, RATE_WINDOW_S);
+        snprintf(left + left_length, sizeof left - left_length, "%s\"%s\";r=%lld;t=%lld", comma,
+                 name, (long long)rate->remaining, (long long)rate->reset_s);
+    }
+    if (policy[0] == '\0')
+        return;
+    add(arg, "RateLimit-Policy", policy);
+    add(arg, "RateLimit", left);
+}
+
 void http_common_headers(const struct http_request *request, http_header_fn *add, void *arg)
 {
     add(arg, "X-Content-Type-Options", "nosniff");
     add(arg, "Referrer-Policy", "no-referrer");
     add(arg, "X-Request-Id", request->id);
+    add_rates(request, add, arg);
     add_cors(request, add, arg);
 }

@@ -25,6 +25,8 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_EVENTS_DUPLICATE] = {"runtree_events_duplicate_total", "counter",
                                  "Events that were recorded already."},
     [METRIC_EVENTS_REJECTED] = {"runtree_events_rejected_total", "counter", "Events rejected."},
+    [METRIC_RATE_LIMITED] = {"runtree_rate_limited_total", "counter",
+                             "Requests answered by 429: a rate, or a client's number of streams."},
     [METRIC_WRITE_BATCHES] = {"runtree_write_batches_total", "counter",
                               "Transactions committed by the writers."},
     [METRIC_WRITE_REFUSED] = {"runtree_write_refused_total", "counter",

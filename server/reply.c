@@ -307,6 +307,17 @@ void reply_forbidden(struct http_request *request, const char *right, const char
                        "Bearer realm=\"runtree\", error=\"insufficient_scope\"");
 }
 
+void reply_too_many(struct http_request *request, const char *what, int64_t retry_s)
+{
+    struct problem problem;
+    char seconds[32];
+
+    snprintf(seconds, sizeof seconds, "%lld", (long long)retry_s);
+    problem_set(&problem, PROBLEM_TOO_MANY_REQUESTS, NULL,
+                "More %s than one client may have; try again in %s s.", what, seconds);
+    reply_problem_with(request, &problem, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+}
+
 void reply_unavailable(struct http_request *request, int status)
 {
     if (status == -EAGAIN)

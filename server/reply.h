@@ -45,6 +45,9 @@ void reply_unauthorized(struct http_request *request, const char *why);
 void reply_forbidden(struct http_request *request, const char *right, const char *project,
                      const char *domain);
 
+/* 429: more of `what` ("events") than a client may have; in `retry_s` seconds it may. */
+void reply_too_many(struct http_request *request, const char *what, int64_t retry_s);
+
 /* With a cookie set; takes the reference over, NULL: an empty answer. */
 void reply_session(struct http_request *request, unsigned status, json_t *document,
                    const char *cookie);

@@ -396,15 +396,22 @@ static void free_hub(struct run_hub *hub)
     free(hub);
 }
 
-static void on_tick(uv_timer_t *timer)
+static void free_unused(struct run_hubs *hubs, uint64_t unused_ms)
 {
-    struct run_hubs *hubs = timer->data;
     uint64_t now_ms = uv_now(hubs->loop);
     struct run_hub *hub, *next;
 
     HASH_ITER (hh, hubs->all, hub, next)
-        if (hub->references == 0 && now_ms - hub->unused_since_ms >= hubs->options.linger_ms)
+        if (hub->references == 0 && now_ms - hub->unused_since_ms >= unused_ms)
             free_hub(hub);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct run_hubs *hubs = timer->data;
+    uint64_t now_ms = uv_now(hubs->loop);
+
+    free_unused(hubs, hubs->options.linger_ms);
     if (now_ms - hubs->last_poll_ms >= POLL_MS) {
         hubs->last_poll_ms = now_ms;
         poll_hubs(hubs);
@@ -480,24 +487,38 @@ static void copy_key(struct run_hub *hub)
     hub->key.run_name = rest;
 }
 
-struct run_hub *run_hub_open(struct run_hubs *hubs, const struct run_key *run)
+/* Trees that nobody uses make room first. */
+static bool has_room(struct run_hubs *hubs)
+{
+    size_t nodes_max = hubs->options.nodes_max;
+
+    if (run_hubs_stats(hubs).nodes >= nodes_max)
+        free_unused(hubs, 0);
+    return run_hubs_stats(hubs).nodes < nodes_max;
+}
+
+int run_hub_open(struct run_hubs *hubs, const struct run_key *run, struct run_hub **opened)
 {
     char path[RUN_PATH_SIZE];
     struct run_hub *hub;
 
+    *opened = NULL;
     run_key_path(run, path);
     HASH_FIND_STR(hubs->all, path, hub);
     if (hub == NULL) {
+        if (!has_room(hubs))
+            return -EAGAIN;
         hub = calloc(1, sizeof *hub);
         if (hub == NULL)
-            return NULL;
+            return -ENOMEM;
         hub->owner = hubs;
         memcpy(hub->path, path, sizeof path);
         copy_key(hub);
         HASH_ADD_STR(hubs->all, path, hub);
     }
     hub->references++;
-    return hub;
+    *opened = hub;
+    return 0;
 }
 
 void run_hub_release(struct run_hub *hub)

@@ -21,6 +21,7 @@ struct run_hub;
 struct run_hubs_options {
     uint64_t flush_interval_ms;
     uint64_t linger_ms; /* a hub without users is dropped after so long */
+    size_t nodes_max;   /* once the trees hold so many, no further one is opened */
     /* Called at a flush to watchers of a live tree, with the time since the first notification of
      * what it sends was heard. */
     void (*on_flushed)(void *arg, uint64_t lag_ns);
@@ -53,8 +54,9 @@ void run_hubs_abandon(struct run_hubs *hubs);
 
 struct run_hubs_stats run_hubs_stats(const struct run_hubs *hubs);
 
-/* The run's hub, with a reference; NULL when out of memory. */
-struct run_hub *run_hub_open(struct run_hubs *hubs, const struct run_key *run);
+/* The run's hub, with a reference, into *hub. 0; -EAGAIN: there is no room for another tree now;
+ * -ENOMEM. Then *hub is NULL. */
+int run_hub_open(struct run_hubs *hubs, const struct run_key *run, struct run_hub **hub);
 void run_hub_release(struct run_hub *hub);
 
 enum hub_outcome {

@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "server/client_count.h"
+
 enum {
     SERVE_NS_MAX = 2000000, /* of one turn of the loop are spent on streams, about */
     FRAMES_AT_ONCE_MAX = 4, /* then it is the next stream's turn */
@@ -31,8 +33,9 @@ struct sse_stream {
     struct sse_frame *frame;
     size_t sent; /* bytes of `frame` */
     struct stream_position position;
-    uint64_t progress_ms; /* when it last took bytes, or had none to take */
-    uint64_t ends_ms;     /* 0: never by itself */
+    uint64_t progress_ms;        /* when it last took bytes, or had none to take */
+    struct client_count *client; /* NULL: not counted */
+    uint64_t ends_ms;            /* 0: never by itself */
     int fd;
     struct gzip_sum sum; /* of what was sent compressed */
     bool is_gzip;
@@ -46,6 +49,7 @@ struct sse_stream {
 
 struct sse_streams {
     uv_loop_t *loop;
+    struct client_count *clients;
     struct sse_streams_options options;
     struct gzip_packer *packer;
     struct sse_stream *all;
@@ -119,6 +123,7 @@ static void close_stream(struct sse_stream *stream)
     stream->frame = NULL;
     DL_DELETE(stream->owner->all, stream);
     stream->owner->stats.count--;
+    client_count_leave(&stream->owner->clients, stream->client);
     uv_close((uv_handle_t *)&stream->poll, on_poll_closed);
 }
 
@@ -476,6 +481,16 @@ error_memory:
     sse_frame_release(head);
     close(fd);
     return NULL;
+}
+
+void sse_stream_count_for(struct sse_stream *stream, const char *client)
+{
+    stream->client = client_count_join(&stream->owner->clients, client);
+}
+
+size_t sse_streams_of(const struct sse_streams *streams, const char *client)
+{
+    return client_count_of(streams->clients, client);
 }
 
 void sse_stream_end_after(struct sse_stream *stream, uint64_t after_ms)

@@ -86,6 +86,12 @@ void sse_stream_wake(struct sse_stream *stream);
 /* The stream ends (`retry` first) after `after_ms`: its token expires then. */
 void sse_stream_end_after(struct sse_stream *stream, uint64_t after_ms);
 
+/* Counts the stream for its client (any text), as long as it lasts; out of memory it is not. */
+void sse_stream_count_for(struct sse_stream *stream, const char *client);
+
+/* The streams that are counted for the client. */
+size_t sse_streams_of(const struct sse_streams *streams, const char *client);
+
 struct stream_position *sse_stream_position(struct sse_stream *stream);
 
 /* Links for the source's own list of its streams (utlist.h). */

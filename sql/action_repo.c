@@ -30,7 +30,7 @@ struct repo_call {
     void *arg;
 };
 
-struct action_repo *action_repo_new(uv_loop_t *loop, const char *url,
+struct action_repo *action_repo_new(uv_loop_t *loop, const char *url, size_t reads_max,
                                     const struct action_repo_events *events, void *arg)
 {
     struct action_repo *repo = calloc(1, sizeof *repo);
@@ -39,7 +39,7 @@ struct action_repo *action_repo_new(uv_loop_t *loop, const char *url,
         return NULL;
     repo->reader_events.on_ready = events->on_ready;
     repo->reader_events.on_lost = events->on_lost;
-    repo->reader = pg_reader_new(loop, url, &repo->reader_events, arg);
+    repo->reader = pg_reader_new(loop, url, reads_max, &repo->reader_events, arg);
     if (repo->reader == NULL) {
         free(repo);
         return NULL;

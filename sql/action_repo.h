@@ -25,7 +25,7 @@ struct action_repo_events {
 };
 
 /* One connection of its own. NULL when out of memory. */
-struct action_repo *action_repo_new(uv_loop_t *loop, const char *url,
+struct action_repo *action_repo_new(uv_loop_t *loop, const char *url, size_t reads_max,
                                     const struct action_repo_events *events, void *arg);
 /* Calls under way end with REPO_LOST first. */
 void action_repo_close(struct action_repo *repo, void (*on_closed)(void *arg), void *arg);

@@ -24,7 +24,7 @@ struct read_request {
 struct pg_reader {
     struct pg_connection *connection;
     struct read_request *waiting; /* first in, first out */
-    size_t waiting_count;
+    size_t waiting_count, waiting_max;
     struct read_request *running;
     uv_timer_t patience; /* runs while the connection is away and reads still wait for it */
     bool is_patient;
@@ -127,7 +127,7 @@ static void on_lost(void *arg, const char *why)
         reader->events->on_lost(reader->arg, why);
 }
 
-struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url,
+struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url, size_t waiting_max,
                                 const struct pg_reader_events *events, void *arg)
 {
     static const struct pg_connection_events connection_events = {
@@ -143,6 +143,7 @@ struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url,
 
     if (reader == NULL)
         return NULL;
+    reader->waiting_max = waiting_max;
     reader->events = events;
     reader->arg = arg;
     reader->is_patient = true;
@@ -211,7 +212,7 @@ int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *st
 
     if (!reader->is_patient)
         return -ENOTCONN;
-    if (reader->waiting_count >= READER_QUEUE_MAX)
+    if (reader->waiting_count >= reader->waiting_max)
         return -EAGAIN;
     for (size_t i = 0; i < count; i++)
         if (sets[i].bytes.failed)

@@ -7,15 +7,13 @@
 
 struct pg_reader;
 
-enum { READER_QUEUE_MAX = 10000 };
-
 struct pg_reader_events {
     void (*on_ready)(void *arg);
     void (*on_lost)(void *arg, const char *why);
 };
 
-/* NULL when out of memory. `events` may be NULL. */
-struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url,
+/* NULL when out of memory. `events` may be NULL; at most `waiting_max` reads wait. */
+struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url, size_t waiting_max,
                                 const struct pg_reader_events *events, void *arg);
 
 /* Reads under way end with PG_LOST first. */
@@ -28,7 +26,7 @@ size_t pg_reader_queued(const struct pg_reader *reader);
 /* Runs a statement once with each of `count` sets of parameters, in order and in one exchange, so
  * that Postgres works on the next while the result of the last is looked at. Takes the parameters'
  * memory over if it answers 0. on_end comes exactly once, after the return. -ENOTCONN while the
- * database is away, -EAGAIN when READER_QUEUE_MAX reads wait, -ENOMEM; then on_end does not come.
+ * database is away, -EAGAIN when as many wait as may, -ENOMEM; then on_end does not come.
  */
 int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *statement,
                          struct pg_parameters *sets, size_t count, pg_result_fn *on_result,

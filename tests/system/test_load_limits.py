@@ -1,12 +1,15 @@
 """The limits of what waits: past each a clear refusal or a wait, and nothing lost."""
 
 import concurrent.futures
+import dataclasses
 import re
 import socket
 import time
 
 import httpx
 import psycopg
+
+from sse import EventStream
 
 QUEUE_BYTES = 1 << 20  # the least that --write-queue-bytes takes
 NOTE_BYTES = 200 * 1024
@@ -83,3 +86,42 @@ def test_stream_that_takes_nothing(start_runtree, database, run):
             time.sleep(0.05)
         assert time.monotonic() > began + 0.5
     assert metric(server.url, "runtree_streams") == 0
+
+
+def test_actions_in_trees(start_runtree, database, run):
+    """A tree that nobody watches makes room; one that is watched does not."""
+    server = start_runtree("--tree-nodes-max", "10", database_url=database)
+    first, second, third = (dataclasses.replace(run, name=f"r{number}") for number in range(3))
+    for key in (first, second, third):
+        events = [key.event(f"a{n}", parent="a0" if n else None) for n in range(12)]
+        assert httpx.post(f"{server.url}/v1/events", json={"events": events}).status_code == 200
+    assert httpx.get(f"{server.url}{first.path}/tree").status_code == 200
+    with EventStream(server.url, f"{second.path}/watch") as stream:
+        assert stream.status == 200
+        stream.read_until("synced")
+        with EventStream(server.url, f"{second.path}/watch") as another:
+            assert another.status == 200, "the same tree"
+        for path in (f"{third.path}/watch", f"{third.path}/tree"):
+            refused = httpx.get(server.url + path)
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+    deadline = time.monotonic() + 5
+    while httpx.get(f"{server.url}{third.path}/tree").status_code == 503:
+        assert time.monotonic() < deadline
+
+
+def test_read_queue(start_runtree, database, run):
+    server = start_runtree("--read-queue-max", "2", database_url=database)
+    with (
+        psycopg.connect(database) as blocker,
+        concurrent.futures.ThreadPoolExecutor(12) as readers,
+    ):
+        blocker.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        reads = [readers.submit(httpx.get, server.url + run.path, timeout=30) for _ in range(10)]
+        refused, _ = concurrent.futures.wait(reads, timeout=2)
+        assert 5 <= len(refused) < 10
+        for read in refused:
+            assert read.result().status_code == 503
+            assert int(read.result().headers["Retry-After"]) > 0
+        blocker.rollback()
+        assert {read.result().status_code for read in reads if read not in refused} == {404}

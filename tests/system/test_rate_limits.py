@@ -1,0 +1,127 @@
+"""Limits by client: what is left is said in headers, past it 429 and nothing recorded."""
+
+import re
+import time
+
+import httpx
+import pytest
+
+from client import assert_problem
+from sse import EventStream
+from tokens import KEYS, claims, write_jwks
+
+WINDOW = 10
+KEY = KEYS["ES256"]
+
+
+def rate(response, kind):
+    """{q, w, r, t} of a kind of thing, from the headers."""
+    found = {}
+    for header in ("RateLimit-Policy", "RateLimit"):
+        for item in response.headers[header].split(", "):
+            name, *parameters = item.split(";")
+            if name == f'"{kind}"':
+                found |= {key: int(value) for key, value in (p.split("=") for p in parameters)}
+    return found
+
+
+def post(runtree, run, count, first=0, token=None):
+    events = [
+        run.event(f"a{number}", parent="a0" if number else None)
+        for number in range(first, first + count)
+    ]
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.post(f"{runtree.url}/v1/events", json={"events": events}, headers=headers)
+
+
+def count_limited(runtree, **options):
+    text = httpx.get(f"{runtree.url}/metrics", **options).text
+    return int(re.search(r"^runtree_rate_limited_total (\d+)$", text, re.MULTILINE)[1])
+
+
+def test_events(start_runtree, database, run):
+    runtree = start_runtree("--rate-limit-events", "5", database_url=database)
+    response = post(runtree, run, 45)
+    assert response.status_code == 200
+    left = rate(response, "events")
+    assert left["q"] == 5 * WINDOW and left["w"] == WINDOW
+    assert left["r"] in (5, 6) and left["t"] == 9
+    refused = post(runtree, run, 20, first=45)
+    assert_problem(refused, 429, "too-many-requests")
+    assert 2 <= int(refused.headers["Retry-After"]) <= 3
+    assert httpx.get(runtree.url + run.path).json()["actionCount"] == 45, "nothing of it"
+    assert count_limited(runtree) == 1
+    time.sleep(int(refused.headers["Retry-After"]))
+    assert post(runtree, run, 20, first=45).status_code == 200
+
+
+def test_batch_beyond_the_quota_is_owed(start_runtree, database, run):
+    runtree = start_runtree("--rate-limit-events", "10", database_url=database)
+    assert rate(post(runtree, run, 300), "events")["r"] == 0
+    refused = post(runtree, run, 1)
+    assert_problem(refused, 429, "too-many-requests")
+    assert 19 <= int(refused.headers["Retry-After"]) <= 21
+
+
+def test_requests(start_runtree, database):
+    runtree = start_runtree("--rate-limit-requests", "2", database_url=database)
+    with httpx.Client(base_url=runtree.url) as client:
+        answers = [client.get("/v1/projects") for _ in range(2 * WINDOW + 2)]
+        assert {answer.status_code for answer in answers[: 2 * WINDOW]} == {200}
+        assert [rate(answer, "requests")["r"] for answer in answers[:3]] == [19, 18, 17]
+        assert_problem(answers[-1], 429, "too-many-requests")
+        assert answers[-1].headers["Retry-After"] == "1"
+        for _ in range(30):
+            assert client.get("/healthz").status_code == 200, "who watches over it is not limited"
+        time.sleep(1.1)
+        assert client.get("/v1/projects").status_code == 200
+
+
+@pytest.fixture
+def by_subject(start_runtree, database, tmp_path):
+    keys = write_jwks(tmp_path / "keys.json", [KEY])
+    arguments = ("--auth", "jwt", "--auth-keys", str(keys), "--rate-limit-events", "1")
+    return start_runtree(*arguments, database_url=database)
+
+
+def test_each_subject_has_its_own(by_subject, run):
+    ada, again, bob = (
+        KEY.sign(claims(admin=["*/*"], aud=None, sub=name, jti=number))
+        for number, name in enumerate(("ada", "ada", "bob"))
+    )
+    assert post(by_subject, run, 10, token=ada).status_code == 200
+    assert post(by_subject, run, 1, token=again).status_code == 429, "another token, the same one"
+    assert post(by_subject, run, 10, token=bob).status_code == 200
+    headers = {"Authorization": f"Bearer {ada}"}
+    assert count_limited(by_subject, headers=headers) == 1
+
+
+def test_events_that_are_refused_anyway_do_not_count(by_subject, run):
+    writer = KEY.sign(claims(write=["other/*"], aud=None))
+    for _ in range(3):
+        response = post(by_subject, run, 10, token=writer)
+        assert response.status_code == 207 and response.json()["rejected"] == 10
+
+
+def test_streams(start_runtree, database, run):
+    runtree = start_runtree("--streams-per-client-max", "3", database_url=database)
+    assert post(runtree, run, 1).status_code == 200
+    paths = (f"{run.path}/watch?follow=true", "/v1/runs/watch", f"{run.path}/watch?follow=true")
+    open_streams = [EventStream(runtree.url, path) for path in paths]
+    for stream in open_streams:
+        assert stream.status == 200
+        stream.read_until("synced")
+    for path in paths:
+        with EventStream(runtree.url, path) as refused:
+            assert refused.status == 429
+            assert int(refused.headers["retry-after"]) > 0
+    open_streams.pop().close()
+    deadline = time.monotonic() + 5
+    while (again := EventStream(runtree.url, paths[0])).status == 429:
+        assert time.monotonic() < deadline
+    for stream in [again, *open_streams]:
+        stream.close()
+
+
+def test_no_headers_without_limits(api):
+    assert "ratelimit" not in api.get("/v1/runs").headers
