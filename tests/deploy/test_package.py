@@ -31,6 +31,7 @@ LEFTOVERS = [
     ("/etc", "**/*runtree*"),
     ("/lib/systemd", "**/*runtree*"),
     ("/usr/bin", "*runtree*"),
+    ("/usr/share", "*runtree*"),
     ("/usr/share/doc", "*runtree*"),
     ("/var/lib", "*runtree*"),
     ("/var/lib/dpkg/info", "runtree.*"),
@@ -83,6 +84,8 @@ def test_files(package):
         "/usr/bin/runtree": "-rwxr-xr-x",
         "/lib/systemd/system/runtree.service": "-rw-r--r--",
         "/etc/default/runtree": "-rw-r--r--",
+        "/usr/share/runtree/after_restore.sql": "-rw-r--r--",
+        "/usr/share/runtree/citus.sql": "-rw-r--r--",
         "/usr/share/doc/runtree/README.md": "-rw-r--r--",
         "/usr/share/doc/runtree/copyright": "-rw-r--r--",
     }
