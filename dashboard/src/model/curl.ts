@@ -13,14 +13,19 @@ export function curlPost(origin: string, event: unknown): string {
   return `curl -s ${shellQuote(`${origin}/v1/events`)} -H 'Content-Type: application/json' \\\n  -d ${shellQuote(JSON.stringify(event))}`;
 }
 
-/** Four commands that make a first run: a root, a task that runs and ends, and the end of the root. */
+/** Commands that make a first run: a root, a task that runs and ends, and the end of the root. */
 export function firstRunCommands(origin: string): string {
-  const run = { project: "demo", domain: "development", runName: "hello-1" };
-  const events = [
-    { ...run, name: "a0", parent: null, phase: "RUNNING", task: { name: "hello.main" } },
-    { ...run, name: "a1", parent: "a0", phase: "RUNNING", task: { name: "hello.greet" } },
-    { ...run, name: "a1", phase: "SUCCEEDED" },
-    { ...run, name: "a0", phase: "SUCCEEDED" },
-  ];
-  return events.map((event) => curlPost(origin, event)).join("\n");
+  const actions = `${origin}/v1/projects/demo/domains/development/runs/hello-1/actions`;
+  const put = (path: string, body?: object): string =>
+    `curl -s -X PUT "$actions/${path}"` +
+    (body
+      ? ` -H 'Content-Type: application/json' \\\n  -d ${shellQuote(JSON.stringify(body))}`
+      : "");
+  return [
+    `actions=${shellQuote(actions)}`,
+    put("a0/events/1/RUNNING/0", { parent: null, task: { name: "hello.main" } }),
+    put("a1/events/1/RUNNING/0", { parent: "a0", task: { name: "hello.greet" } }),
+    put("a1/events/1/SUCCEEDED/0"),
+    put("a0/events/1/SUCCEEDED/0"),
+  ].join("\n");
 }

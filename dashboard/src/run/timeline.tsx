@@ -6,16 +6,16 @@ import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { formatClock, formatDuration } from "../model/format";
 import { phaseTitle } from "../model/phase";
-import type { TreeStore } from "../model/tree_store";
+import { NONE, type TreeStore } from "../model/tree_store";
 import type { AttemptDetails } from "./attempt_details";
 import { drawTimeline, readColors, type TimelineColors, type TimeScale } from "./timeline_draw";
-import { elapsedMs } from "./tree_row";
+import { elapsedMs, shortId } from "./tree_row";
 import { ROW_HEIGHT } from "./virtual_rows";
 
 const TICK_WIDTH_PX = 90;
 const NOW_LABEL_PX = 40;
 /** About how wide a tick's label is, and how little room is none. */
-const TICK_LABEL_PX = 30;
+const TICK_LABEL_PX = 56;
 const TICK_GAP_PX = 30;
 const PADDING_PART = 0.04;
 const SPAN_MIN_MS = 1000;
@@ -222,13 +222,21 @@ function TimelineTip({ tree, row, x, y, isRight, nowMs }: TipProps) {
   const created = tree.createdAt[node]!;
   const started = tree.startedAt[node]!;
   const ended = tree.endedAt[node]!;
+  const parent = tree.parent[node]!;
+  const id = shortId(
+    tree.name[node]!,
+    tree.label[node]!,
+    parent === NONE ? "" : tree.name[parent]!,
+  );
   return (
     <div
       class={`tip${isRight ? " to-left" : ""}`}
       aria-hidden="true"
       style={{ transform: `translate(${x}px, ${y}px)` }}
     >
-      <strong>{tree.label[node]}</strong>
+      <strong>
+        {tree.label[node]} {id && <span class="id">{id}</span>}
+      </strong>
       <span>
         {phaseTitle(tree.phaseName(node))} · {formatDuration(elapsedMs(tree, node, nowMs))}
         {tree.attempt[node]! > 1 && ` · attempt ${tree.attempt[node]!}`}

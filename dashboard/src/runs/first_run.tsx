@@ -9,8 +9,8 @@ export function FirstRun({ onPlay }: { onPlay: () => void }) {
     <div class="empty first-run">
       <h2>No runs yet</h2>
       <p>
-        Report what your actions do, and this page shows it as it happens. These four commands make
-        a run:
+        Report what your actions do, and this page shows it as it happens. These commands make a
+        run:
       </p>
       <div class="commands">
         <CopyButton text={commands} label="Copy" />
