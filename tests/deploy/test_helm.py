@@ -150,3 +150,18 @@ def test_every_metric_that_is_asked_for_exists(metrics):
     for name in names:
         base = re.sub(r"_(bucket|sum|count)$", "", name)
         assert name in metrics or base in metrics, name
+
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+
+
+def test_every_metric_is_explained(metrics):
+    assert set(re.findall(r"`(runtree_[a-z_]+)`", OPERATIONS)) == metrics
+
+
+def test_every_line_of_the_log_is_explained():
+    said = set()
+    for source in [*ROOT.glob("server/*.c"), *ROOT.glob("handlers/*.c")]:
+        said |= set(re.findall(r'log_write\([^"]*LOG_[A-Z]+,\s*"([^"]+)"', source.read_text()))
+    assert len(said) > 20
+    assert [line for line in said if f"`{line}`" not in OPERATIONS] == []
