@@ -54,6 +54,7 @@ const CAP_HEIGHT = 10;
 const WAIT_HEIGHT = 3;
 const BAR_WIDTH_MIN = 2;
 const LABEL_GAP = 6;
+const LABEL_WIDTH = 48;
 const QUEUED = phaseNumber("QUEUED");
 const RUNNING = phaseNumber("RUNNING");
 
@@ -169,11 +170,13 @@ function drawAttempt(
   context.fillText(String(attempt.number), left + 5, middle + 0.5);
 }
 
-/** The duration behind the bar, or before it where the bar ends at the right edge. */
+/** The duration behind the bar, where there is room before the edge and the line for now. */
 function drawLabel(frame: TimelineFrame, node: number, end: number, middle: number): void {
   const { context, scale, width, colors, tree, nowMs } = frame;
   const x = scale(end) + LABEL_GAP;
-  if (x < 0 || x > width - 48 || tree.isLive(node)) return;
+  const now = scale(nowMs);
+  const room = now >= x ? Math.min(width, now) : width;
+  if (x < 0 || x > room - LABEL_WIDTH || tree.isLive(node)) return;
   context.fillStyle = colors.text;
   context.fillText(formatDuration(elapsedMs(tree, node, nowMs)), x, middle + 0.5);
 }
