@@ -37,11 +37,11 @@ struct action_change {
     bool is_changed; /* something has changed, seen or not: the row is to be written */
 };
 
-/* Moves `action` by `event`, as api.md ("Of an action …") and design.md ("Order of an action's
- * events") say; any order of the same events gives the same action. For the first event `action` is
- * all zero with times TIME_NONE and `name` set. Sets neither ordinal, level nor revision, nor the
- * parent. Strings are borrowed from `event`; `error_info` is the text of event->error_info, which
- * the caller made (NULL for none). */
+/* Moves `action` by `event`, as docs/architecture.md ("The state of an action") and openapi.yaml
+ * say; any order of the same events gives the same action. For the first event `action` is all zero
+ * with times TIME_NONE and `name` set. Sets neither ordinal, level nor revision, nor the parent.
+ * Strings are borrowed from `event`; `error_info` is the text of event->error_info, which the
+ * caller made (NULL for none). */
 struct action_change action_apply(struct action *action, const struct action_event *event,
                                   const char *error_info);
 

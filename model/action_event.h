@@ -57,7 +57,7 @@ int action_event_decode(struct action_event *event, json_t *document, struct jso
 
 void action_event_clear(struct action_event *event);
 
-/* Flags for json_loadb: duplicate keys refused, as api.md wants. */
+/* Flags for json_loadb: duplicate keys refused, as the contract (openapi.yaml) wants. */
 size_t action_event_parse_flags(void);
 
 /* Whether two events with the same key say the same: equal as JSON when the members of the key are

@@ -1,5 +1,5 @@
 /* Verdicts, revisions and rows for a batch of events, from what was read: the whole thinking of the
- * write path, without any I/O (design.md, "The write path").
+ * write path, without any I/O (docs/architecture.md, "The write path").
  *
  * The order of calls:
  *

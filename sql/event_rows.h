@@ -1,5 +1,5 @@
-/* The statements of the write path, each beside the parameters that it binds (design.md, "The write
- * path").
+/* The statements of the write path, each beside the parameters that it binds (docs/architecture.md,
+ * "The write path").
  *
  * All are keyed by the run and touch one table; arrays are unnested in step. */
 #ifndef RUNTREE_SQL_EVENT_ROWS_H
