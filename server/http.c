@@ -303,7 +303,7 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
 
 /* libmicrohttpd's timeout is for silence only: who sends a byte now and then has all the time in
  * the world. A shutdown makes it close the connection. */
-static void cut(struct MHD_Connection *connection, const char *farewell)
+static void cut(struct http_server *server, struct MHD_Connection *connection, const char *farewell)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -313,6 +313,7 @@ static void cut(struct MHD_Connection *connection, const char *farewell)
     if (farewell != NULL)
         send(info->connect_fd, farewell, strlen(farewell), MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(info->connect_fd, SHUT_RDWR);
+    metrics_add(server->options.app->metrics, METRIC_REQUESTS_TIMED_OUT, 1);
 }
 
 static bool is_older(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ms)
@@ -332,15 +333,15 @@ static void on_sweep(uv_timer_t *timer)
     DL_FOREACH (server->active, request) {
         if (!request->is_sent && request->read_ns == 0 &&
             is_older(request->started_ns, now_ns, reading_ms))
-            cut(request->connection, too_slow);
+            cut(server, request->connection, too_slow);
         else if (request->is_sent &&
                  is_older(request->answered_ns, now_ns, HTTP_ANSWER_TIMEOUT_S * 1000))
-            cut(request->connection, NULL);
+            cut(server, request->connection, NULL);
     }
     DL_FOREACH (server->waiting, self) {
         if (!is_older(self->since_ns, now_ns, HTTP_IDLE_TIMEOUT_S * 1000 + reading_ms))
             break;
-        cut(self->connection, NULL);
+        cut(server, self->connection, NULL);
     }
 }
 

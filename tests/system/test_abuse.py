@@ -73,6 +73,7 @@ def test_slow_sender_is_cut_off(strict, name):
     assert seconds is not None, "still listened to"
     assert TIMEOUT_MS / 1000 - 0.1 < seconds < TIMEOUT_MS / 1000 + 1.5
     assert answer.startswith(b"HTTP/1.1 408 ") or answer == b""
+    assert "\nruntree_requests_timed_out_total 0\n" not in httpx.get(strict.url + "/metrics").text
 
 
 def test_slow_senders_do_not_hinder_others(strict, run):
