@@ -7,8 +7,8 @@
  *   silent=N         so many of STREAMS stop reading when they are synced
  *   gzip=1           ask for a compressed stream (then only bytes are counted)
  *   post=none        only opens the streams and reads what comes
- *   post=paced       one event a POST, `rate` a second; times each from the POST to the record on
- *                    each stream
+ *   post=paced       `rate` POSTs a second of `events` (1) events each; times each event from the
+ *                    POST to the record on each stream
  *   post=clocked     ten events a POST, of the same ten actions, as long as the first stream is
  * less than four POSTs behind, so that there is always something to send rate=N seconds=S wait=1
  * prints a line when the streams are synced, and goes on when one comes in
@@ -34,7 +34,7 @@ enum {
     TAIL_BYTES = 32, /* kept of a read, for a word that is cut in two */
     CLOCKED_EVENTS = 10,
     CLOCKED_AHEAD = 4,
-    POSTS_MAX = 1 << 20,
+    EVENTS_MAX = 1 << 20,
     DRAIN_US = 1500000,
     SILENT_BUFFER_BYTES = 4096,
 };
@@ -44,7 +44,7 @@ enum post_mode { POST_NONE, POST_PACED, POST_CLOCKED };
 struct options {
     int port;
     const char *run, *idle_run;
-    size_t streams, idle, silent;
+    size_t streams, idle, silent, events;
     bool is_gzip, waits;
     enum post_mode post;
     double rate, seconds;
@@ -65,7 +65,7 @@ struct bench {
     int timer;
     struct poster poster;
     int64_t *posted_us; /* by number of the event */
-    uint64_t posts, late;
+    uint64_t posts, events, late;
     uint64_t seen_version; /* by the first stream */
     bool is_measuring;
     int64_t started_us, opened_us, first_us, last_us;
@@ -154,7 +154,7 @@ static void scan(struct bench *bench, const char *bytes, size_t length, const ch
 
 static void take_event(struct bench *bench, uint64_t number)
 {
-    if (number < bench->posts)
+    if (number < bench->events)
         latencies_add(&bench->latencies, monotonic_us() - bench->posted_us[number]);
 }
 
@@ -248,13 +248,16 @@ static void post_paced(struct bench *bench)
 
     if (read(bench->timer, &due, sizeof due) != sizeof due)
         return;
-    for (; due > 0 && bench->posts < POSTS_MAX; due--) {
+    for (; due > 0 && bench->events + bench->options.events <= EVENTS_MAX; due--) {
         if (!poster_is_free(&bench->poster)) {
             bench->late += due;
             return;
         }
-        bench->posted_us[bench->posts] = monotonic_us();
-        poster_send(&bench->poster, bench->posts++, 1, 0);
+        for (size_t i = 0; i < bench->options.events; i++)
+            bench->posted_us[bench->events + i] = monotonic_us();
+        poster_send(&bench->poster, bench->events, bench->options.events, 0);
+        bench->events += bench->options.events;
+        bench->posts++;
     }
 }
 
@@ -311,6 +314,8 @@ static void read_option(struct options *options, const char *text)
         options->idle_run = value;
     else if (strncmp(text, "silent=", length) == 0)
         options->silent = strtoul(value, NULL, 10);
+    else if (strncmp(text, "events=", length) == 0)
+        options->events = strtoul(value, NULL, 10);
     else if (strncmp(text, "gzip=", length) == 0)
         options->is_gzip = *value == '1';
     else if (strncmp(text, "wait=", length) == 0)
@@ -355,7 +360,7 @@ static void start(struct bench *bench)
 {
     bench->count = bench->options.streams + bench->options.idle;
     bench->streams = calloc(bench->count, sizeof *bench->streams);
-    bench->posted_us = calloc(POSTS_MAX, sizeof *bench->posted_us);
+    bench->posted_us = calloc(EVENTS_MAX, sizeof *bench->posted_us);
     bench->epoll = epoll_create1(0);
     if (bench->streams == NULL || bench->posted_us == NULL || bench->epoll < 0)
         die("start");
@@ -374,7 +379,7 @@ int main(int argc, char *argv[])
     static struct bench bench;
     char line[16];
 
-    bench.options = (struct options){.idle_run = "idle", .rate = 10, .seconds = 1};
+    bench.options = (struct options){.idle_run = "idle", .events = 1, .rate = 10, .seconds = 1};
     if (argc < 4)
         die("usage: PORT RUN STREAMS [name=value …]");
     bench.options.port = (int)strtol(argv[1], NULL, 10);

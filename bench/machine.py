@@ -159,6 +159,11 @@ class Runtree:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"RssAnon:\s*(\d+)", status).group(1)) * 1024
 
+    def user_memory_peak_bytes(self):
+        """Of all its life; shared pages of the program count in, before and after alike."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s*(\d+)", status).group(1)) * 1024
+
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2]
         return sum(int(ticks) for ticks in fields.split()[11:13]) / CLOCK_TICKS

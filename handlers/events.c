@@ -36,28 +36,32 @@ static void count_results(struct app *app, const struct event_batch *batch)
 
 static void reply_single(struct http_request *request, const struct event_result *result)
 {
-    if (result->status == EVENT_REJECTED)
+    struct json_buffer body = {0};
+
+    if (result->status == EVENT_REJECTED) {
         reply_problem(request, result->problem);
-    else
-        reply_json(request, result->status == EVENT_DUPLICATE ? 200 : 201,
-                   event_result_to_json(result));
+        return;
+    }
+    event_result_write(&body, result);
+    reply_buffer(request, result->status == EVENT_DUPLICATE ? 200 : 201, "application/json", &body);
 }
 
 static void reply_list(struct http_request *request, const struct event_batch *batch)
 {
-    json_t *results = json_array();
-    json_int_t rejected = 0;
+    struct json_buffer body = {0};
+    int64_t rejected = 0;
 
+    json_buffer_text(&body, "{\"results\":[");
     for (size_t i = 0; i < batch->count; i++) {
         rejected += batch->results[i].status == EVENT_REJECTED;
-        if (json_array_append_new(results, event_result_to_json(&batch->results[i])) < 0) {
-            json_decref(results);
-            reply_json(request, 500, NULL);
-            return;
-        }
+        if (i > 0)
+            json_buffer_text(&body, ",");
+        event_result_write(&body, &batch->results[i]);
     }
-    reply_json(request, rejected > 0 ? 207 : 200,
-               json_pack("{s:o, s:I}", "results", results, "rejected", rejected));
+    json_buffer_text(&body, "],\"rejected\":");
+    json_buffer_integer(&body, rejected);
+    json_buffer_text(&body, "}");
+    reply_buffer(request, rejected > 0 ? 207 : 200, "application/json", &body);
 }
 
 static void on_written(void *arg, enum event_write_outcome outcome)

@@ -54,46 +54,43 @@ static int reject_type(struct decoding *decoding, const char *pointer, const cha
 static const char key_part_rule[] = "1 to %zu bytes of A-Z a-z 0-9 . _ : - starting with a letter "
                                     "or digit";
 
-static int reject_key_part(struct decoding *decoding, const char *member, bool is_in_path,
+/* `pointer` is the member's, "/name"; what is wrong in the path of a PUT has none. */
+static int reject_key_part(struct decoding *decoding, const char *pointer, bool is_in_path,
                            size_t bytes_max)
 {
-    char rule[sizeof key_part_rule + 20], pointer[32];
+    char rule[sizeof key_part_rule + 20];
     snprintf(rule, sizeof rule, key_part_rule, bytes_max);
-    snprintf(pointer, sizeof pointer, "/%s", member);
     return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, is_in_path ? NULL : pointer,
-                       is_in_path ? "%s in the path must be %s." : "%s must be %s.", member, rule);
+                       is_in_path ? "%s in the path must be %s." : "%s must be %s.", pointer + 1,
+                       rule);
 }
 
-static int reject_disagreement(struct decoding *decoding, const char *member)
+static int reject_disagreement(struct decoding *decoding, const char *pointer)
 {
-    char pointer[32];
-    snprintf(pointer, sizeof pointer, "/%s", member);
     return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer,
-                       "%s in the body differs from the one in the path.", member);
+                       "%s in the body differs from the one in the path.", pointer + 1);
 }
 
-static int decode_key_string(struct decoding *decoding, const char *member, const char *from_path,
+static int decode_key_string(struct decoding *decoding, const char *pointer, const char *from_path,
                              size_t bytes_max, const char **out)
 {
-    char pointer[32];
-    snprintf(pointer, sizeof pointer, "/%s", member);
-    const json_t *value = json_object_get(decoding->document, member);
+    const json_t *value = json_object_get(decoding->document, pointer + 1);
     if (value && !json_is_string(value))
         return reject_type(decoding, pointer, "a string", value);
     const char *text = value ? json_string_value(value) : NULL;
     if (from_path) {
         if (!key_part_is_valid(from_path, strlen(from_path), bytes_max))
-            return reject_key_part(decoding, member, true, bytes_max);
+            return reject_key_part(decoding, pointer, true, bytes_max);
         if (text && strcmp(text, from_path) != 0)
-            return reject_disagreement(decoding, member);
+            return reject_disagreement(decoding, pointer);
         *out = from_path;
         return 0;
     }
     if (!text)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer, "%s is required.",
-                           member);
+                           pointer + 1);
     if (!key_part_is_valid(text, json_string_length(value), bytes_max))
-        return reject_key_part(decoding, member, false, bytes_max);
+        return reject_key_part(decoding, pointer, false, bytes_max);
     *out = text;
     return 0;
 }
@@ -114,26 +111,35 @@ static int64_t parse_digits(const char *text)
     return number;
 }
 
-static int decode_key_number(struct decoding *decoding, const char *member, const char *from_path,
+/* `value` NULL: what is wrong is not the type. */
+static int reject_key_number(struct decoding *decoding, const char *pointer, int32_t min,
+                             const json_t *value, json_int_t number)
+{
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "an integer from %d to %d", min, INT32_MAX);
+    if (value)
+        return reject_type(decoding, pointer, wanted, value);
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer,
+                       "%s must be %s, not %" JSON_INTEGER_FORMAT ".", pointer + 1, wanted, number);
+}
+
+static int decode_key_number(struct decoding *decoding, const char *pointer, const char *from_path,
                              int32_t min, int32_t absent, int32_t *out)
 {
-    char pointer[32], wanted[64];
-    snprintf(pointer, sizeof pointer, "/%s", member);
-    snprintf(wanted, sizeof wanted, "an integer from %d to %d", min, INT32_MAX);
-    const json_t *value = optional_member(decoding->document, member);
+    const json_t *value = optional_member(decoding->document, pointer + 1);
     if (value && !json_is_integer(value))
-        return reject_type(decoding, pointer, wanted, value);
+        return reject_key_number(decoding, pointer, min, value, 0);
     json_int_t number = value ? json_integer_value(value) : absent;
     if (number < min || number > INT32_MAX)
-        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer,
-                           "%s must be %s, not %" JSON_INTEGER_FORMAT ".", member, wanted, number);
+        return reject_key_number(decoding, pointer, min, NULL, number);
     if (from_path) {
         int64_t path_number = parse_digits(from_path);
         if (path_number < min)
             return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, NULL,
-                               "%s in the path must be %s.", member, wanted);
+                               "%s in the path must be an integer from %d to %d.", pointer + 1, min,
+                               INT32_MAX);
         if (value && number != path_number)
-            return reject_disagreement(decoding, member);
+            return reject_disagreement(decoding, pointer);
         number = path_number;
     }
     *out = (int32_t)number;
@@ -163,7 +169,7 @@ static int decode_phase(struct decoding *decoding, const char *from_path)
             return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, NULL,
                                "phase in the path must be %s.", rule);
         if (value && phase != path_phase)
-            return reject_disagreement(decoding, "phase");
+            return reject_disagreement(decoding, "/phase");
         phase = path_phase;
     }
     decoding->event->phase = phase;
@@ -173,15 +179,16 @@ static int decode_phase(struct decoding *decoding, const char *from_path)
 static int decode_key(struct decoding *decoding, const struct action_event_path *path)
 {
     struct action_event *event = decoding->event;
-    if (decode_key_string(decoding, "project", path->project, PROJECT_BYTES_MAX,
+    if (decode_key_string(decoding, "/project", path->project, PROJECT_BYTES_MAX,
                           &event->run.project) ||
-        decode_key_string(decoding, "domain", path->domain, DOMAIN_BYTES_MAX, &event->run.domain) ||
-        decode_key_string(decoding, "runName", path->run_name, NAME_BYTES_MAX,
+        decode_key_string(decoding, "/domain", path->domain, DOMAIN_BYTES_MAX,
+                          &event->run.domain) ||
+        decode_key_string(decoding, "/runName", path->run_name, NAME_BYTES_MAX,
                           &event->run.run_name) ||
-        decode_key_string(decoding, "name", path->name, NAME_BYTES_MAX, &event->name) ||
-        decode_key_number(decoding, "attempt", path->attempt, 1, 1, &event->attempt) ||
+        decode_key_string(decoding, "/name", path->name, NAME_BYTES_MAX, &event->name) ||
+        decode_key_number(decoding, "/attempt", path->attempt, 1, 1, &event->attempt) ||
         decode_phase(decoding, path->phase) ||
-        decode_key_number(decoding, "version", path->version, 0, 0, &event->version))
+        decode_key_number(decoding, "/version", path->version, 0, 0, &event->version))
         return -1;
     return 0;
 }
@@ -197,7 +204,7 @@ static int decode_parent(struct decoding *decoding)
         return reject_type(decoding, "/parent", "an action's name, or null for a root", value);
     event->parent = json_string_value(value);
     if (!key_part_is_valid(event->parent, json_string_length(value), NAME_BYTES_MAX))
-        return reject_key_part(decoding, "parent", false, NAME_BYTES_MAX);
+        return reject_key_part(decoding, "/parent", false, NAME_BYTES_MAX);
     assert(event->name);
     if (strcmp(event->parent, event->name) == 0)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/parent",

@@ -287,29 +287,45 @@ static const char *status_name(enum event_status status)
     return names[status];
 }
 
-static json_t *waiting_detail(const struct event_result *result)
+static void write_detail(struct json_buffer *out, const char *waiting_for)
 {
-    if (!result->waiting_for)
-        return json_string("The action waits for an event that names its parent.");
-    return json_sprintf("The action waits for its parent %s to join the tree.",
-                        result->waiting_for);
+    if (!waiting_for) {
+        json_buffer_text(out,
+                         ",\"detail\":\"The action waits for an event that names its parent.\"");
+        return;
+    }
+    json_buffer_text(out, ",\"detail\":\"The action waits for its parent ");
+    json_buffer_text(out, waiting_for); /* a name has nothing to escape */
+    json_buffer_text(out, " to join the tree.\"");
 }
 
-json_t *event_result_to_json(const struct event_result *result)
+static void write_problem(struct json_buffer *out, const struct problem *problem)
 {
-    json_t *json = json_pack("{s:s}", "status", status_name(result->status));
-    int failed = json == NULL;
-    if (!failed && result->revision)
-        failed = json_object_set_new(json, "revision", json_integer(result->revision));
-    if (!failed && result->status == EVENT_WAITING)
-        failed = json_object_set_new(json, "detail", waiting_detail(result));
-    if (!failed && result->status == EVENT_DUPLICATE)
-        failed = json_object_set_new(json, "identical", json_boolean(result->identical));
-    if (!failed && result->problem)
-        failed = json_object_set_new(json, "problem", problem_to_json(result->problem));
-    if (failed) {
-        json_decref(json);
-        return NULL;
+    json_t *json = problem_to_json(problem);
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_buffer_text(out, ",\"problem\":");
+    if (text)
+        json_buffer_text(out, text);
+    else
+        out->failed = true;
+    free(text);
+    json_decref(json);
+}
+
+void event_result_write(struct json_buffer *out, const struct event_result *result)
+{
+    json_buffer_text(out, "{\"status\":\"");
+    json_buffer_text(out, status_name(result->status));
+    json_buffer_text(out, "\"");
+    if (result->revision) {
+        json_buffer_text(out, ",\"revision\":");
+        json_buffer_integer(out, result->revision);
     }
-    return json;
+    if (result->status == EVENT_WAITING)
+        write_detail(out, result->waiting_for);
+    if (result->status == EVENT_DUPLICATE)
+        json_buffer_text(out, result->identical ? ",\"identical\":true" : ",\"identical\":false");
+    if (result->problem)
+        write_problem(out, result->problem);
+    json_buffer_text(out, "}");
 }

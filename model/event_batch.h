@@ -3,6 +3,7 @@
 #define RUNTREE_MODEL_EVENT_BATCH_H
 
 #include "model/action_event.h"
+#include "model/json_buffer.h"
 
 enum { BATCH_BYTES_MAX = 4 * 1024 * 1024, BATCH_EVENTS_MAX = 5000 };
 
@@ -50,8 +51,7 @@ int event_batch_decode(struct event_batch *batch, char *body, size_t length,
 
 void event_batch_clear(struct event_batch *batch);
 
-/* {"status", "revision"?, "detail"?, "identical"?, "problem"?}; a new reference, NULL when out of
- * memory. */
-json_t *event_result_to_json(const struct event_result *result);
+/* {"status", "revision"?, "detail"?, "identical"?, "problem"?} */
+void event_result_write(struct json_buffer *out, const struct event_result *result);
 
 #endif

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -16,6 +15,9 @@
 enum {
     SERVE_NS_MAX = 2000000, /* of one turn of the loop are spent on streams, about */
     FRAMES_AT_ONCE_MAX = 4, /* then it is the next stream's turn */
+    RETRY_MIN_MS = 1000,
+    RETRY_STEP_MS = 50,
+    RETRY_CHOICES = 61,
     TICK_MS = 250,
     UNSENT_BYTES_MAX =
         64 * 1024,          /* that the kernel may hold of a stream, besides what is under way */
@@ -52,6 +54,7 @@ struct sse_streams {
     struct client_count *clients;
     struct sse_streams_options options;
     struct gzip_packer *packer;
+    struct sse_frame *retries[RETRY_CHOICES]; /* NULL until one is drawn */
     struct sse_stream *all;
     struct sse_stream *ready;
     uv_timer_t tick;
@@ -73,6 +76,8 @@ static void on_part_closed(struct sse_streams *streams)
         return;
     if (streams->on_closed != NULL)
         streams->on_closed(streams->closed_arg);
+    for (size_t i = 0; i < RETRY_CHOICES; i++)
+        sse_frame_release(streams->retries[i]);
     gzip_packer_free(streams->packer);
     free(streams);
 }
@@ -211,18 +216,23 @@ static bool send_frame(struct sse_stream *stream)
 }
 
 /* "retry: N" with N drawn at random from 1,000 to 4,000 ms, so that a restarted server is not
- * stampeded. */
-static struct sse_frame *retry_frame(void)
+ * stampeded. There are so few of them that all streams share them. */
+static struct sse_frame *retry_frame(struct sse_streams *streams)
 {
     struct json_buffer buffer = {0};
     uint16_t random = 0;
-    char text[32];
+    size_t choice;
 
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = (uint16_t)(uv_hrtime() >> 8);
-    snprintf(text, sizeof text, "retry: %d\n\n", 1000 + random % 3001);
-    json_buffer_text(&buffer, text);
-    return sse_frame_new(&buffer);
+    choice = random % RETRY_CHOICES;
+    if (streams->retries[choice] == NULL) {
+        json_buffer_text(&buffer, "retry: ");
+        json_buffer_integer(&buffer, RETRY_MIN_MS + (int64_t)choice * RETRY_STEP_MS);
+        json_buffer_text(&buffer, "\n\n");
+        streams->retries[choice] = sse_frame_new(&buffer);
+    }
+    return streams->retries[choice] == NULL ? NULL : sse_frame_keep(streams->retries[choice]);
 }
 
 static struct sse_frame *trailer_frame(const struct sse_stream *stream)
@@ -249,7 +259,7 @@ static bool next_frame(struct sse_stream *stream)
 
     if (!stream->is_greeted) {
         stream->is_greeted = true;
-        stream->frame = retry_frame();
+        stream->frame = retry_frame(stream->owner);
         return true;
     }
     next = stream->source_class->next(stream->source, &stream->position, &stream->frame);
@@ -347,7 +357,7 @@ static void send_goodbye(struct sse_stream *stream)
     leave_source(stream);
     stream->is_ending = true;
     if (stream->frame == NULL)
-        stream->frame = retry_frame();
+        stream->frame = retry_frame(stream->owner);
     set_ready(stream);
 }
 

@@ -35,6 +35,18 @@ static void check_event(const struct event_batch *batch, const struct action_eve
     json_decref(again);
 }
 
+static void check_answer(const struct event_result *result)
+{
+    struct json_buffer text = {0};
+    json_t *answer;
+
+    event_result_write(&text, result);
+    answer = json_loadb(text.bytes, text.length, 0, NULL);
+    MUST(json_is_string(json_object_get(answer, "status")));
+    json_decref(answer);
+    json_buffer_free(&text);
+}
+
 /* Whatever the verdict will be, there is an answer for it. */
 static void check_verdicts(const struct action_event *event)
 {
@@ -47,20 +59,15 @@ static void check_verdicts(const struct action_event *event)
     };
 
     for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
-        json_t *answer = event_result_to_json(&results[i]);
-
-        MUST(json_is_string(json_object_get(answer, "status")));
-        json_decref(answer);
+        check_answer(&results[i]);
     }
 }
 
 static void check_batch_result(const struct event_batch *batch, size_t index)
 {
     const struct event_result *result = &batch->results[index];
-    json_t *answer = event_result_to_json(result);
 
-    MUST(answer != NULL);
-    json_decref(answer);
+    check_answer(result);
     if (result->status == EVENT_REJECTED) {
         MUST(result->problem != NULL);
         return;
