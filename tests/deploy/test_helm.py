@@ -156,6 +156,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 
 def test_every_metric_is_explained(metrics):
+    """Whoever adds one, or a line of the log, says in docs/operations.md what it is good for."""
     assert set(re.findall(r"`(runtree_[a-z_]+)`", OPERATIONS)) == metrics
 
 
