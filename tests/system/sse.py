@@ -51,6 +51,7 @@ class EventStream:
         self.frames = []
         self._buffer = b""
         self._allowance = cut_after
+        self._is_slow = receive_buffer is not None  # may be cut off for it, wherever it is
         self._socket = socket.socket()
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -136,6 +137,8 @@ class EventStream:
         except ConnectionResetError:
             chunk = b""
         if not chunk:
+            if self._is_slow:
+                raise StreamClosed
             assert not self._buffer, f"the stream ends inside a record: {self._buffer!r}"
             raise StreamClosed
         if self._allowance is not None:
