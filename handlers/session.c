@@ -14,14 +14,14 @@ enum { COOKIE_BYTES_MAX = 4000 }; /* browsers take 4,096 with name and attribute
 /* {"auth", "subject", "expiresAt", "access"}; NULL when out of memory. */
 static json_t *session_to_json(const struct app *app, const struct access *access)
 {
+    const char *subject = access == NULL || access->subject[0] == '\0' ? NULL : access->subject;
     char expires[TIMESTAMP_SIZE];
-    bool has_subject = access != NULL && access->subject[0] != '\0';
 
     if (access != NULL)
         timestamp_format(access->expires_us, expires);
     return json_pack("{s:s, s:s?, s:s?, s:o}", "auth", app->auth == NULL ? "off" : "jwt", "subject",
-                     has_subject ? access->subject : NULL, "expiresAt",
-                     access == NULL ? NULL : expires, "access", access_to_json(access));
+                     subject, "expiresAt", access == NULL ? NULL : expires, "access",
+                     access_to_json(access));
 }
 
 void handle_get_session(struct app *app, struct http_request *request)

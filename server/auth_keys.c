@@ -95,12 +95,6 @@ static char *read_file(const char *path, size_t *length)
     return text;
 }
 
-static void clear_text(char *text, size_t length)
-{
-    explicit_bzero(text, length);
-    free(text);
-}
-
 /* NULL, or what is wrong with the key. */
 static const char *check_key(jwk_t *key)
 {
@@ -219,25 +213,36 @@ static const char *add_text(jwks_t *keys, const char *text, size_t length)
     return add_secret(keys, text, length);
 }
 
+/* NULL, or what is wrong with the file. */
+static const char *load_file(jwks_t *keys, const char *path)
+{
+    size_t length = 0;
+    char *text = read_file(path, &length);
+    const char *wrong;
+
+    if (text == NULL)
+        return strerror(errno);
+    wrong = add_text(keys, text, length);
+    explicit_bzero(text, length);
+    free(text);
+    if (wrong == NULL && r_jwks_size(keys) == 0)
+        return "it holds no key to verify signatures with";
+    if (wrong == NULL && r_jwks_size(keys) > AUTH_KEYS_MAX)
+        return "it holds more than 64 keys";
+    return wrong;
+}
+
 struct auth_keys *auth_keys_load(const char *path, char why[static AUTH_KEYS_WHY_SIZE])
 {
     struct auth_keys *keys = calloc(1, sizeof *keys);
-    size_t length = 0;
-    char *text = keys == NULL ? NULL : read_file(path, &length);
-    const char *wrong = NULL;
+    const char *wrong;
 
-    if (text == NULL)
-        wrong = strerror(errno);
-    else if (r_jwks_init(&keys->keys) != RHN_OK)
-        wrong = "out of memory";
-    else
-        wrong = add_text(keys->keys, text, length);
-    if (wrong == NULL && r_jwks_size(keys->keys) == 0)
-        wrong = "it holds no key to verify signatures with";
-    if (wrong == NULL && r_jwks_size(keys->keys) > AUTH_KEYS_MAX)
-        wrong = "it holds more than 64 keys";
-    if (text != NULL)
-        clear_text(text, length);
+    if (keys == NULL || r_jwks_init(&keys->keys) != RHN_OK) {
+        snprintf(why, AUTH_KEYS_WHY_SIZE, "out of memory");
+        free(keys);
+        return NULL;
+    }
+    wrong = load_file(keys->keys, path);
     if (wrong == NULL)
         return keys;
     snprintf(why, AUTH_KEYS_WHY_SIZE, "%.120s: %s", path, wrong);
