@@ -162,6 +162,31 @@ describe("a lost connection", () => {
   });
 });
 
+describe("a connection that has fallen silent", () => {
+  it("is opened again from where it was, for the browser does not notice", async () => {
+    const heard = listen(feed);
+    snapshot("a");
+    await vi.advanceTimersByTimeAsync(44_000);
+    FakeEventSource.last.send("heartbeat", { revision: 1 });
+    await vi.advanceTimersByTimeAsync(44_000);
+    expect(FakeEventSource.all).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(FakeEventSource.all).toHaveLength(2);
+    expect(FakeEventSource.last.url).toBe("/watch?lastEventId=id.1");
+    expect(heard.at(-1)).toBe("state reconnecting");
+    FakeEventSource.last.open();
+    FakeEventSource.last.send("synced", {}, "id.2");
+    expect(heard.at(-1)).toBe("state live");
+  });
+
+  it("is no such thing once the run has ended", async () => {
+    snapshot("a");
+    FakeEventSource.last.send("end");
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(FakeEventSource.all).toHaveLength(1);
+  });
+});
+
 describe("an answer that is no stream", () => {
   it("is tried again with the id in the query, later each time", async () => {
     answer(502);

@@ -1,6 +1,12 @@
 import { askForSignIn } from "../api/session";
 import { Feed, type FeedListener } from "./feed";
-import { PING_INTERVAL_MS, type FeedCommand, type FeedMessage, type RecordKind } from "./protocol";
+import {
+  PING_INTERVAL_MS,
+  PONG_TIMEOUT_MS,
+  type FeedCommand,
+  type FeedMessage,
+  type RecordKind,
+} from "./protocol";
 
 export interface Subscription {
   /** Tries again at once instead of waiting. */
@@ -19,7 +25,7 @@ export function subscribe(url: string, record: RecordKind, tell: FeedListener): 
   };
   return typeof SharedWorker === "undefined"
     ? subscribeDirectly(url, record, listener)
-    : subscribeShared(url, record, listener);
+    : new SharedSubscription(url, record, listener);
 }
 
 function subscribeDirectly(url: string, record: RecordKind, listener: FeedListener): Subscription {
@@ -28,32 +34,80 @@ function subscribeDirectly(url: string, record: RecordKind, listener: FeedListen
   return { retry: () => feed.retry(), close: () => feed.close() };
 }
 
-function subscribeShared(url: string, record: RecordKind, listener: FeedListener): Subscription {
-  const worker = new SharedWorker(new URL("./worker.ts", import.meta.url), {
-    type: "module",
-    name: "runtree-streams",
-  });
-  const { port } = worker;
-  const send = (command: FeedCommand): void => port.postMessage(command);
-  let fallback: Subscription | null = null;
-  worker.onerror = () => {
-    fallback ??= subscribeDirectly(url, record, listener);
+/** A page's end of the SharedWorker: a port of its own for each address. */
+class SharedSubscription implements Subscription {
+  #port: MessagePort | null = null;
+  #direct: Subscription | null = null;
+  #pong: ReturnType<typeof setTimeout> | null = null;
+  readonly #ping: ReturnType<typeof setInterval>;
+
+  constructor(
+    private readonly url: string,
+    private readonly record: RecordKind,
+    private readonly listener: FeedListener,
+  ) {
+    this.#connect();
+    this.#ping = setInterval(() => this.#send({ type: "ping" }), PING_INTERVAL_MS);
+    addEventListener("pagehide", this.#leave);
+    document.addEventListener("visibilitychange", this.#checkWhenSeen);
+  }
+
+  retry(): void {
+    if (this.#direct) this.#direct.retry();
+    else this.#send({ type: "retry" });
+  }
+
+  close(): void {
+    clearInterval(this.#ping);
+    this.#heard();
+    removeEventListener("pagehide", this.#leave);
+    document.removeEventListener("visibilitychange", this.#checkWhenSeen);
+    this.#leave();
+    this.#direct?.close();
+  }
+
+  #connect(): void {
+    const worker = new SharedWorker(new URL("./worker.ts", import.meta.url), {
+      type: "module",
+      name: "runtree-streams",
+    });
+    worker.onerror = () => {
+      this.#port = null;
+      this.#direct ??= subscribeDirectly(this.url, this.record, this.listener);
+    };
+    const { port } = worker;
+    this.#port = port;
+    port.onmessage = ({ data }: MessageEvent<FeedMessage>) => {
+      if (this.#port !== port) return;
+      this.#heard();
+      if (data.type !== "pong") this.listener(data);
+    };
+    this.#send({ type: "watch", url: this.url, record: this.record });
+  }
+
+  #send(command: FeedCommand): void {
+    this.#port?.postMessage(command);
+  }
+
+  #leave = (): void => {
+    this.#send({ type: "leave" });
+    this.#port = null;
   };
-  port.onmessage = ({ data }: MessageEvent<FeedMessage>) => {
-    if (!fallback) listener(data);
+
+  /** Browsers freeze a page that is hidden for long; the worker has then given it up. */
+  #checkWhenSeen = (): void => {
+    if (document.hidden || this.#direct || this.#pong !== null) return;
+    this.#send({ type: "ping" });
+    this.#pong = setTimeout(() => {
+      this.#pong = null;
+      this.#leave();
+      this.listener({ type: "reset" });
+      this.#connect();
+    }, PONG_TIMEOUT_MS);
   };
-  send({ type: "watch", url, record });
-  const ping = setInterval(() => send({ type: "ping" }), PING_INTERVAL_MS);
-  const leave = (): void => send({ type: "leave" });
-  addEventListener("pagehide", leave);
-  return {
-    retry: () => (fallback ? fallback.retry() : send({ type: "retry" })),
-    close: () => {
-      clearInterval(ping);
-      removeEventListener("pagehide", leave);
-      leave();
-      port.onmessage = null;
-      fallback?.close();
-    },
-  };
+
+  #heard(): void {
+    if (this.#pong !== null) clearTimeout(this.#pong);
+    this.#pong = null;
+  }
 }

@@ -4,6 +4,9 @@ import { CONNECTING, type FeedMessage, type RecordKind, type StreamState } from 
 /** Records that come in a burst are handed on together, at the latest after this time or this many. */
 const FLUSH_DELAY_MS = 16;
 const FLUSH_RECORDS = 500;
+/** The server sends a heartbeat every 15 s. When nothing has come for so long, the connection is dead,
+ *  whatever the browser believes: the computer has slept, or a proxy has forgotten it. */
+const SILENCE_MAX_MS = 45_000;
 /** What browsers wait before the first new try, until their behaviour here is known. */
 const FIRST_RETRY_GUESS_MS = 3000;
 /** Tries of our own, after the browser has given up: doubled each time, between these two. */
@@ -45,6 +48,7 @@ export class Feed {
   #pending: string[] = [];
   #flushTimer: ReturnType<typeof setTimeout> | null = null;
   #retryTimer: ReturnType<typeof setTimeout> | null = null;
+  #silenceTimer: ReturnType<typeof setTimeout> | null = null;
   #isSynced = false;
   #lastEventId = "";
   #retryGuessMs = FIRST_RETRY_GUESS_MS;
@@ -96,6 +100,7 @@ export class Feed {
     if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#flushTimer = this.#retryTimer = null;
+    this.#stopListeningForSilence();
     this.#listeners.clear();
   }
 
@@ -115,6 +120,7 @@ export class Feed {
     const on = (type: string, handler: (event: MessageEvent<string>) => void): void =>
       source.addEventListener(type, (event) => {
         if (this.#source !== source) return;
+        this.#listenForSilence();
         const message = event as MessageEvent<string>;
         if (message.lastEventId) this.#lastEventId = message.lastEventId;
         handler(message);
@@ -124,15 +130,31 @@ export class Feed {
     on(this.record, ({ data }) => this.#take(data));
     on("reset", () => this.#reset());
     on("synced", () => this.#synced());
+    on("heartbeat", () => undefined);
     on("end", () => {
       this.#flush();
       source.close();
+      this.#stopListeningForSilence();
       this.#setState("ended");
     });
   }
 
   #connected(): void {
+    this.#listenForSilence();
     this.#setState("catching-up");
+  }
+
+  #listenForSilence(): void {
+    this.#stopListeningForSilence();
+    this.#silenceTimer = setTimeout(() => {
+      this.#reconnecting("Nothing has come for a while", Date.now(), true);
+      this.#open();
+    }, SILENCE_MAX_MS);
+  }
+
+  #stopListeningForSilence(): void {
+    if (this.#silenceTimer !== null) clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = null;
   }
 
   #take(data: string): void {
@@ -171,6 +193,7 @@ export class Feed {
 
   #lost(source: EventSource): void {
     this.#flush();
+    this.#stopListeningForSilence();
     // Without an id the next connection brings a new snapshot, and what is known may be out of date.
     if (!this.#lastEventId && this.#known.size > 0) this.#reset();
     if (source.readyState === EventSource.CLOSED) {

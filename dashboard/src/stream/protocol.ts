@@ -40,7 +40,9 @@ export type FeedMessage =
   | { type: "records"; json: string }
   /** Everything known is void; a snapshot follows. */
   | { type: "reset" }
-  | { type: "synced" };
+  | { type: "synced" }
+  /** The answer to a ping: this port is still served. */
+  | { type: "pong" };
 
 export type FeedCommand =
   | { type: "watch"; url: string; record: RecordKind }
@@ -55,3 +57,6 @@ export type RecordKind = "nodeUpdate" | "runUpdate";
  *  Browsers slow a hidden page's timers down to one in a minute. */
 export const PING_INTERVAL_MS = 30_000;
 export const PORT_SILENCE_MS = 200_000;
+
+/** A page that is seen again asks whether it is still served, and waits so long for the answer. */
+export const PONG_TIMEOUT_MS = 2000;

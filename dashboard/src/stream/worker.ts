@@ -1,6 +1,6 @@
 /** The SharedWorker of all tabs: one Feed, and so one connection, for each address that is watched. */
 import { Feed, type FeedListener } from "./feed";
-import { PORT_SILENCE_MS, type FeedCommand } from "./protocol";
+import { PORT_SILENCE_MS, type FeedCommand, type FeedMessage } from "./protocol";
 
 /** A feed without listeners is kept this long, so that a reload finds it still connected. */
 const LINGER_MS = 3000;
@@ -46,6 +46,8 @@ function serve(port: MessagePort): void {
     if (data.type === "watch" && !feed) {
       feed = feedOf(data);
       feed.join(listener);
+    } else if (data.type === "ping") {
+      port.postMessage({ type: "pong" } satisfies FeedMessage);
     } else if (data.type === "retry") {
       feed?.retry();
     } else if (data.type === "leave") {
