@@ -16,7 +16,8 @@ struct read_request {
     pg_result_fn *on_result;
     pg_end_fn *on_end;
     void *arg;
-    int tries; /* that were cut off */
+    int tries;         /* that were cut off */
+    size_t handed_out; /* results, perhaps by a try that was cut off behind them */
     size_t count;
     struct pg_parameters sets[]; /* of parameters; each runs the statement */
 };
@@ -44,11 +45,16 @@ static void free_request(struct read_request *request)
     free(request);
 }
 
+/* Each result is handed out once, whatever becomes of the try that it came from. */
 static void on_result(void *arg, size_t statement, const PGresult *result)
 {
-    struct pg_reader *reader = arg;
+    const struct pg_reader *reader = arg;
+    struct read_request *request = reader->running;
 
-    reader->running->on_result(reader->running->arg, statement, result);
+    if (statement < request->handed_out)
+        return;
+    request->handed_out = statement + 1;
+    request->on_result(request->arg, statement, result);
 }
 
 /* A read that was cut off is done again: it has changed nothing. */
