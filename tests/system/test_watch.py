@@ -368,7 +368,7 @@ def test_many_watchers_see_the_same(open_stream, api, run, tree):
     streams = [open_stream(watcher.path) for watcher in watchers]
     threads = [
         threading.Thread(target=watcher.follow, args=(stream,))
-        for watcher, stream in zip(watchers, streams)
+        for watcher, stream in zip(watchers, streams, strict=True)
     ]
     for thread in threads:
         thread.start()

@@ -131,9 +131,11 @@ def test_snapshot_live_and_resume(open_stream, api, run):
         if frame.event == "runUpdate":
             contract.check_schema("Run", frame.data)
     api.post_one(dict(run.event(phase="RUNNING"), runName="r1"))
+    moved = api.read(f"{run.base}/runs/r1")
     live = stream.read_flush()
-    assert updates(live) == ["r1"]
-    assert live[-1].data == api.read(f"{run.base}/runs/r1")
+    while moved not in [frame.data for frame in live]:  # a notification may come after its read
+        assert set(updates(live)) <= {"r1", "r2"}
+        live = stream.read_flush()
     stream.close()
     api.post_one(dict(run.event(parent=None), runName="r3"))
     resumed = open_stream(f"{run.base}/runs/watch", live[-1].id).read_until("synced")
@@ -370,7 +372,7 @@ def test_resume_wherever_it_lands(server, twin, open_api, run):
             except (Cut, StreamClosed):
                 stream.close()
                 streams[number] = None
-    for stream, (watcher, filters) in zip(streams, watchers):
+    for stream, (watcher, filters) in zip(streams, watchers, strict=True):
         if stream:
             stream.close()
         stream = watcher.connect(twin.url)
@@ -513,5 +515,5 @@ def test_two_loops(start_runtree, cluster, open_api, run):
     watchers = [RunsWatcher(f"{run.base}/runs/watch") for _ in range(8)]
     streams = [watcher.connect(runtree.url) for watcher in watchers]
     client.post_all([dict(run.event(parent=None), runName=f"r{n}") for n in range(10)])
-    for watcher, stream in zip(watchers, streams):
+    for watcher, stream in zip(watchers, streams, strict=True):
         watcher.follow_until(runtree.url, stream, lambda: listed(client, run))
