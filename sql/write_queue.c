@@ -41,22 +41,28 @@ void write_item_finish(struct write_item *item, enum event_write_outcome outcome
     release(request);
 }
 
-void write_item_remember(struct write_item *item)
-{
-    item->tried_status = item->result->status;
-    item->tried_revision = item->result->revision;
-}
-
 void write_item_reopen(struct write_item *item)
 {
     event_result_clear(item->result);
     *item->result = (struct event_result){.status = EVENT_PENDING};
 }
 
-static bool was_written_by_us(const struct write_item *item, int64_t revision)
+/* A duplicate of what an earlier try wrote, whose commit came after all, has that try's verdict. */
+static void claim_own(const struct write_item *item)
 {
-    return (item->tried_status == EVENT_APPLIED || item->tried_status == EVENT_RECORDED) &&
-           item->tried_revision == revision;
+    struct event_result *result = item->result;
+    bool was_new = item->tried_status == EVENT_APPLIED || item->tried_status == EVENT_RECORDED;
+
+    if (result->status == EVENT_DUPLICATE && result->identical && was_new &&
+        item->tried_revision == result->revision)
+        result->status = item->tried_status;
+}
+
+void write_item_remember(struct write_item *item)
+{
+    claim_own(item);
+    item->tried_status = item->result->status;
+    item->tried_revision = item->result->revision;
 }
 
 static int is_identical(const struct action_event *event, const char *info, bool *identical)
@@ -84,8 +90,7 @@ int write_item_found(struct write_item *item, int64_t revision, const char *info
         return -ENOMEM;
     *item->result = (struct event_result){
         .status = EVENT_DUPLICATE, .revision = revision, .identical = identical};
-    if (identical && was_written_by_us(item, revision))
-        item->result->status = item->tried_status;
+    claim_own(item);
     return 0;
 }
 

@@ -32,7 +32,8 @@ void write_request_submitted(struct write_request *request);
 /* The event has its verdict, or was given up; tells the request when it is the last. */
 void write_item_finish(struct write_item *item, enum event_write_outcome outcome);
 
-/* Notes the verdict before it is written, and takes it back when the writing failed. */
+/* Notes the verdict before it is written (a duplicate of our own earlier try has that try's), and
+ * takes it back when the writing failed. */
 void write_item_remember(struct write_item *item);
 void write_item_reopen(struct write_item *item);
 
