@@ -349,6 +349,8 @@ size_t run_state_manager_bytes(const struct run_state_manager *manager)
 
 void run_state_manager_drop_encoded(struct run_state_manager *manager)
 {
+    if (manager->encoded_bytes == 0)
+        return;
     for (size_t i = 0; i < manager->nodes.count; i++)
         node_update_forget(node_table_at(&manager->nodes, i));
     json_buffer_free(&manager->scratch);
