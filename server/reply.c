@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "server/gzip.h"
 #include "server/gzip_work.h"
@@ -375,6 +376,18 @@ static void append_header(void *arg, const char *name, const char *value)
     json_buffer_text(arg, "\r\n");
 }
 
+/* RFC 9110, section 6.6.1: of every answer of a server that has a clock. */
+static void append_date(struct json_buffer *head)
+{
+    time_t now = time(NULL);
+    char text[sizeof "Thu, 01 Jan 1970 00:00:00 GMT"];
+    struct tm utc;
+
+    if (gmtime_r(&now, &utc) != NULL &&
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc) > 0)
+        append_header(head, "Date", text);
+}
+
 static bool takes_gzip(const struct http_request *request)
 {
     return gzip_is_accepted(http_request_header(request, "Accept-Encoding"));
@@ -394,6 +407,7 @@ struct sse_frame *reply_stream_head(const struct http_request *request)
     struct json_buffer head = {0};
 
     json_buffer_text(&head, "HTTP/1.1 200 OK\r\n");
+    append_date(&head);
     append_header(&head, "Connection", "close");
     add_stream_headers(request, append_header, &head);
     json_buffer_text(&head, "\r\n");

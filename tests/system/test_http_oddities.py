@@ -6,6 +6,8 @@ must never be taken for a request of its own (request smuggling).
 
 import re
 import socket
+import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -182,6 +184,13 @@ def test_empty_lines_before_a_request(send):
 def test_expect_continue(send):
     answers = send(post(b"Content-Length: 2", b"Expect: 100-continue", body=b""))
     assert answers.statuses == [100]
+
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/nothing", b"/v1/runs/watch"])
+def test_date(send, path):
+    """RFC 9110, section 6.6.1: of streams, too, whose heads are not libmicrohttpd's."""
+    date = re.search(rb"\r\nDate: (.*)\r\n", send(get(path, b"Host: localhost")).text)
+    assert abs(parsedate_to_datetime(date[1].decode()).timestamp() - time.time()) < 60
 
 
 def test_pipelined_requests_are_answered_in_order(send):
