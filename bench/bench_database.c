@@ -79,7 +79,7 @@ static PGconn *open_writer(const char *url)
 static void add(PGconn *session, const struct pg_statement *statement,
                 const struct pg_parameters *parameters)
 {
-    struct pg_value values[PG_PARAMETERS_MAX];
+    struct pg_value values[PG_PARAMETERS_MAX] = {0};
     const char *bytes[PG_PARAMETERS_MAX];
     int lengths[PG_PARAMETERS_MAX], formats[PG_PARAMETERS_MAX];
 

@@ -86,7 +86,7 @@ int listen_on(const char *address, int is_shared, char *why, size_t why_size)
 
 int listen_port(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
 
     if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)

@@ -176,9 +176,9 @@ static void bind_phases(struct pg_parameters *parameters, uint32_t phases)
         return;
     }
     pg_array_begin(parameters, PG_INT2);
-    for (int16_t phase = 1; phase < PHASE_SLOTS; phase++)
+    for (int phase = 1; phase < PHASE_SLOTS; phase++)
         if ((phases & UINT32_C(1) << phase) != 0)
-            pg_array_int2(parameters, phase);
+            pg_array_int2(parameters, (int16_t)phase);
     pg_array_end(parameters);
 }
 

@@ -17,6 +17,7 @@ const struct pg_statement writer_settings_statement = {
            " set_config('plan_cache_mode', 'force_generic_plan', false)",
 };
 
+/* `add` is a statement. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define BIND_COLUMN(parameters, type, count, add)                                                  \
     do {                                                                                           \
         pg_array_begin(parameters, type);                                                          \
@@ -24,6 +25,8 @@ const struct pg_statement writer_settings_statement = {
             add;                                                                                   \
         pg_array_end(parameters);                                                                  \
     } while (0)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define BIND_TEXT(parameters, count, value)                                                        \
     BIND_COLUMN(parameters, PG_TEXT, count, pg_array_text(parameters, value))

@@ -82,7 +82,7 @@ static bool is_port(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
 
-    return text[digits] == '\0' && digits <= 5 && strtol(text, NULL, 10) <= 65535;
+    return digits <= 5 && text[digits] == '\0' && strtol(text, NULL, 10) <= 65535;
 }
 
 /* 0; -1 with the reason in `why`. */

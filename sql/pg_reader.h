@@ -25,16 +25,16 @@ size_t pg_reader_queued(const struct pg_reader *reader);
 
 /* Runs a statement once with each of `count` sets of parameters, in order and in one exchange, so
  * that Postgres works on the next while the result of the last is looked at. Takes the parameters'
- * memory over if it answers 0. on_end comes exactly once, after the return. -ENOTCONN while the
- * database is away, -EAGAIN when as many wait as may, -ENOMEM; then on_end does not come.
+ * memory over if it answers 0. end_fn comes exactly once, after the return. -ENOTCONN while the
+ * database is away, -EAGAIN when as many wait as may, -ENOMEM; then end_fn does not come.
  */
 int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *statement,
-                         struct pg_parameters *sets, size_t count, pg_result_fn *on_result,
-                         pg_end_fn *on_end, void *arg);
+                         struct pg_parameters *sets, size_t count, pg_result_fn *result_fn,
+                         pg_end_fn *end_fn, void *arg);
 
 /* The same with one set. */
 int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
-                    struct pg_parameters *parameters, pg_result_fn *on_result, pg_end_fn *on_end,
+                    struct pg_parameters *parameters, pg_result_fn *result_fn, pg_end_fn *end_fn,
                     void *arg);
 
 #endif
