@@ -205,8 +205,8 @@ static void take_sync(struct pg_connection *connection)
 
     if (exchange->step != exchange->step_count) {
         pg_session_failed(connection, "the database answered fewer statements than it was sent");
-    } else if (transaction ==
-               PQTRANS_IDLE) { /* NOLINT(bugprone-branch-clone): two reasons to end */
+        /* Two reasons to end. NOLINTNEXTLINE(bugprone-branch-clone) */
+    } else if (transaction == PQTRANS_IDLE) {
         end_exchange(connection);
     } else if (exchange->phase == EXCHANGE_RUNNING && exchange->is_refused) {
         roll_back(connection);

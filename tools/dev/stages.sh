@@ -1,6 +1,6 @@
 # The stages of ./dev test. Each is a function stage_NAME. Sourced by ./dev.
 
-all_stages=(check build unit tools system asan dashboard deploy)
+all_stages=(check build lint unit tools system asan dashboard deploy)
 for part in browser contract fuzz faults; do
     [ ! -x "tests/$part/run" ] || all_stages+=("$part")
 done
@@ -19,6 +19,12 @@ stage_check() {
 
 stage_build() {
     build dev build
+}
+
+stage_lint() {
+    need_packages "${lint_packages[@]}"
+    stage_build
+    "$(system_python)" tools/lint/run
 }
 
 stage_unit() {
