@@ -309,6 +309,9 @@ static enum stream_next on_next(void *source, struct stream_position *position,
 
     if (position->wants_reset)
         return next_reset(view, position, frame);
+    /* There may have been no memory for it when the tree came. */
+    if (view->view == NULL && hub_view_restart(view) < 0)
+        return STREAM_LATER;
     if (view->view == NULL)
         return STREAM_IDLE;
     if (run_view_sync(view->view) < 0)
