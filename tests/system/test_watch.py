@@ -342,11 +342,13 @@ def test_browser_that_accepts_no_event_stream(api, run, tree):
     )
 
 
-def test_slow_watcher_gets_the_newest_state(open_stream, api, run, tree):
+def test_slow_watcher_gets_the_newest_state(start_runtree, database, api, run, tree):
     """It reads nothing for a while, skips what it missed, and holds nobody else up."""
-    slow = TreeWatcher(watch(run, follow="true"))
-    stream = open_stream(slow.path, receive_buffer=2048)
-    fast, fast_stream = snapshot(open_stream, watch(run, follow="true"))
+    url = start_runtree("--stall-ms", "100000", database_url=database).url
+    slow, fast = TreeWatcher(watch(run, follow="true")), TreeWatcher(watch(run, follow="true"))
+    stream = EventStream(url, slow.path, receive_buffer=2048)
+    fast_stream = EventStream(url, fast.path)
+    fast.follow(fast_stream, "synced")
     message = {"kind": "USER", "message": "m" * 20_000}
     versions = 300
     for version in range(1, versions + 1):
@@ -360,6 +362,8 @@ def test_slow_watcher_gets_the_newest_state(open_stream, api, run, tree):
     slow.follow(stream, lambda frame: frame.id and newest(slow))
     assert len(stream.frames) < versions * 2, "what is outdated need not be sent"
     assert comparable(slow.nodes.values()) == comparable(fast.nodes.values())
+    for opened in (stream, fast_stream):
+        opened.close()
 
 
 def test_many_watchers_see_the_same(open_stream, api, run, tree):
