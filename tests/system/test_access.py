@@ -291,7 +291,7 @@ def test_stream_ends_when_its_token_expires(guarded, guarded_run, carrier):
         expires_at = jwt.decode(token, options={"verify_signature": False})["exp"]
         frames = stream.read_to_end(timeout=6)
         assert frames[-1].retry is not None
-        assert -0.1 < time.time() - expires_at < 1.5
+        assert -0.1 < time.time() - expires_at < 3
     with EventStream(guarded.url, path, headers=headers) as stream:
         assert stream.status == 401
 

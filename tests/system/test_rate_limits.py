@@ -45,14 +45,14 @@ def test_events(start_runtree, database, run):
     assert response.status_code == 200
     left = rate(response, "events")
     assert left["q"] == 5 * WINDOW and left["w"] == WINDOW
-    assert left["r"] in (5, 6) and left["t"] == 9
-    refused = post(runtree, run, 20, first=45)
+    assert 5 <= left["r"] <= 10 and 8 <= left["t"] <= 9
+    refused = post(runtree, run, 40, first=45)
     assert_problem(refused, 429, "too-many-requests")
-    assert 2 <= int(refused.headers["Retry-After"]) <= 3
+    assert 4 <= int(refused.headers["Retry-After"]) <= 7
     assert httpx.get(runtree.url + run.path).json()["actionCount"] == 45, "nothing of it"
     assert count_limited(runtree) == 1
     time.sleep(int(refused.headers["Retry-After"]))
-    assert post(runtree, run, 20, first=45).status_code == 200
+    assert post(runtree, run, 40, first=45).status_code == 200
 
 
 def test_batch_beyond_the_quota_is_owed(start_runtree, database, run):
@@ -60,17 +60,21 @@ def test_batch_beyond_the_quota_is_owed(start_runtree, database, run):
     assert rate(post(runtree, run, 300), "events")["r"] == 0
     refused = post(runtree, run, 1)
     assert_problem(refused, 429, "too-many-requests")
-    assert 19 <= int(refused.headers["Retry-After"]) <= 21
+    assert 15 <= int(refused.headers["Retry-After"]) <= 26
 
 
 def test_requests(start_runtree, database):
     runtree = start_runtree("--rate-limit-requests", "2", database_url=database)
     with httpx.Client(base_url=runtree.url) as client:
-        answers = [client.get("/v1/projects") for _ in range(2 * WINDOW + 2)]
-        assert {answer.status_code for answer in answers[: 2 * WINDOW]} == {200}
-        assert [rate(answer, "requests")["r"] for answer in answers[:3]] == [19, 18, 17]
-        assert_problem(answers[-1], 429, "too-many-requests")
-        assert answers[-1].headers["Retry-After"] == "1"
+        first = client.get("/v1/projects")
+        assert rate(first, "requests") == {"q": 2 * WINDOW, "w": WINDOW, "r": 19, "t": 1}
+        allowed = 1
+        while (answer := client.get("/v1/projects")).status_code == 200:
+            allowed += 1
+            assert allowed < 200
+        assert allowed >= 2 * WINDOW
+        assert_problem(answer, 429, "too-many-requests")
+        assert answer.headers["Retry-After"] == "1"
         for _ in range(30):
             assert client.get("/healthz").status_code == 200, "who watches over it is not limited"
         time.sleep(1.1)
