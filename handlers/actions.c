@@ -215,7 +215,7 @@ static void on_action_end(void *arg, enum repo_outcome outcome, const char *mess
 {
     struct action_reply *reply = arg;
 
-    if (outcome == REPO_OK && reply->body.length > 0) {
+    if (outcome == REPO_OK && (reply->body.length > 0 || reply->body.failed)) {
         read_events_part(reply);
         return;
     }
