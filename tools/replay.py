@@ -14,7 +14,7 @@ import random
 import shutil
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import sample_run
@@ -88,7 +88,7 @@ def happening_now(scheduled, speed, start):
             past = datetime.fromisoformat(members[name]) - first
         except (KeyError, TypeError, ValueError):
             return members
-        moment = start + past / speed
+        moment = start + timedelta(seconds=past.total_seconds() / speed)
         text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {**members, name: text}
 
