@@ -130,10 +130,20 @@ static int64_t greatest_revision(const struct action *actions, size_t count, int
     return at_least;
 }
 
-/* What is read is not what the tree allows: it is read anew as a whole. */
+/* What is read is not what the tree allows: it is read anew as a whole. At once, if it was live;
+ * one that was just read would fail again, so that the poll or the next who asks has it read. */
 static void handle_upsert_failure(struct run_hub *hub, int status)
 {
-    reset_hub(hub, false, status == -ENOMEM ? "out of memory" : "the tree read has a gap");
+    const char *why = status == -ENOMEM ? "out of memory" : "the tree read has a gap";
+    bool was_live = hub->phase == HUB_PHASE_LIVE;
+
+    reset_hub(hub, false, why);
+    if (was_live)
+        return;
+    log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run", hub->path,
+              "why", why);
+    hub->must_read_again = false;
+    tell_waiters(hub, HUB_UNAVAILABLE);
 }
 
 static bool is_same_run(const struct run_hub *hub, const struct run *run)
@@ -169,12 +179,15 @@ static void on_tree_part(void *arg, const struct run *run, const struct action *
         hub->phase = HUB_PHASE_ABSENT;
         return;
     }
-    if (hub->loading != NULL && !is_same_run(hub, run))
-        drop_tree(hub);
+    /* This part is of another run than those before it. */
+    if (hub->loading != NULL && !is_same_run(hub, run)) {
+        reset_hub(hub, false, "the run changed while it was read");
+        return;
+    }
     if (hub->loading == NULL) {
         begin_load(hub, run);
-        if (hub->loading == NULL || (count > 0 && actions[0].ordinal != 1)) {
-            reset_hub(hub, false, "the run changed while it was read");
+        if (hub->loading == NULL) {
+            handle_upsert_failure(hub, -ENOMEM);
             return;
         }
     }

@@ -2,12 +2,14 @@
 done, and a write whose commit comes after its client has gone."""
 
 import contextlib
+import re
 import socket
 import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import psycopg
 import pytest
 
@@ -31,6 +33,8 @@ class CuttingRelay:
     def __init__(self, target_port, application):
         self.is_armed = False
         self.cuts = 0
+        self.gate = threading.Event()  # clear: what stands behind rows is held back
+        self.gate.set()
         self._clients = []
         self._target_port = target_port
         self._application = application
@@ -86,6 +90,8 @@ class CuttingRelay:
             kind = head[:1]
             has_rows |= kind == ROW
             if kind == READY:
+                if may_cut and has_rows:
+                    self.gate.wait()
                 if may_cut and self.is_armed and has_rows:
                     self.is_armed = False
                     self.cuts += 1
@@ -163,3 +169,35 @@ def test_commit_that_comes_late_is_our_own(postgres, relays, start_behind, run):
         blocker.rollback()
         response = answer.result(20)
     assert (response.status_code, response.json()) == (201, {"status": "applied", "revision": 2})
+
+
+def test_run_made_anew_between_two_parts_of_its_tree(postgres, relays, start_behind, run):
+    """The next part is of another run, and behind its end: the tree is not empty for that."""
+    relay = relays("runtree reader")
+    api = start_behind(relay, postgres.new_database())
+    api.post_all([run.event("a0", parent=None)])
+    api.post_all([run.event(f"b{number}", parent="a0") for number in range(600)])
+    relay.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(api.read, f"{run.path}/tree")
+        time.sleep(0.5)
+        with httpx.Client(base_url=api.url, timeout=10) as other:
+            assert other.delete(run.path).status_code == 204
+            assert other.post("/v1/events", json=run.event("c0", parent=None)).status_code == 201
+        relay.gate.set()
+        tree = answer.result(20)
+    assert [node["action"]["name"] for node in tree["nodes"]] == ["c0"]
+
+
+@pytest.mark.parametrize("ordinal", [1, 2])
+def test_tree_with_a_gap_is_not_read_without_end(postgres, relays, start_behind, run, ordinal):
+    """Such rows are not ours, but a tree that cannot be built must not keep the database busy."""
+    database = postgres.new_database()
+    api = start_behind(relays("runtree reader"), database)
+    api.post_all([run.event("a0", parent=None), run.event("a1", parent="a0")])
+    postgres.execute(database, f"UPDATE actions SET ordinal = 5 WHERE ordinal = {ordinal}")
+    assert api.get(f"{run.path}/tree").status_code == 503
+    reads = re.search(r"^runtree_hub_reads_total (\d+)", api.get("/metrics").text, re.M)
+    assert int(reads[1]) <= 2
+    postgres.execute(database, f"UPDATE actions SET ordinal = {ordinal} WHERE ordinal = 5")
+    assert len(api.read(f"{run.path}/tree")["nodes"]) == 2
