@@ -62,7 +62,7 @@ struct synthetic_batch *synthetic_batch_new(const struct synthetic_options *opti
         batch->state_of == NULL || batch->run_rows == NULL || batch->events == NULL ||
         batch->event_pointers == NULL || batch->names == NULL || batch->infos == NULL ||
         batch->decision_names == NULL || batch->event_rows == NULL || batch->action_rows == NULL)
-        return NULL; /* the bench ends then: cppcheck-suppress memleak */
+        return NULL; /* cppcheck-suppress memleak ; the bench ends then */
     for (size_t i = 0; i < options->runs; i++)
         snprintf(batch->states[i].name, sizeof batch->states[i].name, "%s-%04zu", options->sender,
                  i);

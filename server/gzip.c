@@ -142,7 +142,7 @@ struct gzip_piece *gzip_pack(struct gzip_packer *packer, const char *bytes, size
     piece->sum.length = (uint32_t)length;
     piece->combine = (uint32_t)crc32_combine_gen((z_off_t)length);
     fitting = realloc(piece, sizeof *piece + piece->length);
-    /* Whichever it is, the caller has it: cppcheck-suppress memleak */
+    /* cppcheck-suppress memleak ; whichever it is, the caller has it */
     return fitting != NULL ? fitting : piece;
 }
 

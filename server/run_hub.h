@@ -54,9 +54,9 @@ void run_hubs_abandon(struct run_hubs *hubs);
 
 struct run_hubs_stats run_hubs_stats(const struct run_hubs *hubs);
 
-/* The run's hub, with a reference, into *hub. 0; -EAGAIN: there is no room for another tree now;
- * -ENOMEM. Then *hub is NULL. */
-int run_hub_open(struct run_hubs *hubs, const struct run_key *run, struct run_hub **hub);
+/* The run's hub, with a reference, into *opened. 0; -EAGAIN: there is no room for another tree now;
+ * -ENOMEM. Then *opened is NULL. */
+int run_hub_open(struct run_hubs *hubs, const struct run_key *run, struct run_hub **opened);
 void run_hub_release(struct run_hub *hub);
 
 enum hub_outcome {

@@ -141,9 +141,9 @@ static struct action work_out(const struct plan *plan, size_t action)
         if (plan->action_of[i] == action)
             order[count++] = i;
     sorted_plan = plan;
+    /* cppcheck-suppress uninitvar ; the first `count` are set above */
     qsort(order, count, sizeof *order, compare_events);
     for (size_t i = 0; i < count; i++) {
-        /* The first `count` are set above: cppcheck-suppress uninitvar */
         const struct action_event *event = &plan->events[order[i]].event;
         if (out.created_us == TIME_NONE || event->updated_us < out.created_us)
             out.created_us = event->updated_us;
