@@ -1,4 +1,4 @@
-"""What schemathesis has to know that no OpenAPI document says. Loaded by it (SCHEMATHESIS_HOOKS)."""
+"""What schemathesis has to know and no OpenAPI document says; loaded by it (SCHEMATHESIS_HOOKS)."""
 
 import json
 
@@ -24,7 +24,8 @@ def is_in_range(value):
 
 def events_of(body):
     events = body.get("events", [body]) if isinstance(body, dict) else []
-    return [event for event in events if isinstance(event, dict)] if isinstance(events, list) else []
+    events = events if isinstance(events, list) else []
+    return [event for event in events if isinstance(event, dict)]
 
 
 @schemathesis.hook

@@ -1,5 +1,5 @@
 """Every operation of openapi.yaml with generated requests, good and bad, against a runtree on a
-PostgreSQL of its own. All of schemathesis' checks are on; schemathesis.toml says what it is told."""
+PostgreSQL of its own. All of schemathesis' checks are on; what it is told stands in its .toml."""
 
 import argparse
 import os

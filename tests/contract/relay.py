@@ -1,5 +1,5 @@
-"""A relay that gives every stream an end: a watch goes on for as long as its client wants, so that a
-tester who reads answers to their end needs one who hangs up."""
+"""A relay that gives every stream an end: a watch goes on for as long as its client wants, so that
+a tester who reads answers to their end needs one who hangs up."""
 
 import asyncio
 import contextlib
