@@ -78,7 +78,6 @@ static struct moved_run *new_run(const char *path)
 {
     struct moved_run *run = calloc(1, sizeof *run);
     size_t size = strlen(path) + 1;
-    char *rest;
 
     if (run == NULL)
         return NULL;
@@ -88,11 +87,8 @@ static struct moved_run *new_run(const char *path)
         return NULL;
     }
     memcpy(run->path, path, size);
-    rest = run->path + size;
-    memcpy(rest, path, size);
-    run->key.project = strsep(&rest, "/");
-    run->key.domain = strsep(&rest, "/");
-    run->key.run_name = strsep(&rest, "/");
+    memcpy(run->path + size, path, size);
+    run->key = run_key_split(run->path + size);
     return run;
 }
 

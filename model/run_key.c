@@ -55,3 +55,13 @@ void run_key_path(const struct run_key *key, char out[static RUN_PATH_SIZE])
 {
     snprintf(out, RUN_PATH_SIZE, "%s/%s/%s", key->project, key->domain, key->run_name);
 }
+
+struct run_key run_key_split(char *path)
+{
+    struct run_key key;
+
+    key.project = strsep(&path, "/");
+    key.domain = strsep(&path, "/");
+    key.run_name = path;
+    return key;
+}

@@ -97,16 +97,12 @@ static const struct heard_run *find_heard(const struct heard_runs *heard, const 
 static int add_heard(struct heard_runs *heard, const struct run_notification *notification)
 {
     struct heard_run *run = calloc(1, sizeof *run);
-    char *rest;
 
     if (run == NULL)
         return -ENOMEM;
     run_key_path(&notification->run, run->path);
     memcpy(run->key_text, run->path, sizeof run->path);
-    rest = run->key_text;
-    run->key.project = strsep(&rest, "/");
-    run->key.domain = strsep(&rest, "/");
-    run->key.run_name = strsep(&rest, "/");
+    run->key = run_key_split(run->key_text);
     run->is_new = notification->revision_before == 0;
     HASH_ADD_STR(heard->by_path, path, run);
     return 0;

@@ -492,12 +492,8 @@ struct run_hubs_stats run_hubs_stats(const struct run_hubs *hubs)
 
 static void copy_key(struct run_hub *hub)
 {
-    char *rest = hub->key_text;
-
     memcpy(hub->key_text, hub->path, sizeof hub->path);
-    hub->key.project = strsep(&rest, "/");
-    hub->key.domain = strsep(&rest, "/");
-    hub->key.run_name = rest;
+    hub->key = run_key_split(hub->key_text);
 }
 
 /* Trees that nobody uses make room first. */

@@ -54,15 +54,11 @@ static int64_t retention_edge_us(const struct run_remover *remover)
 static struct removal_request *request_new(const struct run_key *key)
 {
     struct removal_request *request = calloc(1, sizeof *request);
-    char *rest;
 
     if (request == NULL)
         return NULL;
     run_key_path(key, request->path);
-    rest = request->path;
-    request->key.project = strsep(&rest, "/");
-    request->key.domain = strsep(&rest, "/");
-    request->key.run_name = rest;
+    request->key = run_key_split(request->path);
     request->due_us = TIME_NONE;
     return request;
 }
