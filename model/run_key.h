@@ -28,7 +28,8 @@ uint32_t run_key_hash(const struct run_key *key);
 enum { RUN_PATH_SIZE = PROJECT_BYTES_MAX + DOMAIN_BYTES_MAX + NAME_BYTES_MAX + 3 };
 void run_key_path(const struct run_key *key, char out[static RUN_PATH_SIZE]);
 
-/* The key that run_key_path wrote; its strings are the parts of `path`, which is cut up for them. */
+/* The key that run_key_path wrote; its strings are the parts of `path`, which is cut up for them.
+ */
 struct run_key run_key_split(char *path);
 
 #endif
