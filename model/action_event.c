@@ -326,6 +326,13 @@ void action_event_clear(struct action_event *event)
     *event = (struct action_event){0};
 }
 
+json_t *action_event_document(const struct action_event *event)
+{
+    if (event->document)
+        return json_incref(event->document);
+    return json_loadb(event->info.bytes, event->info.length, action_event_parse_flags(), NULL);
+}
+
 size_t action_event_parse_flags(void)
 {
     return JSON_REJECT_DUPLICATES;

@@ -24,7 +24,7 @@ struct json_text {
 /* A decoded event. All strings are borrowed: those of the document from `document`, which the event
  * holds a reference to, `info` from the request's body, key parts given by a path from the path. */
 struct action_event {
-    json_t *document;
+    json_t *document; /* NULL if it was not needed to decode the event: see action_event_document */
     struct json_text info; /* the event as received */
     struct run_key run;
     const char *name;
@@ -56,6 +56,9 @@ int action_event_decode(struct action_event *event, json_t *document, struct jso
                         struct problem *problem);
 
 void action_event_clear(struct action_event *event);
+
+/* What `info` says: a new reference, or NULL when out of memory. */
+json_t *action_event_document(const struct action_event *event);
 
 /* Flags for json_loadb: duplicate keys refused, as the contract (openapi.yaml) wants. */
 size_t action_event_parse_flags(void);

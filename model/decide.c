@@ -140,22 +140,32 @@ static int check_parent(const struct batch_event *event, struct problem *problem
     return 0;
 }
 
+/* The document of the event that holds the key, NULL when out of memory or if what is stored is no
+ * JSON. */
+static json_t *holder_document(const struct event_slot *slot, bool *is_out_of_memory)
+{
+    json_error_t error = {0};
+    json_t *document;
+    if (slot->holder)
+        document = action_event_document(slot->holder->event);
+    else
+        document = json_loads(slot->stored_info, action_event_parse_flags(), &error);
+    *is_out_of_memory = !document && (slot->holder || !error.text[0] ||
+                                      json_error_code(&error) == json_error_out_of_memory);
+    return document;
+}
+
 /* Whether the event's document says the same as the one that took its key. 0 or -ENOMEM. */
 static int compare_documents(const struct batch_event *event, bool *is_identical)
 {
-    const struct event_slot *slot = event->slot;
-    if (slot->holder) {
-        *is_identical =
-            action_event_is_identical(event->event->document, slot->holder->event->document);
-        return 0;
-    }
-    json_error_t error = {0};
-    json_t *stored = json_loads(slot->stored_info, action_event_parse_flags(), &error);
-    if (!stored && (json_error_code(&error) == json_error_out_of_memory || !error.text[0]))
-        return -ENOMEM;
-    *is_identical = stored && action_event_is_identical(event->event->document, stored);
+    bool is_out_of_memory;
+    json_t *stored = holder_document(event->slot, &is_out_of_memory);
+    json_t *document = is_out_of_memory ? NULL : action_event_document(event->event);
+    if (document)
+        *is_identical = stored && action_event_is_identical(document, stored);
+    json_decref(document);
     json_decref(stored);
-    return 0;
+    return document ? 0 : -ENOMEM;
 }
 
 /* The text of the event's errorInfo in the arena, NULL if it has none. 0 or -ENOMEM. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/event_scan.h"
 #include "model/json_scan.h"
 
 /* What all events of one request are decoded with. */
@@ -170,6 +171,107 @@ static struct json_text trim(const char *bytes, size_t length)
     return (struct json_text){.bytes = begin, .length = (size_t)(end - begin)};
 }
 
+/* -------- plain events, which need no document -------- */
+
+/* 1: the event is in place `index`; 0: it is not plain; -1: out of memory, *problem says so. */
+static int scan_event(struct batch_decoding *decoding, size_t index, struct json_text info)
+{
+    struct event_batch *batch = decoding->batch;
+    if (info.length == 0 || info.length > EVENT_BYTES_MAX || decoding->path)
+        return 0;
+    char *text = arena_alloc_text(&batch->texts, info.length);
+    if (!text)
+        return refuse_memory(decoding->problem);
+    memcpy(text, info.bytes, info.length);
+    if (!event_scan(text, info.length, decoding->received_us, &batch->events[index])) {
+        batch->events[index] = (struct action_event){0};
+        return 0;
+    }
+    batch->events[index].info = info;
+    return 1;
+}
+
+/* Past white space and `token`; NULL if something else is there. */
+static const char *skip_token(const char *at, const char *end, const char *token)
+{
+    size_t length = strlen(token);
+    if (!at)
+        return NULL;
+    at = json_scan_space(at, end);
+    return (size_t)(end - at) >= length && memcmp(at, token, length) == 0 ? at + length : NULL;
+}
+
+/* The first value of the list in `text`, if that looks like {"events": [ … ]}; else NULL. */
+static const char *find_list(struct json_text text)
+{
+    const char *end = text.bytes + text.length;
+    const char *at = skip_token(text.bytes, end, "{");
+    return skip_token(skip_token(skip_token(at, end, "\"events\""), end, ":"), end, "[");
+}
+
+/* How many values stand between `at` and the end of the list, which must be the end of the text; 0
+ * if it is not, or if there are too many. */
+static size_t count_values(const char *at, const char *end)
+{
+    size_t nesting;
+    for (size_t count = 1; count <= BATCH_EVENTS_MAX; count++) {
+        at = json_scan_value(json_scan_space(at, end), end, &nesting);
+        const char *comma = skip_token(at, end, ",");
+        if (!comma) {
+            at = skip_token(skip_token(at, end, "]"), end, "}");
+            return at == end ? count : 0;
+        }
+        at = comma;
+    }
+    return 0;
+}
+
+/* As scan_event, for all events of a list. */
+static int scan_list(struct batch_decoding *decoding, struct json_text text)
+{
+    const char *end = text.bytes + text.length, *at = find_list(text);
+    size_t count = at ? count_values(at, end) : 0, nesting;
+    int status = count > 0;
+    if (count > 0 && make_room(decoding->batch, count, decoding->problem) != 0)
+        return -1;
+    for (size_t i = 0; i < count && status == 1; i++) {
+        const char *begin = json_scan_space(at, end);
+        const char *behind = json_scan_value(begin, end, &nesting);
+        struct json_text info = {.bytes = begin, .length = (size_t)(behind - begin)};
+        status = scan_event(decoding, i, info);
+        at = json_scan_space(behind, end) + 1;
+    }
+    return status;
+}
+
+static int scan_single(struct batch_decoding *decoding, struct json_text text)
+{
+    decoding->batch->is_single = true;
+    if (make_room(decoding->batch, 1, decoding->problem) != 0)
+        return -1;
+    return scan_event(decoding, 0, text);
+}
+
+/* Forgets what was read of a batch that is not all plain. */
+static void start_anew(struct event_batch *batch)
+{
+    free(batch->events);
+    free(batch->results);
+    arena_free(&batch->texts);
+    *batch = (struct event_batch){.body = batch->body, .body_length = batch->body_length};
+}
+
+/* 1: the whole body is decoded; 0: it is not plain; -1: out of memory. */
+static int scan_body(struct batch_decoding *decoding, struct json_text text)
+{
+    int status = find_list(text) ? scan_list(decoding, text) : scan_single(decoding, text);
+    if (status == 0)
+        start_anew(decoding->batch);
+    return status;
+}
+
+/* -------- bodies -------- */
+
 static int decode_json(struct batch_decoding *decoding)
 {
     struct json_text text = trim(decoding->batch->body, decoding->batch->body_length);
@@ -178,11 +280,13 @@ static int decode_json(struct batch_decoding *decoding)
         text = (struct json_text){.bytes = "{}", .length = 2};
     if (text.length == 0)
         return problem_set(decoding->problem, PROBLEM_INVALID_JSON, NULL, "The body is empty.");
+    int status = decoding->path ? 0 : scan_body(decoding, text);
+    if (status != 0)
+        return status == 1 ? 0 : -1;
     json_t *document =
         json_loadb(text.bytes, text.length, action_event_parse_flags() | JSON_DECODE_ANY, &error);
     if (!document)
         return refuse_json(decoding->problem, &error);
-    int status;
     if (!json_is_object(document))
         status = problem_set(decoding->problem, PROBLEM_BAD_REQUEST, NULL,
                              "The body must be an event or an object with the member events, "
@@ -214,6 +318,9 @@ static int decode_line(struct batch_decoding *decoding, size_t index, struct jso
     size_t nesting;
     if (line.length > EVENT_BYTES_MAX) /* refused there; not worth parsing */
         return add_event(decoding, index, NULL, line, 0);
+    int status = scan_event(decoding, index, line);
+    if (status != 0)
+        return status == 1 ? 0 : -1;
     json_t *document =
         json_loadb(line.bytes, line.length, action_event_parse_flags() | JSON_DECODE_ANY, &error);
     if (!document) {
@@ -225,7 +332,7 @@ static int decode_line(struct batch_decoding *decoding, size_t index, struct jso
         return 0;
     }
     json_scan_value(line.bytes, line.bytes + line.length, &nesting);
-    int status = add_event(decoding, index, document, line, nesting);
+    status = add_event(decoding, index, document, line, nesting);
     json_decref(document);
     return status;
 }
@@ -275,6 +382,7 @@ void event_batch_clear(struct event_batch *batch)
     free(batch->events);
     free(batch->results);
     free(batch->body);
+    arena_free(&batch->texts);
     *batch = (struct event_batch){0};
 }
 

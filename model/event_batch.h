@@ -3,6 +3,7 @@
 #define RUNTREE_MODEL_EVENT_BATCH_H
 
 #include "model/action_event.h"
+#include "model/arena.h"
 #include "model/json_buffer.h"
 
 enum { BATCH_BYTES_MAX = 4 * 1024 * 1024, BATCH_EVENTS_MAX = 5000 };
@@ -38,6 +39,7 @@ struct event_batch {
     size_t count;
     struct action_event *events;
     struct event_result *results;
+    struct arena texts; /* of events that were read without a document */
 };
 
 enum event_batch_form { EVENT_BATCH_JSON, EVENT_BATCH_NDJSON };

@@ -67,7 +67,7 @@ void write_item_remember(struct write_item *item)
 
 static int is_identical(const struct action_event *event, const char *info, bool *identical)
 {
-    json_t *stored;
+    json_t *stored, *document;
 
     if (strlen(info) == event->info.length &&
         memcmp(info, event->info.bytes, event->info.length) == 0) {
@@ -75,11 +75,11 @@ static int is_identical(const struct action_event *event, const char *info, bool
         return 0;
     }
     stored = json_loads(info, JSON_DECODE_ANY, NULL);
-    if (stored == NULL)
-        return -ENOMEM;
-    *identical = action_event_is_identical(stored, event->document);
+    document = action_event_document(event);
+    *identical = stored != NULL && document != NULL && action_event_is_identical(stored, document);
     json_decref(stored);
-    return 0;
+    json_decref(document);
+    return stored == NULL || document == NULL ? -ENOMEM : 0;
 }
 
 int write_item_found(struct write_item *item, int64_t revision, const char *info)

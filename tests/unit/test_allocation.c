@@ -115,7 +115,7 @@ static const char json_body[] =
     "{\"name\":3}]}";
 
 static const char ndjson_body[] =
-    "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a0\",\"phase\":4}\n"
+    "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a0\",\"phase\":4,\"x\":1}\n"
     "{bad\n"
     "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a1\",\"phase\":77}\n";
 
@@ -131,7 +131,8 @@ static bool is_about_memory(const struct problem *problem)
 static size_t event_size(const struct event_batch *batch)
 {
     enum { ATTEMPT_AND_VERSION = 2, REVISION_AND_TIMES = 3 };
-    return json_object_size(batch->events[0].document) + ATTEMPT_AND_VERSION + REVISION_AND_TIMES;
+    size_t size = json_object_size(batch->events[0].document);
+    return size + ATTEMPT_AND_VERSION + REVISION_AND_TIMES;
 }
 
 /* Whether the events were decoded, and their answers made, as they are when there is memory. */
