@@ -76,8 +76,6 @@ static void clear_heard(struct heard_runs *heard)
     struct heard_run *run, *next;
 
     HASH_ITER (hh, heard->by_path, run, next) {
-        /* uthash's table dies with its last element, which is not seen here:
-         * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         HASH_DELETE(hh, heard->by_path, run);
         free(run);
     }
