@@ -132,7 +132,7 @@ int action_repo_changes_since(struct action_repo *repo, const struct run_key *ru
  * they are now, and of the run only incarnation, revision and action_count, as of the same moment.
  * Then the next stretch, which begins where the last would have ended had it been full: `parts` of
  * them, TREE_PARTS_MAX at most, each as of a later moment. */
-enum { TREE_PARTS_MAX = 5 };
+enum { TREE_PARTS_MAX = 16 };
 int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
                            int32_t after_ordinal, int32_t part_size, size_t parts,
                            repo_changes_fn *on_part, repo_end_fn *end, void *arg);
