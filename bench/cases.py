@@ -39,8 +39,19 @@ def at_most(case, what, figure, limit, ratio, goal):
 
 def seed_runs(runtree, prefix, runs):
     """Every run with its root, which the events of post_events.lua name as their parent."""
-    runtree.post([{"project": "bench", "domain": "load", "runName": f"{prefix}-{number:04}",
-                   "name": "root", "phase": "RUNNING", "parent": None} for number in range(runs)])
+    runtree.post(
+        [
+            {
+                "project": "bench",
+                "domain": "load",
+                "runName": f"{prefix}-{number:04}",
+                "name": "root",
+                "phase": "RUNNING",
+                "parent": None,
+            }
+            for number in range(runs)
+        ]
+    )
 
 
 @dataclasses.dataclass
@@ -64,8 +75,15 @@ def ingest(bench, processes, connections, events_per_request, runs, *, repeats=F
 
 def bare_ingest(bench, connections, events_per_request, requests_per_batch, runs, notify=1):
     bench.postgres.clear()
-    done = bench.database("ingest", bench.seconds, connections, events_per_request,
-                          max(1, min(100, round(requests_per_batch))), runs, notify)
+    done = bench.database(
+        "ingest",
+        bench.seconds,
+        connections,
+        events_per_request,
+        max(1, min(100, round(requests_per_batch))),
+        runs,
+        notify,
+    )
     return done["events_per_second"]
 
 
@@ -88,22 +106,46 @@ def rate_text(per_second, unit="events/s"):
 def case_1(bench):
     ours = ingest(bench, 1, 64, 1, MANY_RUNS)
     naive = max(bare_ingest(bench, connections, 1, 1, MANY_RUNS) for connections in (1, 8))
-    yield at_least("1a", "one event a POST, against a transaction with NOTIFY for each event",
-                   rate_text(ours.per_second), rate_text(naive), ours.per_second / naive, 5)
+    yield at_least(
+        "1a",
+        "one event a POST, against a transaction with NOTIFY for each event",
+        rate_text(ours.per_second),
+        rate_text(naive),
+        ours.per_second / naive,
+        5,
+    )
     _, bare = hundreds(bench, MANY_RUNS)
-    yield at_least("1b", "one event a POST, against the limit of 2a",
-                   rate_text(ours.per_second), rate_text(bare), ours.per_second / bare, 0.5)
+    yield at_least(
+        "1b",
+        "one event a POST, against the limit of 2a",
+        rate_text(ours.per_second),
+        rate_text(bare),
+        ours.per_second / bare,
+        0.5,
+    )
     same = bare_ingest(bench, 2, 1, ours.events_per_batch, MANY_RUNS)
-    yield at_least("1c", f"one event a POST, against the bare loop with its batches"
-                   f" ({ours.events_per_batch:.0f} events)",
-                   rate_text(ours.per_second), rate_text(same), ours.per_second / same, 0.8)
+    yield at_least(
+        "1c",
+        f"one event a POST, against the bare loop with its batches"
+        f" ({ours.events_per_batch:.0f} events)",
+        rate_text(ours.per_second),
+        rate_text(same),
+        ours.per_second / same,
+        0.8,
+    )
 
 
 def case_2(bench):
     for name, runs, what in (("2a", MANY_RUNS, "many runs"), ("2b", 1, "one hot run")):
         ours, bare = hundreds(bench, runs)
-        yield at_least(name, f"100 events a POST, {what}, against the bare loop",
-                       rate_text(ours.per_second), rate_text(bare), ours.per_second / bare, 0.8)
+        yield at_least(
+            name,
+            f"100 events a POST, {what}, against the bare loop",
+            rate_text(ours.per_second),
+            rate_text(bare),
+            ours.per_second / bare,
+            0.8,
+        )
 
 
 def case_3(bench):
@@ -113,22 +155,35 @@ def case_3(bench):
         three.append(ingest(bench, 3, 64, 1, MANY_RUNS))
     batch = statistics.mean(run.events_per_batch for run in one)
     one, three = (statistics.mean(run.per_second for run in runs) for runs in (one, three))
-    yield at_least("3a", "as 1, three processes on one database, against one",
-                   rate_text(three), rate_text(one), three / one, 0.9)
+    yield at_least(
+        "3a",
+        "as 1, three processes on one database, against one",
+        rate_text(three),
+        rate_text(one),
+        three / one,
+        0.9,
+    )
     with_notify, without = [], []
     for _ in range(3):
         with_notify.append(bare_ingest(bench, 2, 1, batch, MANY_RUNS, notify=1))
         without.append(bare_ingest(bench, 2, 1, batch, MANY_RUNS, notify=0))
     with_notify, without = statistics.median(with_notify), statistics.median(without)
-    yield at_most("3b", f"time that NOTIFY costs the bare loop with batches of {batch:.0f} events",
-                  rate_text(with_notify), rate_text(without), without / with_notify - 1, 0.05)
+    yield at_most(
+        "3b",
+        f"time that NOTIFY costs the bare loop with batches of {batch:.0f} events",
+        rate_text(with_notify),
+        rate_text(without),
+        without / with_notify - 1,
+        0.05,
+    )
 
 
 def row_versions(postgres):
     """Changes when any row of any table gets a new version."""
     tables = ("runs", "actions", "action_events")
-    rows = "".join(postgres.query(f"SELECT ctid, xmin, xmax FROM {table} ORDER BY ctid")
-                   for table in tables)
+    rows = "".join(
+        postgres.query(f"SELECT ctid, xmin, xmax FROM {table} ORDER BY ctid") for table in tables
+    )
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
@@ -138,12 +193,27 @@ def case_4(bench):
         plain.append(ingest(bench, 3, 64, 1, MANY_RUNS).per_second)
         repeated.append(ingest(bench, 3, 64, 1, MANY_RUNS, repeats=True).per_second)
     repeated, plain = statistics.mean(repeated), statistics.mean(plain)
-    yield at_least("4a", "every event sent to three processes at once: new events, against events"
-                   " sent once", rate_text(repeated), rate_text(plain), repeated / plain, 0.6)
+    yield at_least(
+        "4a",
+        "every event sent to three processes at once: new events, against events sent once",
+        rate_text(repeated),
+        rate_text(plain),
+        repeated / plain,
+        0.6,
+    )
     with bench.runtrees(3) as runtrees:
         seed_runs(runtrees[0], "again", 1)
-        events = [{"project": "bench", "domain": "load", "runName": "again-0000",
-                   "name": f"a{i}", "phase": "RUNNING", "parent": "root"} for i in range(3000)]
+        events = [
+            {
+                "project": "bench",
+                "domain": "load",
+                "runName": "again-0000",
+                "name": f"a{i}",
+                "phase": "RUNNING",
+                "parent": "root",
+            }
+            for i in range(3000)
+        ]
         runtrees[0].post(events)
         before = row_versions(bench.postgres)
         heard = [runtree.metric("runtree_notifications_total") for runtree in runtrees]
@@ -151,10 +221,18 @@ def case_4(bench):
             runtree.post(events)
         time.sleep(0.5)
         changed = int(row_versions(bench.postgres) != before)
-        changed += sum(runtree.metric("runtree_notifications_total") - count
-                       for runtree, count in zip(runtrees, heard, strict=True))
-    yield at_most("4b", "repeats that made a row version, a revision or a NOTIFY",
-                  f"{changed:.0f} of 6,000", "0", changed, 0)
+        changed += sum(
+            runtree.metric("runtree_notifications_total") - count
+            for runtree, count in zip(runtrees, heard, strict=True)
+        )
+    yield at_most(
+        "4b",
+        "repeats that made a row version, a revision or a NOTIFY",
+        f"{changed:.0f} of 6,000",
+        "0",
+        changed,
+        0,
+    )
 
 
 # -------- watching --------
@@ -162,10 +240,29 @@ def case_4(bench):
 
 def watched_run(runtree, name="watched", actions=10):
     """A run with a root and the actions that bench_watchers changes in its clocked mode."""
-    runtree.post([{"project": "bench", "domain": "load", "runName": name, "name": "root",
-                   "phase": "RUNNING", "parent": None}]
-                 + [{"project": "bench", "domain": "load", "runName": name, "name": f"e{i}",
-                     "phase": "QUEUED", "parent": "root"} for i in range(actions)])
+    runtree.post(
+        [
+            {
+                "project": "bench",
+                "domain": "load",
+                "runName": name,
+                "name": "root",
+                "phase": "RUNNING",
+                "parent": None,
+            }
+        ]
+        + [
+            {
+                "project": "bench",
+                "domain": "load",
+                "runName": name,
+                "name": f"e{i}",
+                "phase": "QUEUED",
+                "parent": "root",
+            }
+            for i in range(actions)
+        ]
+    )
 
 
 @dataclasses.dataclass
@@ -180,8 +277,9 @@ class Fanout:
 def fanout(bench, streams, gzip=0):
     with bench.runtrees() as (runtree,):
         watched_run(runtree)
-        seen = bench.watchers(runtree.port, "watched", streams, post="clocked", gzip=gzip,
-                              seconds=bench.seconds)
+        seen = bench.watchers(
+            runtree.port, "watched", streams, post="clocked", gzip=gzip, seconds=bench.seconds
+        )
     flushes = seen["probe_records"] / 10
     frame = seen["probe_bytes"] / flushes
     per_second = seen["bytes"] / seen["seconds"]
@@ -199,24 +297,33 @@ def case_5(bench):
     bare = bench.database("notify", bench.seconds, rate)["latency_us"]
     with bench.runtrees() as (runtree,):
         watched_run(runtree, actions=0)
-        seen = bench.watchers(runtree.port, "watched", 1000, post="paced", rate=rate,
-                              seconds=bench.seconds)
+        seen = bench.watchers(
+            runtree.port, "watched", 1000, post="paced", rate=rate, seconds=bench.seconds
+        )
     ours = seen["latency_us"]
-    yield at_most("5", f"POST to record, 1,000 watchers, {rate:.0f} events/s: p99 against bare"
-                  " commit to notification", f"{ours['p99'] / 1000:.1f} ms (p50"
-                  f" {ours['p50'] / 1000:.1f})", f"{bare['p99'] / 1000:.1f} ms (p50"
-                  f" {bare['p50'] / 1000:.1f})", ours["p99"] / bare["p99"], 6)
+    yield at_most(
+        "5",
+        f"POST to record, 1,000 watchers, {rate:.0f} events/s: p99 against bare"
+        " commit to notification",
+        f"{ours['p99'] / 1000:.1f} ms (p50 {ours['p50'] / 1000:.1f})",
+        f"{bare['p99'] / 1000:.1f} ms (p50 {bare['p50'] / 1000:.1f})",
+        ours["p99"] / bare["p99"],
+        6,
+    )
 
 
 def case_6(bench):
     for name, streams in (("6a", 1000), ("6b", 9000)):
         ours = fanout(bench, streams)
         bare = bench.bare_send(streams, round(ours.frame_bytes))
-        yield at_least(name, f"fan-out to {streams:,} watchers, 10 changes a flush of"
-                       f" {ours.frame_bytes:,.0f} bytes",
-                       f"{ours.bytes_per_second / 1e6:,.0f} MB/s,"
-                       f" {ours.updates_per_second:,.0f} updates/s",
-                       f"{bare / 1e6:,.0f} MB/s", ours.bytes_per_second / bare, 0.8)
+        yield at_least(
+            name,
+            f"fan-out to {streams:,} watchers, 10 changes a flush of {ours.frame_bytes:,.0f} bytes",
+            f"{ours.bytes_per_second / 1e6:,.0f} MB/s, {ours.updates_per_second:,.0f} updates/s",
+            f"{bare / 1e6:,.0f} MB/s",
+            ours.bytes_per_second / bare,
+            0.8,
+        )
 
 
 def wake_us(bench, idle):
@@ -224,8 +331,16 @@ def wake_us(bench, idle):
     with bench.runtrees() as (runtree,):
         watched_run(runtree, actions=0)
         watched_run(runtree, "idle", actions=0)
-        seen = bench.watchers(runtree.port, "watched", 1, idle=idle, idle_run="idle", post="paced",
-                              rate=100, seconds=bench.seconds)
+        seen = bench.watchers(
+            runtree.port,
+            "watched",
+            1,
+            idle=idle,
+            idle_run="idle",
+            post="paced",
+            rate=100,
+            seconds=bench.seconds,
+        )
     return seen["latency_us"]["p50"]
 
 
@@ -235,8 +350,14 @@ def case_7(bench):
         few.append(wake_us(bench, 100))
         many.append(wake_us(bench, 9000))
     few, many = statistics.median(few), statistics.median(many)
-    yield at_most("7", "waking one watcher beside 9,000 idle ones, against 100",
-                  f"{many / 1000:.2f} ms", f"{few / 1000:.2f} ms", many / few, 1.3)
+    yield at_most(
+        "7",
+        "waking one watcher beside 9,000 idle ones, against 100",
+        f"{many / 1000:.2f} ms",
+        f"{few / 1000:.2f} ms",
+        many / few,
+        1.3,
+    )
 
 
 def case_8(bench):
@@ -244,12 +365,19 @@ def case_8(bench):
         with bench.runtrees() as (runtree,):
             watched_run(runtree)
             before = runtree.user_memory_bytes()
-            with bench.waiting_watchers(runtree.port, "watched", 9000, post="none", seconds=0,
-                                        gzip=gzip):
+            with bench.waiting_watchers(
+                runtree.port, "watched", 9000, post="none", seconds=0, gzip=gzip
+            ):
                 time.sleep(1)
                 each = (runtree.user_memory_bytes() - before) / 9000
-        yield at_most(name, f"resident memory for each of 9,000 idle watchers{what}",
-                      f"{each:,.0f} bytes", "1,024 bytes", each / 1024, 1)
+        yield at_most(
+            name,
+            f"resident memory for each of 9,000 idle watchers{what}",
+            f"{each:,.0f} bytes",
+            "1,024 bytes",
+            each / 1024,
+            1,
+        )
 
 
 BIG_RUN = 100_000
@@ -258,11 +386,21 @@ BIG_RUN = 100_000
 def fill_run(runtree, actions, name="big"):
     """A run of so many actions, 50 children to a parent, all RUNNING."""
     for first in range(0, actions, 5000):
-        runtree.post([{"project": "bench", "domain": "load", "runName": name, "name": f"a{i}",
-                       "phase": "RUNNING", "parent": f"a{(i - 1) // 50}" if i else None,
-                       "task": {"name": "pkg.module.train", "shortName": "train"},
-                       "updatedTime": f"2026-04-12T08:{i % 3600 // 60:02}:{i % 60:02}.{i % 1000:03}Z"}
-                      for i in range(first, min(first + 5000, actions))])
+        runtree.post(
+            [
+                {
+                    "project": "bench",
+                    "domain": "load",
+                    "runName": name,
+                    "name": f"a{i}",
+                    "phase": "RUNNING",
+                    "parent": f"a{(i - 1) // 50}" if i else None,
+                    "task": {"name": "pkg.module.train", "shortName": "train"},
+                    "updatedTime": f"2026-04-12T08:{i % 3600 // 60:02}:{i % 60:02}.{i % 1000:03}Z",
+                }
+                for i in range(first, min(first + 5000, actions))
+            ]
+        )
 
 
 def open_us(bench, runtree, name="big"):
@@ -281,21 +419,51 @@ def case_9(bench):
             worked.append(runtree.metric("runtree_loop_cpu_max_microseconds"))
     copied = bench.database("copy", 5, "bench", "load", "big")["copy_us"]["p50"]
     ours = statistics.median(opened)
-    yield at_most("9a", "opening a run of 100,000 actions until synced, against COPY of its rows",
-                  f"{ours / 1000:.0f} ms", f"{copied / 1000:.0f} ms", ours / copied, 2)
+    yield at_most(
+        "9a",
+        "opening a run of 100,000 actions until synced, against COPY of its rows",
+        f"{ours / 1000:.0f} ms",
+        f"{copied / 1000:.0f} ms",
+        ours / copied,
+        2,
+    )
     blocked_us, worked_us = statistics.median(blocked), statistics.median(worked)
-    yield at_most("9b", f"longest turn of the loop meanwhile ({worked_us / 1000:.1f} ms of processor"
-                  " time)", f"{blocked_us / 1000:.1f} ms", "5 ms", blocked_us / 5000, 1)
+    yield at_most(
+        "9b",
+        f"longest turn of the loop meanwhile ({worked_us / 1000:.1f} ms of processor time)",
+        f"{blocked_us / 1000:.1f} ms",
+        "5 ms",
+        blocked_us / 5000,
+        1,
+    )
 
 
 def case_10(bench):
     alone, seen = (bench.tool("bench_tree", 100_000, views) for views in (0, 8))
-    yield at_most("10a", "upsert in a tree of 100,000 nodes, depth 5", f"{alone['upsert_ns']} ns",
-                  "500 ns", alone["upsert_ns"] / 500, 1)
-    yield at_most("10b", "the same with 8 filters over it", f"{seen['upsert_ns']} ns",
-                  f"{alone['upsert_ns']} ns", seen["upsert_ns"] / alone["upsert_ns"], 1.1)
-    yield at_most("10c", "bytes a node without its strings", f"{alone['bytes_per_node']} bytes",
-                  "300 bytes", alone["bytes_per_node"] / 300, 1)
+    yield at_most(
+        "10a",
+        "upsert in a tree of 100,000 nodes, depth 5",
+        f"{alone['upsert_ns']} ns",
+        "500 ns",
+        alone["upsert_ns"] / 500,
+        1,
+    )
+    yield at_most(
+        "10b",
+        "the same with 8 filters over it",
+        f"{seen['upsert_ns']} ns",
+        f"{alone['upsert_ns']} ns",
+        seen["upsert_ns"] / alone["upsert_ns"],
+        1.1,
+    )
+    yield at_most(
+        "10c",
+        "bytes a node without its strings",
+        f"{alone['bytes_per_node']} bytes",
+        "300 bytes",
+        alone["bytes_per_node"] / 300,
+        1,
+    )
 
 
 def case_11(bench):
@@ -303,17 +471,30 @@ def case_11(bench):
         fill_run(runtree, BIG_RUN)
         plain = snapshot.read(runtree.port, "big", gzip=False)
         packed = snapshot.read(runtree.port, "big", gzip=True)
-    yield at_most("11a", "snapshot of 100,000 actions over gzip, against the plain bytes",
-                  f"{packed / 1e6:.2f} MB", f"{plain / 1e6:.2f} MB", packed / plain, 1 / 8)
+    yield at_most(
+        "11a",
+        "snapshot of 100,000 actions over gzip, against the plain bytes",
+        f"{packed / 1e6:.2f} MB",
+        f"{plain / 1e6:.2f} MB",
+        packed / plain,
+        1 / 8,
+    )
     with bench.runtrees() as (runtree,):
         watched_run(runtree)
         sent = runtree.metric("runtree_stream_frames_total")
-        seen = bench.watchers(runtree.port, "watched", 1000, gzip=1, post="paced", rate=50,
-                              seconds=bench.seconds)
+        seen = bench.watchers(
+            runtree.port, "watched", 1000, gzip=1, post="paced", rate=50, seconds=bench.seconds
+        )
         sent = runtree.metric("runtree_stream_frames_total") - sent
         made = runtree.metric("runtree_stream_frames_compressed_total")
-    yield at_most("11b", "frames compressed, of the frames that 1,000 watchers were sent",
-                  f"{made:,.0f}", f"{sent:,.0f}", made / sent, 0.01)
+    yield at_most(
+        "11b",
+        "frames compressed, of the frames that 1,000 watchers were sent",
+        f"{made:,.0f}",
+        f"{sent:,.0f}",
+        made / sent,
+        0.01,
+    )
     assert seen["closed"] == 0
 
 
@@ -322,8 +503,16 @@ def slow_watchers(bench, silent, rate):
     with bench.runtrees() as (runtree,):
         watched_run(runtree, actions=0)
         before = runtree.user_memory_peak_bytes()
-        seen = bench.watchers(runtree.port, "watched", 2000, silent=silent, post="paced",
-                              rate=rate, events=10, seconds=20)
+        seen = bench.watchers(
+            runtree.port,
+            "watched",
+            2000,
+            silent=silent,
+            post="paced",
+            rate=rate,
+            events=10,
+            seconds=20,
+        )
         stalled = runtree.metric("runtree_streams_stalled_total")
         return seen["latency_us"], runtree.user_memory_peak_bytes() - before, stalled
 
@@ -332,14 +521,38 @@ def case_12(bench):
     rate = max(5, half_load(bench, 1000) / 2)
     alone, quiet_bytes, _ = slow_watchers(bench, 0, rate)
     beside, slow_bytes, stalled = slow_watchers(bench, 400, rate)
-    yield at_most("12a", f"2,000 watchers, {rate:.0f} POSTs/s of 10, 400 never read: p99 of the others,"
-                  " against none", f"{beside['p99'] / 1000:.1f} ms", f"{alone['p99'] / 1000:.1f} ms",
-                  beside["p99"] / alone["p99"], 1.1)
+    yield at_most(
+        "12a",
+        f"2,000 watchers, {rate:.0f} POSTs/s of 10, 400 never read: p99 of the others,"
+        " against none",
+        f"{beside['p99'] / 1000:.1f} ms",
+        f"{alone['p99'] / 1000:.1f} ms",
+        beside["p99"] / alone["p99"],
+        1.1,
+    )
     each = max(0, slow_bytes - quiet_bytes) / 400
-    yield at_most("12b", "memory of one that never reads, at the peak", f"{each / 1024:.1f} KiB", "64 KiB",
-                  each / 65536, 1)
+    yield at_most(
+        "12b",
+        "memory of one that never reads, at the peak",
+        f"{each / 1024:.1f} KiB",
+        "64 KiB",
+        each / 65536,
+        1,
+    )
     yield at_least("12c", "of them cut off in 20 s", f"{stalled:.0f}", "400", stalled / 400, 1)
 
 
-CASES = {"1": case_1, "2": case_2, "3": case_3, "4": case_4, "5": case_5, "6": case_6, "7": case_7,
-         "8": case_8, "9": case_9, "10": case_10, "11": case_11, "12": case_12}
+CASES = {
+    "1": case_1,
+    "2": case_2,
+    "3": case_3,
+    "4": case_4,
+    "5": case_5,
+    "6": case_6,
+    "7": case_7,
+    "8": case_8,
+    "9": case_9,
+    "10": case_10,
+    "11": case_11,
+    "12": case_12,
+}

@@ -6,8 +6,10 @@ import cases
 def events_per_batch(bench):
     """Durable events a second by events in a POST, 16 connections."""
     short = bench.shorter(3)
-    return [(count, cases.ingest(short, 1, 16, count, cases.MANY_RUNS).per_second)
-            for count in (1, 3, 10, 30, 100, 300, 1000)]
+    return [
+        (count, cases.ingest(short, 1, 16, count, cases.MANY_RUNS).per_second)
+        for count in (1, 3, 10, 30, 100, 300, 1000)
+    ]
 
 
 def watchers(bench):
@@ -16,8 +18,9 @@ def watchers(bench):
     for streams in (1, 10, 100, 1000, 3000, 9000):
         with bench.runtrees() as (runtree,):
             cases.watched_run(runtree, actions=0)
-            seen = bench.watchers(runtree.port, "watched", streams, post="paced", rate=5,
-                                  seconds=4)["latency_us"]
+            seen = bench.watchers(
+                runtree.port, "watched", streams, post="paced", rate=5, seconds=4
+            )["latency_us"]
         points.append((streams, seen["p50"] / 1000, seen["p99"] / 1000))
     return points
 

@@ -1,4 +1,4 @@
-"""What a case runs on: a PostgreSQL of the bench's own, runtree processes, and the load generators."""
+"""What a case runs on: a PostgreSQL of its own, runtree processes, and the load generators."""
 
 import contextlib
 import dataclasses
@@ -37,7 +37,10 @@ def describe():
     cpu = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s*(\d+)", pathlib.Path("/proc/meminfo").read_text())
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True,
+        ["git", "describe", "--always", "--dirty"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
         check=False,
     )
     return {
@@ -81,17 +84,38 @@ class Postgres:
     def start(self):
         data = self.folder / "data"
         subprocess.run(
-            [self.binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-             "--locale=C", "--no-instructions"],
-            check=True, capture_output=True, cwd="/", **self.account,
+            [
+                self.binaries / "initdb",
+                "-D",
+                data,
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-instructions",
+            ],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            **self.account,
         )
         self.process = subprocess.Popen(
             [self.binaries / "postgres", "-D", data, "-k", self.folder, "-c", "listen_addresses="],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **self.account,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            **self.account,
         )
         deadline = time.monotonic() + 30
-        while subprocess.run([self.binaries / "pg_isready", "-q", "-h", self.folder],
-                             check=False).returncode != 0:
+        while (
+            subprocess.run(
+                [self.binaries / "pg_isready", "-q", "-h", self.folder], check=False
+            ).returncode
+            != 0
+        ):
             if time.monotonic() > deadline:
                 raise SystemExit("PostgreSQL does not start")
             time.sleep(0.05)
@@ -100,7 +124,9 @@ class Postgres:
         """The rows as lines, columns by a bar."""
         return subprocess.run(
             [self.binaries / "psql", "-X", "-At", "-h", self.folder, "-U", "postgres", "-c", sql],
-            check=True, capture_output=True, text=True,
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout.strip()
 
     def clear(self):
@@ -122,8 +148,17 @@ class Runtree:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
-            [binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--database-url", postgres.url,
-             "--log-level", "error", *arguments],
+            [
+                binary,
+                "serve",
+                "--listen",
+                f"127.0.0.1:{self.port}",
+                "--database-url",
+                postgres.url,
+                "--log-level",
+                "error",
+                *arguments,
+            ],
             stdout=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 20
@@ -187,8 +222,9 @@ class Bench:
     @contextlib.contextmanager
     def runtrees(self, count=1, *arguments, keep=False):
         """Fresh processes, on empty tables unless these are to be kept."""
-        started = [Runtree(self.folder / "runtree", self.postgres, *arguments)
-                   for _ in range(count)]
+        started = [
+            Runtree(self.folder / "runtree", self.postgres, *arguments) for _ in range(count)
+        ]
         try:
             if not keep:
                 self.postgres.clear()
@@ -207,17 +243,29 @@ class Bench:
         return self.tool("bench_database", mode, self.postgres.url, *arguments)
 
     def watchers(self, port, run, streams, **options):
-        return self.tool("bench_watchers", port, run, streams,
-                         *(f"{name}={value}" for name, value in options.items()))
+        return self.tool(
+            "bench_watchers",
+            port,
+            run,
+            streams,
+            *(f"{name}={value}" for name, value in options.items()),
+        )
 
     @contextlib.contextmanager
     def waiting_watchers(self, port, run, streams, **options):
         """Watchers that are synced and stay; yields a function that lets them go on and gives their
         JSON."""
-        command = [self.folder / "bench" / "bench_watchers", str(port), run, str(streams), "wait=1",
-                   *(f"{name}={value}" for name, value in options.items())]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              text=True) as process:
+        command = [
+            self.folder / "bench" / "bench_watchers",
+            str(port),
+            run,
+            str(streams),
+            "wait=1",
+            *(f"{name}={value}" for name, value in options.items()),
+        ]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
             if process.stdout.readline() != "synced\n":
                 raise SystemExit("the watchers were not synced")
 
@@ -232,9 +280,14 @@ class Bench:
     def bare_send(self, streams, frame_bytes):
         """Bytes a second that a bare send() loop brings to as many watchers."""
         sender = subprocess.Popen(
-            [self.folder / "bench" / "bench_sender", str(streams), str(frame_bytes),
-             str(self.seconds)],
-            stdout=subprocess.PIPE, text=True,
+            [
+                self.folder / "bench" / "bench_sender",
+                str(streams),
+                str(frame_bytes),
+                str(self.seconds),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         port = int(sender.stdout.readline())
         seen = self.watchers(port, "bare", streams, post="none", seconds=self.seconds + 0.7)
@@ -246,10 +299,25 @@ class Bench:
         before = [runtree.metric("runtree_events_applied_total") for runtree in runtrees]
         started = [
             subprocess.Popen(
-                ["wrk", "-t", "2" if len(runtrees) == 1 else "1", "-c", str(connections),
-                 "-d", f"{self.seconds:.0f}s", "-s", SCRIPTS / "post_events.lua", runtree.url, "--",
-                 str(events_per_request), str(runs), prefix],
-                stdout=subprocess.PIPE, text=True, cwd=SCRIPTS,
+                [
+                    "wrk",
+                    "-t",
+                    "2" if len(runtrees) == 1 else "1",
+                    "-c",
+                    str(connections),
+                    "-d",
+                    f"{self.seconds:.0f}s",
+                    "-s",
+                    SCRIPTS / "post_events.lua",
+                    runtree.url,
+                    "--",
+                    str(events_per_request),
+                    str(runs),
+                    prefix,
+                ],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=SCRIPTS,
             )
             for runtree, prefix in zip(runtrees, prefixes, strict=True)
         ]

@@ -25,21 +25,28 @@ def goal_text(row):
 def table(rows):
     """The rows in Markdown."""
     lines = ["| # | case | figure | limit | ratio | goal | |", "|---|---|---|---|---|---|---|"]
-    lines += [f"| {row.case} | {row.what} | {row.figure} | {row.limit} | {row.ratio:.3g}"
-              f" | {goal_text(row)} | {'met' if row.is_met else '**missed**'} |" for row in rows]
+    lines += [
+        f"| {row.case} | {row.what} | {row.figure} | {row.limit} | {row.ratio:.3g}"
+        f" | {goal_text(row)} | {'met' if row.is_met else '**missed**'} |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
 def write_json(path, machine, rows, curves):
-    document = {"machine": machine,
-                "rows": [dataclasses.asdict(row) | {"met": row.is_met} for row in rows],
-                "growth": curves}
+    document = {
+        "machine": machine,
+        "rows": [dataclasses.asdict(row) | {"met": row.is_met} for row in rows],
+        "growth": curves,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def text(x, y, content, kind="", anchor="start"):
-    return f'<text x="{x}" y="{y}" class="{kind}" text-anchor="{anchor}">{html.escape(content)}</text>'
+    return (
+        f'<text x="{x}" y="{y}" class="{kind}" text-anchor="{anchor}">{html.escape(content)}</text>'
+    )
 
 
 def strength(row):
@@ -59,13 +66,18 @@ def bars(rows, top):
         label = row.what if len(row.what) < 62 else row.what[:60] + "…"
         parts.append(text(34, y + 14, row.case, anchor="end"))
         parts.append(text(42, y + 14, label, "small"))
-        parts.append(f'<rect x="{LEFT}" y="{y + 3}" width="{max(length, 2):.1f}" height="14"'
-                     f' class="{"met" if row.is_met else "missed"}"/>')
-        parts.append(text(LEFT + max(length, 2) + 6, y + 14,
-                          f"{row.ratio:.3g} ({goal_text(row)})", "small"))
+        parts.append(
+            f'<rect x="{LEFT}" y="{y + 3}" width="{max(length, 2):.1f}" height="14"'
+            f' class="{"met" if row.is_met else "missed"}"/>'
+        )
+        parts.append(
+            text(LEFT + max(length, 2) + 6, y + 14, f"{row.ratio:.3g} ({goal_text(row)})", "small")
+        )
     bottom = top + 24 + len(rows) * ROW_HEIGHT
-    parts.append(f'<line x1="{LEFT + scale:.1f}" x2="{LEFT + scale:.1f}" y1="{top + 18}"'
-                 f' y2="{bottom}" class="axis"/>')
+    parts.append(
+        f'<line x1="{LEFT + scale:.1f}" x2="{LEFT + scale:.1f}" y1="{top + 18}"'
+        f' y2="{bottom}" class="axis"/>'
+    )
     return parts, bottom
 
 
@@ -81,8 +93,10 @@ def curve(points, title, left, top, width=240, height=150):
         y = top + height - (math.log10(point[column]) - low) / (high - low) * height
         return f"{x:.1f},{y:.1f}"
 
-    parts = [text(left, top - 10, title),
-             f'<path class="axis" d="M{left},{top} V{top + height} H{left + width}"/>']
+    parts = [
+        text(left, top - 10, title),
+        f'<path class="axis" d="M{left},{top} V{top + height} H{left + width}"/>',
+    ]
     for column in range(1, len(points[0])):
         kind = "curve" if column == 1 else "curve second"
         line = " ".join(place(point, column) for point in points)
@@ -91,22 +105,28 @@ def curve(points, title, left, top, width=240, height=150):
         y = top + height - (exponent - low) / (high - low) * height
         parts.append(text(left - 4, round(y + 4), f"{10**exponent:,g}", "small", "end"))
     for point in (points[0], points[-1]):
-        parts.append(text(place(point, 1).split(",")[0], top + height + 16, f"{point[0]:,}", "small",
-                          "middle"))
+        parts.append(
+            text(
+                place(point, 1).split(",")[0], top + height + 16, f"{point[0]:,}", "small", "middle"
+            )
+        )
     return parts
 
 
 def write_chart(path, rows, curves):
     parts, bottom = bars(rows, 10)
     height = bottom + 20
-    titles = {"events_per_batch": "events/s by events a POST",
-              "watchers": "ms to half, to 99 % of watchers",
-              "actions": "ms to open by actions"}
+    titles = {
+        "events_per_batch": "events/s by events a POST",
+        "watchers": "ms to half, to 99 % of watchers",
+        "actions": "ms to open by actions",
+    }
     if curves:
         for i, (name, points) in enumerate(curves.items()):
             parts += curve(points, titles[name], 50 + i * 285, bottom + 60)
         height = bottom + 250
-    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
-                    f' width="{WIDTH}" height="{height}" role="img">\n<title>runtree: figures'
-                    f" against limits of the same run</title>\n{STYLE}\n" + "\n".join(parts)
-                    + "\n</svg>\n")
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
+        f' width="{WIDTH}" height="{height}" role="img">\n<title>runtree: figures'
+        f" against limits of the same run</title>\n{STYLE}\n" + "\n".join(parts) + "\n</svg>\n"
+    )

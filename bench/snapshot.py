@@ -9,8 +9,10 @@ READ_BYTES = 1 << 20
 def read(port, run, *, gzip):
     encoding = "Accept-Encoding: gzip\r\n" if gzip else ""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(f"GET /v1/projects/bench/domains/load/runs/{run}/watch HTTP/1.1\r\n"
-                           f"Host: localhost\r\n{encoding}\r\n".encode())
+        connection.sendall(
+            f"GET /v1/projects/bench/domains/load/runs/{run}/watch HTTP/1.1\r\n"
+            f"Host: localhost\r\n{encoding}\r\n".encode()
+        )
         head, _, body = connection.recv(READ_BYTES).partition(b"\r\n\r\n")
         if gzip and b"content-encoding: gzip" not in head.lower():
             raise SystemExit("the stream is not compressed")
