@@ -25,8 +25,7 @@ struct hub_view {
     struct filter filter;
     char filter_hash[FILTER_HASH_SIZE + 1];
     struct run_view *view; /* NULL while the hub has no manager */
-    struct sse_stream *streams;
-    size_t stream_count;
+    struct stream_list streams;
     struct cached_frame cache[CACHED_FRAMES_MAX];
     size_t cache_next; /* the entry to be replaced */
     bool is_gone;      /* the run was deleted: streams end */
@@ -76,7 +75,7 @@ const struct filter *hub_view_filter(const struct hub_view *view)
 
 size_t hub_view_stream_count(const struct hub_view *view)
 {
-    return view->stream_count;
+    return view->streams.count;
 }
 
 int hub_view_restart(struct hub_view *view)
@@ -92,21 +91,18 @@ int hub_view_restart(struct hub_view *view)
     return view->view == NULL ? -ENOMEM : 0;
 }
 
-static struct sse_stream *next_stream(struct sse_stream *stream)
-{
-    return sse_stream_links(stream)->next;
-}
-
 void hub_view_flush(struct hub_view *view)
 {
-    for (struct sse_stream *stream = view->streams; stream != NULL; stream = next_stream(stream))
+    for (struct sse_stream *stream = view->streams.first; stream != NULL;
+         stream = stream_list_next(stream))
         sse_stream_wake(stream);
 }
 
 void hub_view_reset_streams(struct hub_view *view, bool is_gone)
 {
     view->is_gone = is_gone;
-    for (struct sse_stream *stream = view->streams; stream != NULL; stream = next_stream(stream)) {
+    for (struct sse_stream *stream = view->streams.first; stream != NULL;
+         stream = stream_list_next(stream)) {
         sse_stream_position(stream)->wants_reset = true;
         sse_stream_wake(stream);
     }
@@ -262,18 +258,10 @@ static struct sse_frame *end_frame(const struct hub_view *view, int64_t revision
     return sse_frame_new(&buffer);
 }
 
-static struct sse_frame *text_frame(const char *text)
-{
-    struct json_buffer buffer = {0};
-
-    json_buffer_text(&buffer, text);
-    return sse_frame_new(&buffer);
-}
-
 static enum stream_next next_reset(struct hub_view *view, struct stream_position *position,
                                    struct sse_frame **frame)
 {
-    *frame = text_frame("event: reset\ndata: {}\n\n");
+    *frame = sse_frame_of_text("event: reset\ndata: {}\n\n");
     if (*frame == NULL)
         return STREAM_LATER;
     if (view->is_gone)
@@ -346,15 +334,8 @@ static struct sse_frame *on_heartbeat(void *source)
 static void on_stream_left(void *source, struct sse_stream *stream)
 {
     struct hub_view *view = source;
-    struct stream_links *links = sse_stream_links(stream);
 
-    if (links->prev != NULL)
-        sse_stream_links(links->prev)->next = links->next;
-    else
-        view->streams = links->next;
-    if (links->next != NULL)
-        sse_stream_links(links->next)->prev = links->prev;
-    view->stream_count--;
+    stream_list_remove(&view->streams, stream);
     view->on_left(view->arg);
 }
 
@@ -368,15 +349,9 @@ struct sse_stream *hub_view_add_stream(struct hub_view *view, struct sse_streams
         .on_left = on_stream_left,
     };
     struct sse_stream *stream = sse_stream_new(streams, fd, head, position, &source_class, view);
-    struct stream_links *links;
 
     if (stream == NULL)
         return NULL;
-    links = sse_stream_links(stream);
-    *links = (struct stream_links){.prev = NULL, .next = view->streams};
-    if (view->streams != NULL)
-        sse_stream_links(view->streams)->prev = stream;
-    view->streams = stream;
-    view->stream_count++;
+    stream_list_add(&view->streams, stream);
     return stream;
 }

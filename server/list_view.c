@@ -25,8 +25,7 @@ struct list_view {
     struct list_filter filter;
     char filter_hash[LIST_FILTER_HASH_SIZE];
     int32_t limit;
-    struct sse_stream *streams;
-    size_t stream_count;
+    struct stream_list streams;
     struct cached_piece cache[CACHED_FRAMES_MAX];
     size_t cache_next; /* the entry to be replaced */
     struct {
@@ -72,7 +71,7 @@ void list_view_free(struct list_view *view)
 
 bool list_view_is_used(const struct list_view *view)
 {
-    return view->stream_count > 0 || view->holds > 0 || view->snapshot.is_reading;
+    return view->streams.count > 0 || view->holds > 0 || view->snapshot.is_reading;
 }
 
 void list_view_hold(struct list_view *view)
@@ -90,14 +89,10 @@ bool list_view_is(const struct list_view *view, const struct list_filter *filter
     return view->limit == limit && list_filter_equal(&view->filter, filter);
 }
 
-static struct sse_stream *next_stream(struct sse_stream *stream)
-{
-    return sse_stream_links(stream)->next;
-}
-
 void list_view_flush(struct list_view *view)
 {
-    for (struct sse_stream *stream = view->streams; stream != NULL; stream = next_stream(stream))
+    for (struct sse_stream *stream = view->streams.first; stream != NULL;
+         stream = stream_list_next(stream))
         sse_stream_wake(stream);
 }
 
@@ -123,14 +118,6 @@ static void add_synced(const struct list_view *view, struct json_buffer *buffer,
     json_buffer_integer(buffer, runs);
     json_buffer_text(buffer, "}\n");
     add_id(view, buffer);
-}
-
-static struct sse_frame *text_frame(const char *text)
-{
-    struct json_buffer buffer = {0};
-
-    json_buffer_text(&buffer, text);
-    return sse_frame_new(&buffer);
 }
 
 /* -------- the snapshot -------- */
@@ -409,7 +396,7 @@ static enum stream_next on_next(void *source, struct stream_position *position,
     struct list_view *view = source;
 
     if (position->wants_reset) {
-        *frame = text_frame("event: reset\ndata: {}\n\n");
+        *frame = sse_frame_of_text("event: reset\ndata: {}\n\n");
         position->wants_reset = *frame == NULL;
         return *frame == NULL ? STREAM_LATER : STREAM_FRAME;
     }
@@ -431,7 +418,7 @@ static enum stream_next on_next(void *source, struct stream_position *position,
 static struct sse_frame *on_heartbeat(void *source)
 {
     (void)source;
-    return text_frame("event: heartbeat\ndata: {}\n\n");
+    return sse_frame_of_text("event: heartbeat\ndata: {}\n\n");
 }
 
 /* -------- streams -------- */
@@ -439,16 +426,9 @@ static struct sse_frame *on_heartbeat(void *source)
 static void on_stream_left(void *source, struct sse_stream *stream)
 {
     struct list_view *view = source;
-    struct stream_links *links = sse_stream_links(stream);
     const struct stream_position *position = sse_stream_position(stream);
 
-    if (links->prev != NULL)
-        sse_stream_links(links->prev)->next = links->next;
-    else
-        view->streams = links->next;
-    if (links->next != NULL)
-        sse_stream_links(links->next)->prev = links->prev;
-    view->stream_count--;
+    stream_list_remove(&view->streams, stream);
     if (position->list.stage == LIST_WANTS_SNAPSHOT && position->list.awaited_read > 0)
         stop_awaiting_snapshot(view);
 }
@@ -463,15 +443,9 @@ struct sse_stream *list_view_add_stream(struct list_view *view, struct sse_strea
         .on_left = on_stream_left,
     };
     struct sse_stream *stream = sse_stream_new(streams, fd, head, position, &source_class, view);
-    struct stream_links *links;
 
     if (stream == NULL)
         return NULL;
-    links = sse_stream_links(stream);
-    *links = (struct stream_links){.prev = NULL, .next = view->streams};
-    if (view->streams != NULL)
-        sse_stream_links(view->streams)->prev = stream;
-    view->streams = stream;
-    view->stream_count++;
+    stream_list_add(&view->streams, stream);
     return stream;
 }

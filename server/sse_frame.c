@@ -22,6 +22,14 @@ struct sse_frame *sse_frame_new(struct json_buffer *buffer)
     return sse_frame_of_kind(buffer, FRAME_RECORDS);
 }
 
+struct sse_frame *sse_frame_of_text(const char *text)
+{
+    struct json_buffer buffer = {0};
+
+    json_buffer_text(&buffer, text);
+    return sse_frame_new(&buffer);
+}
+
 struct sse_frame *sse_frame_keep(struct sse_frame *frame)
 {
     frame->references++;

@@ -27,6 +27,9 @@ struct sse_frame {
 struct sse_frame *sse_frame_new(struct json_buffer *buffer);
 struct sse_frame *sse_frame_of_kind(struct json_buffer *buffer, enum frame_kind kind);
 
+/* A frame of its own for `text`, with one reference; NULL when out of memory. */
+struct sse_frame *sse_frame_of_text(const char *text);
+
 struct sse_frame *sse_frame_keep(struct sse_frame *frame);
 void sse_frame_release(struct sse_frame *frame); /* NULL does nothing */
 

@@ -27,9 +27,9 @@ enum {
 struct sse_stream {
     uv_poll_t poll;
     struct sse_streams *owner;
-    struct sse_stream *prev, *next;             /* all streams */
-    struct sse_stream *ready_prev, *ready_next; /* those woken */
-    struct stream_links source_links;
+    struct sse_stream *prev, *next;               /* all streams */
+    struct sse_stream *ready_prev, *ready_next;   /* those woken */
+    struct sse_stream *source_prev, *source_next; /* those of its source */
     const struct stream_source *source_class;
     void *source; /* NULL: has left it */
     struct sse_frame *frame;
@@ -513,7 +513,19 @@ struct stream_position *sse_stream_position(struct sse_stream *stream)
     return &stream->position;
 }
 
-struct stream_links *sse_stream_links(struct sse_stream *stream)
+void stream_list_add(struct stream_list *list, struct sse_stream *stream)
 {
-    return &stream->source_links;
+    DL_PREPEND2(list->first, stream, source_prev, source_next);
+    list->count++;
+}
+
+void stream_list_remove(struct stream_list *list, struct sse_stream *stream)
+{
+    DL_DELETE2(list->first, stream, source_prev, source_next);
+    list->count--;
+}
+
+struct sse_stream *stream_list_next(const struct sse_stream *stream)
+{
+    return stream->source_next;
 }

@@ -94,10 +94,17 @@ size_t sse_streams_of(const struct sse_streams *streams, const char *client);
 
 struct stream_position *sse_stream_position(struct sse_stream *stream);
 
-/* Links for the source's own list of its streams (utlist.h). */
-struct stream_links {
-    struct sse_stream *prev, *next;
+/* A source's own list of its streams. A plain value; all zero is empty. */
+struct stream_list {
+    struct sse_stream *first;
+    size_t count;
 };
-struct stream_links *sse_stream_links(struct sse_stream *stream);
+
+/* A stream is in at most one list. */
+void stream_list_add(struct stream_list *list, struct sse_stream *stream);
+void stream_list_remove(struct stream_list *list, struct sse_stream *stream);
+
+/* The one behind `stream`, NULL behind the last. */
+struct sse_stream *stream_list_next(const struct sse_stream *stream);
 
 #endif
