@@ -140,6 +140,14 @@ static void on_write_refused(void *arg, size_t count, const char *sqlstate, cons
               "events", (json_int_t)count, "sqlstate", sqlstate, "why", message);
 }
 
+static void on_write_conflict(void *arg, size_t count)
+{
+    struct app *app = arg;
+
+    (void)count;
+    metrics_add(app->metrics, METRIC_WRITE_CONFLICTS, 1);
+}
+
 static void on_committed(void *arg, size_t count, uint64_t duration_ns)
 {
     struct app *app = arg;
@@ -227,8 +235,10 @@ static int start_database_objects(struct app *app)
 {
     static const struct action_repo_events repo_events = {.on_ready = on_repo_ready,
                                                           .on_lost = on_repo_lost};
-    static const struct event_writers_events writer_events = {
-        .on_lost = on_writer_lost, .on_refused = on_write_refused, .on_committed = on_committed};
+    static const struct event_writers_events writer_events = {.on_lost = on_writer_lost,
+                                                              .on_refused = on_write_refused,
+                                                              .on_conflict = on_write_conflict,
+                                                              .on_committed = on_committed};
     static const struct notify_listener_events listener_events = {
         .on_run_moved = on_run_moved, .on_listening = on_listening, .on_lost = on_listener_lost};
     static const struct run_remover_events remover_events = {.on_removed = on_run_removed,

@@ -34,6 +34,8 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
                               "Transactions committed by the writers."},
     [METRIC_WRITE_REFUSED] = {"runtree_write_refused_total", "counter",
                               "Batches that the database refused."},
+    [METRIC_WRITE_CONFLICTS] = {"runtree_write_conflicts_total", "counter",
+                                "Batches decided again because another process changed a run."},
     [METRIC_DATABASE_LOST] = {"runtree_database_lost_total", "counter",
                               "Database connections lost, and attempts to connect that failed."},
     [METRIC_NOTIFICATIONS] = {"runtree_notifications_total", "counter",

@@ -75,6 +75,23 @@ void bind_find_events(struct pg_parameters *parameters, const struct action_even
     BIND_INT4(parameters, count, events[i]->version);
 }
 
+static const Oid read_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
+
+const struct pg_statement read_runs_statement = {
+    .name = "read_runs",
+    .sql = "SELECT " RUN_COLUMNS ", r.changed_xid FROM unnest($1, $2, $3)"
+           " AS k(project, domain, run_name) JOIN runs r ON r.project = k.project"
+           " AND r.domain = k.domain AND r.run_name = k.run_name",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
+
+void bind_read_runs(struct pg_parameters *parameters, const struct run_key *runs, size_t count)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, runs[i]);
+}
+
 static const Oid lock_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
                                       PG_TIMESTAMPTZ};
 
@@ -86,7 +103,7 @@ const struct pg_statement lock_runs_statement = {
            " SELECT k.project, k.domain, k.run_name, k.incarnation, $5"
            " FROM unnest($1, $2, $3, $4) AS k(project, domain, run_name, incarnation)"
            " ON CONFLICT (project, domain, run_name) DO UPDATE SET revision = r.revision"
-           " RETURNING " RUN_COLUMNS,
+           " RETURNING " RUN_COLUMNS ", r.changed_xid",
     .parameter_count = 5,
     .types = lock_runs_types,
 };
@@ -246,22 +263,27 @@ void bind_join_events(struct pg_parameters *parameters, const struct run_key *ru
 }
 
 static const Oid update_runs_types[] = {
-    PG_TEXT_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY,       PG_INT8_ARRAY,
-    PG_INT4_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY,       PG_INT2_ARRAY,
-    PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY};
+    PG_TEXT_ARRAY, PG_TEXT_ARRAY,        PG_TEXT_ARRAY,        PG_INT8_ARRAY,
+    PG_INT8_ARRAY, PG_INT4_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY,
+    PG_INT2_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY};
 
-/* An array of arrays would be unnested to its elements: the counts travel as text. */
+/* An array of arrays would be unnested to its elements: the counts travel as text. The cast of a
+ * sentence to a number is what makes the statement fail, and says why in the server's log. */
 const struct pg_statement update_runs_statement = {
     .name = "update_runs",
-    .sql = "UPDATE runs r SET revision = k.revision, action_count = k.action_count,"
-           " phase_counts = k.phase_counts::int4[], root = k.root, phase = k.phase,"
-           " created_at = k.created_at, started_at = k.started_at, ended_at = k.ended_at,"
-           " changed_xid = pg_current_xact_id()::text::int8"
-           " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS k(project, domain,"
-           " run_name, revision, action_count, phase_counts, root, phase, created_at, started_at,"
-           " ended_at)"
-           " WHERE r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name",
-    .parameter_count = 11,
+    .sql = "WITH changed AS (UPDATE runs r SET revision = k.revision,"
+           " action_count = k.action_count, phase_counts = k.phase_counts::int4[], root = k.root,"
+           " phase = k.phase, created_at = k.created_at, started_at = k.started_at,"
+           " ended_at = k.ended_at, changed_xid = pg_current_xact_id()::text::int8"
+           " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS k(project, domain,"
+           " run_name, changed_xid, revision, action_count, phase_counts, root, phase, created_at,"
+           " started_at, ended_at)"
+           " WHERE r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
+           " AND r.changed_xid = k.changed_xid RETURNING 1)"
+           " SELECT CASE WHEN count(*) = cardinality($1) THEN '1'"
+           " ELSE 'a run changed since it was read; the batch is decided again' END::int4"
+           " FROM changed",
+    .parameter_count = 12,
     .types = update_runs_types,
 };
 
@@ -278,10 +300,11 @@ static void add_phase_counts(struct pg_parameters *parameters, const struct run 
 }
 
 void bind_update_runs(struct pg_parameters *parameters, const struct run_key *runs,
-                      const struct run_row *rows, size_t count)
+                      const int64_t *changed_xids, const struct run_row *rows, size_t count)
 {
     pg_parameters_reset(parameters);
     BIND_RUN(parameters, count, runs[rows[i].run]);
+    BIND_INT8(parameters, count, changed_xids[rows[i].run]);
     BIND_INT8(parameters, count, rows[i].state.revision);
     BIND_INT4(parameters, count, rows[i].state.action_count);
     BIND_COLUMN(parameters, PG_TEXT, count, add_phase_counts(parameters, &rows[i].state));

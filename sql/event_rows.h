@@ -19,8 +19,13 @@ extern const struct pg_statement find_events_statement;
 void bind_find_events(struct pg_parameters *parameters, const struct action_event *const *events,
                       size_t count);
 
+/* Rows, for each of the runs that exists: RUN_COLUMNS and changed_xid, which bind_update_runs wants
+ * back. */
+extern const struct pg_statement read_runs_statement;
+void bind_read_runs(struct pg_parameters *parameters, const struct run_key *runs, size_t count);
+
 /* Locks the runs in the order given, makes those that are missing. `incarnations` has one for each.
- * Rows: RUN_COLUMNS. */
+ * Rows: as read_runs_statement. */
 extern const struct pg_statement lock_runs_statement;
 void bind_lock_runs(struct pg_parameters *parameters, const struct run_key *runs,
                     const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us);
@@ -43,9 +48,13 @@ extern const struct pg_statement join_events_statement;
 void bind_join_events(struct pg_parameters *parameters, const struct run_key *runs,
                       const struct joined_row *rows, size_t count);
 
+/* Updates the runs if none of them was changed or deleted since it was read with its changed_xid,
+ * and locks them until the commit; else fails with RUNS_CHANGED_SQLSTATE. `changed_xids` has one for
+ * each of `runs`. */
+#define RUNS_CHANGED_SQLSTATE "22P02"
 extern const struct pg_statement update_runs_statement;
 void bind_update_runs(struct pg_parameters *parameters, const struct run_key *runs,
-                      const struct run_row *rows, size_t count);
+                      const int64_t *changed_xids, const struct run_row *rows, size_t count);
 
 extern const struct pg_statement notify_statement;
 void bind_notify(struct pg_parameters *parameters, const struct run_key *runs,

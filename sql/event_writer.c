@@ -1,4 +1,5 @@
-/* One connection's batches: find duplicates, lock and read, decide, write. */
+/* One connection's batches: read, decide, write; or, where other processes write to the same runs:
+ * find duplicates, lock and read, decide, write. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -34,11 +35,14 @@ static void drop_try(struct event_writer *writer)
     writer->decision = NULL;
     free(writer->incarnations);
     writer->incarnations = NULL;
+    free(writer->changed_xids);
+    writer->changed_xids = NULL;
 }
 
 static void end_batch(struct event_writer *writer)
 {
     writer->batch_count = writer->range_count = 0;
+    writer->is_for_all = false;
 }
 
 /* Takes the range as done: every item of it has its verdict. */
@@ -53,7 +57,7 @@ static void finish_range(struct event_writer *writer)
         return;
     }
     end_batch(writer);
-    event_writer_run(writer);
+    event_writers_run(writer->owner);
 }
 
 void event_writer_give_up(struct event_writer *writer)
@@ -92,10 +96,35 @@ static bool is_servers_fault(const char *sqlstate)
            strcmp(sqlstate, "") == 0;
 }
 
-/* Serialization failure, deadlock, and the unique violation that the lock excludes. */
+/* Another process changed a run after it was read. Also by a unique violation, though the runs are
+ * updated first. */
+static bool is_conflict(const char *sqlstate)
+{
+    return strcmp(sqlstate, RUNS_CHANGED_SQLSTATE) == 0 || strcmp(sqlstate, "23505") == 0;
+}
+
+/* Serialization failure, deadlock, conflict. */
 static bool is_worth_a_retry(const char *sqlstate)
 {
-    return strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "23505") == 0;
+    return strncmp(sqlstate, "40", 2) == 0 || is_conflict(sqlstate);
+}
+
+static bool locks_first(const struct event_writer *writer)
+{
+    return uv_now(writer->owner->loop) < writer->lock_first_until_ms;
+}
+
+/* Where one conflict was there are more, and each costs a batch that is decided twice: from now on
+ * locks come first, the longer the sooner the last time was. */
+static void note_conflict(struct event_writer *writer)
+{
+    uint64_t now_ms = uv_now(writer->owner->loop);
+    bool was_recent = now_ms < writer->lock_first_until_ms + writer->lock_first_ms;
+
+    writer->lock_first_ms = was_recent ? writer->lock_first_ms * 2 : LOCK_FIRST_MIN_MS;
+    if (writer->lock_first_ms > LOCK_FIRST_MAX_MS)
+        writer->lock_first_ms = LOCK_FIRST_MAX_MS;
+    writer->lock_first_until_ms = now_ms + writer->lock_first_ms;
 }
 
 /* A round trip failed; returns after having arranged what comes next. */
@@ -105,13 +134,21 @@ static void handle_failure(struct event_writer *writer, const struct pg_end *end
     size_t count = writer->range.last - writer->range.first;
 
     drop_try(writer);
-    for (size_t i = writer->range.first; i < writer->range.last; i++)
+    for (size_t i = writer->range.first; i < writer->range.last; i++) {
+        if (end->outcome == PG_LOST && writer->is_writing)
+            write_item_lose(&writer->batch[i]);
         write_item_reopen(&writer->batch[i]);
+    }
     if (end->outcome == PG_LOST) { /* on_ready goes on, or patience ends it */
         writer->ranges[writer->range_count++] = writer->range;
         return;
     }
-    owner->events->on_refused(owner->arg, count, end->sqlstate, end->message);
+    if (is_conflict(end->sqlstate)) {
+        note_conflict(writer);
+        owner->events->on_conflict(owner->arg, count);
+    } else {
+        owner->events->on_refused(owner->arg, count, end->sqlstate, end->message);
+    }
     if (is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX) {
         writer->ranges[writer->range_count++] = writer->range;
         try_next_range(writer);
@@ -166,6 +203,13 @@ static void on_written(void *arg, const struct pg_end *end)
     finish_range(writer);
 }
 
+static void send_rollback(struct event_writer *writer)
+{
+    pg_exchange_begin(writer->connection, event_writer_ignore, on_written, writer);
+    pg_exchange_add(writer->connection, &rollback_statement, NULL);
+    pg_exchange_send(writer->connection);
+}
+
 static void send_write(struct event_writer *writer)
 {
     struct pg_parameters *parameters = writer->parameters;
@@ -175,27 +219,38 @@ static void send_write(struct event_writer *writer)
     const struct joined_row *joined = decision_joined_rows(writer->decision, &joined_count);
     const struct run_row *runs = decision_run_rows(writer->decision, &run_count);
 
+    writer->is_writing = true;
     pg_exchange_begin(writer->connection, event_writer_ignore, on_written, writer);
-    if (event_count == 0) {
-        pg_exchange_add(writer->connection, &rollback_statement, NULL);
-        pg_exchange_send(writer->connection);
-        return;
-    }
-    bind_insert_events(&parameters[0], writer->runs, events, event_count, writer->now_us);
-    add_statement(writer, &insert_events_statement, 0);
-    bind_upsert_actions(&parameters[1], writer->runs, actions, action_count);
-    add_statement(writer, &upsert_actions_statement, 1);
+    if (!writer->is_locked)
+        pg_exchange_add(writer->connection, &begin_statement, NULL);
+    bind_update_runs(&parameters[0], writer->runs, writer->changed_xids, runs, run_count);
+    add_statement(writer, &update_runs_statement, 0);
+    bind_insert_events(&parameters[1], writer->runs, events, event_count, writer->now_us);
+    add_statement(writer, &insert_events_statement, 1);
+    bind_upsert_actions(&parameters[2], writer->runs, actions, action_count);
+    add_statement(writer, &upsert_actions_statement, 2);
     if (joined_count > 0) {
-        bind_join_events(&parameters[2], writer->runs, joined, joined_count);
-        add_statement(writer, &join_events_statement, 2);
+        bind_join_events(&parameters[3], writer->runs, joined, joined_count);
+        add_statement(writer, &join_events_statement, 3);
     }
-    bind_update_runs(&parameters[3], writer->runs, runs, run_count);
-    add_statement(writer, &update_runs_statement, 3);
     bind_notify(&parameters[4], writer->runs, runs, run_count);
     add_statement(writer, &notify_statement, 4);
     pg_exchange_add(writer->connection,
                     writer->is_out_of_memory ? &rollback_statement : &commit_statement, NULL);
     pg_exchange_send(writer->connection);
+}
+
+static void write_decided(struct event_writer *writer)
+{
+    size_t event_count;
+
+    decision_event_rows(writer->decision, &event_count);
+    if (event_count > 0)
+        send_write(writer);
+    else if (writer->is_locked)
+        send_rollback(writer);
+    else
+        finish_range(writer);
 }
 
 /* -------- the read half -------- */
@@ -246,8 +301,8 @@ static void read_more_or_decide(struct event_writer *writer)
         return;
     }
     for (size_t i = writer->range.first; i < writer->range.last; i++)
-        write_item_remember(&writer->batch[i]);
-    send_write(writer);
+        write_item_claim(&writer->batch[i]);
+    write_decided(writer);
 }
 
 static void on_more_read(void *arg, const struct pg_end *end)
@@ -260,26 +315,26 @@ static void on_more_read(void *arg, const struct pg_end *end)
         handle_failure(writer, end);
 }
 
-/* Statement numbers of the locking round trip. */
-enum { LOCK_BEGIN, LOCK_RUNS, LOCK_EVENTS, LOCK_ACTIONS, LOCK_WAITING };
-
 static void put_runs(struct event_writer *writer, const PGresult *result)
 {
     int rows = PQntuples(result);
 
     for (int row = 0; row < rows; row++) {
         struct run run;
-        size_t i = (size_t)row; /* RETURNING keeps the order, here at least */
+        size_t i = (size_t)row; /* where none is missing they come in order, here at least */
 
         run_from_row(result, row, 0, &run);
         for (size_t tried = 0; run_key_compare(&writer->runs[i], &run.key) != 0; tried++) {
             assert(tried < writer->run_count);
             i = (i + 1) % writer->run_count;
         }
+        writer->changed_xids[i] = pg_int8(result, row, RUN_COLUMN_COUNT);
         if (decision_put_run(writer->decision, &run,
-                             strcmp(run.incarnation, writer->incarnations[i]) == 0) < 0)
+                             writer->is_locked &&
+                                 strcmp(run.incarnation, writer->incarnations[i]) == 0) < 0)
             writer->is_out_of_memory = true;
     }
+    writer->runs_read = (size_t)rows;
 }
 
 static void put_events(struct event_writer *writer, const PGresult *result)
@@ -294,19 +349,57 @@ static void put_events(struct event_writer *writer, const PGresult *result)
                                pg_text(result, row, 2)) < 0)
             writer->is_out_of_memory = true;
     }
+    writer->duplicates_read = (size_t)rows;
 }
+
+/* What is read of the batch's runs, first of all the runs: what changes after that makes
+ * update_runs fail, unless they are locked. */
+enum { READ_RUNS, READ_EVENTS, READ_ACTIONS, READ_WAITING };
+
+static void put_read(struct event_writer *writer, size_t statement, const PGresult *result)
+{
+    size_t count;
+
+    if (statement == READ_RUNS)
+        put_runs(writer, result);
+    else if (statement == READ_EVENTS)
+        put_events(writer, result);
+    else
+        put_actions(writer, result, decision_names(writer->decision, &count));
+}
+
+/* Behind the statement that reads the runs. */
+static void add_reads(struct event_writer *writer)
+{
+    struct pg_parameters *parameters = writer->parameters;
+    size_t name_count;
+    const struct decision_name *names = decision_names(writer->decision, &name_count);
+
+    bind_find_events(&parameters[READ_EVENTS], writer->events, writer->event_count);
+    add_statement(writer, &find_events_statement, READ_EVENTS);
+    bind_names(&parameters[READ_ACTIONS], writer->runs, names, name_count);
+    add_statement(writer, &find_actions_statement, READ_ACTIONS);
+    bind_names(&parameters[READ_WAITING], writer->runs, names, name_count);
+    add_statement(writer, &find_waiting_statement, READ_WAITING);
+}
+
+static int take_runs(struct event_writer *writer)
+{
+    size_t name_count;
+
+    writer->runs = decision_runs(writer->decision, &writer->run_count);
+    if (writer->runs == NULL || decision_names(writer->decision, &name_count) == NULL)
+        return -ENOMEM;
+    writer->changed_xids = calloc(writer->run_count, sizeof *writer->changed_xids);
+    return writer->changed_xids == NULL ? -ENOMEM : 0;
+}
+
+/* -------- with locks -------- */
 
 static void on_locked_result(void *arg, size_t statement, const PGresult *result)
 {
-    struct event_writer *writer = arg;
-    size_t count;
-
-    if (statement == LOCK_RUNS)
-        put_runs(writer, result);
-    else if (statement == LOCK_EVENTS)
-        put_events(writer, result);
-    else if (statement == LOCK_ACTIONS || statement == LOCK_WAITING)
-        put_actions(writer, result, decision_names(writer->decision, &count));
+    if (statement > 0) /* BEGIN */
+        put_read(arg, statement - 1, result);
 }
 
 static void on_locked(void *arg, const struct pg_end *end)
@@ -340,56 +433,26 @@ static int make_incarnations(struct event_writer *writer)
 
 static void send_lock(struct event_writer *writer)
 {
-    struct pg_parameters *parameters = writer->parameters;
-    const struct decision_name *names;
-    size_t name_count;
-
-    writer->runs = decision_runs(writer->decision, &writer->run_count);
-    names = decision_names(writer->decision, &name_count);
-    if (writer->runs == NULL || names == NULL || make_incarnations(writer) < 0) {
+    if (take_runs(writer) < 0 || make_incarnations(writer) < 0) {
         fail_for_memory(writer);
         return;
     }
     pg_exchange_begin(writer->connection, on_locked_result, on_locked, writer);
     pg_exchange_add(writer->connection, &begin_statement, NULL);
-    bind_lock_runs(&parameters[0], writer->runs,
+    bind_lock_runs(&writer->parameters[READ_RUNS], writer->runs,
                    (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
                    writer->now_us);
-    add_statement(writer, &lock_runs_statement, 0);
-    bind_find_events(&parameters[1], writer->events, writer->event_count);
-    add_statement(writer, &find_events_statement, 1);
-    bind_names(&parameters[2], writer->runs, names, name_count);
-    add_statement(writer, &find_actions_statement, 2);
-    bind_names(&parameters[3], writer->runs, names, name_count);
-    add_statement(writer, &find_waiting_statement, 3);
+    add_statement(writer, &lock_runs_statement, READ_RUNS);
+    add_reads(writer);
     pg_exchange_send(writer->connection);
 }
 
-/* -------- before: drop the duplicates -------- */
-
-static void on_found_result(void *arg, size_t statement, const PGresult *result)
+/* Starts the decision with those events of the range that are not known as duplicates. */
+static int start_decision(struct event_writer *writer)
 {
-    struct event_writer *writer = arg;
-    int rows = PQntuples(result);
-
-    (void)statement;
-    for (int row = 0; row < rows; row++) {
-        size_t i = (size_t)pg_int8(result, row, 0) - 1;
-
-        if (write_item_found(&writer->batch[writer->items[i]], pg_int8(result, row, 1),
-                             pg_text(result, row, 2)) < 0)
-            writer->is_out_of_memory = true;
-    }
-}
-
-static void on_found(void *arg, const struct pg_end *end)
-{
-    struct event_writer *writer = arg;
-
-    if (end->outcome != PG_OK) {
-        handle_failure(writer, end);
-        return;
-    }
+    writer->decision = decision_new();
+    if (writer->decision == NULL)
+        return -ENOMEM;
     writer->event_count = 0;
     for (size_t i = writer->range.first; i < writer->range.last; i++) {
         struct write_item *item = &writer->batch[i];
@@ -398,14 +461,94 @@ static void on_found(void *arg, const struct pg_end *end)
             continue;
         writer->events[writer->event_count++] = item->event;
         if (decision_add_event(writer->decision, item->event, item->result) < 0)
-            writer->is_out_of_memory = true;
+            return -ENOMEM;
     }
-    if (writer->is_out_of_memory)
+    return 0;
+}
+
+static void lock_range(struct event_writer *writer)
+{
+    drop_try(writer);
+    writer->is_locked = true;
+    if (writer->is_out_of_memory || start_decision(writer) < 0)
         fail_for_memory(writer);
     else if (writer->event_count == 0)
         finish_range(writer);
     else
         send_lock(writer);
+}
+
+static void on_found_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+
+    (void)statement;
+    for (int row = 0; row < rows; row++) {
+        size_t i = writer->range.first + (size_t)pg_int8(result, row, 0) - 1;
+
+        if (write_item_found(&writer->batch[i], pg_int8(result, row, 1), pg_text(result, row, 2)) <
+            0)
+            writer->is_out_of_memory = true;
+    }
+}
+
+static void on_found(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK)
+        lock_range(writer);
+    else
+        handle_failure(writer, end);
+}
+
+/* A repeated event must not lock anything, because that makes a row version. */
+static void find_duplicates(struct event_writer *writer)
+{
+    writer->event_count = 0;
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        writer->events[writer->event_count++] = writer->batch[i].event;
+    bind_find_events(&writer->parameters[0], writer->events, writer->event_count);
+    pg_exchange_begin(writer->connection, on_found_result, on_found, writer);
+    add_statement(writer, &find_events_statement, 0);
+    pg_exchange_send(writer->connection);
+}
+
+/* -------- without -------- */
+
+static void on_read_result(void *arg, size_t statement, const PGresult *result)
+{
+    put_read(arg, statement, result);
+}
+
+/* A run that is to be made is made by the lock: two who make the same ones, each in its order,
+ * could wait for each other. */
+static void on_read(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome != PG_OK)
+        handle_failure(writer, end);
+    else if (writer->runs_read == writer->run_count)
+        read_more_or_decide(writer);
+    else if (writer->duplicates_read == 0)
+        lock_range(writer);
+    else
+        find_duplicates(writer);
+}
+
+static void send_read(struct event_writer *writer)
+{
+    if (start_decision(writer) < 0 || take_runs(writer) < 0) {
+        fail_for_memory(writer);
+        return;
+    }
+    pg_exchange_begin(writer->connection, on_read_result, on_read, writer);
+    bind_read_runs(&writer->parameters[READ_RUNS], writer->runs, writer->run_count);
+    add_statement(writer, &read_runs_statement, READ_RUNS);
+    add_reads(writer);
+    pg_exchange_send(writer->connection);
 }
 
 static void try_next_range(struct event_writer *writer)
@@ -414,31 +557,54 @@ static void try_next_range(struct event_writer *writer)
     writer->is_out_of_memory = false;
     writer->now_us = wall_clock_us();
     writer->started_ns = uv_hrtime();
-    writer->decision = decision_new();
-    if (writer->decision == NULL) {
-        fail_for_memory(writer);
-        return;
-    }
-    writer->event_count = 0;
-    for (size_t i = writer->range.first; i < writer->range.last; i++) {
-        writer->items[writer->event_count] = i;
-        writer->events[writer->event_count++] = writer->batch[i].event;
-    }
-    bind_find_events(&writer->parameters[0], writer->events, writer->event_count);
-    pg_exchange_begin(writer->connection, on_found_result, on_found, writer);
-    add_statement(writer, &find_events_statement, 0);
-    pg_exchange_send(writer->connection);
+    writer->is_locked = writer->is_writing = false;
+    if (locks_first(writer))
+        find_duplicates(writer);
+    else
+        send_read(writer);
 }
 
 /* -------- batches -------- */
+
+static size_t take_from(struct event_writer *writer, struct event_writer *other)
+{
+    return write_queue_take(&other->queue, writer->batch + writer->batch_count,
+                            WRITE_EVENTS_MAX - writer->batch_count, WRITE_BYTES_MAX);
+}
+
+/* The writers side by side, each with its own runs, are worth it when there is much to do. Else
+ * small transactions only cost each other time: then one takes what waits for all of them, and
+ * meanwhile the others wait, so that no two have a run at once. */
+static void take_batch(struct event_writer *writer)
+{
+    struct event_writers *owner = writer->owner;
+    bool is_alone = true, is_busy = write_queue_count(&writer->queue) >= SIDE_BY_SIDE_EVENTS_MIN;
+
+    for (int i = 0; i < owner->count; i++) {
+        const struct event_writer *other = &owner->writers[i];
+
+        if (other == writer)
+            continue;
+        if (other->is_for_all)
+            return;
+        is_alone = is_alone && other->batch_count == 0;
+        is_busy = is_busy || write_queue_count(&other->queue) >= SIDE_BY_SIDE_EVENTS_MIN;
+    }
+    if (is_busy) {
+        writer->batch_count = take_from(writer, writer);
+    } else if (is_alone) {
+        for (int i = 0; i < owner->count; i++)
+            writer->batch_count += take_from(writer, &owner->writers[i]);
+        writer->is_for_all = writer->batch_count > 0;
+    }
+}
 
 void event_writer_run(struct event_writer *writer)
 {
     if (!writer->is_set_up || !pg_connection_is_idle(writer->connection))
         return;
     if (writer->batch_count == 0) {
-        writer->batch_count =
-            write_queue_take(&writer->queue, writer->batch, WRITE_EVENTS_MAX, WRITE_BYTES_MAX);
+        take_batch(writer);
         if (writer->batch_count == 0)
             return;
         writer->ranges[0] = (struct range){0, writer->batch_count};
@@ -452,7 +618,6 @@ void event_writer_free(struct event_writer *writer)
     for (int slot = 0; slot < STATEMENTS_MAX; slot++)
         pg_parameters_free(&writer->parameters[slot]);
     write_queue_free(&writer->queue);
-    free(writer->items);
     free((void *)writer->events);
     free(writer->batch);
 }

@@ -1,12 +1,15 @@
 /* Group commit: one transaction for everything that gathered while the last one was in flight.
  *
  * A run's events always go through the same connection, in order of arrival. What a batch goes
- * through:
+ * through, each arrow one round trip:
  *
- *   find duplicates -> lock and read -> (read more) -> model/decide -> write, notify, commit ->
- * answers
+ *   read -> (read more) -> model/decide -> write if no run has changed since, notify, commit
  *
- * each arrow one round trip. A batch that Postgres refuses is tried again in halves until the
+ * or, where other processes write to the same runs, or a run is to be made:
+ *
+ *   find duplicates -> lock and read -> (read more) -> model/decide -> write, notify, commit
+ *
+ * A batch that Postgres refuses is tried again in halves until the
  * culprit stands alone; one whose connection broke is repeated, which the events' keys make safe.
  */
 #ifndef RUNTREE_SQL_EVENT_WRITER_H
@@ -35,6 +38,9 @@ struct event_writers_events {
     void (*on_lost)(void *arg, const char *why);
     /* Postgres refused a batch of `count` events; it is tried again in halves, or in whole. */
     void (*on_refused)(void *arg, size_t count, const char *sqlstate, const char *message);
+    /* Another process changed a run between the read and the write of a batch of `count` events,
+     * which is decided again. */
+    void (*on_conflict)(void *arg, size_t count);
     /* `count` events were committed; the time from the first byte to Postgres until its answer. */
     void (*on_committed)(void *arg, size_t count, uint64_t duration_ns);
 };

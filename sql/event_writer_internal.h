@@ -14,8 +14,11 @@ enum {
     WRITE_BYTES_MAX = 8 * 1024 * 1024, /* likewise, unless one event alone is bigger */
     WRITE_TIMEOUT_MS = 20000,          /* of one round trip */
     WRITE_RETRIES_MAX = 5,             /* after a serialization failure or a deadlock */
-    RANGES_MAX = 32,                   /* halves of halves: more than log2(WRITE_EVENTS_MAX) */
-    STATEMENTS_MAX = 6,                /* with parameters, in one round trip */
+    SIDE_BY_SIDE_EVENTS_MIN = 16, /* waiting for one writer, for it not to wait for the others */
+    LOCK_FIRST_MIN_MS = 1000,     /* after a batch met another process's changes … */
+    LOCK_FIRST_MAX_MS = 60000,    /* … and at most, if that goes on */
+    RANGES_MAX = 32,              /* halves of halves: more than log2(WRITE_EVENTS_MAX) */
+    STATEMENTS_MAX = 6,           /* with parameters, in one round trip */
 };
 
 /* A stretch of the batch, first to before last. */
@@ -32,6 +35,7 @@ struct event_writer {
     /* The batch in flight, and what of it is still to do: ranges[0 … range_count). */
     struct write_item *batch; /* WRITE_EVENTS_MAX of them */
     size_t batch_count;       /* 0: none in flight */
+    bool is_for_all;          /* it has events of all the writers' queues */
     struct range ranges[RANGES_MAX];
     size_t range_count;
     struct range range; /* the one that is being tried */
@@ -39,14 +43,20 @@ struct event_writer {
     uv_timer_t patience; /* runs while the connection is away and somebody waits */
     bool patience_runs;
 
+    /* Until then batches lock their runs before they read, and for how long that was decided. */
+    uint64_t lock_first_until_ms, lock_first_ms;
+
     /* One try. */
+    bool is_locked;  /* the runs are locked before they are read */
+    bool is_writing; /* the half that commits was sent */
     struct decision *decision;
     const struct action_event **events; /* those asked for, WRITE_EVENTS_MAX of them */
-    size_t *items;                      /* and which items of the batch they are */
     size_t event_count;
     const struct run_key *runs;
     size_t run_count;
+    int64_t *changed_xids;                  /* one for each run, as read */
     char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
+    size_t runs_read, duplicates_read;
     const struct decision_name *unread;
     int64_t now_us;
     uint64_t started_ns;

@@ -61,8 +61,7 @@ static int start_writer(struct event_writers *writers, struct event_writer *writ
     writer->owner = writers;
     writer->batch = malloc(WRITE_EVENTS_MAX * sizeof *writer->batch);
     writer->events = malloc(WRITE_EVENTS_MAX * sizeof(const struct action_event *));
-    writer->items = malloc(WRITE_EVENTS_MAX * sizeof *writer->items);
-    if (writer->batch == NULL || writer->events == NULL || writer->items == NULL)
+    if (writer->batch == NULL || writer->events == NULL)
         goto error_memory;
     writer->connection = pg_connection_new(writers->loop, &options, &events, writer);
     if (writer->connection == NULL)

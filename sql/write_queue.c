@@ -47,22 +47,20 @@ void write_item_reopen(struct write_item *item)
     *item->result = (struct event_result){.status = EVENT_PENDING};
 }
 
-/* A duplicate of what an earlier try wrote, whose commit came after all, has that try's verdict. */
-static void claim_own(const struct write_item *item)
+void write_item_claim(struct write_item *item)
 {
     struct event_result *result = item->result;
-    bool was_new = item->tried_status == EVENT_APPLIED || item->tried_status == EVENT_RECORDED;
+    bool was_new = item->lost_status == EVENT_APPLIED || item->lost_status == EVENT_RECORDED;
 
     if (result->status == EVENT_DUPLICATE && result->identical && was_new &&
-        item->tried_revision == result->revision)
-        result->status = item->tried_status;
+        item->lost_revision == result->revision)
+        result->status = item->lost_status;
 }
 
-void write_item_remember(struct write_item *item)
+void write_item_lose(struct write_item *item)
 {
-    claim_own(item);
-    item->tried_status = item->result->status;
-    item->tried_revision = item->result->revision;
+    item->lost_status = item->result->status;
+    item->lost_revision = item->result->revision;
 }
 
 static int is_identical(const struct action_event *event, const char *info, bool *identical)
@@ -90,7 +88,7 @@ int write_item_found(struct write_item *item, int64_t revision, const char *info
         return -ENOMEM;
     *item->result = (struct event_result){
         .status = EVENT_DUPLICATE, .revision = revision, .identical = identical};
-    claim_own(item);
+    write_item_claim(item);
     return 0;
 }
 

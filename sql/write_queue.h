@@ -18,9 +18,9 @@ struct write_item {
     struct write_request *request;
     const struct action_event *event;
     struct event_result *result;
-    /* The verdict of an earlier try whose commit may have happened. */
-    enum event_status tried_status;
-    int64_t tried_revision;
+    /* The verdict of an earlier try whose commit may have happened: the connection was lost. */
+    enum event_status lost_status;
+    int64_t lost_revision;
 };
 
 /* NULL when out of memory. */
@@ -32,13 +32,17 @@ void write_request_submitted(struct write_request *request);
 /* The event has its verdict, or was given up; tells the request when it is the last. */
 void write_item_finish(struct write_item *item, enum event_write_outcome outcome);
 
-/* Notes the verdict before it is written (a duplicate of our own earlier try has that try's), and
- * takes it back when the writing failed. */
-void write_item_remember(struct write_item *item);
+/* Notes the verdict when it is not known whether it was committed. */
+void write_item_lose(struct write_item *item);
+
+/* A duplicate of what a lost try wrote, whose commit came after all, gets that try's verdict. */
+void write_item_claim(struct write_item *item);
+
+/* Takes the verdict back: the writing failed. */
 void write_item_reopen(struct write_item *item);
 
-/* The event is stored already, with this revision and document: a duplicate, or our own earlier
- * try, whose verdict then stands. 0 or -ENOMEM. */
+/* The event is stored already, with this revision and document: a duplicate, or our own lost try
+ * (write_item_claim). 0 or -ENOMEM. */
 int write_item_found(struct write_item *item, int64_t revision, const char *info);
 
 /* First in, first out. All zero is empty. */

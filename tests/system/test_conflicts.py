@@ -1,0 +1,91 @@
+"""A run that somebody else changes between a writer's read and its write: decided again, not lost."""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+
+@pytest.fixture
+def database(postgres):
+    return postgres.new_database()
+
+
+@pytest.fixture
+def server(start_runtree, database):
+    return start_runtree(database_url=database)
+
+
+@pytest.fixture
+def twin(start_runtree, database):
+    return start_runtree(database_url=database)
+
+
+def conflicts(api):
+    return int(re.search(r"^runtree_write_conflicts_total (\d+)", api.get("/metrics").text, re.M)[1])
+
+
+def wait_for_writers(connection, count):
+    """Until so many writers have read, and wait for the run's lock to write."""
+    deadline = time.monotonic() + 10
+    statement = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'runtree writer'"
+        " AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    while connection.execute(statement).fetchone() != (count,):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def lock_run(database):
+    blocker = psycopg.connect(database)
+    blocker.execute("SELECT 1 FROM runs FOR UPDATE")
+    return blocker
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["two events", "one event twice"])
+def test_two_processes_write_at_once(twin, api, open_api, database, run, same):
+    other = open_api(twin)
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    other.post_one(run.event("a0", version=1))
+    with lock_run(database) as blocker, ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(api.post, run.event("b0", parent="a0"))]
+        wait_for_writers(blocker, 1)
+        answers += [pool.submit(other.post, run.event("b0" if same else "b1", parent="a0"))]
+        wait_for_writers(blocker, 2)
+        blocker.rollback()
+        results = [answer.result(20).json() for answer in answers]
+    assert [result["status"] for result in results].count("applied") == (1 if same else 2)
+    assert sorted(result["revision"] for result in results) == ([3, 3] if same else [3, 4])
+    assert api.read(run.path)["revision"] == (3 if same else 4)
+    assert conflicts(api) + conflicts(other) == 1
+
+
+def test_run_is_deleted_meanwhile(api, database, run):
+    """What is recorded then is of a new run, not of one without its past."""
+    api.post_all([run.event("a0", "RUNNING", parent=None), run.event("a1", parent="a0")])
+    before = api.read(run.path)["incarnation"]
+    with lock_run(database) as blocker, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(api.post, run.event("a1", "RUNNING", parent="a0"))
+        wait_for_writers(blocker, 1)
+        for table in ("runs", "actions", "action_events"):
+            blocker.execute(f"DELETE FROM {table}")
+        blocker.commit()
+        result = answer.result(20).json()
+    assert result["status"] == "waiting"
+    assert api.read(run.path)["incarnation"] != before
+    assert conflicts(api) == 1
+
+
+def test_where_a_conflict_was_locks_come_first(api, database, run):
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    for version in (1, 2):
+        with lock_run(database) as blocker, ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(api.post, run.event("a0", "RUNNING", version=version))
+            wait_for_writers(blocker, 1)
+            blocker.execute("UPDATE runs SET changed_xid = pg_current_xact_id()::text::int8")
+            blocker.commit()
+            assert answer.result(20).json() == {"status": "applied", "revision": version + 1}
+    assert conflicts(api) == 1
