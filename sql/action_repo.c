@@ -416,13 +416,17 @@ int action_repo_list_projects(struct action_repo *repo, const char *after_projec
 static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
 
 /* OFFSET 0 keeps the planner from joining in any other way than this: the names that changed, then
- * each by its key. An event with a revision is of an action in the tree. */
+ * each by its key; ORDER BY keeps it from taking the names in the order of the primary key instead,
+ * which it would read from the run's first event on. An event with a revision is of an action in
+ * the tree. */
 static const struct pg_statement changes_statement = {
     .name = "changes_since",
     .sql =
-        RUN_AND_ACTIONS(RUN_COLUMNS, "SELECT a.* FROM (SELECT DISTINCT e.name FROM action_events e"
+        RUN_AND_ACTIONS(RUN_COLUMNS, "SELECT a.* FROM (SELECT DISTINCT c.name FROM ("
+                                     "SELECT e.name FROM action_events e"
                                      " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
-                                     " AND e.revision > $4 AND e.revision > 0 OFFSET 0) n"
+                                     " AND e.revision > $4 AND e.revision > 0"
+                                     " ORDER BY e.revision OFFSET 0) c OFFSET 0) n"
                                      " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
                                      " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
                                      " AND a.name = n.name OFFSET 0) a") " ORDER BY c.ordinal",

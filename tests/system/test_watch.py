@@ -432,3 +432,26 @@ def test_heartbeat_after_15_s_of_silence(silent_streams):
         assert frames[-1].id is None
         if "/r1/" in path:
             assert frames[-1].data == {"revision": 1}
+
+
+def test_live_update_does_not_read_the_history(start_runtree, postgres, open_api, run):
+    """What a change costs does not grow with what the run has behind it, also on a table of which
+    the planner knows nothing yet."""
+    database = postgres.new_database()
+    server = start_runtree(database_url=database)
+    postgres.execute(database, "ALTER TABLE action_events SET (autovacuum_enabled = off)")
+    api = open_api(server)
+    history = [run.event("a0", "RUNNING", version=version, parent=None) for version in range(2000)]
+    api.post_all(history)
+    watcher = TreeWatcher(f"{run.path}/watch")
+    stream = watcher.connect(server.url)
+    watcher.follow(stream, "synced")
+    for version in range(2000, 2020):
+        api.post_one(run.event("a0", "RUNNING", version=version))
+        watcher.follow(stream, lambda frame: frame.id)
+    stream.close()
+    server.stop()  # its sessions hand in what they counted when they end
+    statement = (
+        "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'action_events_pkey'"
+    )
+    assert postgres.execute(database, statement)[0][0] < 2000
