@@ -1,13 +1,13 @@
 /* What the database alone can do: the limits of the write path, of notification and of reading.
  *
- *   bench_database ingest  URL SECONDS CONNECTIONS EVENTS_PER_REQUEST REQUESTS_PER_BATCH RUNS
- * NOTIFY bench_database notify  URL SECONDS PER_SECOND bench_database copy    URL ROUNDS PROJECT
- * DOMAIN RUN
+ *   bench_database ingest URL SECONDS CONNECTIONS EVENTS_PER_REQUEST REQUESTS_PER_BATCH RUNS NOTIFY
+ *   bench_database notify URL SECONDS PER_SECOND
+ *   bench_database copy   URL ROUNDS PROJECT DOMAIN RUN
  *
  * `ingest` is the loop of sql/event_writer without all around it: the same statements with the same
- * parameters in the same three round trips, over blocking libpq. `notify` writes one event at a
- * time and times from sending the half that commits to PQnotifies on another connection. `copy`
- * copies the rows of a run's actions out. Each prints one JSON object. */
+ * parameters in the same two round trips (three when a run is new), over blocking libpq. `notify`
+ * writes one event at a time and times from sending the half that commits to PQnotifies on another
+ * connection. `copy` copies the rows of a run's actions out. Each prints one JSON object. */
 #include <libpq-fe.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@
 #include "sql/event_rows.h"
 #include "sql/rows.h"
 
-enum { STATEMENTS_MAX = 6, RUN_SENDERS_MAX = 64 };
+enum { STATEMENTS_MAX = 6, RUN_SENDERS_MAX = 64, REQUESTS_MAX = 100 /* of a batch */ };
 
 static void fail(const char *what, const char *why)
 {
@@ -61,7 +61,7 @@ static PGconn *open_writer(const char *url)
         &begin_statement,         &commit_statement,         &find_events_statement,
         &lock_runs_statement,     &find_actions_statement,   &find_waiting_statement,
         &insert_events_statement, &upsert_actions_statement, &update_runs_statement,
-        &notify_statement,
+        &notify_statement,        &read_runs_statement,
     };
     PGconn *session = open_session(url);
 
@@ -95,10 +95,12 @@ static void add(PGconn *session, const struct pg_statement *statement,
         fail("send", PQerrorMessage(session));
 }
 
-/* One round trip. */
-static void exchange(PGconn *session)
+/* One round trip. With `changed_xids` the rows of a statement that reads runs fill it, in order;
+ * how many there were. */
+static size_t exchange(PGconn *session, int64_t *changed_xids)
 {
     bool is_synced = false;
+    size_t runs = 0;
 
     if (PQpipelineSync(session) == 0)
         fail("sync", PQerrorMessage(session));
@@ -110,8 +112,12 @@ static void exchange(PGconn *session)
         is_synced = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
         if (PQresultStatus(result) == PGRES_FATAL_ERROR)
             fail("statement", PQresultErrorMessage(result));
+        if (changed_xids != NULL && PQnfields(result) == RUN_COLUMN_COUNT + 1)
+            for (int row = 0; row < PQntuples(result); row++)
+                changed_xids[runs++] = pg_int8(result, row, RUN_COLUMN_COUNT);
         PQclear(result);
     }
+    return runs;
 }
 
 /* -------- one batch, as the writer sends it -------- */
@@ -124,44 +130,56 @@ struct writer {
     double seconds;
     bool notifies;
     uint64_t events, batches;
-    int64_t write_sent_us; /* when the half that commits was sent */
+    bool is_locked;
+    int64_t changed_xids[REQUESTS_MAX]; /* of the batch's runs */
+    int64_t write_sent_us;              /* when the half that commits was sent */
 };
 
+/* As sql/event_writer reads a batch when it knows of nobody else who writes to its runs, or else,
+ * and when a run is new, with locks. */
 static void read_half(struct writer *writer, const struct synthetic_rows *rows)
 {
     struct pg_parameters *parameters = writer->parameters;
 
     bind_find_events(&parameters[0], rows->events, rows->event_count);
+    bind_names(&parameters[1], rows->runs, rows->names, rows->name_count);
+    bind_read_runs(&parameters[2], rows->runs, rows->run_count);
+    add(writer->session, &read_runs_statement, &parameters[2]);
     add(writer->session, &find_events_statement, &parameters[0]);
-    exchange(writer->session);
-
+    add(writer->session, &find_actions_statement, &parameters[1]);
+    add(writer->session, &find_waiting_statement, &parameters[1]);
+    writer->is_locked = exchange(writer->session, writer->changed_xids) < rows->run_count;
+    if (!writer->is_locked)
+        return;
     add(writer->session, &begin_statement, NULL);
-    bind_lock_runs(&parameters[1], rows->runs, rows->incarnations, rows->run_count, 0);
-    add(writer->session, &lock_runs_statement, &parameters[1]);
+    bind_lock_runs(&parameters[2], rows->runs, rows->incarnations, rows->run_count, 0);
+    add(writer->session, &lock_runs_statement, &parameters[2]);
     add(writer->session, &find_events_statement, &parameters[0]);
-    bind_names(&parameters[2], rows->runs, rows->names, rows->name_count);
-    add(writer->session, &find_actions_statement, &parameters[2]);
-    add(writer->session, &find_waiting_statement, &parameters[2]);
-    exchange(writer->session);
+    add(writer->session, &find_actions_statement, &parameters[1]);
+    add(writer->session, &find_waiting_statement, &parameters[1]);
+    exchange(writer->session, writer->changed_xids);
 }
 
 static void write_half(struct writer *writer, const struct synthetic_rows *rows)
 {
     struct pg_parameters *parameters = writer->parameters;
 
+    if (!writer->is_locked)
+        add(writer->session, &begin_statement, NULL);
+    bind_update_runs(&parameters[2], rows->runs, writer->changed_xids, rows->run_rows,
+                     rows->run_count);
+    add(writer->session, &update_runs_statement, &parameters[2]);
     bind_insert_events(&parameters[0], rows->runs, rows->event_rows, rows->event_count, 0);
     add(writer->session, &insert_events_statement, &parameters[0]);
     bind_upsert_actions(&parameters[1], rows->runs, rows->action_rows, rows->event_count);
     add(writer->session, &upsert_actions_statement, &parameters[1]);
-    bind_update_runs(&parameters[2], rows->runs, rows->run_rows, rows->run_count);
-    add(writer->session, &update_runs_statement, &parameters[2]);
     if (writer->notifies) {
         bind_notify(&parameters[3], rows->runs, rows->run_rows, rows->run_count);
         add(writer->session, &notify_statement, &parameters[3]);
     }
     add(writer->session, &commit_statement, NULL);
     writer->write_sent_us = monotonic_us();
-    exchange(writer->session);
+    exchange(writer->session, NULL);
 }
 
 static void write_batch(struct writer *writer)
