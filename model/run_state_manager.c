@@ -347,11 +347,14 @@ size_t run_state_manager_bytes(const struct run_state_manager *manager)
            manager->scratch.capacity;
 }
 
-void run_state_manager_drop_encoded(struct run_state_manager *manager)
+bool run_state_manager_drop_encoded(struct run_state_manager *manager, size_t nodes)
 {
+    for (; nodes > 0 && manager->encoded_bytes > 0; nodes--) {
+        if (manager->next_to_forget >= manager->nodes.count)
+            manager->next_to_forget = 0;
+        node_update_forget(node_table_at(&manager->nodes, manager->next_to_forget++));
+    }
     if (manager->encoded_bytes == 0)
-        return;
-    for (size_t i = 0; i < manager->nodes.count; i++)
-        node_update_forget(node_table_at(&manager->nodes, i));
-    json_buffer_free(&manager->scratch);
+        json_buffer_free(&manager->scratch);
+    return manager->encoded_bytes > 0;
 }

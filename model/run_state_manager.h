@@ -73,7 +73,8 @@ size_t run_state_manager_bytes(const struct run_state_manager *manager);
  * encoded once per change and kept in the node. *length in bytes; NULL when out of memory. */
 const char *node_update_encode(const struct run_node *node, size_t *length);
 
-/* Forgets the cached records (when nobody watches). */
-void run_state_manager_drop_encoded(struct run_state_manager *manager);
+/* Forgets cached records (when nobody watches), going on where the last call stopped: looks at
+ * `nodes` of the tree. Whether some are left. */
+bool run_state_manager_drop_encoded(struct run_state_manager *manager, size_t nodes);
 
 #endif

@@ -15,6 +15,7 @@ struct run_state_manager {
     struct arena texts; /* names, and the first strings of each node */
     uint32_t phase_counts[PHASE_SLOTS];
     size_t string_bytes, encoded_bytes; /* outside of `texts` */
+    size_t next_to_forget;              /* of the records: where dropping them goes on */
     struct json_buffer scratch;         /* in which a record is built before its length is known */
 };
 

@@ -10,6 +10,9 @@ enum {
     TICK_MS = 500,
     POLL_MS = 5000, /* a notification that never came costs at most so long */
     POLL_HUBS_MAX = 10000,
+    /* What a tree leaves behind is given back a little at a time, because the loop waits for it. */
+    FREED_AT_ONCE_MAX = 5000, /* nodes; a bigger tree is freed by a worker thread */
+    FORGOTTEN_AT_ONCE = 20000 /* nodes whose records are dropped in a tick */
 };
 
 struct hub_waiter {
@@ -83,16 +86,51 @@ void run_hubs_abandon(struct run_hubs *hubs)
 
 /* -------- reading -------- */
 
+struct disposal {
+    uv_work_t work;
+    struct run_state_manager *manager;
+};
+
+static void on_dispose(uv_work_t *work)
+{
+    struct disposal *disposal = (struct disposal *)work;
+
+    run_state_manager_free(disposal->manager);
+}
+
+static void on_disposed(uv_work_t *work, int status)
+{
+    struct disposal *disposal = (struct disposal *)work;
+
+    if (status < 0) /* never begun */
+        run_state_manager_free(disposal->manager);
+    free(disposal);
+}
+
+/* Nobody knows the tree any more. */
+static void dispose(struct run_hubs *hubs, struct run_state_manager *manager)
+{
+    struct disposal *disposal = NULL;
+
+    if (manager != NULL && run_state_manager_count(manager) > FREED_AT_ONCE_MAX)
+        disposal = malloc(sizeof *disposal);
+    if (disposal == NULL) {
+        run_state_manager_free(manager);
+        return;
+    }
+    disposal->manager = manager;
+    if (uv_queue_work(hubs->loop, &disposal->work, on_dispose, on_disposed) < 0)
+        on_disposed(&disposal->work, UV_EINVAL);
+}
+
 static void drop_tree(struct run_hub *hub)
 {
     struct run_state_manager *manager = hub->state.manager;
 
     hub->state.manager = NULL;
     run_hub_restart_views(hub);
-    if (manager != NULL)
-        run_state_manager_free(manager);
-    if (hub->loading != NULL)
-        run_state_manager_free(hub->loading);
+    dispose(hub->owner, manager);
+    dispose(hub->owner, hub->loading);
     hub->loading = NULL;
 }
 
@@ -419,12 +457,24 @@ static void free_unused(struct run_hubs *hubs, uint64_t unused_ms)
             free_hub(hub);
 }
 
+/* Of the trees that nobody watches. */
+static void forget_records(struct run_hubs *hubs)
+{
+    struct run_hub *hub, *next;
+
+    HASH_ITER (hh, hubs->all, hub, next)
+        if (hub->references == 0 && hub->state.manager != NULL &&
+            run_state_manager_drop_encoded(hub->state.manager, FORGOTTEN_AT_ONCE))
+            return;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct run_hubs *hubs = timer->data;
     uint64_t now_ms = uv_now(hubs->loop);
 
     free_unused(hubs, hubs->options.linger_ms);
+    forget_records(hubs);
     if (now_ms - hubs->last_poll_ms >= POLL_MS) {
         hubs->last_poll_ms = now_ms;
         poll_hubs(hubs);
@@ -535,8 +585,6 @@ void run_hub_release(struct run_hub *hub)
     if (--hub->references > 0)
         return;
     hub->unused_since_ms = uv_now(hub->owner->loop);
-    if (hub->state.manager != NULL)
-        run_state_manager_drop_encoded(hub->state.manager);
 }
 
 const struct hub_state *run_hub_state(const struct run_hub *hub)

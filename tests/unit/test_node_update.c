@@ -84,7 +84,8 @@ static void test_cache(void **state)
     assert_ptr_equal(encode(manager, "a0"), root);
     assert_non_null(strstr(encode(manager, "b"), "\"group\":\"g\""));
 
-    run_state_manager_drop_encoded(manager);
+    assert_true(run_state_manager_drop_encoded(manager, 2));
+    assert_false(run_state_manager_drop_encoded(manager, 2));
     assert_true(run_state_manager_bytes(manager) <= bytes + sizeof "g");
     assert_non_null(strstr(encode(manager, "b"), "\"group\":\"g\""));
     run_state_manager_free(manager);
