@@ -164,6 +164,13 @@ static void on_hub_flushed(void *arg, uint64_t lag_ns)
     metrics_observe(app->metrics, HISTOGRAM_LAG, (double)lag_ns / 1e9);
 }
 
+static void on_list_flushed(void *arg, uint64_t lag_ns)
+{
+    struct app *app = arg;
+
+    metrics_observe(app->metrics, HISTOGRAM_LIST_LAG, (double)lag_ns / 1e9);
+}
+
 static void on_repo_ready(void *arg)
 {
     struct app *app = arg;
@@ -261,6 +268,8 @@ static int start_database_objects(struct app *app)
     const struct list_hub_options list_hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
+        .on_flushed = on_list_flushed,
+        .arg = app,
     };
 
     app->repo = action_repo_new(app->loop, url, (size_t)config->read_queue_max, &repo_events, app);

@@ -28,6 +28,7 @@ void app_collect_metrics(struct app *app)
 {
     struct metrics *metrics = app->metrics;
     struct sse_streams_stats streams = sse_streams_stats(app->streams);
+    uint64_t resets = 0;
 
     metrics_set(metrics, METRIC_CONNECTIONS, http_server_connections(app->http));
     metrics_set(metrics, METRIC_STREAMS, streams.count);
@@ -44,6 +45,7 @@ void app_collect_metrics(struct app *app)
         metrics_set(metrics, METRIC_NODES, hubs.nodes);
         metrics_set(metrics, METRIC_HUB_READS, hubs.reads);
         metrics_set(metrics, METRIC_HUB_POLLED, hubs.polled);
+        resets += hubs.resets;
     }
     if (app->list_hub != NULL) {
         struct list_hub_stats list = list_hub_stats(app->list_hub);
@@ -51,7 +53,9 @@ void app_collect_metrics(struct app *app)
         metrics_set(metrics, METRIC_LIST_VIEWS, list.views);
         metrics_set(metrics, METRIC_LIST_RUNS, list.runs);
         metrics_set(metrics, METRIC_LIST_READS, list.reads);
+        resets += list.resets;
     }
+    metrics_set(metrics, METRIC_HUB_RESETS, resets);
     if (app->writers != NULL)
         metrics_set(metrics, METRIC_WRITE_QUEUE_BYTES, event_writers_queued_bytes(app->writers));
     if (app->repo != NULL)

@@ -29,6 +29,7 @@ struct heard_run {
 struct heard_runs {
     struct heard_run *by_path;
     int64_t all_heard_below; /* with these, a transaction */
+    uint64_t since_ns;       /* when the first was heard; 0: none */
 };
 
 struct view_entry {
@@ -61,7 +62,7 @@ struct list_hub {
         uint64_t began_ms;
     } read;
     uint64_t last_read_ms, next_poll_ms, retry_at_ms;
-    uint64_t reads;
+    uint64_t reads, resets;
 
     uv_timer_t tick, wake;
     int open;
@@ -115,6 +116,8 @@ void list_hub_moved(struct list_hub *hub, const struct run_notification *notific
         hub->has_gap = true;
         return;
     }
+    if (hub->heard.since_ns == 0)
+        hub->heard.since_ns = uv_hrtime();
     if (notification->all_heard_below > hub->heard.all_heard_below)
         hub->heard.all_heard_below = notification->all_heard_below;
 }
@@ -137,6 +140,7 @@ static void flush(struct list_hub *hub)
 /* Streams that are live end, and come back with their ids. */
 static void restart(struct list_hub *hub)
 {
+    hub->resets++;
     hub->state.is_started = false;
     hub->too_old_xid = -1;
     hub->has_gap = false;
@@ -237,9 +241,11 @@ static void on_read(void *arg, enum repo_outcome outcome, const char *message,
             log_write(hub->state.log, LOG_ERROR, "the runs that moved could not be read", "s:s?",
                       "why", message);
     }
-    clear_heard(&hub->read.heard);
     if (hub->read.has_news)
         flush(hub);
+    if (hub->read.has_news && hub->read.heard.since_ns != 0)
+        hub->options.on_flushed(hub->options.arg, uv_hrtime() - hub->read.heard.since_ns);
+    clear_heard(&hub->read.heard);
 }
 
 static int read_by_key(struct list_hub *hub)
@@ -468,7 +474,8 @@ void list_hub_close(struct list_hub *hub, void (*on_closed)(void *arg), void *ar
 
 struct list_hub_stats list_hub_stats(const struct list_hub *hub)
 {
-    struct list_hub_stats stats = {.runs = moved_runs_count(hub->state.runs), .reads = hub->reads};
+    struct list_hub_stats stats = {
+        .runs = moved_runs_count(hub->state.runs), .reads = hub->reads, .resets = hub->resets};
     struct view_entry *entry;
 
     DL_FOREACH (hub->views, entry)

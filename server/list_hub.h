@@ -16,11 +16,14 @@ struct list_hub;
 struct list_hub_options {
     uint64_t flush_interval_ms;
     uint64_t linger_ms; /* without watchers it goes on for so long */
+    /* What was heard `lag_ns` ago, the first of it, is flushed. */
+    void (*on_flushed)(void *arg, uint64_t lag_ns);
+    void *arg;
 };
 
 struct list_hub_stats {
     size_t views, runs;
-    uint64_t reads;
+    uint64_t reads, resets;
 };
 
 /* NULL when out of memory. `repo` and `log` are borrowed. */

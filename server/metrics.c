@@ -50,7 +50,10 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_STREAMS_RESUMED] = {"runtree_streams_resumed_total", "counter",
                                 "Streams that went on from their last event id."},
     [METRIC_STREAMS_RESET] = {"runtree_streams_reset_total", "counter",
-                              "Streams and runs that had to start anew."},
+                              "Streams that had to start anew: their last event id was of no use."},
+    [METRIC_HUB_RESETS] = {"runtree_hub_resets_total", "counter",
+                           "Watched runs, and the list of runs, all of whose streams had to start "
+                           "anew."},
     [METRIC_STREAMS_STALLED] = {"runtree_streams_stalled_total", "counter",
                                 "Streams cut off because they took nothing."},
     [METRIC_STREAM_FRAMES] = {"runtree_stream_frames_total", "counter", "Frames sent to streams."},
@@ -104,6 +107,10 @@ static const struct histogram_description histograms[HISTOGRAM_COUNT] = {
     [HISTOGRAM_LAG] = {"runtree_flush_lag_seconds",
                        "From hearing that a watched run changed until the change is flushed.",
                        SECONDS},
+    [HISTOGRAM_LIST_LAG] = {"runtree_list_flush_lag_seconds",
+                            "From hearing that a run changed until the change is flushed to the "
+                            "watchers of the list of runs.",
+                            SECONDS},
 };
 
 static const struct histogram_description request_histogram = {

@@ -32,6 +32,7 @@ enum metric {
     METRIC_STREAMS_OPENED,
     METRIC_STREAMS_RESUMED,
     METRIC_STREAMS_RESET,
+    METRIC_HUB_RESETS,
     METRIC_STREAMS_STALLED,
     METRIC_STREAM_FRAMES,
     METRIC_STREAM_FRAMES_COMPRESSED,
@@ -54,9 +55,10 @@ enum metric {
 };
 
 enum histogram {
-    HISTOGRAM_COMMIT, /* seconds from the first byte of a batch to Postgres until its answer */
-    HISTOGRAM_BATCH,  /* events in a batch */
-    HISTOGRAM_LAG,    /* seconds from a notification heard to the flush of what it announced */
+    HISTOGRAM_COMMIT,   /* seconds from the first byte of a batch to Postgres until its answer */
+    HISTOGRAM_BATCH,    /* events in a batch */
+    HISTOGRAM_LAG,      /* seconds from a notification heard to the flush of what it announced */
+    HISTOGRAM_LIST_LAG, /* the same for the watchers of the list of runs */
     HISTOGRAM_COUNT,
 };
 

@@ -47,6 +47,25 @@ def test_lag_is_observed_where_somebody_watches(api, run, server, open_stream):
     assert 0 < metric(server, "runtree_flush_lag_seconds_sum") < took
 
 
+def test_lag_of_the_list_of_runs(api, run, server, open_stream):
+    stream = open_stream("/v1/runs/watch")
+    stream.read_until("synced")
+    api.post_one(run.event("a0", parent=None))
+    stream.read_until("runUpdate")
+    assert metric(server, "runtree_list_flush_lag_seconds_count") == 1
+    assert 0 < metric(server, "runtree_list_flush_lag_seconds_sum") < 5
+
+
+def test_resets_of_all_who_watch_a_run(api, run, server, open_stream):
+    api.post_one(run.event("a0", parent=None))
+    stream = open_stream(f"{run.path}/watch")
+    stream.read_until("synced")
+    assert metric(server, "runtree_hub_resets_total") == 0
+    assert api.request("DELETE", run.path).status_code == 204
+    stream.read_until("reset")
+    assert metric(server, "runtree_hub_resets_total") == 1
+
+
 def test_connections_that_are_usable(server, database, postgres):
     def usable():
         return metric(server, "runtree_database_connections")
