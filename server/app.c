@@ -94,11 +94,11 @@ static void before_wait(uv_prepare_t *prepare)
     if (app->writers != NULL)
         event_writers_run(app->writers);
     if (app->hubs != NULL)
-        run_hubs_run(app->hubs);
+        is_busy |= run_hubs_run(app->hubs);
     if (app->list_hub != NULL)
         list_hub_run(app->list_hub);
     if (app->streams != NULL)
-        is_busy = sse_streams_run(app->streams);
+        is_busy |= sse_streams_run(app->streams);
     if (is_busy)
         uv_idle_start(&runner->busy, keep_turning);
     else

@@ -17,6 +17,7 @@ enum {
 
 struct hub_waiter {
     struct hub_waiter *prev, *next;
+    struct run_hub *hub; /* of one that waits for the next turn */
     int64_t at_least;
     bool counts_next_read; /* a read that began before does not count */
     hub_ready_fn *fn;
@@ -76,10 +77,45 @@ int run_hub_when_read(struct run_hub *hub, int64_t at_least, hub_ready_fn *fn, v
     return 0;
 }
 
+int run_hub_next_turn(struct run_hub *hub, hub_ready_fn *fn, void *arg)
+{
+    struct hub_waiter *waiter = malloc(sizeof *waiter);
+
+    if (waiter == NULL)
+        return -ENOMEM;
+    *waiter = (struct hub_waiter){.hub = hub, .fn = fn, .arg = arg};
+    DL_APPEND(hub->owner->next_turn, waiter);
+    return 0;
+}
+
+static void take_turn(const struct hub_waiter *waiter, bool is_abandoned)
+{
+    struct run_hub *hub = waiter->hub;
+
+    if (is_abandoned)
+        waiter->fn(waiter->arg, HUB_UNAVAILABLE);
+    else if (hub->phase == HUB_PHASE_LIVE)
+        waiter->fn(waiter->arg, HUB_LIVE);
+    else if (run_hub_when_read(hub, INT64_MAX, waiter->fn, waiter->arg) < 0)
+        waiter->fn(waiter->arg, HUB_UNAVAILABLE);
+}
+
+void run_hubs_take_turns(struct run_hubs *hubs, bool is_abandoned)
+{
+    struct hub_waiter *taken = hubs->next_turn, *waiter, *next;
+
+    hubs->next_turn = NULL;
+    DL_FOREACH_SAFE (taken, waiter, next) {
+        take_turn(waiter, is_abandoned);
+        free(waiter);
+    }
+}
+
 void run_hubs_abandon(struct run_hubs *hubs)
 {
     struct run_hub *hub, *next;
 
+    run_hubs_take_turns(hubs, true);
     HASH_ITER (hh, hubs->all, hub, next)
         tell_waiters(hub, HUB_UNAVAILABLE);
 }

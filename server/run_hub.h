@@ -40,8 +40,8 @@ struct run_hubs *run_hubs_new(uv_loop_t *loop, struct action_repo *repo,
 /* There must be no streams and no waiters any more (see run_hubs_abandon). */
 void run_hubs_close(struct run_hubs *hubs, void (*on_closed)(void *arg), void *arg);
 
-/* Once per turn of the loop: flushes what is due. */
-void run_hubs_run(struct run_hubs *hubs);
+/* Once per turn of the loop: flushes what is due. Whether there is work for the next turn. */
+bool run_hubs_run(struct run_hubs *hubs);
 
 /* `revision` 0: the run was deleted. */
 void run_hubs_moved(struct run_hubs *hubs, const struct run_key *run, int64_t revision);
@@ -70,6 +70,11 @@ typedef void hub_ready_fn(void *arg, enum hub_outcome outcome);
  * after this call. The caller keeps its reference until then. 0 or -ENOMEM (then it is not called).
  */
 int run_hub_when_read(struct run_hub *hub, int64_t at_least, hub_ready_fn *fn, void *arg);
+
+/* Calls `fn` once, in the next turn of the loop: for work on the tree that is too much for one turn.
+ * If the tree is not there any more, when it has been read again. The caller keeps its reference
+ * until then. 0 or -ENOMEM (then it is not called). */
+int run_hub_next_turn(struct run_hub *hub, hub_ready_fn *fn, void *arg);
 
 /* The tree, and what ids are made of. */
 const struct hub_state *run_hub_state(const struct run_hub *hub);

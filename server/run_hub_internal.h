@@ -51,6 +51,7 @@ struct run_hubs {
     const struct log *log;
     struct run_hub *all; /* by path */
     struct run_hub *dirty;
+    struct hub_waiter *next_turn; /* who waits for it */
     uv_timer_t tick;
     uv_timer_t flush_timer;
     uint64_t last_poll_ms;
@@ -61,6 +62,9 @@ struct run_hubs {
     void (*on_closed)(void *arg);
     void *closed_arg;
 };
+
+/* Calls those who wait for this turn, or tells them HUB_UNAVAILABLE. */
+void run_hubs_take_turns(struct run_hubs *hubs, bool is_abandoned);
 
 /* The next flush is to send what the tree has now. */
 void run_hub_mark_dirty(struct run_hub *hub);

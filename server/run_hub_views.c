@@ -36,12 +36,13 @@ static void on_flush_due(uv_timer_t *timer)
     (void)timer; /* it only wakes the loop, which calls run_hubs_run */
 }
 
-void run_hubs_run(struct run_hubs *hubs)
+bool run_hubs_run(struct run_hubs *hubs)
 {
     uint64_t now_ms = uv_now(hubs->loop), wait_ms = UINT64_MAX;
     struct run_hub *hub, *next;
     struct hub_view_entry *entry;
 
+    run_hubs_take_turns(hubs, false);
     for (hub = hubs->dirty; hub != NULL; hub = next) {
         uint64_t since_ms = now_ms - hub->last_flush_ms;
 
@@ -60,6 +61,7 @@ void run_hubs_run(struct run_hubs *hubs)
     }
     if (wait_ms != UINT64_MAX)
         uv_timer_start(&hubs->flush_timer, on_flush_due, wait_ms, 0);
+    return hubs->next_turn != NULL;
 }
 
 /* -------- views -------- */

@@ -1,7 +1,9 @@
 """Lists, cursors, filters, times, details and the tree as a document."""
 
 import random
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -451,3 +453,30 @@ def test_reads_of_a_whole_run_equal_the_oracle(api, run, seed):
     summary = api.read(run.path)
     assert summary["phaseCounts"] == oracle.count_phases(oracle.actions)
     assert summary["revision"] == tree["revision"]
+
+
+def test_a_big_tree_is_of_one_moment(api, open_api, server, run):
+    """It is written a piece at a time, while the run goes on."""
+    count = 4000
+    api.post_all([run.event("a0", "RUNNING", parent=None)])
+    api.post_all([run.event(f"b{number}", parent="a0") for number in range(count)])
+    poster, is_done = open_api(server), threading.Event()
+
+    def post_on():
+        for number in range(count):
+            if is_done.is_set():
+                return
+            poster.post_one(run.event(f"b{number}", "RUNNING"))
+
+    with ThreadPoolExecutor(1) as pool:
+        posting = pool.submit(post_on)
+        for _ in range(5):
+            tree = api.read(f"{run.path}/tree")
+            nodes = [node["action"] for node in tree["nodes"]]
+            running = sum(action["phase"] == "RUNNING" for action in nodes) - 1
+            assert len(nodes) == count + 1
+            assert tree["revision"] == 1 + count + running
+            counts = tree["nodes"][0]["childPhaseCounts"]
+            assert (counts.get("RUNNING", 0), counts["QUEUED"]) == (running, count - running)
+        is_done.set()
+        posting.result(20)
