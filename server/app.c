@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "sql/migrate.h"
 
@@ -16,7 +15,6 @@ enum {
     FINISH_MS = 7000,          /* how long requests in flight may take at the end */
     GOODBYE_MS = 500,          /* how long streams may take to read their last frame */
     COLLECT_MS = 250,          /* how old another loop's gauges may be in a scrape */
-    SLOW_TURN_US = 100000,     /* a turn of the loop that is worth a line in the log */
 };
 
 struct app_runner {
@@ -33,9 +31,7 @@ struct app_runner {
     bool is_migrating;
     char migrate_why[APP_WHY_SIZE];
     int migrate_status;
-    struct {
-        uint64_t at_ns, idle_ns, cpu_ns;
-    } turn; /* when the last turn ended: the clock, and the sums until then */
+    struct app_turn turn;
     uint64_t finish_until_ms;
     int closing; /* objects that are not closed yet */
 };
@@ -45,40 +41,6 @@ struct app_runner {
 static void keep_turning(uv_idle_t *idle)
 {
     (void)idle;
-}
-
-static uint64_t thread_cpu_ns(void)
-{
-    struct timespec spent;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-    return (uint64_t)spent.tv_sec * 1000000000 + (uint64_t)spent.tv_nsec;
-}
-
-static void raise_to(struct metrics *metrics, enum metric metric, uint64_t value)
-{
-    if (value > metrics->values[metric])
-        metrics_set(metrics, metric, value);
-}
-
-/* A turn is everything between two waits, what the waiting call itself called back included. */
-static void note_turn(struct app_runner *runner)
-{
-    struct app *app = &runner->app;
-    uint64_t at_ns = uv_hrtime(), cpu_ns = thread_cpu_ns();
-    uint64_t idle_ns = uv_metrics_idle_time(app->loop);
-    uint64_t turn_us = (at_ns - runner->turn.at_ns - (idle_ns - runner->turn.idle_ns)) / 1000;
-
-    if (runner->turn.at_ns != 0) {
-        raise_to(app->metrics, METRIC_LOOP_BLOCKED_MAX_US, turn_us);
-        raise_to(app->metrics, METRIC_LOOP_CPU_MAX_US, (cpu_ns - runner->turn.cpu_ns) / 1000);
-        if (turn_us > SLOW_TURN_US)
-            log_write(app->shared->log, LOG_WARNING, "a turn of the loop took long", "s:I",
-                      "microseconds", (json_int_t)turn_us);
-    }
-    runner->turn.at_ns = at_ns;
-    runner->turn.cpu_ns = cpu_ns;
-    runner->turn.idle_ns = idle_ns;
 }
 
 /* What happens once per turn of the loop, in this order: what requests brought goes to the
@@ -103,7 +65,7 @@ static void before_wait(uv_prepare_t *prepare)
         uv_idle_start(&runner->busy, keep_turning);
     else
         uv_idle_stop(&runner->busy);
-    note_turn(runner);
+    app_note_turn(app, &runner->turn);
 }
 
 /* A scrape on another loop finds our gauges as we left them. */

@@ -80,4 +80,13 @@ void app_count_request(struct app *app, const struct route *route, unsigned stat
 /* Brings the gauges up to date, and the counters that others keep. */
 void app_collect_metrics(struct app *app);
 
+/* When the last turn of the loop ended: the clock, and the sums until then. All zero at first. */
+struct app_turn {
+    uint64_t at_ns, idle_ns, cpu_ns;
+};
+
+/* At the end of each turn, which is everything between two waits, what the waiting call itself
+ * called back included: how long it took. */
+void app_note_turn(struct app *app, struct app_turn *turn);
+
 #endif

@@ -1,5 +1,9 @@
 /* What a loop's metrics are taken from. */
+#include <time.h>
+
 #include "server/app.h"
+
+enum { SLOW_TURN_US = 100000 /* a turn of the loop that is worth a line in the log */ };
 
 void app_count_request(struct app *app, const struct route *route, unsigned status,
                        uint64_t duration_ns)
@@ -64,4 +68,36 @@ void app_collect_metrics(struct app *app)
         metrics_set(metrics, METRIC_NOTIFICATION_QUEUE_MILLIONTHS,
                     (uint64_t)(notify_listener_queue_usage(app->listener) * 1e6));
     metrics_set(metrics, METRIC_DATABASE_CONNECTIONS, usable_connections(app));
+}
+
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec spent;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (uint64_t)spent.tv_sec * 1000000000 + (uint64_t)spent.tv_nsec;
+}
+
+static void raise_to(struct metrics *metrics, enum metric metric, uint64_t value)
+{
+    if (value > metrics->values[metric])
+        metrics_set(metrics, metric, value);
+}
+
+void app_note_turn(struct app *app, struct app_turn *turn)
+{
+    uint64_t at_ns = uv_hrtime(), cpu_ns = thread_cpu_ns();
+    uint64_t idle_ns = uv_metrics_idle_time(app->loop);
+    uint64_t turn_us = (at_ns - turn->at_ns - (idle_ns - turn->idle_ns)) / 1000;
+
+    if (turn->at_ns != 0) {
+        raise_to(app->metrics, METRIC_LOOP_BLOCKED_MAX_US, turn_us);
+        raise_to(app->metrics, METRIC_LOOP_CPU_MAX_US, (cpu_ns - turn->cpu_ns) / 1000);
+        if (turn_us > SLOW_TURN_US)
+            log_write(app->shared->log, LOG_WARNING, "a turn of the loop took long", "s:I",
+                      "microseconds", (json_int_t)turn_us);
+    }
+    turn->at_ns = at_ns;
+    turn->cpu_ns = cpu_ns;
+    turn->idle_ns = idle_ns;
 }

@@ -15,111 +15,6 @@ enum {
     FORGOTTEN_AT_ONCE = 20000 /* nodes whose records are dropped in a tick */
 };
 
-struct hub_waiter {
-    struct hub_waiter *prev, *next;
-    struct run_hub *hub; /* of one that waits for the next turn */
-    int64_t at_least;
-    bool counts_next_read; /* a read that began before does not count */
-    hub_ready_fn *fn;
-    void *arg;
-};
-
-static void read_hub(struct run_hub *hub);
-
-/* -------- waiters -------- */
-
-static bool is_satisfied(const struct run_hub *hub, int64_t at_least)
-{
-    return hub->phase == HUB_PHASE_LIVE && run_hub_revision(hub) >= at_least;
-}
-
-/* After a read: tells those whose wish is fulfilled, or who must not wait any longer. */
-static void tell_waiters(struct run_hub *hub, enum hub_outcome outcome)
-{
-    struct hub_waiter *told = NULL, *waiter, *next;
-
-    DL_FOREACH_SAFE (hub->waiters, waiter, next) {
-        if (outcome == HUB_LIVE && waiter->counts_next_read &&
-            !is_satisfied(hub, waiter->at_least)) {
-            waiter->counts_next_read = false;
-            hub->must_read_again = true;
-            continue;
-        }
-        if (outcome == HUB_ABSENT && waiter->counts_next_read) {
-            waiter->counts_next_read = false;
-            hub->must_read_again = true;
-            continue;
-        }
-        DL_DELETE(hub->waiters, waiter);
-        DL_APPEND(told, waiter);
-    }
-    DL_FOREACH_SAFE (told, waiter, next) {
-        waiter->fn(waiter->arg, outcome);
-        free(waiter);
-    }
-}
-
-int run_hub_when_read(struct run_hub *hub, int64_t at_least, hub_ready_fn *fn, void *arg)
-{
-    struct hub_waiter *waiter;
-
-    if (is_satisfied(hub, at_least)) {
-        fn(arg, HUB_LIVE);
-        return 0;
-    }
-    waiter = malloc(sizeof *waiter);
-    if (waiter == NULL)
-        return -ENOMEM;
-    *waiter = (struct hub_waiter){
-        .at_least = at_least, .counts_next_read = hub->is_reading, .fn = fn, .arg = arg};
-    DL_APPEND(hub->waiters, waiter);
-    read_hub(hub);
-    return 0;
-}
-
-int run_hub_next_turn(struct run_hub *hub, hub_ready_fn *fn, void *arg)
-{
-    struct hub_waiter *waiter = malloc(sizeof *waiter);
-
-    if (waiter == NULL)
-        return -ENOMEM;
-    *waiter = (struct hub_waiter){.hub = hub, .fn = fn, .arg = arg};
-    DL_APPEND(hub->owner->next_turn, waiter);
-    return 0;
-}
-
-static void take_turn(const struct hub_waiter *waiter, bool is_abandoned)
-{
-    struct run_hub *hub = waiter->hub;
-
-    if (is_abandoned)
-        waiter->fn(waiter->arg, HUB_UNAVAILABLE);
-    else if (hub->phase == HUB_PHASE_LIVE)
-        waiter->fn(waiter->arg, HUB_LIVE);
-    else if (run_hub_when_read(hub, INT64_MAX, waiter->fn, waiter->arg) < 0)
-        waiter->fn(waiter->arg, HUB_UNAVAILABLE);
-}
-
-void run_hubs_take_turns(struct run_hubs *hubs, bool is_abandoned)
-{
-    struct hub_waiter *taken = hubs->next_turn, *waiter, *next;
-
-    hubs->next_turn = NULL;
-    DL_FOREACH_SAFE (taken, waiter, next) {
-        take_turn(waiter, is_abandoned);
-        free(waiter);
-    }
-}
-
-void run_hubs_abandon(struct run_hubs *hubs)
-{
-    struct run_hub *hub, *next;
-
-    run_hubs_take_turns(hubs, true);
-    HASH_ITER (hh, hubs->all, hub, next)
-        tell_waiters(hub, HUB_UNAVAILABLE);
-}
-
 /* -------- reading -------- */
 
 struct disposal {
@@ -217,7 +112,7 @@ static void handle_upsert_failure(struct run_hub *hub, int status)
     log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run", hub->path,
               "why", why);
     hub->must_read_again = false;
-    tell_waiters(hub, HUB_UNAVAILABLE);
+    run_hub_tell_waiters(hub, HUB_UNAVAILABLE);
 }
 
 static bool is_same_run(const struct run_hub *hub, const struct run *run)
@@ -336,15 +231,15 @@ static void on_read(void *arg, enum repo_outcome outcome, const char *message)
         hub->must_read_again = false; /* read_all follows a reconnect, and the poll goes on */
         if (hub->reading_ns != 0)
             hub->heard_ns = hub->reading_ns;
-        tell_waiters(hub, HUB_UNAVAILABLE);
+        run_hub_tell_waiters(hub, HUB_UNAVAILABLE);
     } else if (hub->phase != HUB_PHASE_LOADING) {
-        tell_waiters(hub, hub->phase == HUB_PHASE_LIVE ? HUB_LIVE : HUB_ABSENT);
+        run_hub_tell_waiters(hub, hub->phase == HUB_PHASE_LIVE ? HUB_LIVE : HUB_ABSENT);
     }
     hub->reading_ns = 0;
     must_read_again = hub->must_read_again;
     hub->must_read_again = false;
     if (must_read_again)
-        read_hub(hub);
+        run_hub_read(hub);
     run_hub_release(hub);
 }
 
@@ -366,7 +261,7 @@ static int start_read(struct run_hub *hub)
                                   count_parts(hub, loaded), on_tree_part, on_read, hub);
 }
 
-static void read_hub(struct run_hub *hub)
+void run_hub_read(struct run_hub *hub)
 {
     int status;
 
@@ -384,7 +279,7 @@ static void read_hub(struct run_hub *hub)
     if (status < 0) {
         hub->is_reading = false;
         hub->heard_ns = hub->reading_ns;
-        tell_waiters(hub, HUB_UNAVAILABLE);
+        run_hub_tell_waiters(hub, HUB_UNAVAILABLE);
         run_hub_release(hub);
     }
 }
@@ -403,7 +298,7 @@ void run_hubs_moved(struct run_hubs *hubs, const struct run_key *run, int64_t re
         return;
     if (hub->phase == HUB_PHASE_LIVE && hub->heard_ns == 0)
         hub->heard_ns = uv_hrtime();
-    read_hub(hub);
+    run_hub_read(hub);
 }
 
 void run_hubs_read_all(struct run_hubs *hubs)
@@ -411,7 +306,7 @@ void run_hubs_read_all(struct run_hubs *hubs)
     struct run_hub *hub, *next;
 
     HASH_ITER (hh, hubs->all, hub, next)
-        read_hub(hub);
+        run_hub_read(hub);
 }
 
 static void on_polled_moved(void *arg, size_t index)
@@ -420,7 +315,7 @@ static void on_polled_moved(void *arg, size_t index)
 
     if (!hubs->polled[index]->is_reading)
         hubs->stats.polled++;
-    read_hub(hubs->polled[index]);
+    run_hub_read(hubs->polled[index]);
 }
 
 static void end_poll(struct run_hubs *hubs)

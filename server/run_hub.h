@@ -71,9 +71,9 @@ typedef void hub_ready_fn(void *arg, enum hub_outcome outcome);
  */
 int run_hub_when_read(struct run_hub *hub, int64_t at_least, hub_ready_fn *fn, void *arg);
 
-/* Calls `fn` once, in the next turn of the loop: for work on the tree that is too much for one turn.
- * If the tree is not there any more, when it has been read again. The caller keeps its reference
- * until then. 0 or -ENOMEM (then it is not called). */
+/* Calls `fn` once, in the next turn of the loop: for work on the tree that is too much for one
+ * turn. If the tree is not there any more, when it has been read again. The caller keeps its
+ * reference until then. 0 or -ENOMEM (then it is not called). */
 int run_hub_next_turn(struct run_hub *hub, hub_ready_fn *fn, void *arg);
 
 /* The tree, and what ids are made of. */

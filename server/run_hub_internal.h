@@ -1,4 +1,4 @@
-/* What run_hub.c (reading) and run_hub_views.c (flushing) share. */
+/* What run_hub.c (reading), run_hub_views.c (flushing) and run_hub_waiters.c share. */
 #ifndef RUNTREE_SERVER_RUN_HUB_INTERNAL_H
 #define RUNTREE_SERVER_RUN_HUB_INTERNAL_H
 
@@ -62,6 +62,12 @@ struct run_hubs {
     void (*on_closed)(void *arg);
     void *closed_arg;
 };
+
+/* Reads what changed, or the whole tree; if a read is under way, once more after it. */
+void run_hub_read(struct run_hub *hub);
+
+/* After a read: tells those whose wish is fulfilled, or who must not wait any longer. */
+void run_hub_tell_waiters(struct run_hub *hub, enum hub_outcome outcome);
 
 /* Calls those who wait for this turn, or tells them HUB_UNAVAILABLE. */
 void run_hubs_take_turns(struct run_hubs *hubs, bool is_abandoned);

@@ -49,8 +49,8 @@ void bind_join_events(struct pg_parameters *parameters, const struct run_key *ru
                       const struct joined_row *rows, size_t count);
 
 /* Updates the runs if none of them was changed or deleted since it was read with its changed_xid,
- * and locks them until the commit; else fails with RUNS_CHANGED_SQLSTATE. `changed_xids` has one for
- * each of `runs`. */
+ * and locks them until the commit; else fails with RUNS_CHANGED_SQLSTATE. `changed_xids` has one
+ * for each of `runs`. */
 #define RUNS_CHANGED_SQLSTATE "22P02"
 extern const struct pg_statement update_runs_statement;
 void bind_update_runs(struct pg_parameters *parameters, const struct run_key *runs,

@@ -1,5 +1,5 @@
-/* What event_writer.c (one connection's batches) and event_writers.c (all connections, requests)
- * share. */
+/* What event_writer.c (one connection's batches), event_writer_read.c (their read half) and
+ * event_writers.c (all connections, requests) share. */
 #ifndef RUNTREE_SQL_EVENT_WRITER_INTERNAL_H
 #define RUNTREE_SQL_EVENT_WRITER_INTERNAL_H
 
@@ -84,6 +84,26 @@ void event_writer_give_up(struct event_writer *writer);
 
 /* Frees what the tries used; the connection is closed. */
 void event_writer_free(struct event_writer *writer);
+
+/* Reads what the range's verdicts depend on, decides, and goes on with event_writer_write, or where
+ * there is nothing to decide with event_writer_finish_range. */
+void event_writer_read(struct event_writer *writer);
+
+/* Adds the statement with what is bound in parameters[slot]. */
+void event_writer_add(struct event_writer *writer, const struct pg_statement *statement, int slot);
+
+/* Writes what was decided, if there is anything to write. */
+void event_writer_write(struct event_writer *writer);
+
+/* Takes the range as done: every item of it has its verdict. Goes on with the next. */
+void event_writer_finish_range(struct event_writer *writer);
+
+/* A round trip failed; returns after having arranged what comes next. */
+void event_writer_failed(struct event_writer *writer, const struct pg_end *end);
+void event_writer_fail_for_memory(struct event_writer *writer);
+
+/* Frees what the try read and decided. */
+void event_writer_drop_try(struct event_writer *writer);
 
 /* A result that nobody looks at. */
 pg_result_fn event_writer_ignore;
