@@ -2,6 +2,7 @@
 #include "model/action_event.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -367,6 +368,24 @@ bool action_event_is_identical(const json_t *a, const json_t *b)
             return false;
     }
     return true;
+}
+
+int action_event_compare(const struct action_event *event, const char *stored, size_t length,
+                         bool *is_identical)
+{
+    *is_identical = length == event->info.length && memcmp(stored, event->info.bytes, length) == 0;
+    if (*is_identical)
+        return 0;
+    json_error_t error = {0};
+    json_t *other = json_loadb(stored, length, action_event_parse_flags(), &error);
+    if (!other)
+        return !error.text[0] || json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : 0;
+    json_t *document = action_event_document(event);
+    if (document)
+        *is_identical = action_event_is_identical(document, other);
+    json_decref(other);
+    json_decref(document);
+    return document ? 0 : -ENOMEM;
 }
 
 static json_t *timestamp_to_json(int64_t time_us)

@@ -67,6 +67,11 @@ size_t action_event_parse_flags(void);
  * left out of both. */
 bool action_event_is_identical(const json_t *a, const json_t *b);
 
+/* The same for the event and the text of a stored one, which usually is just the same text. What is
+ * no JSON says something else. 0 or -ENOMEM. */
+int action_event_compare(const struct action_event *event, const char *stored, size_t length,
+                         bool *is_identical);
+
 /* The event of the history as answers show it: the key with phase by name, `revision` (null if 0),
  * `recordedAt`, `updatedTime`, and the other members of `document` as they came. A new reference or
  * NULL when out of memory. */

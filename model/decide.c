@@ -140,32 +140,14 @@ static int check_parent(const struct batch_event *event, struct problem *problem
     return 0;
 }
 
-/* The document of the event that holds the key, NULL when out of memory or if what is stored is no
- * JSON. */
-static json_t *holder_document(const struct event_slot *slot, bool *is_out_of_memory)
+/* Whether the event says the same as the one that took its key. 0 or -ENOMEM. */
+static int compare_with_holder(const struct batch_event *event, bool *is_identical)
 {
-    json_error_t error = {0};
-    json_t *document;
-    if (slot->holder)
-        document = action_event_document(slot->holder->event);
-    else
-        document = json_loads(slot->stored_info, action_event_parse_flags(), &error);
-    *is_out_of_memory = !document && (slot->holder || !error.text[0] ||
-                                      json_error_code(&error) == json_error_out_of_memory);
-    return document;
-}
-
-/* Whether the event's document says the same as the one that took its key. 0 or -ENOMEM. */
-static int compare_documents(const struct batch_event *event, bool *is_identical)
-{
-    bool is_out_of_memory;
-    json_t *stored = holder_document(event->slot, &is_out_of_memory);
-    json_t *document = is_out_of_memory ? NULL : action_event_document(event->event);
-    if (document)
-        *is_identical = stored && action_event_is_identical(document, stored);
-    json_decref(document);
-    json_decref(stored);
-    return document ? 0 : -ENOMEM;
+    const struct event_slot *slot = event->slot;
+    const struct action_event *holder = slot->holder ? slot->holder->event : NULL;
+    const char *stored = holder ? holder->info.bytes : slot->stored_info;
+    size_t length = holder ? holder->info.length : strlen(stored);
+    return action_event_compare(event->event, stored, length, is_identical);
 }
 
 /* The text of the event's errorInfo in the arena, NULL if it has none. 0 or -ENOMEM. */
@@ -245,7 +227,7 @@ static int decide_event(struct decision *decision, struct batch_event *event)
     struct problem problem;
     if (event->slot->is_stored || event->slot->holder) {
         event->verdict.status = EVENT_DUPLICATE;
-        return compare_documents(event, &event->verdict.identical);
+        return compare_with_holder(event, &event->verdict.identical);
     }
     if (check_parent(event, &problem) != 0)
         return event_result_reject(&event->verdict, &problem);

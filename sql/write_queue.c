@@ -63,28 +63,11 @@ void write_item_lose(struct write_item *item)
     item->lost_revision = item->result->revision;
 }
 
-static int is_identical(const struct action_event *event, const char *info, bool *identical)
-{
-    json_t *stored, *document;
-
-    if (strlen(info) == event->info.length &&
-        memcmp(info, event->info.bytes, event->info.length) == 0) {
-        *identical = true;
-        return 0;
-    }
-    stored = json_loads(info, JSON_DECODE_ANY, NULL);
-    document = action_event_document(event);
-    *identical = stored != NULL && document != NULL && action_event_is_identical(stored, document);
-    json_decref(stored);
-    json_decref(document);
-    return stored == NULL || document == NULL ? -ENOMEM : 0;
-}
-
 int write_item_found(struct write_item *item, int64_t revision, const char *info)
 {
     bool identical;
 
-    if (is_identical(item->event, info, &identical) < 0)
+    if (action_event_compare(item->event, info, strlen(info), &identical) < 0)
         return -ENOMEM;
     *item->result = (struct event_result){
         .status = EVENT_DUPLICATE, .revision = revision, .identical = identical};

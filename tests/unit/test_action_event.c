@@ -335,8 +335,19 @@ static void test_wrong_part_of_the_path(void **state)
 static void assert_identical(const char *a, const char *b, bool expected)
 {
     json_t *json_a = parse(a), *json_b = parse(b);
+    char *dumped = json_dumps(json_a, 0), *other = json_dumps(json_b, JSON_INDENT(1));
     assert_int_equal(action_event_is_identical(json_a, json_b), expected);
     assert_int_equal(action_event_is_identical(json_b, json_a), expected);
+    struct action_event event = {.document = json_a, .info = {dumped, strlen(dumped)}};
+    bool is_identical;
+    assert_int_equal(action_event_compare(&event, dumped, strlen(dumped), &is_identical), 0);
+    assert_true(is_identical);
+    assert_int_equal(action_event_compare(&event, other, strlen(other), &is_identical), 0);
+    assert_int_equal(is_identical, expected);
+    assert_int_equal(action_event_compare(&event, "{", 1, &is_identical), 0);
+    assert_false(is_identical);
+    free(dumped);
+    free(other);
     json_decref(json_a);
     json_decref(json_b);
 }
