@@ -141,11 +141,9 @@ static void read_half(struct writer *writer, const struct synthetic_rows *rows)
 {
     struct pg_parameters *parameters = writer->parameters;
 
-    bind_find_events(&parameters[0], rows->events, rows->event_count);
     bind_names(&parameters[1], rows->runs, rows->names, rows->name_count);
     bind_read_runs(&parameters[2], rows->runs, rows->run_count);
     add(writer->session, &read_runs_statement, &parameters[2]);
-    add(writer->session, &find_events_statement, &parameters[0]);
     add(writer->session, &find_actions_statement, &parameters[1]);
     add(writer->session, &find_waiting_statement, &parameters[1]);
     writer->is_locked = exchange(writer->session, writer->changed_xids) < rows->run_count;
@@ -154,9 +152,10 @@ static void read_half(struct writer *writer, const struct synthetic_rows *rows)
     add(writer->session, &begin_statement, NULL);
     bind_lock_runs(&parameters[2], rows->runs, rows->incarnations, rows->run_count, 0);
     add(writer->session, &lock_runs_statement, &parameters[2]);
-    add(writer->session, &find_events_statement, &parameters[0]);
     add(writer->session, &find_actions_statement, &parameters[1]);
     add(writer->session, &find_waiting_statement, &parameters[1]);
+    bind_find_events(&parameters[0], rows->events, rows->event_count);
+    add(writer->session, &find_events_statement, &parameters[0]);
     exchange(writer->session, writer->changed_xids);
 }
 

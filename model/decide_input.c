@@ -30,6 +30,7 @@ void decision_free(struct decision *decision)
     free(decision->run_keys);
     free(decision->named);
     free(decision->names);
+    free(decision->old_events);
     free(decision->unread);
     arena_free(&decision->arena);
     free(decision);
@@ -268,6 +269,29 @@ int decision_put_run(struct decision *decision, const struct run *run, bool is_n
     put->revision_before = state.revision;
     put->state = state;
     return 0;
+}
+
+static bool may_be_stored(const struct batch_event *event)
+{
+    const struct action *state = &event->action->action;
+    const struct action_event *said = event->event;
+    return event->action->is_stored &&
+           event_order_compare(event_order_of(said->attempt, said->phase, said->version),
+                               event_order_of(state->attempt, state->phase, state->version)) <= 0;
+}
+
+const size_t *decision_old_events(struct decision *decision, size_t *count)
+{
+    size_t number = 0;
+    *count = SIZE_MAX;
+    if (grow((void **)&decision->old_events, sizeof *decision->old_events,
+             decision->event_count + 1) != 0)
+        return NULL;
+    *count = 0;
+    for (struct batch_event *at = decision->events; at; at = at->next, number++)
+        if (may_be_stored(at))
+            decision->old_events[(*count)++] = number;
+    return decision->old_events;
 }
 
 int decision_put_event(struct decision *decision, const struct run_key *run, const char *name,

@@ -90,6 +90,7 @@ struct decision {
     size_t action_count;
     bool is_looking; /* decision_unread_parents was called */
     struct batch_action *queue, **queue_tail;
+    size_t *old_events;
     struct decision_name *unread;
     size_t unread_capacity;
     struct event_row *event_rows;

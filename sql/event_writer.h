@@ -3,7 +3,8 @@
  * A run's events always go through the same connection, in order of arrival. What a batch goes
  * through, each arrow one round trip:
  *
- *   read -> (read more) -> model/decide -> write if no run has changed since, notify, commit
+ *   read -> (find old events) -> (read more) -> model/decide -> write if no run has changed since,
+ * notify, commit
  *
  * or, where other processes write to the same runs, or a run is to be made:
  *

@@ -56,7 +56,7 @@ struct event_writer {
     size_t run_count;
     int64_t *changed_xids;                  /* one for each run, as read */
     char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
-    size_t runs_read, duplicates_read;
+    size_t runs_read;
     const struct decision_name *unread;
     int64_t now_us;
     uint64_t started_ns;

@@ -103,12 +103,11 @@ static void put_events(struct event_writer *writer, const PGresult *result)
                                pg_text(result, row, 2)) < 0)
             writer->is_out_of_memory = true;
     }
-    writer->duplicates_read = (size_t)rows;
 }
 
 /* What is read of the batch's runs, first of all the runs: what changes after that makes
  * update_runs fail, unless they are locked. */
-enum { READ_RUNS, READ_EVENTS, READ_ACTIONS, READ_WAITING };
+enum { READ_RUNS, READ_ACTIONS, READ_WAITING, READ_EVENTS };
 
 static void put_read(struct event_writer *writer, size_t statement, const PGresult *result)
 {
@@ -122,6 +121,12 @@ static void put_read(struct event_writer *writer, size_t statement, const PGresu
         put_actions(writer, result, decision_names(writer->decision, &count));
 }
 
+static void add_find_events(struct event_writer *writer)
+{
+    bind_find_events(&writer->parameters[READ_EVENTS], writer->events, writer->event_count);
+    event_writer_add(writer, &find_events_statement, READ_EVENTS);
+}
+
 /* Behind the statement that reads the runs. */
 static void add_reads(struct event_writer *writer)
 {
@@ -129,8 +134,6 @@ static void add_reads(struct event_writer *writer)
     size_t name_count;
     const struct decision_name *names = decision_names(writer->decision, &name_count);
 
-    bind_find_events(&parameters[READ_EVENTS], writer->events, writer->event_count);
-    event_writer_add(writer, &find_events_statement, READ_EVENTS);
     bind_names(&parameters[READ_ACTIONS], writer->runs, names, name_count);
     event_writer_add(writer, &find_actions_statement, READ_ACTIONS);
     bind_names(&parameters[READ_WAITING], writer->runs, names, name_count);
@@ -198,6 +201,7 @@ static void send_lock(struct event_writer *writer)
                    writer->now_us);
     event_writer_add(writer, &lock_runs_statement, READ_RUNS);
     add_reads(writer);
+    add_find_events(writer); /* most were found before: another round trip would cost more */
     pg_exchange_send(writer->connection);
 }
 
@@ -263,9 +267,8 @@ static void find_duplicates(struct event_writer *writer)
     writer->event_count = 0;
     for (size_t i = writer->range.first; i < writer->range.last; i++)
         writer->events[writer->event_count++] = writer->batch[i].event;
-    bind_find_events(&writer->parameters[0], writer->events, writer->event_count);
     pg_exchange_begin(writer->connection, on_found_result, on_found, writer);
-    event_writer_add(writer, &find_events_statement, 0);
+    add_find_events(writer);
     pg_exchange_send(writer->connection);
 }
 
@@ -276,20 +279,46 @@ static void on_read_result(void *arg, size_t statement, const PGresult *result)
     put_read(arg, statement, result);
 }
 
+static void on_old_result(void *arg, size_t statement, const PGresult *result)
+{
+    (void)statement;
+    put_events(arg, result);
+}
+
+/* Looks for the events that may be there already: those that `old` names, of writer->events. */
+static void find_old_events(struct event_writer *writer, const size_t *old, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        writer->events[i] = writer->events[old[i]];
+    writer->event_count = count;
+    pg_exchange_begin(writer->connection, on_old_result, on_more_read, writer);
+    add_find_events(writer);
+    pg_exchange_send(writer->connection);
+}
+
 /* A run that is to be made is made by the lock: two who make the same ones, each in its order,
  * could wait for each other. */
 static void on_read(void *arg, const struct pg_end *end)
 {
     struct event_writer *writer = arg;
 
-    if (end->outcome != PG_OK)
+    const size_t *old;
+    size_t count;
+
+    if (end->outcome != PG_OK) {
         event_writer_failed(writer, end);
-    else if (writer->runs_read == writer->run_count)
-        read_more_or_decide(writer);
-    else if (writer->duplicates_read == 0)
+        return;
+    }
+    old = decision_old_events(writer->decision, &count);
+    writer->is_out_of_memory |= old == NULL;
+    if (writer->runs_read < writer->run_count && count == 0)
         lock_range(writer);
-    else
+    else if (writer->runs_read < writer->run_count)
         find_duplicates(writer);
+    else if (count == 0 || writer->is_out_of_memory)
+        read_more_or_decide(writer);
+    else
+        find_old_events(writer, old, count);
 }
 
 static void send_read(struct event_writer *writer)

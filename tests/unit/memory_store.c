@@ -116,13 +116,18 @@ static int read_runs(struct exchange *exchange)
     return 0;
 }
 
-static int read_events(struct exchange *exchange, const struct action_event *const *events,
-                       size_t count)
+/* Only those that decision_old_events wants to know of. */
+static int read_events(struct exchange *exchange, const struct action_event *const *events)
 {
+    size_t count;
+    const size_t *old = decision_old_events(exchange->decision, &count);
+    if (!old)
+        return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
+        const struct action_event *event = events[old[i]];
         const struct stored_event *at =
-            find_event(exchange->store, find_run(exchange->store, &events[i]->run), events[i]);
-        if (at && decision_put_event(exchange->decision, &events[i]->run, at->name, at->attempt,
+            find_event(exchange->store, find_run(exchange->store, &event->run), event);
+        if (at && decision_put_event(exchange->decision, &event->run, at->name, at->attempt,
                                      at->phase, at->version, at->revision, at->info) != 0)
             return -ENOMEM;
     }
@@ -258,9 +263,9 @@ int memory_store_post(struct memory_store *store, const struct action_event *con
     if (status == 0)
         status = read_runs(&exchange);
     if (status == 0)
-        status = read_events(&exchange, events, count);
-    if (status == 0)
         status = read_actions(&exchange);
+    if (status == 0)
+        status = read_events(&exchange, events);
     if (status == 0)
         status = decision_make(exchange.decision);
     if (status == 0) {

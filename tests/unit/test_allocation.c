@@ -230,8 +230,8 @@ static int feed(struct decision *decision, const struct decision_case *given,
     decision_runs(decision, &count);
     decision_names(decision, &count);
     if (decision_put_run(decision, &run, false) ||
-        decision_put_event(decision, key, "w1", 1, PHASE_QUEUED, 0, 0, given->stored.text) ||
-        decision_put_action(decision, key, &waiting[0]))
+        decision_put_action(decision, key, &waiting[0]) || !decision_old_events(decision, &count) ||
+        decision_put_event(decision, key, "w1", 1, PHASE_QUEUED, 0, 0, given->stored.text))
         return -ENOMEM;
     if (!decision_unread_parents(decision, &count) && count == SIZE_MAX)
         return -ENOMEM;

@@ -440,6 +440,40 @@ static void test_what_does_not_belong_is_ignored(void **state)
     made_event_clear(&made);
 }
 
+/* Behind an action's state there is nothing stored. */
+static void test_only_old_events_may_be_stored(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "'name':'a0','phase':'SUCCEEDED'",            /* behind RUNNING */
+        "'name':'a0','phase':'RUNNING'",              /* the state itself */
+        "'name':'a0','phase':'RUNNING','version':1",  /* behind it */
+        "'name':'a0','phase':'QUEUED','version':7",   /* before it */
+        "'name':'a0','phase':'QUEUED','attempt':2",   /* behind it */
+        "'name':'b0','phase':'QUEUED','parent':'a0'", /* not stored at all */
+    };
+    enum { TEXTS = sizeof texts / sizeof *texts };
+    struct made_event made[TEXTS];
+    struct event_result results[TEXTS] = {0};
+    const struct action action = {
+        .name = "a0", .ordinal = 1, .level = 1, .attempt = 1, .phase = PHASE_RUNNING};
+    struct decision *decision = decision_new();
+    size_t count;
+    for (size_t i = 0; i < TEXTS; i++) {
+        made[i] = make_event(texts[i]);
+        assert_int_equal(decision_add_event(decision, &made[i].event, &results[i]), 0);
+    }
+    decision_runs(decision, &count);
+    assert_int_equal(decision_put_action(decision, &made[0].event.run, &action), 0);
+    const size_t *old = decision_old_events(decision, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(old[0], 1);
+    assert_int_equal(old[1], 3);
+    decision_free(decision);
+    for (size_t i = 0; i < TEXTS; i++)
+        made_event_clear(&made[i]);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -463,6 +497,7 @@ int main(void)
         CASE(test_second_root_is_not_the_root),
         CASE(test_nothing_new_writes_nothing),
         CASE(test_what_does_not_belong_is_ignored),
+        CASE(test_only_old_events_may_be_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
