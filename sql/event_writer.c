@@ -121,6 +121,7 @@ void event_writer_failed(struct event_writer *writer, const struct pg_end *end)
 {
     struct event_writers *owner = writer->owner;
     size_t count = writer->range.last - writer->range.first;
+    bool is_tried_again;
 
     event_writer_drop_try(writer);
     for (size_t i = writer->range.first; i < writer->range.last; i++) {
@@ -132,13 +133,14 @@ void event_writer_failed(struct event_writer *writer, const struct pg_end *end)
         writer->ranges[writer->range_count++] = writer->range;
         return;
     }
-    if (is_conflict(end->sqlstate)) {
+    is_tried_again = is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX;
+    if (is_tried_again && is_conflict(end->sqlstate)) {
         note_conflict(writer);
         owner->events->on_conflict(owner->arg, count);
     } else {
         owner->events->on_refused(owner->arg, count, end->sqlstate, end->message);
     }
-    if (is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX) {
+    if (is_tried_again) {
         writer->ranges[writer->range_count++] = writer->range;
         try_next_range(writer);
     } else if (is_servers_fault(end->sqlstate)) {
