@@ -54,6 +54,8 @@ struct event_writer {
     size_t event_count;
     const struct run_key *runs;
     size_t run_count;
+    const struct decision_name *names; /* of the actions to be read */
+    size_t name_count;
     int64_t *changed_xids;                  /* one for each run, as read */
     char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
     size_t runs_read;

@@ -111,14 +111,12 @@ enum { READ_RUNS, READ_ACTIONS, READ_WAITING, READ_EVENTS };
 
 static void put_read(struct event_writer *writer, size_t statement, const PGresult *result)
 {
-    size_t count;
-
     if (statement == READ_RUNS)
         put_runs(writer, result);
     else if (statement == READ_EVENTS)
         put_events(writer, result);
     else
-        put_actions(writer, result, decision_names(writer->decision, &count));
+        put_actions(writer, result, writer->names);
 }
 
 static void add_find_events(struct event_writer *writer)
@@ -131,21 +129,18 @@ static void add_find_events(struct event_writer *writer)
 static void add_reads(struct event_writer *writer)
 {
     struct pg_parameters *parameters = writer->parameters;
-    size_t name_count;
-    const struct decision_name *names = decision_names(writer->decision, &name_count);
 
-    bind_names(&parameters[READ_ACTIONS], writer->runs, names, name_count);
+    bind_names(&parameters[READ_ACTIONS], writer->runs, writer->names, writer->name_count);
     event_writer_add(writer, &find_actions_statement, READ_ACTIONS);
-    bind_names(&parameters[READ_WAITING], writer->runs, names, name_count);
+    bind_names(&parameters[READ_WAITING], writer->runs, writer->names, writer->name_count);
     event_writer_add(writer, &find_waiting_statement, READ_WAITING);
 }
 
-static int take_runs(struct event_writer *writer)
+static int take_runs_and_names(struct event_writer *writer)
 {
-    size_t name_count;
-
     writer->runs = decision_runs(writer->decision, &writer->run_count);
-    if (writer->runs == NULL || decision_names(writer->decision, &name_count) == NULL)
+    writer->names = decision_names(writer->decision, &writer->name_count);
+    if (writer->runs == NULL || writer->names == NULL)
         return -ENOMEM;
     writer->changed_xids = calloc(writer->run_count, sizeof *writer->changed_xids);
     return writer->changed_xids == NULL ? -ENOMEM : 0;
@@ -190,7 +185,7 @@ static int make_incarnations(struct event_writer *writer)
 
 static void send_lock(struct event_writer *writer)
 {
-    if (take_runs(writer) < 0 || make_incarnations(writer) < 0) {
+    if (take_runs_and_names(writer) < 0 || make_incarnations(writer) < 0) {
         event_writer_fail_for_memory(writer);
         return;
     }
@@ -323,7 +318,7 @@ static void on_read(void *arg, const struct pg_end *end)
 
 static void send_read(struct event_writer *writer)
 {
-    if (start_decision(writer) < 0 || take_runs(writer) < 0) {
+    if (start_decision(writer) < 0 || take_runs_and_names(writer) < 0) {
         event_writer_fail_for_memory(writer);
         return;
     }

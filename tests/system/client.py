@@ -1,6 +1,7 @@
 """The service over HTTP, as the tests speak to it."""
 
 import json
+import re
 
 import httpx
 
@@ -78,6 +79,12 @@ class Api:
 
     def close(self):
         self._client.close()
+
+
+def metric(url, name, **options):
+    """The value of a metric without labels of the runtree at `url`."""
+    text = httpx.get(f"{url}/metrics", **options).text
+    return float(re.search(rf"^{name}(?:{{}})? (\S+)$", text, re.MULTILINE)[1])
 
 
 def assert_problem(response, status, name, pointer=None):

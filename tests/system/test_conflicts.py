@@ -1,11 +1,12 @@
 """A run that somebody else changes between a writer's read and its write: decided again, not lost."""
 
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+
+from client import metric
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def twin(start_runtree, database):
 
 
 def conflicts(api):
-    return int(re.search(r"^runtree_write_conflicts_total (\d+)", api.get("/metrics").text, re.M)[1])
+    return metric(api.url, "runtree_write_conflicts_total")
 
 
 def wait_for_writers(connection, count):

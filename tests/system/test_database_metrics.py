@@ -1,11 +1,11 @@
 """What /metrics says of the database, and of the way from a change to those who watch."""
 
-import re
 import time
 
-import httpx
 import psycopg
 import pytest
+
+from client import metric
 
 WRITERS, OTHERS = 2, 3  # reader, listener, remover
 
@@ -20,12 +20,6 @@ def server(start_runtree, database):
     return start_runtree(database_url=database)
 
 
-def metric(server, name):
-    """The value of a metric without labels."""
-    text = httpx.get(f"{server.url}/metrics").text
-    return float(re.search(rf"^{name}(?:{{}})? (\S+)$", text, re.MULTILINE).group(1))
-
-
 def until(condition, seconds=15):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -35,7 +29,7 @@ def until(condition, seconds=15):
 
 def test_lag_is_observed_where_somebody_watches(api, run, server, open_stream):
     api.post_one(run.event("a0", parent=None))
-    assert metric(server, "runtree_flush_lag_seconds_count") == 0
+    assert metric(server.url, "runtree_flush_lag_seconds_count") == 0
     stream = open_stream(f"{run.path}/watch")
     stream.read_until("synced")
     began = time.monotonic()
@@ -43,8 +37,8 @@ def test_lag_is_observed_where_somebody_watches(api, run, server, open_stream):
         api.post_one(run.event("a0", "RUNNING", version=version))
         stream.read_flush()
     took = time.monotonic() - began
-    assert 1 <= metric(server, "runtree_flush_lag_seconds_count") <= 3
-    assert 0 < metric(server, "runtree_flush_lag_seconds_sum") < took
+    assert 1 <= metric(server.url, "runtree_flush_lag_seconds_count") <= 3
+    assert 0 < metric(server.url, "runtree_flush_lag_seconds_sum") < took
 
 
 def test_lag_of_the_list_of_runs(api, run, server, open_stream):
@@ -52,23 +46,23 @@ def test_lag_of_the_list_of_runs(api, run, server, open_stream):
     stream.read_until("synced")
     api.post_one(run.event("a0", parent=None))
     stream.read_until("runUpdate")
-    assert metric(server, "runtree_list_flush_lag_seconds_count") == 1
-    assert 0 < metric(server, "runtree_list_flush_lag_seconds_sum") < 5
+    assert metric(server.url, "runtree_list_flush_lag_seconds_count") == 1
+    assert 0 < metric(server.url, "runtree_list_flush_lag_seconds_sum") < 5
 
 
 def test_resets_of_all_who_watch_a_run(api, run, server, open_stream):
     api.post_one(run.event("a0", parent=None))
     stream = open_stream(f"{run.path}/watch")
     stream.read_until("synced")
-    assert metric(server, "runtree_hub_resets_total") == 0
+    assert metric(server.url, "runtree_hub_resets_total") == 0
     assert api.request("DELETE", run.path).status_code == 204
     stream.read_until("reset")
-    assert metric(server, "runtree_hub_resets_total") == 1
+    assert metric(server.url, "runtree_hub_resets_total") == 1
 
 
 def test_connections_that_are_usable(server, database, postgres):
     def usable():
-        return metric(server, "runtree_database_connections")
+        return metric(server.url, "runtree_database_connections")
 
     until(lambda: usable() == WRITERS + OTHERS)
     name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
@@ -90,5 +84,5 @@ def test_notification_queue_that_fills(server, database, postgres):
             database,
             "SELECT pg_notify('elsewhere', repeat('x', 7000) || i) FROM generate_series(1, 1000) i",
         )
-        until(lambda: 0 < metric(server, "runtree_notification_queue_usage_ratio") < 0.1)
-    until(lambda: metric(server, "runtree_notification_queue_usage_ratio") == 0)
+        until(lambda: 0 < metric(server.url, "runtree_notification_queue_usage_ratio") < 0.1)
+    until(lambda: metric(server.url, "runtree_notification_queue_usage_ratio") == 0)

@@ -5,6 +5,7 @@ import zlib
 
 import httpx
 import pytest
+from client import metric
 from sse import EventStream, TreeWatcher, parse_frame
 
 GZIP = {"Accept-Encoding": "gzip"}
@@ -98,13 +99,13 @@ def test_frames_are_compressed_once_for_all(api, run, server, open_gzip):
     watchers = [open_gzip(f"{run.path}/watch") for _ in range(20)]
     for stream in watchers:
         stream.read_until("synced")
-    before = metric(server, "runtree_stream_frames_compressed_total")
+    before = metric(server.url, "runtree_stream_frames_compressed_total")
     for version in range(1, 11):
         api.post_one(run.event("a1", "RUNNING", version=version))
         for stream in watchers:
             stream.read_flush()
     # Heartbeats of streams that other tests left open may come between.
-    assert metric(server, "runtree_stream_frames_compressed_total") - before < 20
+    assert metric(server.url, "runtree_stream_frames_compressed_total") - before < 20
 
 
 def test_the_end_has_the_sum_and_the_length(api, run, open_gzip):
@@ -215,11 +216,6 @@ def test_a_client_that_leaves_while_its_answer_is_packed(api, run, server):
                 f"GET {run.path}/tree HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n".encode()
             )
     assert api.get("/healthz").status_code == 200
-
-
-def metric(server, name):
-    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(name + " "))
 
 
 def test_frames_parse_on_their_own(api, run, open_gzip):

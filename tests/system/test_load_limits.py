@@ -2,13 +2,13 @@
 
 import concurrent.futures
 import dataclasses
-import re
 import socket
 import time
 
 import httpx
 import psycopg
 
+from client import metric
 from sse import EventStream
 
 QUEUE_BYTES = 1 << 20  # the least that --write-queue-bytes takes
@@ -64,12 +64,6 @@ def test_connections(start_runtree, database):
         for connection in held:
             connection.close()
     assert httpx.get(server.url + "/healthz").status_code == 200
-
-
-def metric(url, name):
-    """The value of a metric without labels."""
-    found = re.search(rf"^{name} (\S+)$", httpx.get(f"{url}/metrics").text, re.MULTILINE)
-    return float(found[1])
 
 
 def test_stream_that_takes_nothing(start_runtree, database, run):

@@ -1,12 +1,11 @@
 """Limits by client: what is left is said in headers, past it 429 and nothing recorded."""
 
-import re
 import time
 
 import httpx
 import pytest
 
-from client import assert_problem
+from client import assert_problem, metric
 from sse import EventStream
 from tokens import KEYS, claims, write_jwks
 
@@ -35,8 +34,7 @@ def post(runtree, run, count, first=0, token=None):
 
 
 def count_limited(runtree, **options):
-    text = httpx.get(f"{runtree.url}/metrics", **options).text
-    return int(re.search(r"^runtree_rate_limited_total (\d+)$", text, re.MULTILINE)[1])
+    return metric(runtree.url, "runtree_rate_limited_total", **options)
 
 
 def test_events(start_runtree, database, run):
