@@ -92,6 +92,7 @@ static void resume_or_start(struct watch *watch)
         metrics_add(watch->app->metrics, METRIC_STREAMS_RESET, 1);
     } else if (watch->has_id) {
         watch->position.cursor = watch->id.revision;
+        watch->position.is_resuming = true;
         metrics_add(watch->app->metrics, METRIC_STREAMS_RESUMED, 1);
         if (watch->id.is_end && !watch->position.is_following &&
             watch->id.revision == run_hub_revision(watch->hub) &&

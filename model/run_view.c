@@ -205,7 +205,7 @@ struct view_walk run_view_walk_begin(const struct run_view *view, int64_t since)
 struct view_walk run_view_walk_resume(const struct run_view *view, int64_t since)
 {
     struct view_walk walk = run_view_walk_begin(view, since);
-    walk.is_resume = since != 0;
+    walk.is_resume = true;
     return walk;
 }
 
@@ -231,7 +231,7 @@ static enum verdict judge(const struct walk_call *call, const struct run_node *n
     const struct view_node *seen = &view->nodes[index_of(node)];
     if (is_in_view(seen))
         return seen->toggled_revision > walk->target ? SKIP : SHOW; /* it came too late */
-    if (walk->since == 0)
+    if (walk->since == 0 && !walk->is_resume)
         return SKIP;
     return seen->toggled_revision > walk->since || !call->knows_since ? REMOVE : SKIP;
 }

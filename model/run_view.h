@@ -23,7 +23,7 @@ bool run_view_is_visible(const struct run_view *view, const struct run_node *nod
 
 /* Where a walk stands: everything that changed after `since`, in order of ordinal. */
 struct view_walk {
-    int64_t since;        /* what the client has; 0: nothing */
+    int64_t since;        /* what the client has; 0: nothing, unless it resumes */
     int32_t next_ordinal; /* 1 at the start */
     bool is_resume;
     int64_t target; /* the view's revision at the start: what the client has at the end */
@@ -41,7 +41,7 @@ struct view_walk run_view_walk_begin(const struct run_view *view, int64_t since)
 
 /* The same for a client that says itself that it has everything up to `since`. It may have more, of
  * a walk that was cut off, perhaps on another replica; so all that is hidden and changed is handed
- * out. */
+ * out. This holds for 0, too: the client was there before the run's first action. */
 struct view_walk run_view_walk_resume(const struct run_view *view, int64_t since);
 
 enum { VIEW_WALK_LIST_MAX = 512 };

@@ -169,7 +169,7 @@ static void end_piece(const struct hub_view *view, struct frame_builder *builder
             json_buffer_text(&builder->buffer, "\n");
         return;
     }
-    position->is_walking = false;
+    position->is_walking = position->is_resuming = false;
     position->cursor = position->walk.target;
     if (!position->is_synced) {
         if (builder->records > 0)
@@ -208,7 +208,8 @@ static enum stream_next make_piece(struct hub_view *view, struct stream_position
 static bool is_same_place(const struct stream_position *a, const struct stream_position *b)
 {
     return a->walk.since == b->walk.since && a->walk.next_ordinal == b->walk.next_ordinal &&
-           a->walk.target == b->walk.target && a->is_synced == b->is_synced;
+           a->walk.target == b->walk.target && a->walk.is_resume == b->walk.is_resume &&
+           a->is_synced == b->is_synced;
 }
 
 /* The next piece of the walk, out of the cache if somebody stood here before. */
@@ -224,10 +225,8 @@ static enum stream_next next_piece(struct hub_view *view, struct stream_position
         entry = &view->cache[i];
         if (entry->revision != revision || !is_same_place(&entry->before, position))
             continue;
-        position->walk = entry->after.walk;
-        position->is_walking = entry->after.is_walking;
-        position->cursor = entry->after.cursor;
-        position->is_synced = entry->after.is_synced;
+        *position = entry->after;
+        position->is_following = before.is_following;
         *frame = entry->frame == NULL ? NULL : sse_frame_keep(entry->frame);
         return entry->next;
     }
@@ -267,7 +266,7 @@ static enum stream_next next_reset(struct hub_view *view, struct stream_position
     if (view->is_gone)
         return STREAM_END;
     position->wants_reset = false;
-    position->is_walking = false;
+    position->is_walking = position->is_resuming = false;
     position->cursor = 0;
     return STREAM_FRAME;
 }
@@ -307,9 +306,9 @@ static enum stream_next on_next(void *source, struct stream_position *position,
     if (!is_up_to_date(view, position)) {
         if (!position->is_walking) {
             /* A client that was cut off inside a flush may show more than its id says. */
-            position->walk = position->is_synced
-                                 ? run_view_walk_begin(view->view, position->cursor)
-                                 : run_view_walk_resume(view->view, position->cursor);
+            position->walk = position->is_resuming
+                                 ? run_view_walk_resume(view->view, position->cursor)
+                                 : run_view_walk_begin(view->view, position->cursor);
             position->is_walking = true;
         }
         next = next_piece(view, position, frame);

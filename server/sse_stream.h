@@ -26,6 +26,7 @@ struct stream_position {
         struct list_walk list; /* of the list of runs */
     };
     bool is_walking;
+    bool is_resuming;  /* came with an id, and was not sent what it lacks yet */
     bool is_synced;    /* `synced` was sent */
     bool wants_reset;  /* `reset` is to be sent first */
     bool is_following; /* goes on behind the end */

@@ -57,6 +57,19 @@ def test_resume_after_a_node_came_and_went(open_stream, api, run, tree):
     assert set(watcher.nodes) == {"a0", "b1"}
 
 
+def test_resume_from_before_the_first_action(open_stream, api, run):
+    api.post_one(run.event("a1", parent="a0"))
+    watcher, stream = snapshot(open_stream, watch(run, phase="QUEUED"))
+    api.post_one(run.event("a0", parent=None))
+    watcher.apply(stream.next())
+    stream.abort()
+    assert set(watcher.nodes) == {"a0"}, "cut off inside the first flush"
+    api.post_all([run.event("a0", "SUCCEEDED"), run.event("a1", "SUCCEEDED")])
+    watcher.follow(watcher.connect(api.url), "synced")
+    assert watcher.nodes == {}
+    assert watcher.resets == 0
+
+
 def test_last_event_id_in_the_query(open_stream, api, run, tree):
     watcher, stream = snapshot(open_stream, watch(run))
     stream.close()

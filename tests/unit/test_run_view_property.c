@@ -31,6 +31,7 @@ struct replica {
 /* A browser: what it shows, by ordinal; NULL where it shows nothing. */
 struct client {
     size_t filter;
+    bool has_id; /* of `cursor`, which is 0 if there was no action yet */
     int64_t cursor;
     char *shown[ACTIONS_MAX + 1];
     const struct run_view *connection; /* the view that serves it, NULL between connections */
@@ -268,13 +269,25 @@ static void overtake(struct world *world, struct replica *replica, struct run_vi
     sync_view(view);
 }
 
+static void forget_all(struct client *client)
+{
+    for (size_t i = 0; i <= ACTIONS_MAX; i++) {
+        free(client->shown[i]);
+        client->shown[i] = NULL;
+    }
+    client->has_id = false;
+    client->cursor = 0;
+    client->connection = NULL;
+}
+
 /* A client that was served by this view last is still connected to it; any other resumes. */
 static struct view_walk begin(struct client *client, const struct run_view *view)
 {
     if (client->connection == view)
         return run_view_walk_begin(view, client->cursor);
     client->connection = view;
-    return run_view_walk_resume(view, client->cursor);
+    return client->has_id ? run_view_walk_resume(view, client->cursor)
+                          : run_view_walk_begin(view, 0);
 }
 
 enum served { COMPLETELY, OVERTAKEN, CUT_OFF };
@@ -299,9 +312,10 @@ static enum served walk(struct world *world, struct client *client, struct repli
         assert_true(status >= 0);
         if (status == 1)
             break;
-        /* A client that got a part of its first snapshot has no id; it begins anew by itself. */
-        if (client->cursor > 0 && random_once_in(&world->random, 8)) {
+        if (random_once_in(&world->random, 8)) {
             client->connection = NULL;
+            if (!client->has_id)
+                forget_all(client); /* it begins anew by itself */
             return CUT_OFF;
         }
         if (is_interrupted && random_once_in(&world->random, 2)) {
@@ -309,6 +323,7 @@ static enum served walk(struct world *world, struct client *client, struct repli
             served = OVERTAKEN;
         }
     }
+    client->has_id = true;
     client->cursor = walk.target;
     return served;
 }
@@ -329,16 +344,6 @@ static void serve_client(struct world *world, struct client *client)
     for (size_t i = 0; i <= ACTIONS_MAX; i++)
         shown += client->shown[i] != NULL;
     assert_int_equal(shown, run_view_visible_count(replica->views[client->filter]));
-}
-
-static void forget_all(struct client *client)
-{
-    for (size_t i = 0; i <= ACTIONS_MAX; i++) {
-        free(client->shown[i]);
-        client->shown[i] = NULL;
-    }
-    client->cursor = 0;
-    client->connection = NULL;
 }
 
 /* The list of changes is in order, complete, and says of each node the newest revision below it. */
@@ -409,8 +414,11 @@ static void test_clients_show_what_the_oracle_shows(void **state)
         world->database = (struct database){0};
         for (size_t i = 0; i < REPLICAS; i++)
             restart_replica(world, &world->replicas[i]);
-        for (size_t i = 0; i < CLIENTS; i++)
+        for (size_t i = 0; i < CLIENTS; i++) {
             world->clients[i].filter = i % FILTERS;
+            if (random_once_in(&world->random, 2)) /* is there before the run's first action */
+                serve_client(world, &world->clients[i]);
+        }
         for (size_t i = 0; i < STEPS; i++)
             step(world);
         for (size_t i = 0; i < CLIENTS; i++)
