@@ -95,7 +95,12 @@ class Load:
         """One run from its first event to the moment when all watchers have what is stored."""
         events = disorder(invent(run, rng), rng)
         watchers = [
-            (RunWatcher(run, query, self._ledger, self._fail_overs), wanted)
+            (
+                RunWatcher(
+                    run, query, random.Random(rng.random()), self._ledger, self._fail_overs
+                ),
+                wanted,
+            )
             for query, wanted in FILTERS
         ]
         watching = [

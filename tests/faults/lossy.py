@@ -24,7 +24,10 @@ def fail_over_with_loss(service, pair, ledger):
     kept = [event_of(run, f"a{number}") for number in range(BEFORE)]
     lost = [event_of(run, f"b{number}") for number in range(AFTER)]
     fail_overs = []
-    watchers = [RunWatcher(run, query, ledger, lambda: len(fail_overs)) for query in QUERIES]
+    watchers = [
+        RunWatcher(run, query, random.Random(query), ledger, lambda: len(fail_overs))
+        for query in QUERIES
+    ]
     threads = [threading.Thread(target=guard, args=(ledger, watcher, service.url), daemon=True)
                for watcher in watchers]  # fmt: skip
     for thread in threads:

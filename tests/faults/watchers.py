@@ -4,10 +4,11 @@ import contextlib
 import random
 import time
 
-from sse import EventStream, StreamClosed, TreeWatcher
+from sse import Cut, EventStream, StreamClosed, TreeWatcher
 from tree_oracle import comparable
 
 CHECK_SECONDS = 0.5
+CUT_AFTER_MAX = 100_000  # bytes of a stream whose watcher leaves it anywhere
 LATER = {502, 503, 504}
 
 
@@ -48,10 +49,12 @@ def open_stream(url, path, last_event_id, **options):
 
 
 class RunWatcher(TreeWatcher):
-    """Watches one run with one filter, until its tree is what it has to be in the end."""
+    """Watches one run with one filter, until its tree is what it has to be in the end. Leaves every
+    other stream in the middle of whatever it is being told."""
 
-    def __init__(self, run, query, ledger, fail_overs):
+    def __init__(self, run, query, rng, ledger, fail_overs):
         super().__init__(f"{run.path}/watch?wait=true{query}")
+        self._rng = rng
         self._ledger = ledger
         self._fail_overs = fail_overs  # gives how many there have been
         self._fail_overs_before = fail_overs()
@@ -67,8 +70,10 @@ class RunWatcher(TreeWatcher):
             assert deadline is None or time.monotonic() < deadline, self._difference()
             try:
                 self._watch_once(url)
+            except Cut:
+                self._ledger.count("streams left inside a flush or between two")
             except (NotNow, StreamClosed):
-                time.sleep(random.uniform(0.02, 0.2))
+                time.sleep(self._rng.uniform(0.02, 0.2))
 
     def _watch_once(self, url):
         if self.last_event_id is None:
@@ -77,7 +82,8 @@ class RunWatcher(TreeWatcher):
         self.connections += 1
         self._synced = False
         self._records = 0
-        stream = open_stream(url, self.path, self.last_event_id)
+        cut_after = self._rng.choice((None, self._rng.randrange(1, CUT_AFTER_MAX)))
+        stream = open_stream(url, self.path, self.last_event_id, cut_after=cut_after)
         if stream.status == 204:
             assert self.has_ended, "204 for a run whose end this client has not seen"
             raise NotNow

@@ -219,10 +219,6 @@ class TreeWatcher:
         self.connections = 0
         self._synced = False
         self._records = 0
-        # Cut off inside a flush, it has more than its id says, and maybe more than the runtree
-        # that it resumes on: until it has caught up, its tree cannot be judged.
-        self._is_ahead_of_id = False
-        self._can_be_judged = True
 
     def connect(self, url, id_in_query=False, **options):
         """A new connection that resumes where the last one was cut off."""
@@ -232,8 +228,6 @@ class TreeWatcher:
         path, last_event_id = self.path, self.last_event_id
         if last_event_id is None:
             self._forget()  # what a client knows without an id, the server cannot correct
-        self._can_be_judged &= not self._is_ahead_of_id
-        self._is_ahead_of_id = False
         if id_in_query and last_event_id is not None:
             separator = "&" if "?" in path else "?"
             path += f"{separator}lastEventId={urllib.parse.quote(last_event_id, safe='')}"
@@ -255,15 +249,12 @@ class TreeWatcher:
             getattr(self, f"_apply_{frame.event}")(frame)
         if frame.id is not None:
             self.last_event_id = frame.id
-            self._is_ahead_of_id = False
             orphans = [
                 name
                 for name, node in self.nodes.items()
                 if node["action"]["parent"] not in self.nodes | {None: None}
             ]
-            assert not (
-                orphans and self._can_be_judged
-            ), f"shown without their parents at the end of a flush: {orphans}"
+            assert not orphans, f"shown without their parents at the end of a flush: {orphans}"
 
     def follow(self, stream, until=None, timeout=None):
         """Reads and applies up to the record that `until` means; without it up to the close."""
@@ -285,12 +276,9 @@ class TreeWatcher:
     def _forget(self):
         self.nodes.clear()
         self.last_event_id = None
-        self._is_ahead_of_id = False
-        self._can_be_judged = True
 
     def _apply_nodeUpdate(self, frame):
         action = frame.data["action"]
-        self._is_ahead_of_id = True
         assert frame.id is None or self._synced, "an id inside a snapshot"
         if frame.data["meetsFilter"]:
             assert (
@@ -304,8 +292,7 @@ class TreeWatcher:
         assert not self._synced, "synced twice on one connection"
         assert frame.id is not None, "synced without an id"
         has_all = frame.data["visible"] == len(self.nodes)
-        assert has_all or not self._can_be_judged, f"{frame.data}, but it has {sorted(self.nodes)}"
-        self._can_be_judged = has_all
+        assert has_all, f"{frame.data}, but it has {sorted(self.nodes)}"
         self._synced = True
 
     def _apply_reset(self, frame):
