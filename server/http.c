@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "server/app.h"
+#include "server/client_count.h"
 #include "server/http_internal.h"
 #include "server/reply.h"
 
@@ -21,6 +22,7 @@ enum { BODY_DROPPED_MAX = 64 * 1024 * 1024, SWEEP_MS = 500 };
 struct http_connection {
     struct http_connection *prev, *next;
     struct MHD_Connection *connection;
+    struct client_count *of_address; /* NULL: not counted */
     uint64_t since_ns;
     bool is_waiting; /* in the server's list: has no request */
 };
@@ -38,6 +40,7 @@ struct http_server {
     uint64_t ids_start, ids_given; /* of requests */
     struct http_request *to_resume;
     struct http_connection *waiting; /* the longest first */
+    struct client_count *addresses;  /* connections of each, if they are limited */
     uv_timer_t sweep;
     int open; /* handles not closed yet */
     void (*on_closed)(void *arg);
@@ -104,6 +107,28 @@ static void stop_waiting(struct http_server *server, struct http_connection *sel
     self->is_waiting = false;
 }
 
+/* libmicrohttpd's own limit for an address does not tell whom it refused. */
+static enum MHD_Result on_accept(void *arg, const struct sockaddr *address, socklen_t length)
+{
+    struct http_server *server = arg;
+    char text[CLIENT_ADDRESS_SIZE];
+
+    (void)length;
+    http_address_text(address, text);
+    if (client_count_of(server->addresses, text) < server->options.connections_per_address_max)
+        return MHD_YES;
+    metrics_add(server->options.app->metrics, METRIC_CONNECTIONS_REFUSED, 1);
+    return MHD_NO;
+}
+
+static void count_for_address(struct http_server *server, struct http_connection *self)
+{
+    char text[CLIENT_ADDRESS_SIZE];
+
+    http_connection_address(self->connection, text);
+    self->of_address = client_count_join(&server->addresses, text);
+}
+
 static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -115,10 +140,13 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
         if (self == NULL)
             return;
         self->connection = connection;
+        if (server->options.connections_per_address_max > 0)
+            count_for_address(server, self);
         start_waiting(server, self);
         *socket_context = self;
     } else if (self != NULL) {
         stop_waiting(server, self);
+        client_count_leave(&server->addresses, self->of_address);
         free(self);
         *socket_context = NULL;
     }
@@ -415,14 +443,14 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_options *
     if (getrandom(&server->ids_start, sizeof server->ids_start, GRND_NONBLOCK) < 0)
         server->ids_start = uv_hrtime();
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
+        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0,
+        options->connections_per_address_max > 0 ? on_accept : NULL, server, on_access, server,
         MHD_OPTION_LISTEN_SOCKET, options->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
         options->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEAD_BYTES_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_URI_LOG_CALLBACK,
         on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        options->connections_per_address_max, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_escapes, NULL, MHD_OPTION_END);
     if (server->daemon == NULL) {
         snprintf(why, why_size, "libmicrohttpd did not start");
         close(options->listen_fd);

@@ -65,8 +65,10 @@ bool http_origin_is_listed(const char *list, const char *origin);
 /* Fills id and traceparent; `number` makes an id of its own unique. */
 void http_request_read_ids(struct http_request *request, uint64_t number);
 
-/* The client's address as text, without the port; "" if unknown. */
-void http_request_address(const struct http_request *request, char out[static CLIENT_ADDRESS_SIZE]);
+/* A client's address as text, without the port; "" if unknown. */
+void http_address_text(const struct sockaddr *address, char out[static CLIENT_ADDRESS_SIZE]);
+void http_connection_address(struct MHD_Connection *connection,
+                             char out[static CLIENT_ADDRESS_SIZE]);
 
 /* A line in the log for a request that failed or was slow. */
 void http_request_log(const struct http_request *request);

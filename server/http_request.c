@@ -91,11 +91,8 @@ char *http_request_take_body(struct http_request *request, size_t *length)
 
 /* -------- who asks, and how often -------- */
 
-void http_request_address(const struct http_request *request, char out[static CLIENT_ADDRESS_SIZE])
+void http_address_text(const struct sockaddr *address, char out[static CLIENT_ADDRESS_SIZE])
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *address = info == NULL ? NULL : info->client_addr;
     const void *bytes;
 
     out[0] = '\0';
@@ -107,12 +104,21 @@ void http_request_address(const struct http_request *request, char out[static CL
     inet_ntop(address->sa_family, bytes, out, CLIENT_ADDRESS_SIZE);
 }
 
+void http_connection_address(struct MHD_Connection *connection,
+                             char out[static CLIENT_ADDRESS_SIZE])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    http_address_text(info == NULL ? NULL : info->client_addr, out);
+}
+
 void http_request_client(const struct http_request *request, char out[static CLIENT_NAME_SIZE])
 {
     const struct access *access = request->access;
     char address[CLIENT_ADDRESS_SIZE];
 
-    http_request_address(request, address);
+    http_connection_address(request->connection, address);
     if (access != NULL && access->subject[0] != '\0')
         snprintf(out, CLIENT_NAME_SIZE, "sub:%s", access->subject);
     else
@@ -197,7 +203,7 @@ void http_request_log(const struct http_request *request)
 
     if (level > log->level || !request->is_answered)
         return;
-    http_request_address(request, address);
+    http_connection_address(request->connection, address);
     copy_path(request->target, path);
     log_write(log, level,
               is_failed ? "request failed"

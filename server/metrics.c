@@ -28,6 +28,8 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_REQUESTS_TIMED_OUT] = {"runtree_requests_timed_out_total", "counter",
                                    "Requests that took too long to arrive, answers that nobody "
                                    "took, and connections that asked nothing for too long."},
+    [METRIC_CONNECTIONS_REFUSED] = {"runtree_connections_refused_total", "counter",
+                                    "Connections closed because their address had too many."},
     [METRIC_RATE_LIMITED] = {"runtree_rate_limited_total", "counter",
                              "Requests answered by 429: a rate, or a client's number of streams."},
     [METRIC_WRITE_BATCHES] = {"runtree_write_batches_total", "counter",

@@ -153,6 +153,8 @@ def test_number_of_connections_of_one_address(start_runtree, database):
     for connection in held:
         connection.close()
     time.sleep(0.2)
+    metrics = httpx.get(runtree.url + "/metrics").text
+    assert "\nruntree_connections_refused_total 1\n" in metrics
     assert httpx.get(runtree.url + "/healthz").status_code == 200
 
 
