@@ -195,7 +195,8 @@ static void take_revision(struct batch_event *event, enum phase phase_before, bo
     action->revision = event->verdict.revision;
     run->state.phase_counts[phase_before]--;
     run->state.phase_counts[action->phase]++;
-    if (!action->parent && strcmp(run->state.root, action->name) == 0)
+    /* Without locks the run may have been read a moment before its root joined. */
+    if (!action->parent && run->state.root && strcmp(run->state.root, action->name) == 0)
         follow_root(run, action);
 }
 

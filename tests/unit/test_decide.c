@@ -109,6 +109,19 @@ static void test_root_joins_and_moves(void **state)
     assert_int_equal(run->phase_counts[PHASE_QUEUED], 0);
 }
 
+/* Run and actions are read one after the other, and another process may write in between. What is
+ * decided then is not written. */
+static void test_run_is_read_before_its_root_joined(void **state)
+{
+    struct fixture *fixture = *state;
+    POST_ONE("'name':'a0','phase':'QUEUED','parent':null,'updatedTime':'1970-01-01T00:00:01Z'");
+    struct run *run = &fixture->store.runs[0];
+    free((char *)run->root);
+    run->root = NULL;
+    POST_ONE("'name':'a0','phase':'RUNNING','updatedTime':'1970-01-01T00:00:02Z'");
+    ASSERT_RESULT(0, EVENT_APPLIED, 2);
+}
+
 static void test_late_event_is_recorded(void **state)
 {
     struct fixture *fixture = *state;
@@ -480,6 +493,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_root_joins_and_moves),
+        CASE(test_run_is_read_before_its_root_joined),
         CASE(test_late_event_is_recorded),
         CASE(test_every_status_in_one_batch),
         CASE(test_duplicate_of_a_stored_event),
