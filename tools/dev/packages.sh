@@ -5,7 +5,7 @@ base_packages=(build-essential cmake ninja-build pkg-config python3 python3-yaml
     libjansson-dev libpq-dev librhonabwy-dev libuv1-dev zlib1g-dev uthash-dev libcmocka-dev postgresql)
 check_packages=(python3 clang-format)
 lint_packages=(clang-tidy-14 cppcheck)
-python_packages=(python3-venv)
+python_packages=(python3-venv curl)
 bench_packages=(wrk)
 deploy_packages=(adduser dpkg-dev file)
 browser_packages=(chromium nginx-light)
