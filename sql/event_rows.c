@@ -9,12 +9,16 @@ const struct pg_statement commit_statement = {.name = "commit", .sql = "COMMIT"}
 const struct pg_statement rollback_statement = {.name = "rollback", .sql = "ROLLBACK"};
 
 const struct pg_statement writer_settings_statement = {
-    .sql = "SELECT set_config('enable_seqscan', 'off', false),"
-           " set_config('enable_hashjoin', 'off', false),"
-           " set_config('enable_mergejoin', 'off', false),"
-           " set_config('enable_bitmapscan', 'off', false),"
-           " set_config('enable_material', 'off', false),"
-           " set_config('plan_cache_mode', 'force_generic_plan', false)",
+    .sql =
+        "SELECT set_config('enable_seqscan', 'off', false),"
+        " set_config('enable_hashjoin', 'off', false),"
+        " set_config('enable_mergejoin', 'off', false),"
+        " set_config('enable_bitmapscan', 'off', false),"
+        " set_config('enable_material', 'off', false),"
+        " set_config('plan_cache_mode', 'force_generic_plan', false),"
+        " set_config('default_transaction_isolation', 'read committed', false),"
+        " set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '10s'),"
+        " false)",
 };
 
 /* `add` is a statement. NOLINTBEGIN(bugprone-macro-parentheses) */

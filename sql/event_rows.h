@@ -11,7 +11,8 @@
 extern const struct pg_statement begin_statement, commit_statement, rollback_statement;
 
 /* Settings of a writer's session: the statements look up by key, whatever the statistics of a table
- * that has just been filled say. */
+ * that has just been filled say, see what is committed, and wait 10 s for a lock, unless the URL,
+ * the role or the database says otherwise. */
 extern const struct pg_statement writer_settings_statement;
 
 /* Rows: ordinality of the event (int8, from 1), revision, info. */

@@ -38,13 +38,14 @@ void event_writer_drop_try(struct event_writer *writer)
 static void end_batch(struct event_writer *writer)
 {
     writer->batch_count = writer->range_count = 0;
+    writer->retries = writer->losses = 0;
     writer->is_for_all = false;
 }
 
 void event_writer_finish_range(struct event_writer *writer)
 {
     event_writer_drop_try(writer);
-    writer->retries = 0;
+    writer->retries = writer->losses = 0;
     for (size_t i = writer->range.first; i < writer->range.last; i++)
         write_item_finish(&writer->batch[i], EVENT_WRITE_DONE);
     if (writer->range_count > 0) {
@@ -81,12 +82,14 @@ static void reject_alone(struct event_writer *writer, const struct pg_end *end)
 }
 
 /* Not the events' fault: the server lacks something (53 resources, 58 system error), goes away or
- * stopped us (57), is a standby now (25006), or its notification queue is full (54000, which no
- * event can bring about by its size: keys are shorter than what an index takes). */
+ * stopped us (57), is a standby now (25006), others hold what we need (55P03) or were in the way
+ * each time (40), or its notification queue is full (54000, which no event can bring about by its
+ * size: keys are shorter than what an index takes). */
 static bool is_servers_fault(const char *sqlstate)
 {
     return strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "57", 2) == 0 ||
            strncmp(sqlstate, "58", 2) == 0 || strncmp(sqlstate, "XX", 2) == 0 ||
+           strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "55P03") == 0 ||
            strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "54000") == 0 ||
            strcmp(sqlstate, "") == 0;
 }
@@ -129,8 +132,12 @@ void event_writer_failed(struct event_writer *writer, const struct pg_end *end)
             write_item_lose(&writer->batch[i]);
         write_item_reopen(&writer->batch[i]);
     }
-    if (end->outcome == PG_LOST) { /* on_ready goes on, or patience ends it */
+    if (end->outcome == PG_LOST && writer->losses++ < WRITE_LOSSES_MAX) {
         writer->ranges[writer->range_count++] = writer->range;
+        return; /* on_ready goes on, or patience ends it */
+    }
+    if (end->outcome == PG_LOST) { /* perhaps because of these events */
+        event_writer_give_up(writer);
         return;
     }
     is_tried_again = is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX;
@@ -154,6 +161,7 @@ void event_writer_failed(struct event_writer *writer, const struct pg_end *end)
         size_t middle = writer->range.first + count / 2;
 
         assert(writer->range_count + 2 <= RANGES_MAX);
+        writer->retries = 0;
         writer->ranges[writer->range_count++] = (struct range){middle, writer->range.last};
         writer->ranges[writer->range_count++] = (struct range){writer->range.first, middle};
         try_next_range(writer);

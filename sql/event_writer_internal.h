@@ -14,6 +14,7 @@ enum {
     WRITE_BYTES_MAX = 8 * 1024 * 1024, /* likewise, unless one event alone is bigger */
     WRITE_TIMEOUT_MS = 20000,          /* of one round trip */
     WRITE_RETRIES_MAX = 5,             /* after a serialization failure or a deadlock */
+    WRITE_LOSSES_MAX = 3,              /* of the connection, while the same events are written */
     SIDE_BY_SIDE_EVENTS_MIN = 16, /* waiting for one writer, for it not to wait for the others */
     LOCK_FIRST_MIN_MS = 1000,     /* after a batch met another process's changes … */
     LOCK_FIRST_MAX_MS = 60000,    /* … and at most, if that goes on */
@@ -39,7 +40,7 @@ struct event_writer {
     struct range ranges[RANGES_MAX];
     size_t range_count;
     struct range range; /* the one that is being tried */
-    int retries;
+    int retries, losses;
     uv_timer_t patience; /* runs while the connection is away and somebody waits */
     bool patience_runs;
 

@@ -33,6 +33,7 @@ void write_item_finish(struct write_item *item, enum event_write_outcome outcome
 {
     struct write_request *request = item->request;
 
+    event_result_clear(&item->lost);
     if (request == NULL)
         return;
     item->request = NULL;
@@ -49,18 +50,26 @@ void write_item_reopen(struct write_item *item)
 
 void write_item_claim(struct write_item *item)
 {
-    struct event_result *result = item->result;
-    bool was_new = item->lost_status == EVENT_APPLIED || item->lost_status == EVENT_RECORDED;
+    struct event_result *result = item->result, *lost = &item->lost;
+    bool was_new = lost->status == EVENT_APPLIED || lost->status == EVENT_RECORDED ||
+                   lost->status == EVENT_WAITING;
 
-    if (result->status == EVENT_DUPLICATE && result->identical && was_new &&
-        item->lost_revision == result->revision)
-        result->status = item->lost_status;
+    if (result->status != EVENT_DUPLICATE || !result->identical || !was_new)
+        return;
+    if (lost->revision != result->revision &&
+        lost->status != EVENT_WAITING) /* it may have joined */
+        return;
+    *result = *lost;
+    *lost = (struct event_result){0};
 }
 
 void write_item_lose(struct write_item *item)
 {
-    item->lost_status = item->result->status;
-    item->lost_revision = item->result->revision;
+    event_result_clear(&item->lost);
+    if (item->result->status == EVENT_REJECTED)
+        return;
+    item->lost = *item->result;
+    *item->result = (struct event_result){0};
 }
 
 int write_item_found(struct write_item *item, int64_t revision, const char *info)

@@ -18,9 +18,9 @@ struct write_item {
     struct write_request *request;
     const struct action_event *event;
     struct event_result *result;
-    /* The verdict of an earlier try whose commit may have happened: the connection was lost. */
-    enum event_status lost_status;
-    int64_t lost_revision;
+    /* The verdict of an earlier try whose commit may have happened: the connection was lost. It has
+     * no problem. */
+    struct event_result lost;
 };
 
 /* NULL when out of memory. */
@@ -32,7 +32,7 @@ void write_request_submitted(struct write_request *request);
 /* The event has its verdict, or was given up; tells the request when it is the last. */
 void write_item_finish(struct write_item *item, enum event_write_outcome outcome);
 
-/* Notes the verdict when it is not known whether it was committed. */
+/* Takes the verdict away and notes it, when it is not known whether it was committed. */
 void write_item_lose(struct write_item *item);
 
 /* A duplicate of what a lost try wrote, whose commit came after all, gets that try's verdict. */

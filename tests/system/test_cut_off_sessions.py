@@ -156,20 +156,59 @@ def wait_for_sessions(postgres, database, count, condition):
         time.sleep(0.02)
 
 
-def test_commit_that_comes_late_is_our_own(postgres, relays, start_behind, run):
+WAITING = {
+    "status": "waiting",
+    "detail": "The action waits for its parent a9 to join the tree.",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "parent", "expected"),
+    [
+        ("a0", None, {"status": "applied", "revision": 2}),
+        ("a1", "a9", WAITING),
+    ],
+    ids=["applied", "waiting"],
+)
+def test_commit_that_comes_late_is_our_own(
+    postgres, relays, start_behind, run, name, parent, expected
+):
     """The repeated try waits for the first one's lock, and then finds its event."""
     relay, database = relays("runtree writer"), postgres.new_database()
     api = start_behind(relay, database)
     api.post_one(run.event("a0", parent=None))
     with psycopg.connect(database) as blocker, ThreadPoolExecutor(1) as pool:
         blocker.execute("LOCK TABLE actions IN SHARE MODE")
-        answer = pool.submit(api.post, run.event("a0", "RUNNING"))
+        answer = pool.submit(api.post, run.event(name, "RUNNING", parent=parent))
         wait_for_sessions(postgres, database, 1, "wait_event_type = 'Lock'")
         relay.lose_clients()
         wait_for_sessions(postgres, database, 2, "wait_event_type = 'Lock'")
         blocker.rollback()
         response = answer.result(20)
-    assert (response.status_code, response.json()) == (201, {"status": "applied", "revision": 2})
+    assert (response.status_code, response.json()) == (201, expected)
+
+
+def test_events_that_lose_every_connection_are_given_up(postgres, relays, start_behind, run):
+    """They may be why it is lost. Told so, a client repeats them, and they are stored once."""
+    relay, database = relays("runtree writer"), postgres.new_database()
+    api = start_behind(relay, database)
+    api.post_one(run.event("a0", parent=None))
+    with psycopg.connect(database) as blocker, ThreadPoolExecutor(1) as pool:
+        blocker.execute("LOCK TABLE actions IN SHARE MODE")
+        answer = pool.submit(api.post, run.event("a0", "RUNNING"))
+        for losses in range(1, 5):
+            wait_for_sessions(postgres, database, losses, "wait_event_type = 'Lock'")
+            relay.lose_clients()
+        response = answer.result(20)
+        assert response.status_code == 503 and "Retry-After" in response.headers
+        blocker.rollback()
+    deadline = time.monotonic() + 15
+    while response.status_code == 503:
+        assert time.monotonic() < deadline, response.text
+        time.sleep(0.1)
+        response = api.post(run.event("a0", "RUNNING"))
+    assert response.json()["revision"] == 2
+    assert api.read(run.path)["phaseCounts"] == {"RUNNING": 1}
 
 
 def test_run_made_anew_between_two_parts_of_its_tree(postgres, relays, start_behind, run):

@@ -17,7 +17,9 @@ def server(start_runtree, database):
     "sqlstate",
     [
         "53100",  # the disk is full
+        "40001",  # others are in the way, again and again
         "54000",  # the notification queue is full
+        "55P03",  # others hold a lock
         "58030",  # an input or output error
     ],
 )
