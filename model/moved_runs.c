@@ -94,9 +94,9 @@ static struct moved_run *new_run(const char *path)
 
 static bool is_known(const struct moved_run *moved, int64_t xid, const struct run *run)
 {
-    if (run == NULL)
-        return moved->is_deleted;
-    return !moved->is_deleted && moved->xid == xid && moved->revision == run->revision;
+    if (moved->xid != xid || moved->is_deleted != (run == NULL))
+        return false;
+    return run == NULL || moved->revision == run->revision;
 }
 
 static void evict_oldest(struct moved_runs *runs)

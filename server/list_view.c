@@ -210,7 +210,9 @@ static enum stream_next next_snapshot(struct list_view *view, struct stream_posi
     *frame = sse_frame_keep(view->snapshot.frame);
     position->cursor = view->snapshot.sequence;
     position->is_synced = true;
-    position->list = (struct list_walk){.stage = LIST_LIVE};
+    view->want(view->arg, view->hub->heard_below);
+    position->list =
+        (struct list_walk){.stage = LIST_SETTLING, .awaited_read = view->hub->reads_begun + 1};
     stop_awaiting_snapshot(view);
     return STREAM_FRAME;
 }
@@ -257,6 +259,7 @@ static enum stream_next check_id(struct list_view *view, struct stream_position 
         walk->since_xid <= hub->none_from) {
         position->cursor = moved_runs_start(hub->runs);
         walk->stage = LIST_CATCHING_UP;
+        walk->awaited_read = 0;
     } else {
         position->wants_reset = true;
         *walk = (struct list_walk){.stage = LIST_WANTS_SNAPSHOT};
@@ -282,7 +285,7 @@ static bool is_to_be_sent(const struct list_view *view, const struct list_walk *
 {
     if (!list_filter_covers(&view->filter, &run->key))
         return false;
-    if (walk->stage == LIST_CATCHING_UP) /* what it was shown is not known */
+    if (walk->stage < LIST_LIVE) /* what it was shown is not known */
         return run->xid >= walk->since_xid;
     return run->is_deleted || list_filter_has_phase(&view->filter, run->phase) ||
            has_left_since(&view->filter, run, walk->since);
@@ -310,7 +313,19 @@ static void end_walk(const struct list_view *view, struct json_buffer *buffer,
     position->cursor = moved_runs_sequence(view->hub->runs);
     position->is_walking = false;
     position->is_synced = true;
-    position->list = (struct list_walk){.stage = LIST_LIVE};
+    position->list = (struct list_walk){
+        .stage = position->list.stage == LIST_SETTLING ? LIST_SETTLING : LIST_LIVE,
+        .awaited_read = position->list.awaited_read,
+    };
+}
+
+/* The hub has read anew since the snapshot, and that was told: what the stream shows of a run is
+ * what the hub knew of it, or a phase that it has left since, which the hub noted. */
+static bool has_settled(const struct list_view *view, const struct stream_position *position)
+{
+    return position->list.stage == LIST_SETTLING && !position->is_walking &&
+           position->cursor == moved_runs_sequence(view->hub->runs) &&
+           view->hub->reads_done >= position->list.awaited_read;
 }
 
 static enum stream_next make_piece(const struct list_view *view, struct stream_position *position,
@@ -350,7 +365,7 @@ static bool is_same_place(const struct stream_position *a, const struct stream_p
     return a->cursor == b->cursor && a->is_walking == b->is_walking &&
            a->is_synced == b->is_synced && a->list.stage == b->list.stage &&
            a->list.since == b->list.since && a->list.since_xid == b->list.since_xid &&
-           a->list.runs_sent == b->list.runs_sent;
+           a->list.awaited_read == b->list.awaited_read && a->list.runs_sent == b->list.runs_sent;
 }
 
 /* The next piece of the walk, out of the cache if somebody stood here before. */
@@ -409,6 +424,8 @@ static enum stream_next on_next(void *source, struct stream_position *position,
     /* Too far behind, or the hub has begun anew: the client comes back with its id. */
     if (!moved_runs_reach(view->hub->runs, position->cursor))
         return STREAM_END;
+    if (has_settled(view, position))
+        position->list = (struct list_walk){.stage = LIST_LIVE};
     if (position->is_synced && !position->is_walking &&
         position->cursor == moved_runs_sequence(view->hub->runs))
         return STREAM_IDLE;

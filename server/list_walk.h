@@ -8,6 +8,7 @@ enum list_stage {
     LIST_WANTS_SNAPSHOT,
     LIST_HAS_ID,      /* it came with an id, which has to be checked */
     LIST_CATCHING_UP, /* it is told what moved since the transaction of its id */
+    LIST_SETTLING,    /* has a snapshot, which may show runs in phases that the hub never saw */
     LIST_LIVE,
 };
 

@@ -180,6 +180,25 @@ def test_run_that_leaves_the_filter_is_told_once(open_stream, api, run):
     assert [frame.data["phase"] for frame in stream.read_flush()] == ["RUNNING"]
 
 
+def test_run_that_leaves_the_filter_before_the_service_knew_of_it(
+    start_runtree, database, open_api, run
+):
+    """A snapshot shows it in a phase in which the change feed never sees it."""
+    runtree = start_runtree("--flush-interval-ms", "2000", database_url=database)
+    api = open_api(runtree)
+    with EventStream(runtree.url, f"{run.base}/runs/watch") as observer:
+        observer.read_until("synced")
+        time.sleep(0.5)
+        api.post_one(run.event(phase="RUNNING", parent=None))
+        with EventStream(runtree.url, f"{run.base}/runs/watch?phase=RUNNING") as stream:
+            assert updates(stream.read_until("synced")) == ["r1"]
+            api.post_one(run.event(phase="SUCCEEDED"))
+            told = stream.read_until(lambda frame: frame.event == "runUpdate")
+            while told[-1].data["phase"] == "RUNNING":
+                told = stream.read_until(lambda frame: frame.event == "runUpdate")
+            assert told[-1].data["phase"] == "SUCCEEDED"
+
+
 def test_run_that_left_the_filter_meanwhile_is_told_at_the_resume(open_stream, twin, api, run):
     path = f"{run.base}/runs/watch?phase=RUNNING"
     api.post_one(run.event(phase="RUNNING", parent=None))
@@ -477,7 +496,7 @@ def test_restart_of_the_database(start_runtree, cluster, open_api, run):
     watcher.follow(stream, "synced")
     for number in range(2, 4):
         cluster.stop()
-        runtree.wait_for("/readyz", 503)
+        runtree.wait_for(f"{run.base}/runs", 503)
         with EventStream(runtree.url, watcher.path, watcher.last_event_id) as refused:
             assert refused.status == 503 and "retry-after" in refused.headers
         cluster.start()

@@ -76,8 +76,19 @@ static void test_what_is_known_is_no_move(void **state)
     assert_int_equal(put(runs, 1, 101), 0);
     assert_int_equal(moved_runs_sequence(runs), sequence);
     assert_int_equal(moved_runs_put(runs, &key, 102, NULL, MOVED_NOW), 1);
-    assert_int_equal(moved_runs_put(runs, &key, 103, NULL, MOVED_NOW), 0);
+    assert_int_equal(moved_runs_put(runs, &key, 102, NULL, MOVED_NOW), 0);
     assert_int_equal(put(runs, 1, 104), 1);
+}
+
+/* That it was made anew in between was not seen here, but perhaps by a watcher. */
+static void test_deleted_again_is_a_move(void **state)
+{
+    struct moved_runs *runs = *state;
+    const struct run_key key = {"p", "d", "r1"};
+
+    assert_int_equal(moved_runs_put(runs, &key, 102, NULL, MOVED_NOW), 1);
+    assert_int_equal(moved_runs_put(runs, &key, 107, NULL, MOVED_NOW), 1);
+    assert_int_equal(moved_runs_after(runs, moved_runs_start(runs))->xid, 107);
 }
 
 static void test_record_is_the_summary_or_the_deletion(void **state)
@@ -192,6 +203,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_run_stands_once_where_it_moved_last, make_runs,
                                         free_runs),
         cmocka_unit_test_setup_teardown(test_what_is_known_is_no_move, make_runs, free_runs),
+        cmocka_unit_test_setup_teardown(test_deleted_again_is_a_move, make_runs, free_runs),
         cmocka_unit_test_setup_teardown(test_record_is_the_summary_or_the_deletion, make_runs,
                                         free_runs),
         cmocka_unit_test_setup_teardown(test_when_a_run_left_a_phase, make_runs, free_runs),
