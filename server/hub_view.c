@@ -28,7 +28,6 @@ struct hub_view {
     struct stream_list streams;
     struct cached_frame cache[CACHED_FRAMES_MAX];
     size_t cache_next; /* the entry to be replaced */
-    bool is_gone;      /* the run was deleted: streams end */
     void (*on_left)(void *arg);
     void *arg;
 };
@@ -86,7 +85,6 @@ int hub_view_restart(struct hub_view *view)
     view->view = NULL;
     if (view->hub->manager == NULL)
         return 0;
-    view->is_gone = false;
     view->view = run_view_new(view->hub->manager, &view->filter);
     return view->view == NULL ? -ENOMEM : 0;
 }
@@ -100,10 +98,12 @@ void hub_view_flush(struct hub_view *view)
 
 void hub_view_reset_streams(struct hub_view *view, bool is_gone)
 {
-    view->is_gone = is_gone;
     for (struct sse_stream *stream = view->streams.first; stream != NULL;
          stream = stream_list_next(stream)) {
-        sse_stream_position(stream)->wants_reset = true;
+        struct stream_position *position = sse_stream_position(stream);
+
+        position->wants_reset = true;
+        position->is_gone = is_gone;
         sse_stream_wake(stream);
     }
 }
@@ -181,28 +181,27 @@ static void end_piece(const struct hub_view *view, struct frame_builder *builder
     }
 }
 
-static enum stream_next make_piece(struct hub_view *view, struct stream_position *position,
-                                   struct sse_frame **frame)
+/* The walk's next piece, NULL if it has no record. 0, or -ENOMEM and the position is as it was. */
+static int make_piece(struct hub_view *view, struct stream_position *position,
+                      struct sse_frame **frame)
 {
     struct frame_builder builder = {0};
     struct stream_position before = *position;
     int status = run_view_walk(view->view, &position->walk, FRAME_BYTES_MAX, WALK_NODES_MAX,
                                add_record, &builder);
+    bool has_records;
 
     *frame = NULL;
     if (status >= 0)
         end_piece(view, &builder, position, status == 1);
-    if (status >= 0 && builder.buffer.length > 0)
+    has_records = builder.buffer.length > 0 || builder.buffer.failed;
+    if (status >= 0 && has_records)
         *frame = sse_frame_new(&builder.buffer);
-    if (status < 0 || (*frame == NULL && builder.buffer.failed)) {
-        json_buffer_free(&builder.buffer);
-        *position = before;
-        return STREAM_LATER;
-    }
     json_buffer_free(&builder.buffer);
-    if (*frame != NULL)
-        return STREAM_FRAME;
-    return position->is_walking ? STREAM_LATER : STREAM_IDLE;
+    if (status >= 0 && (*frame != NULL || !has_records))
+        return 0;
+    *position = before;
+    return -ENOMEM;
 }
 
 static bool is_same_place(const struct stream_position *a, const struct stream_position *b)
@@ -219,7 +218,7 @@ static enum stream_next next_piece(struct hub_view *view, struct stream_position
     int64_t revision = run_view_revision(view->view);
     struct stream_position before = *position;
     struct cached_frame *entry;
-    enum stream_next next;
+    enum stream_next next = STREAM_FRAME;
 
     for (size_t i = 0; i < CACHED_FRAMES_MAX; i++) {
         entry = &view->cache[i];
@@ -230,9 +229,10 @@ static enum stream_next next_piece(struct hub_view *view, struct stream_position
         *frame = entry->frame == NULL ? NULL : sse_frame_keep(entry->frame);
         return entry->next;
     }
-    next = make_piece(view, position, frame);
-    if (next == STREAM_LATER && !position->is_walking)
-        return next;
+    if (make_piece(view, position, frame) < 0)
+        return STREAM_LATER;
+    if (*frame == NULL)
+        next = position->is_walking ? STREAM_LATER : STREAM_IDLE;
     entry = &view->cache[view->cache_next];
     view->cache_next = (view->cache_next + 1) % CACHED_FRAMES_MAX;
     sse_frame_release(entry->frame);
@@ -257,13 +257,12 @@ static struct sse_frame *end_frame(const struct hub_view *view, int64_t revision
     return sse_frame_new(&buffer);
 }
 
-static enum stream_next next_reset(struct hub_view *view, struct stream_position *position,
-                                   struct sse_frame **frame)
+static enum stream_next next_reset(struct stream_position *position, struct sse_frame **frame)
 {
     *frame = sse_frame_of_text("event: reset\ndata: {}\n\n");
     if (*frame == NULL)
         return STREAM_LATER;
-    if (view->is_gone)
+    if (position->is_gone)
         return STREAM_END;
     position->wants_reset = false;
     position->is_walking = position->is_resuming = false;
@@ -295,7 +294,7 @@ static enum stream_next on_next(void *source, struct stream_position *position,
     enum stream_next next = STREAM_IDLE;
 
     if (position->wants_reset)
-        return next_reset(view, position, frame);
+        return next_reset(position, frame);
     /* There may have been no memory for it when the tree came. */
     if (view->view == NULL && hub_view_restart(view) < 0)
         return STREAM_LATER;

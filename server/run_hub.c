@@ -67,9 +67,10 @@ static void drop_tree(struct run_hub *hub)
 
 static void reset_hub(struct run_hub *hub, bool is_gone, const char *why)
 {
+    bool was_live = hub->was_live || hub->phase == HUB_PHASE_LIVE;
     struct hub_view_entry *entry;
 
-    if (hub->phase == HUB_PHASE_LIVE) {
+    if (hub->phase == HUB_PHASE_LIVE || (is_gone && was_live)) {
         log_write(hub->owner->log, LOG_INFO, "watchers reset", "s:s, s:s", "run", hub->path, "why",
                   why);
         hub->owner->stats.resets++;
@@ -80,6 +81,7 @@ static void reset_hub(struct run_hub *hub, bool is_gone, const char *why)
     hub->heard_ns = hub->reading_ns = hub->unsent_ns = 0;
     hub->phase = is_gone ? HUB_PHASE_ABSENT : HUB_PHASE_LOADING;
     hub->must_read_again |= !is_gone;
+    hub->was_live = was_live && !is_gone;
 }
 
 static void become_live(struct run_hub *hub)
@@ -87,6 +89,7 @@ static void become_live(struct run_hub *hub)
     hub->state.manager = hub->loading;
     hub->loading = NULL;
     hub->phase = HUB_PHASE_LIVE;
+    hub->was_live = false;
     run_hub_restart_views(hub);
     run_hub_mark_dirty(hub);
 }
@@ -144,8 +147,7 @@ static void on_tree_part(void *arg, const struct run *run, const struct action *
         return;
     hub->wants_parts = false;
     if (run == NULL) {
-        drop_tree(hub);
-        hub->phase = HUB_PHASE_ABSENT;
+        reset_hub(hub, true, "the run was deleted");
         return;
     }
     /* This part is of another run than those before it. */
@@ -338,7 +340,7 @@ static void poll_hubs(struct run_hubs *hubs)
 {
     size_t count = HASH_COUNT(hubs->all);
     struct run_position *positions;
-    struct run_hub *hub, *next;
+    struct run_hub *hub = hubs->next_polled;
 
     if (hubs->polled != NULL || count == 0)
         return;
@@ -351,9 +353,9 @@ static void poll_hubs(struct run_hubs *hubs)
         end_poll(hubs);
         return;
     }
-    HASH_ITER (hh, hubs->all, hub, next) {
-        if (hubs->polled_count == count)
-            break;
+    while (hubs->polled_count < count) {
+        if (hub == NULL)
+            hub = hubs->all;
         positions[hubs->polled_count] = (struct run_position){
             .key = hub->key,
             .incarnation = hub->phase == HUB_PHASE_LIVE ? hub->state.incarnation : "",
@@ -361,7 +363,9 @@ static void poll_hubs(struct run_hubs *hubs)
         };
         hubs->polled[hubs->polled_count++] = hub;
         hub->references++;
+        hub = hub->hh.next;
     }
+    hubs->next_polled = hub;
     if (action_repo_moved_runs(hubs->repo, positions, hubs->polled_count, on_polled_moved,
                                on_polled, hubs) < 0)
         end_poll(hubs);
@@ -373,6 +377,8 @@ static void poll_hubs(struct run_hubs *hubs)
 static void free_hub(struct run_hub *hub)
 {
     run_hub_clear_dirty(hub);
+    if (hub->owner->next_polled == hub)
+        hub->owner->next_polled = hub->hh.next;
     HASH_DELETE(hh, hub->owner->all, hub);
     drop_tree(hub);
     free(hub);

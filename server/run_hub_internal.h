@@ -29,6 +29,7 @@ struct run_hub {
     int64_t load_revision; /* of the run when its load began: changes behind it are read last */
     int32_t load_actions;  /* that the run has, as far as is known */
     bool is_loaded;        /* all parts are there, but for those changes */
+    bool was_live;         /* its streams were told to forget a tree, and wait for this one */
     bool wants_parts;      /* what the read under way still brings of the tree is of use */
     size_t references;
     uint64_t unused_since_ms;
@@ -55,7 +56,8 @@ struct run_hubs {
     uv_timer_t tick;
     uv_timer_t flush_timer;
     uint64_t last_poll_ms;
-    struct run_hub **polled; /* hubs of the poll under way, with a reference each */
+    struct run_hub *next_polled; /* where the next poll begins; NULL: at the first */
+    struct run_hub **polled;     /* hubs of the poll under way, with a reference each */
     size_t polled_count;
     struct run_hubs_stats stats;
     int open;

@@ -29,6 +29,7 @@ struct stream_position {
     bool is_resuming;  /* came with an id, and was not sent what it lacks yet */
     bool is_synced;    /* `synced` was sent */
     bool wants_reset;  /* `reset` is to be sent first */
+    bool is_gone;      /* and nothing behind it: the run was deleted */
     bool is_following; /* goes on behind the end */
 };
 

@@ -191,3 +191,19 @@ def test_run_deleted_and_made_anew_under_an_open_stream(
         except StreamClosed:
             stream = watcher.connect(api.url)
     assert watcher.resets == 1
+
+
+def test_run_deleted_while_its_tree_cannot_be_read(
+    open_stream, api, run, tree, postgres, database
+):
+    """Its watchers have been told to forget it, and now that no tree will follow."""
+    _, stream = snapshot(open_stream, watch(run))
+    postgres.execute(
+        database,
+        "UPDATE actions SET ordinal = 50 WHERE name = 'b1' AND (project, domain, run_name)"
+        f" = ('{run.project}', '{run.domain}', '{run.name}')",
+    )
+    api.post_one(run.event("b1", "PAUSED"))
+    stream.read_until("reset")
+    assert api.request("DELETE", run.path).status_code == 204
+    assert [frame.event for frame in stream.read_to_end()] == ["reset"]
