@@ -18,6 +18,14 @@
 /* A body past its limit is read on, for the client to hear the answer, but not for ever. */
 enum { BODY_DROPPED_MAX = 64 * 1024 * 1024, SWEEP_MS = 500 };
 
+/* libmicrohttpd keeps a request's head, an entry for each field, parameter and cookie, a copy of
+ * the cookies, and the answer's head in a pool of the connection. */
+enum {
+    POOL_BYTES = 2 * HTTP_HEAD_BYTES_MAX,
+    POOL_ENTRY_BYTES = 64,
+    POOL_ANSWER_BYTES = 4 * 1024,
+};
+
 /* A connection between two requests, or before its first one. */
 struct http_connection {
     struct http_connection *prev, *next;
@@ -152,6 +160,65 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
     }
 }
 
+/* -------- heads that are too large -------- */
+
+static void send_farewell(struct MHD_Connection *connection, const char *farewell)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    if (info != NULL)
+        send(info->connect_fd, farewell, strlen(farewell), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* What does not fit into the pool is answered by libmicrohttpd, but it closes a connection without
+ * a word when only its answer does not fit any more. */
+static bool is_head_too_large(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const char *cookies = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Cookie");
+    int entries = MHD_get_connection_values(
+        connection, MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND | MHD_COOKIE_KIND, NULL, NULL);
+    size_t head = info == NULL ? 0 : info->header_size;
+    size_t kept = head + (size_t)entries * POOL_ENTRY_BYTES;
+
+    if (cookies != NULL)
+        kept += strlen(cookies);
+    return head > HTTP_HEAD_BYTES_MAX || kept > POOL_BYTES - POOL_ANSWER_BYTES;
+}
+
+static void refuse_head(struct MHD_Connection *connection, bool is_target)
+{
+    static const char uri_too_long[] =
+        "HTTP/1.1 414 URI Too Long\r\nConnection: close\r\n"
+        "Content-Type: application/problem+json\r\nContent-Length: 86\r\n"
+        "X-Content-Type-Options: nosniff\r\n\r\n"
+        "{\"type\":\"/problems/uri-too-long\",\"title\":\"The path or query is too "
+        "long\",\"status\":414}";
+    static const char fields_too_large[] =
+        "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
+        "Content-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n";
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    send_farewell(connection, is_target ? uri_too_long : fields_too_large);
+    if (info != NULL)
+        shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+/* libmicrohttpd 0.9.75 says nothing, and waits, when the parameters do not fit into the pool. */
+static bool has_too_many_parameters(const char *target)
+{
+    size_t count = 0;
+
+    for (const char *at = strchr(target, '&'); at != NULL; at = strchr(at + 1, '&'))
+        count++;
+    return count * POOL_ENTRY_BYTES > HTTP_HEAD_BYTES_MAX;
+}
+
+/* -------- requests -------- */
+
 /* The raw target, before libmicrohttpd unescapes it: an encoded slash or NUL must stay visible. */
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
 {
@@ -159,6 +226,8 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
 
     if (self != NULL)
         stop_waiting(arg, self);
+    if (has_too_many_parameters(target))
+        refuse_head(connection, true);
     return request_new(arg, target, connection);
 }
 
@@ -299,6 +368,10 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
     (void)url;
     if (request == NULL)
         return MHD_NO; /* out of memory in on_target */
+    if (!request->was_seen && is_head_too_large(connection)) {
+        refuse_head(connection, strlen(request->target) > HTTP_HEAD_BYTES_MAX / 2);
+        return MHD_NO;
+    }
     if (!request->was_seen) {
         read_head(request, method, version);
         /* An answer before the body would leave its rest unread, and the connection useless: a body
@@ -339,7 +412,7 @@ static void cut(struct http_server *server, struct MHD_Connection *connection, c
     if (info == NULL)
         return;
     if (farewell != NULL)
-        send(info->connect_fd, farewell, strlen(farewell), MSG_NOSIGNAL | MSG_DONTWAIT);
+        send_farewell(connection, farewell);
     shutdown(info->connect_fd, SHUT_RDWR);
     metrics_add(server->options.app->metrics, METRIC_REQUESTS_TIMED_OUT, 1);
 }
@@ -446,7 +519,7 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_options *
         MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0,
         options->connections_per_address_max > 0 ? on_accept : NULL, server, on_access, server,
         MHD_OPTION_LISTEN_SOCKET, options->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-        options->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEAD_BYTES_MAX,
+        options->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_URI_LOG_CALLBACK,
         on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,

@@ -156,6 +156,20 @@ def test_head_that_is_too_large(send):
         assert answers.is_closed
 
 
+def test_head_that_leaves_no_room_for_the_answer(send):
+    """libmicrohttpd would close the connection without a word, or wait."""
+    for head, expected in (
+        (get(b"/healthz", b"Host: localhost", b"X: " + b"a" * 15_950), 200),
+        (get(b"/healthz", b"Host: localhost", b"X: " + b"a" * 16_400), 431),
+        (get(b"/healthz", b"Host: localhost", *[b"X: y"] * 480), 431),
+        (get(b"/healthz", b"Host: localhost", b"Cookie: a=" + b"b" * 15_000), 431),
+        (get(b"/" + b"a" * 16_350, b"Host: localhost"), 414),
+        (get(b"/v1/runs?" + b"a&" * 600, b"Host: localhost"), 414),
+    ):
+        answers = send(head)
+        assert answers.statuses == [expected], (len(head), answers.text)
+
+
 @pytest.mark.parametrize(
     "version, statuses", [(b"0.9", [505]), (b"2.0", [505]), (b"3", [400, 505]), (b"1.x", [400])]
 )
