@@ -30,6 +30,7 @@ enum {
 struct http_connection {
     struct http_connection *prev, *next;
     struct MHD_Connection *connection;
+    struct http_request *request;    /* begun and not completed; NULL: none */
     struct client_count *of_address; /* NULL: not counted */
     uint64_t since_ns;
     bool is_waiting; /* in the server's list: has no request */
@@ -154,6 +155,8 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
         *socket_context = self;
     } else if (self != NULL) {
         stop_waiting(server, self);
+        if (self->request != NULL) /* libmicrohttpd refused its head, and does not complete it */
+            request_free(self->request);
         client_count_leave(&server->addresses, self->of_address);
         free(self);
         *socket_context = NULL;
@@ -162,13 +165,17 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
 
 /* -------- heads that are too large -------- */
 
-static void send_farewell(struct MHD_Connection *connection, const char *farewell)
+/* Says `farewell`, if that is not NULL. A shutdown makes libmicrohttpd close the connection. */
+static void end_connection(struct MHD_Connection *connection, const char *farewell)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-    if (info != NULL)
+    if (info == NULL)
+        return;
+    if (farewell != NULL)
         send(info->connect_fd, farewell, strlen(farewell), MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(info->connect_fd, SHUT_RDWR);
 }
 
 /* What does not fit into the pool is answered by libmicrohttpd, but it closes a connection without
@@ -199,12 +206,8 @@ static void refuse_head(struct MHD_Connection *connection, bool is_target)
     static const char fields_too_large[] =
         "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
         "Content-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n";
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-    send_farewell(connection, is_target ? uri_too_long : fields_too_large);
-    if (info != NULL)
-        shutdown(info->connect_fd, SHUT_RDWR);
+    end_connection(connection, is_target ? uri_too_long : fields_too_large);
 }
 
 /* libmicrohttpd 0.9.75 says nothing, and waits, when the parameters do not fit into the pool. */
@@ -223,12 +226,16 @@ static bool has_too_many_parameters(const char *target)
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
 {
     struct http_connection *self = connection_of(connection);
+    struct http_request *request;
 
     if (self != NULL)
         stop_waiting(arg, self);
     if (has_too_many_parameters(target))
         refuse_head(connection, true);
-    return request_new(arg, target, connection);
+    request = request_new(arg, target, connection);
+    if (self != NULL)
+        self->request = request;
+    return request;
 }
 
 static void on_completed(void *arg, struct MHD_Connection *connection, void **context,
@@ -238,6 +245,8 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
     struct http_connection *self = connection_of(connection);
 
     (void)code;
+    if (self != NULL)
+        self->request = NULL;
     if (self != NULL && !self->is_waiting)
         start_waiting(arg, self);
     if (request == NULL)
@@ -403,17 +412,10 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
 /* -------- deadlines -------- */
 
 /* libmicrohttpd's timeout is for silence only: who sends a byte now and then has all the time in
- * the world. A shutdown makes it close the connection. */
+ * the world. */
 static void cut(struct http_server *server, struct MHD_Connection *connection, const char *farewell)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-    if (info == NULL)
-        return;
-    if (farewell != NULL)
-        send_farewell(connection, farewell);
-    shutdown(info->connect_fd, SHUT_RDWR);
+    end_connection(connection, farewell);
     metrics_add(server->options.app->metrics, METRIC_REQUESTS_TIMED_OUT, 1);
 }
 

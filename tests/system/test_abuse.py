@@ -171,3 +171,17 @@ def test_client_that_goes_away_in_the_middle(server, api):
                 linger = b"\1\0\0\0\0\0\0\0"
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     assert api.get("/healthz").status_code == 200
+
+
+def test_request_whose_head_was_refused_is_forgotten(start_runtree, database):
+    """Nothing looks for its connection when its time is over."""
+    runtree = start_runtree("--request-timeout-ms", "1000", database_url=database)
+    for head in (
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 5000,
+        b"GET /?" + b"a&" * 600 + b" HTTP/1.1\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", runtree.port), timeout=5) as connection:
+            connection.sendall(head + b"\r\n")
+    time.sleep(2)
+    assert httpx.get(runtree.url + "/healthz").status_code == 200
+    assert "\nruntree_requests_timed_out_total 0\n" in httpx.get(runtree.url + "/metrics").text
