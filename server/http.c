@@ -377,11 +377,11 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
     (void)url;
     if (request == NULL)
         return MHD_NO; /* out of memory in on_target */
-    if (!request->was_seen && is_head_too_large(connection)) {
-        refuse_head(connection, strlen(request->target) > HTTP_HEAD_BYTES_MAX / 2);
-        return MHD_NO;
-    }
     if (!request->was_seen) {
+        if (is_head_too_large(connection)) {
+            refuse_head(connection, strlen(request->target) > HTTP_HEAD_BYTES_MAX / 2);
+            return MHD_NO;
+        }
         read_head(request, method, version);
         /* An answer before the body would leave its rest unread, and the connection useless: a body
          * that is not too large is read first. */

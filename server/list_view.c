@@ -319,12 +319,12 @@ static void end_walk(const struct list_view *view, struct json_buffer *buffer,
     };
 }
 
-/* The hub has read anew since the snapshot, and that was told: what the stream shows of a run is
- * what the hub knew of it, or a phase that it has left since, which the hub noted. */
+/* Of a stream that was told everything: the hub has read anew since the snapshot, so that what the
+ * stream shows of a run is what the hub knew of it, or a phase that it has left since, which the
+ * hub noted. */
 static bool has_settled(const struct list_view *view, const struct stream_position *position)
 {
-    return position->list.stage == LIST_SETTLING && !position->is_walking &&
-           position->cursor == moved_runs_sequence(view->hub->runs) &&
+    return position->list.stage == LIST_SETTLING &&
            view->hub->reads_done >= position->list.awaited_read;
 }
 
@@ -424,11 +424,12 @@ static enum stream_next on_next(void *source, struct stream_position *position,
     /* Too far behind, or the hub has begun anew: the client comes back with its id. */
     if (!moved_runs_reach(view->hub->runs, position->cursor))
         return STREAM_END;
-    if (has_settled(view, position))
-        position->list = (struct list_walk){.stage = LIST_LIVE};
     if (position->is_synced && !position->is_walking &&
-        position->cursor == moved_runs_sequence(view->hub->runs))
+        position->cursor == moved_runs_sequence(view->hub->runs)) {
+        if (has_settled(view, position))
+            position->list = (struct list_walk){.stage = LIST_LIVE};
         return STREAM_IDLE;
+    }
     return next_piece(view, position, frame);
 }
 

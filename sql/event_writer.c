@@ -132,12 +132,11 @@ void event_writer_failed(struct event_writer *writer, const struct pg_end *end)
             write_item_lose(&writer->batch[i]);
         write_item_reopen(&writer->batch[i]);
     }
-    if (end->outcome == PG_LOST && writer->losses++ < WRITE_LOSSES_MAX) {
-        writer->ranges[writer->range_count++] = writer->range;
-        return; /* on_ready goes on, or patience ends it */
-    }
-    if (end->outcome == PG_LOST) { /* perhaps because of these events */
-        event_writer_give_up(writer);
+    if (end->outcome == PG_LOST) {
+        if (writer->losses++ < WRITE_LOSSES_MAX) /* on_ready goes on, or patience ends it */
+            writer->ranges[writer->range_count++] = writer->range;
+        else /* perhaps it is because of these events */
+            event_writer_give_up(writer);
         return;
     }
     is_tried_again = is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX;

@@ -200,8 +200,9 @@ def test_run_deleted_while_its_tree_cannot_be_read(
     _, stream = snapshot(open_stream, watch(run))
     postgres.execute(
         database,
-        "UPDATE actions SET ordinal = 50 WHERE name = 'b1' AND (project, domain, run_name)"
-        f" = ('{run.project}', '{run.domain}', '{run.name}')",
+        "UPDATE actions SET ordinal = 50 WHERE name = 'b1' AND project = %s AND run_name = %s",
+        run.project,
+        run.name,
     )
     api.post_one(run.event("b1", "PAUSED"))
     stream.read_until("reset")

@@ -58,15 +58,20 @@ static void list_record(void *arg, const char *bytes, size_t length, bool meets_
     list->count++;
 }
 
-/* Syncs, walks from `since` in one go, and returns what a client then has. */
-static int64_t assert_walk(struct run_view *view, int64_t since, const char *expected)
+/* Goes the walk in one go, and returns what a client then has. */
+static int64_t assert_records(struct run_view *view, struct view_walk walk, const char *expected)
 {
     struct record_list list = {0};
-    assert_int_equal(run_view_sync(view), 0);
-    struct view_walk walk = run_view_walk_begin(view, since);
     assert_int_equal(run_view_walk(view, &walk, SIZE_MAX, SIZE_MAX, list_record, &list), 1);
     assert_string_equal(list.text, expected);
     return walk.target;
+}
+
+/* Syncs, and walks from `since`. */
+static int64_t assert_walk(struct run_view *view, int64_t since, const char *expected)
+{
+    assert_int_equal(run_view_sync(view), 0);
+    return assert_records(view, run_view_walk_begin(view, since), expected);
 }
 
 static void test_without_a_filter_all_is_visible(void **state)
@@ -169,10 +174,7 @@ static void test_resume_removes_all_that_is_hidden(void **state)
     struct run_view *view = make_view(manager, "RUNNING");
     upsert_phase(manager, "e", PHASE_FAILED);
     assert_int_equal(run_view_sync(view), 0);
-    struct record_list list = {0};
-    struct view_walk walk = run_view_walk_resume(view, 5);
-    assert_int_equal(run_view_walk(view, &walk, SIZE_MAX, SIZE_MAX, list_record, &list), 1);
-    assert_string_equal(list.text, "-a0 -e");
+    assert_records(view, run_view_walk_resume(view, 5), "-a0 -e");
     assert_walk(view, 5, "");
     run_view_free(view);
     run_state_manager_free(manager);
@@ -185,10 +187,7 @@ static void test_resume_from_before_the_first_action(void **state)
     (void)state;
     struct run_state_manager *manager = make_tree();
     struct run_view *view = make_view(manager, "RUNNING");
-    struct record_list list = {0};
-    struct view_walk walk = run_view_walk_resume(view, 0);
-    assert_int_equal(run_view_walk(view, &walk, SIZE_MAX, SIZE_MAX, list_record, &list), 1);
-    assert_string_equal(list.text, "-a0 -b -c -d -e");
+    assert_records(view, run_view_walk_resume(view, 0), "-a0 -b -c -d -e");
     assert_walk(view, 0, "");
     run_view_free(view);
     run_state_manager_free(manager);
