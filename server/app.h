@@ -16,6 +16,7 @@
 #include "server/http.h"
 #include "server/list_hub.h"
 #include "server/log.h"
+#include "server/memory.h"
 #include "server/metrics.h"
 #include "server/rate_limit.h"
 #include "server/run_hub.h"
@@ -32,6 +33,7 @@ struct app_shared {
     const struct config *config;
     const char *database_url;
     const struct log *log;
+    struct memory *memory;
     const struct route *routes;
     const struct metrics *const *metrics; /* one for each loop */
     size_t loops;

@@ -91,6 +91,7 @@ void app_note_turn(struct app *app, struct app_turn *turn)
     uint64_t turn_us = (at_ns - turn->at_ns - (idle_ns - turn->idle_ns)) / 1000;
 
     if (turn->at_ns != 0) {
+        metrics_observe(app->metrics, HISTOGRAM_TURN, (double)turn_us / 1e6);
         raise_to(app->metrics, METRIC_LOOP_BLOCKED_MAX_US, turn_us);
         raise_to(app->metrics, METRIC_LOOP_CPU_MAX_US, (cpu_ns - turn->cpu_ns) / 1000);
         if (turn_us > SLOW_TURN_US)

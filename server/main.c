@@ -182,17 +182,19 @@ static int serve_on(const struct config *config, const char *database_url,
     struct loop_thread *loops = calloc(count, sizeof *loops);
     struct metrics *metrics = calloc(count, sizeof *metrics);
     const struct metrics **all = calloc(count, sizeof(const struct metrics *));
+    struct memory *memory = memory_new((uint64_t)config->memory_max_bytes);
     const struct app_shared shared = {
         .config = config,
         .database_url = database_url,
         .log = log,
+        .memory = memory,
         .routes = routes,
         .metrics = all,
         .loops = count,
     };
     int status = -1;
 
-    if (loops == NULL || metrics == NULL || all == NULL) {
+    if (loops == NULL || metrics == NULL || all == NULL || memory == NULL) {
         log_write(log, LOG_ERROR, "out of memory", "");
         goto done;
     }
@@ -205,6 +207,7 @@ static int serve_on(const struct config *config, const char *database_url,
     if (open_sockets(loops, config, log) == 0)
         status = run_loops(loops, config, signals, postgres, log);
 done:
+    memory_free(memory);
     free((void *)all);
     free(metrics);
     free(loops);

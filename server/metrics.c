@@ -113,6 +113,8 @@ static const struct histogram_description histograms[HISTOGRAM_COUNT] = {
                             "From hearing that a run changed until the change is flushed to the "
                             "watchers of the list of runs.",
                             SECONDS},
+    [HISTOGRAM_TURN] = {"runtree_loop_turn_seconds",
+                        "A turn of an event loop: everything between two waits.", SECONDS},
 };
 
 static const struct histogram_description request_histogram = {
@@ -242,8 +244,23 @@ static void write_requests(const struct metrics *const *all, size_t count,
     }
 }
 
-void metrics_write(const struct metrics *const *all, size_t count, const struct route *routes,
-                   struct json_buffer *out)
+static void write_memory(const struct memory *memory, struct json_buffer *out)
+{
+    write_head(out, "runtree_memory_bytes", "gauge", "Memory held for clients, by what it is for.");
+    for (int kind = 0; kind < MEMORY_KINDS; kind++)
+        write_line(out, "runtree_memory_bytes{kind=\"%s\"} %" PRIu64 "\n",
+                   memory_kind_name((enum memory_kind)kind),
+                   memory_held_bytes(memory, (enum memory_kind)kind));
+    write_head(out, "runtree_memory_max_bytes", "gauge",
+               "How much all of it may be; past it new work is answered by 503.");
+    write_line(out, "runtree_memory_max_bytes %" PRIu64 "\n", memory_max_bytes(memory));
+    write_head(out, "runtree_memory_refused_total", "counter",
+               "Work that was refused because there was no room.");
+    write_line(out, "runtree_memory_refused_total %" PRIu64 "\n", memory_refusals(memory));
+}
+
+void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
+                   const struct route *routes, struct json_buffer *out)
 {
     const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
 
@@ -268,5 +285,6 @@ void metrics_write(const struct metrics *const *all, size_t count, const struct 
         write_head(out, histograms[histogram].name, "histogram", histograms[histogram].help);
         write_histogram(out, &histograms[histogram], "", values, count);
     }
+    write_memory(memory, out);
     write_requests(all, count, routes, out);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "model/json_buffer.h"
+#include "server/memory.h"
 #include "server/router.h"
 
 enum metric {
@@ -60,6 +61,7 @@ enum histogram {
     HISTOGRAM_BATCH,    /* events in a batch */
     HISTOGRAM_LAG,      /* seconds from a notification heard to the flush of what it announced */
     HISTOGRAM_LIST_LAG, /* the same for the watchers of the list of runs */
+    HISTOGRAM_TURN,     /* seconds of a turn of the loop: everything between two waits */
     HISTOGRAM_COUNT,
 };
 
@@ -88,9 +90,9 @@ void metrics_observe(struct metrics *metrics, enum histogram histogram, double v
 void metrics_observe_request(struct metrics *metrics, size_t route, unsigned status,
                              double seconds);
 
-/* `count` of them as one, in the text format 0.0.4; `routes` is the table, ended by one without
- * a pattern. */
-void metrics_write(const struct metrics *const *all, size_t count, const struct route *routes,
-                   struct json_buffer *out);
+/* `count` of them as one, and the account of memory, in the text format 0.0.4; `routes` is the
+ * table, ended by one without a pattern. */
+void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
+                   const struct route *routes, struct json_buffer *out);
 
 #endif

@@ -326,6 +326,9 @@ void reply_unavailable(struct http_request *request, int status)
                        "More is waiting for the database than the configured limit.");
     else if (status == -ENOMEM)
         reply_problemf(request, PROBLEM_OVERLOADED, NULL, "Out of memory.");
+    else if (status == -ENOBUFS)
+        reply_problemf(request, PROBLEM_OVERLOADED, NULL,
+                       "The service holds as much for its clients as --memory-max-bytes allows.");
     else
         reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "The database cannot be reached.");
 }

@@ -29,7 +29,6 @@ KEPT_APART = {
 BANNED_CALLS = ("strcpy", "strcat", "sprintf", "vsprintf", "atoi", "strtok", "gets")
 LEFTOVERS = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
 
-FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 LINE_COLUMNS_MAX = 100
 
@@ -123,9 +122,6 @@ FUNCTIONS = {".c": c_functions, ".h": c_functions, ".py": python_functions}
 def check_sizes():
     for name in sources(SOURCE_FOLDERS, SOURCE_ENDINGS):
         text = read(name)
-        lines = text.count("\n")
-        if lines > FILE_LINES_MAX:
-            yield name, 1, f"{lines} lines; at most {FILE_LINES_MAX}"
         for number, length in FUNCTIONS.get(pathlib.Path(name).suffix, lambda _: ())(text):
             if length > FUNCTION_LINES_MAX:
                 yield name, number, f"function of {length} lines; at most {FUNCTION_LINES_MAX}"
