@@ -68,18 +68,22 @@ static void on_detached(void *arg, int fd)
 
 static void open_stream(struct watch *watch)
 {
+    int status;
+
     if (http_request_is_head(watch->request)) {
         reply_stream_head_only(watch->request);
         watch_free(watch);
         return;
     }
     watch->head = reply_stream_head(watch->request);
-    if (watch->head == NULL) {
-        reply_unavailable(watch->request, -ENOMEM);
-        watch_free(watch);
+    status =
+        watch->head == NULL ? -ENOMEM : http_request_detach(watch->request, on_detached, watch);
+    if (status == 0)
         return;
-    }
-    http_request_detach(watch->request, on_detached, watch);
+    if (watch->head != NULL)
+        sse_frame_release(watch->head);
+    reply_unavailable(watch->request, status);
+    watch_free(watch);
 }
 
 /* The tree is there: where does this client go on? */

@@ -43,6 +43,7 @@ static void open_stream(struct app *app, struct http_request *request,
                         const struct list_filter *filter, int32_t limit)
 {
     struct runs_watch *watch = calloc(1, sizeof *watch);
+    int status = -ENOMEM;
 
     if (watch == NULL)
         goto error_watch;
@@ -55,16 +56,20 @@ static void open_stream(struct app *app, struct http_request *request,
     if (watch->head == NULL)
         goto error_head;
     watch->position = list_view_start(watch->view, stream_last_event_id(request));
+    status = http_request_detach(request, on_detached, watch);
+    if (status < 0)
+        goto error_detach;
     note_start(app, &watch->position);
-    http_request_detach(request, on_detached, watch);
     return;
 
+error_detach:
+    sse_frame_release(watch->head);
 error_head:
     list_view_release(watch->view);
 error_view:
     free(watch);
 error_watch:
-    reply_unavailable(request, -ENOMEM);
+    reply_unavailable(request, status);
 }
 
 void handle_watch_runs(struct app *app, struct http_request *request)

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,12 +78,21 @@ static struct http_request *request_new(struct http_server *server, const char *
     return request;
 }
 
-static void request_free(struct http_request *request)
+/* The end of every request, however it came: after its answer, without one, at the shutdown. What
+ * it still owes is given here. */
+static void request_end(struct http_request *request)
 {
     struct http_server *server = request->server;
 
     DL_DELETE(server->active, request);
     server->active_count--;
+    app_count_request(request->app, request->route, request->status,
+                      uv_hrtime() - request->started_ns);
+    http_request_log(request);
+    if (request->on_detached != NULL) {
+        close(request->detached_fd);
+        request->on_detached(request->detached_arg, -1);
+    }
     if (request->packing != NULL)
         reply_abandon(request->packing);
     if (request->response != NULL)
@@ -156,7 +166,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
     } else if (self != NULL) {
         stop_waiting(server, self);
         if (self->request != NULL) /* libmicrohttpd refused its head, and does not complete it */
-            request_free(self->request);
+            request_end(self->request);
         client_count_leave(&server->addresses, self->of_address);
         free(self);
         *socket_context = NULL;
@@ -232,7 +242,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
         stop_waiting(arg, self);
     if (has_too_many_parameters(target))
         refuse_head(connection, true);
-    request = request_new(arg, target, connection);
+    request = self == NULL ? NULL : request_new(arg, target, connection);
     if (self != NULL)
         self->request = request;
     return request;
@@ -249,12 +259,8 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
         self->request = NULL;
     if (self != NULL && !self->is_waiting)
         start_waiting(arg, self);
-    if (request == NULL)
-        return;
-    app_count_request(request->app, request->route, request->status,
-                      uv_hrtime() - request->started_ns);
-    http_request_log(request);
-    request_free(request);
+    if (request != NULL)
+        request_end(request);
     *context = NULL;
 }
 
@@ -272,27 +278,29 @@ void http_request_answer(struct http_request *request, unsigned status,
         LL_PREPEND2(request->server->to_resume, request, resume_next);
 }
 
-void http_request_detach(struct http_request *request, http_detached_fn *on_detached, void *arg)
+int http_request_detach(struct http_request *request, http_detached_fn *on_detached, void *arg)
 {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
     assert(!request->is_answered);
-    request->is_answered = true;
-    request->answered_ns = uv_hrtime();
+    request->detached_fd = info == NULL ? -1 : fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 0);
+    if (request->detached_fd < 0)
+        return -EMFILE;
     request->on_detached = on_detached;
     request->detached_arg = arg;
-    request->status = 200;
-    if (request->is_suspended)
-        LL_PREPEND2(request->server->to_resume, request, resume_next);
+    http_request_answer(request, MHD_HTTP_OK, NULL);
+    return 0;
 }
 
 /* MHD_NO makes libmicrohttpd close its descriptor, with MHD_USE_TURBO without a shutdown: ours
  * lives on. A test (tests/system) holds it to that. */
 static enum MHD_Result detach_now(struct http_request *request)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    int fd = info == NULL ? -1 : dup(info->connect_fd);
+    http_detached_fn *on_detached = request->on_detached;
 
-    request->on_detached(request->detached_arg, fd);
+    request->on_detached = NULL;
+    on_detached(request->detached_arg, request->detached_fd);
     return MHD_NO;
 }
 

@@ -82,9 +82,11 @@ bool http_request_may_take(struct http_request *request, enum rate_kind kind, in
 /* Hands the body over (malloc'd, not ended by a NUL, NULL if empty). */
 char *http_request_take_body(struct http_request *request, size_t *length);
 
-/* The socket leaves libmicrohttpd: on_detached gets a descriptor of its own, or -1, and then owns
- * it; the request is gone when it returns. Comes after the return if the request was suspended. */
+/* The socket leaves libmicrohttpd: on_detached gets a descriptor of its own, which it then owns, or
+ * -1 if the request ended otherwise (its client has left, the service shuts down). It is called
+ * exactly once, at the earliest by the return of the handler; the request is gone when it returns.
+ * 0, or -EMFILE when there is no descriptor for it: then the request is still to be answered. */
 typedef void http_detached_fn(void *arg, int fd);
-void http_request_detach(struct http_request *request, http_detached_fn *on_detached, void *arg);
+int http_request_detach(struct http_request *request, http_detached_fn *on_detached, void *arg);
 
 #endif

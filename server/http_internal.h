@@ -24,7 +24,7 @@ struct http_request {
     bool was_seen;             /* its head was read */
     bool is_too_large;
     bool is_last;     /* of its connection, which cannot be trusted with another */
-    bool is_answered; /* response or on_detached is set; a response of NULL closes the connection */
+    bool is_answered; /* without response or on_detached the connection is closed */
     bool is_suspended;
     bool is_sent; /* libmicrohttpd has the answer */
     char *body;
@@ -32,8 +32,9 @@ struct http_request {
     struct answer *packing; /* an answer that a worker thread compresses; NULL: none */
     struct MHD_Response *response;
     unsigned status;
-    http_detached_fn *on_detached;
+    http_detached_fn *on_detached; /* owed: it was not called yet */
     void *detached_arg;
+    int detached_fd; /* the request's own as long as on_detached is owed */
     uint64_t started_ns, read_ns, answered_ns; /* of the head, the body's end, the answer */
     struct rate_state rates[RATE_KINDS];
     char id[REQUEST_ID_SIZE];           /* X-Request-Id, taken over or made */

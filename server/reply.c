@@ -329,6 +329,9 @@ void reply_unavailable(struct http_request *request, int status)
     else if (status == -ENOBUFS)
         reply_problemf(request, PROBLEM_OVERLOADED, NULL,
                        "The service holds as much for its clients as --memory-max-bytes allows.");
+    else if (status == -EMFILE)
+        reply_problemf(request, PROBLEM_OVERLOADED, NULL,
+                       "The service has as many descriptors open as the system allows.");
     else
         reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "The database cannot be reached.");
 }

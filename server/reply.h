@@ -52,8 +52,8 @@ void reply_too_many(struct http_request *request, const char *what, int64_t retr
 void reply_session(struct http_request *request, unsigned status, json_t *document,
                    const char *cookie);
 
-/* For a call that answered -ENOTCONN, -EAGAIN, -ENOMEM or (no room: memory_has_room) -ENOBUFS: 503
- * with Retry-After. */
+/* For a call that answered -ENOTCONN, -EAGAIN, -ENOMEM, -EMFILE (no descriptor) or -ENOBUFS (no
+ * room: memory_has_room): 503 with Retry-After. */
 void reply_unavailable(struct http_request *request, int status);
 
 /* 405 and the answer to OPTIONS; `allow` is the value of the Allow header. */
