@@ -86,8 +86,7 @@ static const struct option_row options[] = {
            INT64_C(1) << 40,
            "actions held in watched runs' trees, for each event loop; past it 503"),
     NUMBER(memory_max_bytes, "memory-max-bytes", "RUNTREE_MEMORY_MAX_BYTES", 0, 0, INT64_C(1) << 50,
-           "memory held for clients; past it new work is 503; 0: three quarters of the cgroup's or"
-           " machine's"),
+           "memory for clients; past it new work is 503; 0: 3/4 of the cgroup's or machine's"),
     NUMBER(flush_interval_ms, "flush-interval-ms", "RUNTREE_FLUSH_INTERVAL_MS", 10, 0, 60000,
            "least time between two flushes of one run to its watchers"),
     NUMBER(heartbeat_ms, "heartbeat-ms", "RUNTREE_HEARTBEAT_MS", 15000, 100, 600000,
