@@ -201,7 +201,7 @@ void http_request_log(const struct http_request *request)
     char address[CLIENT_ADDRESS_SIZE], path[LOGGED_PATH_SIZE];
     const char *subject = request->access == NULL ? "" : request->access->subject;
 
-    if (level > log->level || !request->is_answered)
+    if (!log_has_level(log, level) || !request->is_answered)
         return;
     http_connection_address(request->connection, address);
     copy_path(request->target, path);

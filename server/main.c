@@ -214,12 +214,34 @@ done:
     return status;
 }
 
-static int serve(const struct config *config)
+/* On the database that is configured, or one of our own. 0 or -1. */
+static int serve_logged(const struct config *config, const struct log *log, const sigset_t *signals)
 {
-    const struct log log = {.level = log_level_parse(config->log_level)};
     struct embedded_postgres *postgres = NULL;
     const char *url = config->database_url;
     char why[APP_WHY_SIZE];
+    int status;
+
+    if (url == NULL) {
+        log_write(log, LOG_INFO, "starting a PostgreSQL of our own", "s:s", "folder",
+                  config->data_dir);
+        postgres = embedded_postgres_start(config->data_dir, why, sizeof why);
+        if (postgres == NULL) {
+            log_write(log, LOG_ERROR, "PostgreSQL did not start", "s:s", "why", why);
+            return -1;
+        }
+        url = embedded_postgres_url(postgres);
+    }
+    status = serve_on(config, url, postgres, log, signals);
+    if (postgres != NULL)
+        embedded_postgres_stop(postgres);
+    log_write(log, LOG_INFO, "stopped", "");
+    return status;
+}
+
+static int serve(const struct config *config)
+{
+    struct log *log;
     sigset_t signals;
     int status;
 
@@ -230,20 +252,13 @@ static int serve(const struct config *config)
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     json_object_seed(0);
-    if (url == NULL) {
-        log_write(&log, LOG_INFO, "starting a PostgreSQL of our own", "s:s", "folder",
-                  config->data_dir);
-        postgres = embedded_postgres_start(config->data_dir, why, sizeof why);
-        if (postgres == NULL) {
-            log_write(&log, LOG_ERROR, "PostgreSQL did not start", "s:s", "why", why);
-            return EXIT_FAILURE;
-        }
-        url = embedded_postgres_url(postgres);
+    log = log_start(log_level_parse(config->log_level));
+    if (log == NULL) {
+        fprintf(stderr, "runtree: cannot start a thread\n");
+        return EXIT_FAILURE;
     }
-    status = serve_on(config, url, postgres, &log, &signals);
-    if (postgres != NULL)
-        embedded_postgres_stop(postgres);
-    log_write(&log, LOG_INFO, "stopped", "");
+    status = serve_logged(config, log, &signals);
+    log_end(log);
     return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -260,7 +260,7 @@ static void write_memory(const struct memory *memory, struct json_buffer *out)
 }
 
 void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
-                   const struct route *routes, struct json_buffer *out)
+                   const struct log *log, const struct route *routes, struct json_buffer *out)
 {
     const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
 
@@ -286,5 +286,8 @@ void metrics_write(const struct metrics *const *all, size_t count, const struct 
         write_histogram(out, &histograms[histogram], "", values, count);
     }
     write_memory(memory, out);
+    write_head(out, "runtree_log_lines_dropped_total", "counter",
+               "Lines of the log that were not written: nobody read them, or too many were alike.");
+    write_line(out, "runtree_log_lines_dropped_total %" PRIu64 "\n", log_lines_dropped(log));
     write_requests(all, count, routes, out);
 }

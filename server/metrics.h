@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "model/json_buffer.h"
+#include "server/log.h"
 #include "server/memory.h"
 #include "server/router.h"
 
@@ -90,9 +91,9 @@ void metrics_observe(struct metrics *metrics, enum histogram histogram, double v
 void metrics_observe_request(struct metrics *metrics, size_t route, unsigned status,
                              double seconds);
 
-/* `count` of them as one, and the account of memory, in the text format 0.0.4; `routes` is the
- * table, ended by one without a pattern. */
+/* `count` of them as one, the account of memory, and what the log dropped, in the text format
+ * 0.0.4; `routes` is the table, ended by one without a pattern. */
 void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
-                   const struct route *routes, struct json_buffer *out);
+                   const struct log *log, const struct route *routes, struct json_buffer *out);
 
 #endif

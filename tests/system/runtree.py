@@ -35,12 +35,16 @@ def clean_environment(**variables):
 
 
 class Runtree:
-    """One `runtree serve`, which logs into `folder`. Not started before start()."""
+    """One `runtree serve`, which logs into `folder`, or to the descriptor `stderr` if that is given.
+    Not started before start()."""
 
-    def __init__(self, folder, *arguments, database_url=None, environment=None, port=None):
+    def __init__(
+        self, folder, *arguments, database_url=None, environment=None, port=None, stderr=None
+    ):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
+        self._stderr = stderr
         self._folder = pathlib.Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         self.arguments = ["serve", "--listen", f"127.0.0.1:{self.port}", *arguments]
@@ -55,7 +59,7 @@ class Runtree:
                 [binary(), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
-                stderr=err,
+                stderr=err if self._stderr is None else self._stderr,
                 env=self._environment,
                 cwd=self._folder,
             )
