@@ -1,7 +1,7 @@
 #include "sql/migrate.h"
 
 #include "sql/migration_list.h"
-#include "sql/pg_conninfo.h"
+#include "sql/pg_connection.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -172,39 +172,33 @@ static int migrate(const struct migrator *migrator)
     return error < 0 ? error : apply_missing(migrator);
 }
 
-int migrate_database(const char *url, char *why, size_t why_size)
-{
-    char problem[PG_CONNINFO_WHY_SIZE];
-    struct migrator migrator = {.why = why, .why_size = why_size};
-    int error = -EAGAIN;
-
-    struct pg_conninfo *info = pg_conninfo_parse(url, problem);
-    if (info == NULL) {
-        snprintf(why, why_size, "%s", problem);
-        return -EPROTO;
-    }
-    migrator.pg = pg_conninfo_connect_and_wait(info, "runtree migrate");
-    pg_conninfo_free(info);
-    if (PQstatus(migrator.pg) != CONNECTION_OK) {
-        bool is_refused = PQstatus(migrator.pg) == CONNECTION_BAD;
-        set_why(&migrator, "no connection to the database",
-                is_refused ? PQerrorMessage(migrator.pg) : "no answer in time");
-    } else {
-        error = migrate(&migrator);
-    }
-    PQfinish(migrator.pg);
-    return error;
-}
-
 int database_url_check(const char *url, char *why, size_t why_size)
 {
-    char reason[PG_CONNINFO_WHY_SIZE];
-    struct pg_conninfo *info = pg_conninfo_parse(url, reason);
+    char reason[PG_WHY_SIZE];
+    PQconninfoOption *options = pg_url_parse(url, reason);
 
-    if (info == NULL) {
+    if (options == NULL) {
         snprintf(why, why_size, "--database-url (RUNTREE_DATABASE_URL): %s", reason);
         return -1;
     }
-    pg_conninfo_free(info);
+    PQconninfoFree(options);
     return 0;
+}
+
+int migrate_database(const char *url, char *why, size_t why_size)
+{
+    char reason[PG_WHY_SIZE];
+    struct migrator migrator = {.why = why, .why_size = why_size};
+
+    if (database_url_check(url, why, why_size) < 0) {
+        return -EPROTO;
+    }
+    migrator.pg = pg_connect(url, "runtree migrate", reason);
+    if (migrator.pg == NULL) {
+        snprintf(why, why_size, "no connection to the database: %s", reason);
+        return -EAGAIN;
+    }
+    int error = migrate(&migrator);
+    PQfinish(migrator.pg);
+    return error;
 }

@@ -1,44 +1,101 @@
-/* The life of a connection: looking up the host, connecting, setting the session up, noticing its
- * end, coming back. What it does in between is in pg_exchange.c. */
 #include "sql/pg_connection.h"
-
-#include "sql/pg_session.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 enum {
+    PARAMETERS_MAX = 64,
     PAUSE_MIN_MS = 100,
     PAUSE_MAX_MS = 500,
 };
 
-struct lookup {
-    uv_getaddrinfo_t request;
-    struct pg_connection *connection;
+static const char invalid_statement_name[] = "26000";
+
+enum session_state {
+    SESSION_PAUSING,    /* until the timer begins the next attempt */
+    SESSION_CONNECTING, /* the thread has `pg` and `why` */
+    SESSION_SETTING_UP,
+    SESSION_READY,
+    SESSION_BREAKING, /* until the timer ends the session, in the loop's next turn */
+    SESSION_CLOSING,
 };
 
-static void begin_attempt(struct pg_connection *connection);
-static void attempt_failed(struct pg_connection *connection, const char *why);
-static void start_soon(struct pg_connection *connection, enum session_state state);
-static void on_timer(uv_timer_t *timer);
+enum exchange_phase {
+    EXCHANGE_NONE,
+    EXCHANGE_BUILDING, /* between begin and send */
+    EXCHANGE_RUNNING,
+    EXCHANGE_ROLLING_BACK, /* refused, and the transaction that it left open is being ended */
+};
 
-void pg_session_start_timer(struct pg_connection *connection, uint64_t timeout_ms)
-{
-    uv_timer_start(&connection->timer, on_timer, timeout_ms, 0);
-}
+/* What one command in the pipeline was. */
+struct exchange_step {
+    const struct pg_statement *statement;
+    size_t index; /* the statement's number in the exchange */
+    bool is_prepare;
+};
 
-void pg_copy_line(char *line, size_t size, const char *text)
+struct exchange {
+    enum exchange_phase phase;
+    pg_result_fn *on_result;
+    pg_end_fn *on_end;
+    void *arg;
+    size_t statement_count;
+    struct exchange_step *steps;
+    size_t step_count;
+    size_t step_capacity;
+    size_t step; /* whose results are being read */
+    bool is_refused;
+    char sqlstate[6];
+    char message[PG_WHY_SIZE];
+};
+
+struct pg_connection {
+    uv_loop_t *loop;
+    char *url;
+    char *application_name;
+    uint64_t exchange_timeout_ms;
+    struct pg_connection_events events;
+    void *arg;
+    void (*on_closed)(void *arg);
+
+    enum session_state state;
+    char why[PG_WHY_SIZE];   /* the attempt failed, or the session is being ended */
+    char fatal[PG_WHY_SIZE]; /* what the server said last before it hung up */
+    uint64_t pause_ms;
+
+    uv_timer_t timer; /* the pause, the exchange's limit, or 0 while breaking */
+    uv_thread_t thread;
+    uv_async_t connected; /* the thread's last word */
+    uv_poll_t poll;
+    int poll_events; /* 0: there is no poll */
+    int open_handles;
+
+    PGconn *pg;
+    uint32_t timeline;
+    struct exchange exchange;
+    const struct pg_statement **prepared; /* in this session */
+    size_t prepared_count;
+    size_t prepared_capacity;
+};
+
+static void enter(struct pg_connection *connection, enum session_state state);
+
+/* Copies `text` as one line without trailing space, cut between characters. */
+static void copy_line(char *line, size_t size, const char *text)
 {
     size_t length = 0;
+
     for (; *text != '\0' && length + 1 < size; text++) {
         bool is_space = *text == ' ' || *text == '\n' || *text == '\t' || *text == '\r';
-        if (!is_space) {
+
+        if (!is_space)
             line[length++] = *text;
-        } else if (length > 0 && line[length - 1] != ' ') {
+        else if (length > 0 && line[length - 1] != ' ')
             line[length++] = ' ';
-        }
     }
     if (*text != '\0') {
         while (length > 0 && ((unsigned char)*text & 0xC0) == 0x80) {
@@ -46,260 +103,533 @@ void pg_copy_line(char *line, size_t size, const char *text)
             length--;
         }
     }
-    while (length > 0 && line[length - 1] == ' ') {
+    while (length > 0 && line[length - 1] == ' ')
         length--;
-    }
     line[length] = '\0';
 }
 
-static void finish_close(struct pg_connection *connection)
+/* -------- connecting, which waits -------- */
+
+/* NULL when it is not given. */
+static const char *option_value(const PQconninfoOption *options, const char *keyword)
 {
+    for (; options != NULL && options->keyword != NULL; options++)
+        if (strcmp(options->keyword, keyword) == 0)
+            return options->val;
+    return NULL;
+}
+
+PQconninfoOption *pg_url_parse(const char *url, char why[static PG_WHY_SIZE])
+{
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
+    const char *port = option_value(options, "port");
+
+    if (options == NULL) {
+        snprintf(why, PG_WHY_SIZE, "the database URL is not a PostgreSQL connection string");
+    } else if (port != NULL && port[strspn(port, "0123456789,")] != '\0') {
+        /* libpq would quote it, and it may be a piece of a password with a slash in it. */
+        snprintf(why, PG_WHY_SIZE, "the database URL has a port that is no number");
+        PQconninfoFree(options);
+        return NULL;
+    }
+    return options;
+}
+
+static const char *value_of(const PQconninfoOption *given, const PQconninfoOption *environment,
+                            const char *keyword)
+{
+    const char *value = option_value(given, keyword);
+
+    if (value == NULL)
+        value = option_value(environment, keyword);
+    return value != NULL ? value : "";
+}
+
+static void drop_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    (void)notice;
+}
+
+PGconn *pg_connect(const char *url, const char *application_name, char why[static PG_WHY_SIZE])
+{
+    PQconninfoOption *given = pg_url_parse(url, why), *environment;
+    bool has_several, has_choice, has_limit;
+    PGconn *pg;
+
+    if (given == NULL)
+        return NULL;
+    environment = PQconndefaults();
+    has_several = strchr(value_of(given, environment, "host"), ',') != NULL ||
+                  strchr(value_of(given, environment, "hostaddr"), ',') != NULL;
+    has_choice = strcmp(value_of(given, environment, "target_session_attrs"), "any") != 0;
+    has_limit = strtol(value_of(given, environment, "connect_timeout"), NULL, 10) > 0;
+    PQconninfoFree(environment);
+    PQconninfoFree(given);
+
+    /* libpq skips what is NULL, and of a keyword that comes twice takes the last: what stands
+     * before the URL is used where the URL does not say otherwise. Kerberos would be asked for
+     * encryption, and waited for. Of several hosts only the one that can be written to is of use.
+     */
+    const char *const parameters[][2] = {
+        {"application_name", application_name},
+        {"keepalives", "1"},
+        {"keepalives_idle", "10"},
+        {"keepalives_interval", "5"},
+        {"keepalives_count", "3"},
+        {"tcp_user_timeout", "10000"},
+        {"gssencmode", "disable"},
+        {"target_session_attrs", has_several && !has_choice ? "read-write" : NULL},
+        {"dbname", url},
+        {"connect_timeout", has_limit ? NULL : "5"},
+        {"client_encoding", "UTF8"},
+    };
+    const char *keywords[COUNT(parameters) + 1] = {NULL}, *values[COUNT(parameters) + 1] = {NULL};
+
+    for (size_t i = 0; i < COUNT(parameters); i++) {
+        keywords[i] = parameters[i][0];
+        values[i] = parameters[i][1];
+    }
+    pg = PQconnectdbParams(keywords, values, 1);
+    if (PQstatus(pg) != CONNECTION_OK) {
+        copy_line(why, PG_WHY_SIZE, pg == NULL ? "out of memory" : PQerrorMessage(pg));
+        PQfinish(pg);
+        return NULL;
+    }
+    PQsetNoticeReceiver(pg, drop_notice, NULL);
+    return pg;
+}
+
+/* -------- the end of a session -------- */
+
+static bool is_live(const struct pg_connection *connection)
+{
+    return connection->state == SESSION_SETTING_UP || connection->state == SESSION_READY;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct pg_connection *connection = handle->data;
     void (*on_closed)(void *arg) = connection->on_closed;
     void *arg = connection->arg;
 
+    if (--connection->open_handles > 0 || connection->state != SESSION_CLOSING)
+        return;
     free(connection->exchange.steps);
     free(connection->prepared);
     free(connection->application_name);
     free(connection->url);
     free(connection);
-    if (on_closed != NULL) {
+    if (on_closed != NULL)
         on_closed(arg);
-    }
 }
 
-static void forgotten_by_loop(struct pg_connection *connection)
+/* An exchange that is running ends without its callback. */
+static void drop_session(struct pg_connection *connection)
 {
-    assert(connection->known_to_loop > 0);
-    connection->known_to_loop--;
-    if (connection->known_to_loop == 0 && connection->state == SESSION_CLOSING) {
-        finish_close(connection);
-    }
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    forgotten_by_loop(handle->data);
-}
-
-static void on_poll_closed(uv_handle_t *handle)
-{
-    struct pg_connection *connection = handle->data;
-    free(handle);
-    forgotten_by_loop(connection);
-}
-
-static void close_poll(struct pg_connection *connection)
-{
-    if (connection->poll != NULL) {
-        uv_close((uv_handle_t *)connection->poll, on_poll_closed);
-        connection->poll = NULL;
-        connection->poll_events = 0;
-    }
-}
-
-static void drop_addresses(struct pg_connection *connection)
-{
-    uv_freeaddrinfo(connection->addresses);
-    connection->addresses = NULL;
-    connection->address = NULL;
-}
-
-/* Everything that belongs to one attempt. True if an exchange was running. */
-static bool drop_session(struct pg_connection *connection)
-{
-    close_poll(connection);
-    uv_timer_stop(&connection->timer);
-    if (connection->lookup != NULL) {
-        uv_cancel((uv_req_t *)&connection->lookup->request);
-        connection->lookup = NULL;
-    }
+    if (connection->poll_events != 0)
+        uv_close((uv_handle_t *)&connection->poll, on_handle_closed);
+    connection->poll_events = 0;
     PQfinish(connection->pg);
     connection->pg = NULL;
-    connection->is_set_up = false;
     connection->fatal[0] = '\0';
-    return pg_exchange_forget(connection);
+    connection->exchange.phase = EXCHANGE_NONE;
+    connection->prepared_count = 0;
 }
 
-/* Pauses before the next round over all hosts. Calls back. */
+/* Ends the session or the attempt now and calls back; only from a callback of the loop. `why` may
+ * point into it. */
 static void lose(struct pg_connection *connection, const char *why)
 {
     char line[PG_WHY_SIZE];
-    pg_copy_line(line, sizeof line, why);
     struct pg_end end = {.outcome = PG_LOST, .message = line};
-    pg_end_fn *on_end = connection->exchange.on_end;
-    void *exchange_arg = connection->exchange.arg;
-    bool was_running = drop_session(connection);
-    drop_addresses(connection);
-    pg_conninfo_free(connection->conninfo);
-    connection->conninfo = NULL;
+    struct exchange ended = connection->exchange;
 
-    uint16_t jitter = 0;
-    uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
-    uint64_t pause_ms = connection->pause_ms * 3 / 4;
-    pause_ms += connection->pause_ms * jitter / (UINT64_C(2) * UINT16_MAX);
-    connection->pause_ms *= 2;
-    if (connection->pause_ms > PAUSE_MAX_MS) {
-        connection->pause_ms = PAUSE_MAX_MS;
-    }
-    connection->state = SESSION_PAUSING;
-    pg_session_start_timer(connection, pause_ms);
-
-    if (was_running) {
-        on_end(exchange_arg, &end);
-    }
-    if (connection->state != SESSION_CLOSING) {
-        connection->events.on_lost(connection->arg, line);
-    }
-}
-
-void pg_session_failed(struct pg_connection *connection, const char *why)
-{
-    if (connection->state == SESSION_CLOSING) {
+    if (connection->state == SESSION_CLOSING)
         return;
-    }
-    if (connection->is_set_up) {
-        lose(connection, why);
-    } else {
-        attempt_failed(connection, why);
+    copy_line(line, sizeof line, why);
+    enter(connection, SESSION_PAUSING);
+    if (ended.phase != EXCHANGE_NONE)
+        ended.on_end(ended.arg, &end);
+    if (connection->state != SESSION_CLOSING)
+        connection->events.on_lost(connection->arg, line);
+}
+
+/* The same from the loop's next turn, for functions that may not call back. */
+static void lose_soon(struct pg_connection *connection, const char *why)
+{
+    if (is_live(connection)) {
+        copy_line(connection->why, sizeof connection->why, why);
+        enter(connection, SESSION_BREAKING);
     }
 }
 
-void pg_session_fail_soon(struct pg_connection *connection, const char *why)
+void pg_connection_reset(struct pg_connection *connection, const char *why)
 {
-    if (connection->state == SESSION_LIVE) {
-        pg_copy_line(connection->why, sizeof connection->why, why);
-        start_soon(connection, SESSION_BREAKING);
-    }
+    lose_soon(connection, why);
 }
 
-/* Goes on to the next address, or the next host; when there is none, the round is over. */
-static void attempt_failed(struct pg_connection *connection, const char *why)
+static void on_timer(uv_timer_t *timer)
 {
-    size_t length = strlen(connection->why);
-    const char *separator = length > 0 ? "; " : "";
-    snprintf(connection->why + length, sizeof connection->why - length, "%s", separator);
-    length += strlen(separator);
-    if (length < sizeof connection->why) {
-        pg_copy_line(connection->why + length, sizeof connection->why - length, why);
-    }
-    drop_session(connection);
-    if (connection->address != NULL && connection->address->ai_next != NULL) {
-        connection->address = connection->address->ai_next;
-    } else {
-        drop_addresses(connection);
-        connection->host++;
-    }
-    if (connection->conninfo == NULL ||
-        connection->host >= pg_conninfo_host_count(connection->conninfo)) {
+    struct pg_connection *connection = timer->data;
+    char why[PG_WHY_SIZE];
+
+    if (connection->state == SESSION_PAUSING) {
+        enter(connection, SESSION_CONNECTING);
+    } else if (connection->state == SESSION_BREAKING) {
         lose(connection, connection->why);
     } else {
-        start_soon(connection, SESSION_STARTING);
+        snprintf(why, sizeof why, "the database did not answer within %.1f s",
+                 (double)connection->exchange_timeout_ms / 1000);
+        lose(connection, why);
     }
 }
 
-static void deliver_notifications(struct pg_connection *connection)
+/* -------- an exchange: statements into libpq's pipeline -------- */
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* Sends what libpq holds back, and has the loop say when more can be sent. */
+static void flush(struct pg_connection *connection)
 {
-    while (connection->state == SESSION_LIVE) {
-        PGnotify *notify = PQnotifies(connection->pg);
-        if (notify == NULL) {
-            return;
-        }
-        if (connection->is_set_up && connection->events.on_notification != NULL) {
-            connection->events.on_notification(connection->arg, notify->relname, notify->extra);
-        }
-        PQfreemem(notify);
+    int unsent = PQflush(connection->pg);
+    int events = UV_READABLE | (unsent > 0 ? UV_WRITABLE : 0);
+
+    if (unsent < 0) {
+        lose_soon(connection, PQerrorMessage(connection->pg));
+    } else if (events != connection->poll_events) {
+        connection->poll_events = events;
+        uv_poll_start(&connection->poll, events, on_poll);
+    }
+}
+
+/* Room for one more prepare and one more statement. */
+static bool reserve(struct pg_connection *connection)
+{
+    struct exchange *exchange = &connection->exchange;
+    size_t prepared = connection->prepared_count + exchange->step_count + 1;
+
+    if (exchange->step_count + 2 > exchange->step_capacity) {
+        size_t capacity = exchange->step_capacity * 2 + 16;
+        void *steps = realloc(exchange->steps, capacity * sizeof *exchange->steps);
+
+        if (steps == NULL)
+            return false;
+        exchange->steps = steps;
+        exchange->step_capacity = capacity;
+    }
+    if (prepared > connection->prepared_capacity) {
+        size_t capacity = prepared * 2 + 16;
+        void *statements = realloc(connection->prepared, capacity * sizeof *connection->prepared);
+
+        if (statements == NULL)
+            return false;
+        connection->prepared = statements;
+        connection->prepared_capacity = capacity;
+    }
+    return true;
+}
+
+static bool is_prepared(const struct pg_connection *connection,
+                        const struct pg_statement *statement)
+{
+    const struct exchange *exchange = &connection->exchange;
+
+    for (size_t i = 0; i < connection->prepared_count; i++)
+        if (connection->prepared[i] == statement)
+            return true;
+    for (size_t i = 0; i < exchange->step_count; i++)
+        if (exchange->steps[i].is_prepare && exchange->steps[i].statement == statement)
+            return true;
+    return false;
+}
+
+static void push_step(struct exchange *exchange, const struct pg_statement *statement,
+                      bool is_prepare)
+{
+    exchange->steps[exchange->step_count++] = (struct exchange_step){
+        .statement = statement, .index = exchange->statement_count, .is_prepare = is_prepare};
+}
+
+/* All goes out now: an exchange whose phase is RUNNING or ROLLING_BACK ends with a Sync. */
+static void send_sync(struct pg_connection *connection, enum exchange_phase phase)
+{
+    connection->exchange.step = 0;
+    connection->exchange.phase = phase;
+    if (PQpipelineSync(connection->pg) == 0)
+        lose_soon(connection, PQerrorMessage(connection->pg));
+    else
+        flush(connection);
+}
+
+void pg_exchange_begin(struct pg_connection *connection, pg_result_fn *on_result, pg_end_fn *on_end,
+                       void *arg)
+{
+    struct exchange *exchange = &connection->exchange;
+
+    assert(is_live(connection) && exchange->phase == EXCHANGE_NONE);
+    exchange->phase = EXCHANGE_BUILDING;
+    exchange->on_result = on_result;
+    exchange->on_end = on_end;
+    exchange->arg = arg;
+    exchange->statement_count = 0;
+    exchange->step_count = 0;
+    exchange->is_refused = false;
+    exchange->sqlstate[0] = '\0';
+    exchange->message[0] = '\0';
+}
+
+/* 0 when libpq does not take it. */
+static int send_statement(struct pg_connection *connection, const struct pg_statement *statement,
+                          const struct pg_value *values)
+{
+    const char *bytes[PARAMETERS_MAX];
+    int lengths[PARAMETERS_MAX], formats[PARAMETERS_MAX];
+    int count = statement->parameter_count;
+
+    assert(count >= 0 && count <= PARAMETERS_MAX);
+    for (int i = 0; i < count; i++) {
+        bytes[i] = values[i].bytes;
+        lengths[i] = values[i].length;
+        formats[i] = !values[i].is_text;
+    }
+    if (statement->name == NULL)
+        return PQsendQueryParams(connection->pg, statement->sql, count, statement->types, bytes,
+                                 lengths, formats, 1);
+    if (!is_prepared(connection, statement)) {
+        if (PQsendPrepare(connection->pg, statement->name, statement->sql, count,
+                          statement->types) == 0)
+            return 0;
+        push_step(&connection->exchange, statement, true);
+    }
+    return PQsendQueryPrepared(connection->pg, statement->name, count, bytes, lengths, formats, 1);
+}
+
+void pg_exchange_add(struct pg_connection *connection, const struct pg_statement *statement,
+                     const struct pg_value *values)
+{
+    if (!is_live(connection)) /* failed on the way */
+        return;
+    assert(connection->exchange.phase == EXCHANGE_BUILDING);
+    if (!reserve(connection)) {
+        lose_soon(connection, "out of memory");
+    } else if (send_statement(connection, statement, values) == 0) {
+        lose_soon(connection, PQerrorMessage(connection->pg));
+    } else {
+        push_step(&connection->exchange, statement, false);
+        connection->exchange.statement_count++;
+    }
+}
+
+void pg_exchange_send(struct pg_connection *connection)
+{
+    if (!is_live(connection))
+        return;
+    assert(connection->exchange.phase == EXCHANGE_BUILDING);
+    uv_timer_start(&connection->timer, on_timer, connection->exchange_timeout_ms, 0);
+    send_sync(connection, EXCHANGE_RUNNING);
+}
+
+/* -------- results out of it -------- */
+
+static void end_exchange(struct pg_connection *connection)
+{
+    struct exchange ended = connection->exchange;
+    struct pg_end end = {.outcome = PG_OK};
+
+    if (strcmp(ended.sqlstate, invalid_statement_name) == 0) {
+        /* Someone (DISCARD ALL, a pooler) dropped our prepared statements: a new session has them
+         * again. */
+        lose(connection, ended.message);
+        return;
+    }
+    if (ended.is_refused) {
+        end.outcome = PG_REFUSED;
+        memcpy(end.sqlstate, ended.sqlstate, sizeof end.sqlstate);
+        end.message = ended.message;
+    } else if (connection->state == SESSION_READY) {
+        connection->pause_ms = PAUSE_MIN_MS;
+    }
+    uv_timer_stop(&connection->timer);
+    connection->exchange.phase = EXCHANGE_NONE;
+    ended.on_end(ended.arg, &end);
+}
+
+static void roll_back(struct pg_connection *connection)
+{
+    static const struct pg_statement rollback = {.sql = "ROLLBACK"};
+
+    connection->exchange.step_count = 0;
+    if (send_statement(connection, &rollback, NULL) == 0) {
+        lose_soon(connection, PQerrorMessage(connection->pg));
+        return;
+    }
+    push_step(&connection->exchange, &rollback, false);
+    send_sync(connection, EXCHANGE_ROLLING_BACK);
+}
+
+/* The server has answered the Sync: the whole exchange is done. */
+static void take_sync(struct pg_connection *connection)
+{
+    const struct exchange *exchange = &connection->exchange;
+    PGTransactionStatusType transaction = PQtransactionStatus(connection->pg);
+    bool is_running = exchange->phase == EXCHANGE_RUNNING;
+
+    if (exchange->step != exchange->step_count)
+        lose(connection, "the database answered fewer statements than it was sent");
+    else if (transaction != PQTRANS_IDLE && is_running && exchange->is_refused)
+        roll_back(connection);
+    else if (transaction == PQTRANS_IDLE || (transaction == PQTRANS_INTRANS && is_running))
+        end_exchange(connection); /* a transaction that is open is ended by a later exchange */
+    else
+        lose(connection, "the database left a transaction in a state of failure");
+}
+
+static void take_failure(struct exchange *exchange, const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    char text[PG_WHY_SIZE];
+
+    if (exchange->is_refused)
+        return;
+    exchange->is_refused = true;
+    snprintf(exchange->sqlstate, sizeof exchange->sqlstate, "%s", sqlstate != NULL ? sqlstate : "");
+    snprintf(text, sizeof text, "%s%s%s", primary != NULL ? primary : PQresultErrorMessage(result),
+             detail != NULL ? ": " : "", detail != NULL ? detail : "");
+    copy_line(exchange->message, sizeof exchange->message, text);
+}
+
+static void take_success(struct pg_connection *connection, PGresult *result)
+{
+    struct exchange *exchange = &connection->exchange;
+    const struct exchange_step *step = &exchange->steps[exchange->step];
+
+    if (exchange->step >= exchange->step_count)
+        lose(connection, "the database answered more than it was asked");
+    else if (step->is_prepare)
+        connection->prepared[connection->prepared_count++] = step->statement;
+    else if (strcmp(step->statement->sql, "COMMIT") == 0 &&
+             strcmp(PQcmdStatus(result), "COMMIT") != 0)
+        lose(connection, "the database answered COMMIT with a rollback");
+    else if (exchange->phase == EXCHANGE_RUNNING && exchange->on_result != NULL)
+        exchange->on_result(exchange->arg, step->index, result);
+}
+
+static void take_result(struct pg_connection *connection, PGresult *result)
+{
+    switch (PQresultStatus(result)) {
+    case PGRES_PIPELINE_SYNC:
+        take_sync(connection);
+        break;
+    case PGRES_PIPELINE_ABORTED:
+        break;
+    case PGRES_TUPLES_OK:
+    case PGRES_COMMAND_OK:
+        take_success(connection, result);
+        break;
+    case PGRES_EMPTY_QUERY:
+    case PGRES_BAD_RESPONSE:
+    case PGRES_FATAL_ERROR:
+        take_failure(&connection->exchange, result);
+        break;
+    case PGRES_COPY_OUT:
+    case PGRES_COPY_IN:
+    case PGRES_COPY_BOTH:
+    case PGRES_SINGLE_TUPLE:
+    case PGRES_NONFATAL_ERROR:
+    default:
+        lose(connection, "the database answered with something that was not asked for");
+        break;
     }
 }
 
 /* The server's last words are better than libpq's "closed the connection unexpectedly". */
 static const char *why_it_ended(const struct pg_connection *connection)
 {
-    if (connection->exchange.phase != EXCHANGE_NONE && connection->exchange.is_refused) {
+    if (connection->exchange.phase != EXCHANGE_NONE && connection->exchange.is_refused)
         return connection->exchange.message;
-    }
     return connection->fatal[0] != '\0' ? connection->fatal : PQerrorMessage(connection->pg);
 }
 
-static void serve_session(struct pg_connection *connection, bool is_readable)
+static void take_results(struct pg_connection *connection)
 {
-    /* Flush first: it may read as well, and what it read must be looked at below. */
-    if ((connection->poll_events & UV_WRITABLE) != 0) {
-        pg_session_flush(connection);
+    struct exchange *exchange = &connection->exchange;
+
+    while (is_live(connection) && exchange->phase >= EXCHANGE_RUNNING &&
+           PQisBusy(connection->pg) == 0) {
+        PGresult *result = PQgetResult(connection->pg);
+
+        if (result != NULL) {
+            take_result(connection, result);
+            PQclear(result);
+        } else if (exchange->step < exchange->step_count &&
+                   PQstatus(connection->pg) == CONNECTION_OK) {
+            exchange->step++; /* NULL ends one statement's results */
+        } else {
+            lose(connection, why_it_ended(connection));
+        }
     }
-    if (connection->state == SESSION_LIVE && is_readable && PQconsumeInput(connection->pg) == 0) {
-        pg_session_failed(connection, why_it_ended(connection));
-    }
-    if (connection->state == SESSION_LIVE) {
-        pg_exchange_read(connection);
-    }
-    deliver_notifications(connection);
 }
 
-static void advance_connect(struct pg_connection *connection);
+static void take_notifications(struct pg_connection *connection)
+{
+    while (is_live(connection)) {
+        PGnotify *notify = PQnotifies(connection->pg);
+
+        if (notify == NULL)
+            return;
+        if (connection->state == SESSION_READY && connection->events.on_notification != NULL)
+            connection->events.on_notification(connection->arg, notify->relname, notify->extra);
+        PQfreemem(notify);
+    }
+}
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct pg_connection *connection = poll->data;
-    if (connection->state == SESSION_CONNECTING) {
-        advance_connect(connection);
-    } else if (connection->state == SESSION_LIVE) {
-        serve_session(connection, status < 0 || (events & UV_READABLE) != 0);
-    }
-}
+    bool is_readable = status < 0 || (events & UV_READABLE) != 0;
 
-static int open_poll(struct pg_connection *connection, int events)
-{
-    uv_poll_t *poll = malloc(sizeof *poll);
-    if (poll == NULL) {
-        return UV_ENOMEM;
-    }
-    int status = uv_poll_init(connection->loop, poll, PQsocket(connection->pg));
-    if (status < 0) {
-        free(poll);
-        return status;
-    }
-    poll->data = connection;
-    connection->poll = poll;
-    connection->known_to_loop++;
-    connection->poll_events = events;
-    return uv_poll_start(poll, events, on_poll);
-}
-
-void pg_session_flush(struct pg_connection *connection)
-{
-    int unsent = PQflush(connection->pg);
-    if (unsent < 0) {
-        pg_session_fail_soon(connection, PQerrorMessage(connection->pg));
+    if (!is_live(connection))
         return;
-    }
-    int events = UV_READABLE | (unsent > 0 ? UV_WRITABLE : 0);
-    if (events != connection->poll_events) {
-        connection->poll_events = events;
-        uv_poll_start(connection->poll, events, on_poll);
-    }
+    /* Flush first: it may read as well, and what it read must be looked at below. */
+    if ((connection->poll_events & UV_WRITABLE) != 0)
+        flush(connection);
+    if (is_live(connection) && is_readable && PQconsumeInput(connection->pg) == 0)
+        lose(connection, why_it_ended(connection));
+    take_results(connection);
+    take_notifications(connection);
+}
+
+/* -------- from one state to the next -------- */
+
+/* sql/ never logs: notices are dropped, but a server that hangs up says why in one. */
+static void on_notice(void *arg, const PGresult *notice)
+{
+    struct pg_connection *connection = arg;
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+
+    if (severity != NULL && text != NULL && strcmp(severity, "FATAL") == 0)
+        copy_line(connection->fatal, sizeof connection->fatal, text);
 }
 
 static void on_timeline(void *arg, size_t statement, const PGresult *result)
 {
     struct pg_connection *connection = arg;
+
     (void)statement;
-    if (PQntuples(result) == 1 && !PQgetisnull(result, 0, 0)) {
+    if (PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
         connection->timeline = (uint32_t)strtoul(PQgetvalue(result, 0, 0), NULL, 16);
-    }
 }
 
+/* PG_REFUSED: a standby, or a server without these functions. It has no timeline for us, that is
+ * all. */
 static void on_timeline_end(void *arg, const struct pg_end *end)
 {
-    struct pg_connection *connection = arg;
-    /* PG_REFUSED: a standby, or a server without these functions. It has no timeline for us, that
-     * is all. */
-    if (end->outcome != PG_LOST) {
-        uv_timer_stop(&connection->timer);
-        connection->is_set_up = true;
-        connection->why[0] = '\0';
-        drop_addresses(connection);
-        connection->events.on_ready(connection->arg);
-    }
+    if (end->outcome != PG_LOST)
+        enter(arg, SESSION_READY);
 }
 
 static void on_settings_end(void *arg, const struct pg_end *end)
@@ -309,7 +639,7 @@ static void on_settings_end(void *arg, const struct pg_end *end)
     struct pg_connection *connection = arg;
 
     if (end->outcome == PG_REFUSED) {
-        pg_session_failed(connection, end->message);
+        lose(connection, end->message);
     } else if (end->outcome == PG_OK) {
         pg_exchange_begin(connection, on_timeline, on_timeline_end, connection);
         pg_exchange_add(connection, &ask_timeline, NULL);
@@ -319,7 +649,7 @@ static void on_settings_end(void *arg, const struct pg_end *end)
 
 /* A limit that the URL, the role or the database sets stays; so does any level of
  * synchronous_commit but "off", since an answer 2xx promises that the event is on disk. */
-static void set_up_session(struct pg_connection *connection)
+static void set_up(struct pg_connection *connection)
 {
     static const struct pg_statement apply_settings = {
         .sql = "SELECT set_config(name, value, false) FROM (VALUES ('TimeZone', 'UTC'),"
@@ -333,190 +663,90 @@ static void set_up_session(struct pg_connection *connection)
     pg_exchange_send(connection);
 }
 
-static void advance_connect(struct pg_connection *connection)
-{
-    /* PQconnectPoll may close its socket and open another, also under the same number: the poll
-     * handle goes before the call and a new one comes after it. */
-    close_poll(connection);
-    PostgresPollingStatusType wanted = PQconnectPoll(connection->pg);
-    if (wanted == PGRES_POLLING_FAILED) {
-        attempt_failed(connection, PQerrorMessage(connection->pg));
-        return;
-    }
-    int events = wanted == PGRES_POLLING_WRITING ? UV_WRITABLE : UV_READABLE;
-    int status = open_poll(connection, events);
-    if (status < 0) {
-        attempt_failed(connection, uv_strerror(status));
-        return;
-    }
-    if (wanted == PGRES_POLLING_OK) {
-        if (PQsetnonblocking(connection->pg, 1) < 0 || PQenterPipelineMode(connection->pg) == 0) {
-            attempt_failed(connection, PQerrorMessage(connection->pg));
-            return;
-        }
-        connection->state = SESSION_LIVE;
-        set_up_session(connection);
-    }
-}
-
-/* sql/ never logs: notices are dropped, but a server that hangs up says why in one. */
-static void on_notice(void *arg, const PGresult *notice)
+static void connect_on_thread(void *arg)
 {
     struct pg_connection *connection = arg;
-    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
-    const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
-    if (severity != NULL && text != NULL && strcmp(severity, "FATAL") == 0) {
-        pg_copy_line(connection->fatal, sizeof connection->fatal, text);
-    }
+
+    connection->pg = pg_connect(connection->url, connection->application_name, connection->why);
+    uv_async_send(&connection->connected);
 }
 
-static void start_connect(struct pg_connection *connection)
+static void on_connected(uv_async_t *connected)
 {
-    char numeric[NI_MAXHOST] = "";
-    const struct addrinfo *address = connection->address;
-    if (address != NULL) {
-        getnameinfo(address->ai_addr, address->ai_addrlen, numeric, sizeof numeric, NULL, 0,
-                    NI_NUMERICHOST);
-    }
-    connection->state = SESSION_CONNECTING;
-    connection->pg =
-        pg_conninfo_connect(connection->conninfo, connection->host,
-                            address != NULL ? numeric : NULL, connection->application_name);
-    if (connection->pg == NULL) {
-        attempt_failed(connection, "out of memory");
+    struct pg_connection *connection = connected->data;
+    PGconn *pg = connection->pg;
+    int status;
+
+    uv_thread_join(&connection->thread);
+    if (connection->state == SESSION_CLOSING) {
+        drop_session(connection);
+        uv_close((uv_handle_t *)connected, on_handle_closed);
         return;
     }
-    PQsetNoticeReceiver(connection->pg, on_notice, connection);
-    if (PQstatus(connection->pg) == CONNECTION_BAD) {
-        attempt_failed(connection, PQerrorMessage(connection->pg));
+    if (pg == NULL) {
+        lose(connection, connection->why);
         return;
     }
-    int status = open_poll(connection, UV_WRITABLE);
+    PQsetNoticeReceiver(pg, on_notice, connection);
+    if (PQsetnonblocking(pg, 1) < 0 || PQenterPipelineMode(pg) == 0) {
+        lose(connection, PQerrorMessage(pg));
+        return;
+    }
+    status = uv_poll_init(connection->loop, &connection->poll, PQsocket(pg));
     if (status < 0) {
-        attempt_failed(connection, uv_strerror(status));
-    }
-}
-
-static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
-{
-    struct lookup *lookup = (struct lookup *)request;
-    struct pg_connection *connection = lookup->connection;
-
-    if (connection->lookup != lookup) { /* given up meanwhile */
-        uv_freeaddrinfo(addresses);
-    } else {
-        connection->lookup = NULL;
-        if (status < 0) {
-            char why[PG_WHY_SIZE];
-            snprintf(why, sizeof why, "cannot look up the host %s: %s",
-                     pg_conninfo_name_to_look_up(connection->conninfo, connection->host),
-                     uv_strerror(status));
-            attempt_failed(connection, why);
-        } else {
-            connection->addresses = addresses;
-            connection->address = addresses;
-            start_connect(connection);
-        }
-    }
-    free(lookup);
-    forgotten_by_loop(connection);
-}
-
-static void start_lookup(struct pg_connection *connection, const char *name)
-{
-    static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    struct lookup *lookup = malloc(sizeof *lookup);
-    int status = UV_ENOMEM;
-
-    connection->state = SESSION_LOOKING_UP;
-    if (lookup != NULL) {
-        lookup->connection = connection;
-        status =
-            uv_getaddrinfo(connection->loop, &lookup->request, on_looked_up, name, NULL, &hints);
-    }
-    if (status < 0) {
-        free(lookup);
-        attempt_failed(connection, uv_strerror(status));
+        lose(connection, uv_strerror(status));
         return;
     }
-    connection->lookup = lookup;
-    connection->known_to_loop++;
+    connection->open_handles++;
+    connection->poll_events = UV_READABLE;
+    uv_poll_start(&connection->poll, UV_READABLE, on_poll);
+    enter(connection, SESSION_SETTING_UP);
 }
 
-static void on_timer(uv_timer_t *timer)
+static uint64_t next_pause_ms(struct pg_connection *connection)
 {
-    struct pg_connection *connection = timer->data;
-    char why[PG_WHY_SIZE];
+    uint64_t pause_ms = connection->pause_ms;
+    uint16_t jitter = 0;
 
-    switch (connection->state) {
-    case SESSION_PAUSING:
-        connection->host = 0;
-        connection->why[0] = '\0';
-        begin_attempt(connection);
-        break;
-    case SESSION_LIVE:
-        if (connection->is_set_up) {
-            snprintf(why, sizeof why, "the database did not answer within %.1f s",
-                     (double)connection->exchange_timeout_ms / 1000);
-            pg_session_failed(connection, why);
-            break;
-        }
-        /* fall through */
-    case SESSION_LOOKING_UP:
-    case SESSION_CONNECTING: {
-        const char *host = pg_conninfo_host(connection->conninfo, connection->host);
-        snprintf(why, sizeof why, "cannot connect to %s within %.0f s", host,
-                 (double)connection->attempt_timeout_ms / 1000);
-        attempt_failed(connection, why);
-        break;
-    }
-    case SESSION_STARTING:
-    case SESSION_BREAKING:
-    case SESSION_CLOSING:
-        break;
-    }
+    uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
+    connection->pause_ms = pause_ms * 2 < PAUSE_MAX_MS ? pause_ms * 2 : PAUSE_MAX_MS;
+    return pause_ms * 3 / 4 + pause_ms * jitter / (UINT64_C(2) * UINT16_MAX);
 }
 
-static void begin_attempt(struct pg_connection *connection)
+/* The one function that moves a connection: the state is the new one in all that it calls. */
+static void enter(struct pg_connection *connection, enum session_state state)
 {
-    if (connection->conninfo == NULL) {
-        char why[PG_CONNINFO_WHY_SIZE];
-        connection->conninfo = pg_conninfo_parse(connection->url, why);
-        if (connection->conninfo == NULL) {
-            attempt_failed(connection, why);
-            return;
-        }
-        connection->attempt_timeout_ms = pg_conninfo_connect_timeout_ms(connection->conninfo);
-    }
-    if (connection->attempt_timeout_ms > 0) {
-        pg_session_start_timer(connection, connection->attempt_timeout_ms);
-    }
-    const char *name = pg_conninfo_name_to_look_up(connection->conninfo, connection->host);
-    if (name != NULL && connection->address == NULL) {
-        start_lookup(connection, name);
-    } else {
-        start_connect(connection);
-    }
-}
+    enum session_state left = connection->state;
+    int status;
 
-static void on_soon(uv_idle_t *soon)
-{
-    struct pg_connection *connection = soon->data;
-    uv_idle_stop(soon);
-    if (connection->state == SESSION_STARTING) {
-        begin_attempt(connection);
-    } else if (connection->state == SESSION_BREAKING) {
-        char why[PG_WHY_SIZE];
-        memcpy(why, connection->why, sizeof why);
-        connection->why[0] = '\0';
-        pg_session_failed(connection, why);
-    }
-}
-
-static void start_soon(struct pg_connection *connection, enum session_state state)
-{
     connection->state = state;
-    uv_idle_start(&connection->soon, on_soon);
+    switch (state) {
+    case SESSION_PAUSING:
+        drop_session(connection);
+        uv_timer_start(&connection->timer, on_timer, next_pause_ms(connection), 0);
+        break;
+    case SESSION_CONNECTING:
+        status = uv_thread_create(&connection->thread, connect_on_thread, connection);
+        if (status < 0)
+            lose(connection, uv_strerror(status));
+        break;
+    case SESSION_SETTING_UP:
+        set_up(connection);
+        break;
+    case SESSION_READY:
+        connection->events.on_ready(connection->arg);
+        break;
+    case SESSION_BREAKING:
+        uv_timer_start(&connection->timer, on_timer, 0, 0);
+        break;
+    case SESSION_CLOSING:
+        uv_close((uv_handle_t *)&connection->timer, on_handle_closed);
+        if (left != SESSION_CONNECTING) { /* else the thread has it still */
+            drop_session(connection);
+            uv_close((uv_handle_t *)&connection->connected, on_handle_closed);
+        }
+        break;
+    }
 }
 
 struct pg_connection *pg_connection_new(uv_loop_t *loop,
@@ -524,16 +754,17 @@ struct pg_connection *pg_connection_new(uv_loop_t *loop,
                                         const struct pg_connection_events *events, void *arg)
 {
     struct pg_connection *connection = calloc(1, sizeof *connection);
-    if (connection == NULL) {
-        goto no_connection;
-    }
+
+    if (connection == NULL)
+        return NULL;
     connection->url = strdup(options->url);
-    if (connection->url == NULL) {
-        goto no_url;
-    }
     connection->application_name = strdup(options->application_name);
-    if (connection->application_name == NULL) {
-        goto no_name;
+    if (connection->url == NULL || connection->application_name == NULL ||
+        uv_async_init(loop, &connection->connected, on_connected) < 0) {
+        free(connection->url);
+        free(connection->application_name);
+        free(connection);
+        return NULL;
     }
     connection->loop = loop;
     connection->exchange_timeout_ms = options->exchange_timeout_ms;
@@ -541,46 +772,27 @@ struct pg_connection *pg_connection_new(uv_loop_t *loop,
     connection->arg = arg;
     connection->pause_ms = PAUSE_MIN_MS;
     uv_timer_init(loop, &connection->timer);
-    connection->timer.data = connection;
-    uv_idle_init(loop, &connection->soon);
-    connection->soon.data = connection;
-    connection->known_to_loop = 2;
-    start_soon(connection, SESSION_STARTING);
+    connection->timer.data = connection->connected.data = connection->poll.data = connection;
+    connection->open_handles = 2;
+    uv_timer_start(&connection->timer, on_timer, 0, 0);
     return connection;
-
-no_name:
-    free(connection->url);
-no_url:
-    free(connection);
-no_connection:
-    return NULL;
 }
 
 void pg_connection_close(struct pg_connection *connection, void (*on_closed)(void *arg))
 {
     assert(connection->state != SESSION_CLOSING);
-    connection->state = SESSION_CLOSING;
     connection->on_closed = on_closed;
-    drop_session(connection);
-    drop_addresses(connection);
-    pg_conninfo_free(connection->conninfo);
-    uv_close((uv_handle_t *)&connection->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&connection->soon, on_handle_closed);
+    enter(connection, SESSION_CLOSING);
 }
 
 bool pg_connection_is_ready(const struct pg_connection *connection)
 {
-    return connection->state == SESSION_LIVE && connection->is_set_up;
+    return connection->state == SESSION_READY;
 }
 
 bool pg_connection_is_idle(const struct pg_connection *connection)
 {
-    return pg_connection_is_ready(connection) && connection->exchange.phase == EXCHANGE_NONE;
-}
-
-void pg_connection_reset(struct pg_connection *connection, const char *why)
-{
-    pg_session_fail_soon(connection, why);
+    return connection->state == SESSION_READY && connection->exchange.phase == EXCHANGE_NONE;
 }
 
 uint32_t pg_connection_timeline(const struct pg_connection *connection)

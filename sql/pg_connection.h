@@ -3,8 +3,9 @@
  * Life: pg_connection_new starts to connect at once. Whenever the session is usable, on_ready is
  * called; when it breaks, the running exchange ends with PG_LOST, on_lost is called, and after a
  * pause (0.1 s, doubling to 0.5 s, with jitter) it connects again, for as long as it lives.
- * Everything runs on the loop's thread; no call ever waits: host names are looked up by
- * uv_getaddrinfo before libpq sees them.
+ * Everything runs on the loop's thread, and nothing on it waits: libpq connects, with all that it
+ * knows of hosts, names and time limits, on a thread of this connection's own for as long as that
+ * takes. libuv's few threads would all wait together for a database that is away.
  *
  * Work is done in exchanges: one round trip in libpq's pipeline mode. There is one exchange at a
  * time; who wants a queue makes one above (see sql/pg_reader.h). */
@@ -16,6 +17,20 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
+
+enum {
+    PG_WHY_SIZE = 512,
+};
+
+/* What `url` says, to be freed by PQconninfoFree; NULL with a sentence in `why` when it is no
+ * connection string, which never quotes it: it may hold a password. */
+PQconninfoOption *pg_url_parse(const char *url, char why[static PG_WHY_SIZE]);
+
+/* Connects and waits for it, as libpq does: for each address of each host the URL's
+ * connect_timeout, 5 s if it has none or one without end; of several hosts, unless the URL says
+ * otherwise, the first that can be written to. The caller owns the session; NULL with a sentence in
+ * `why` when there is none. Drops notices. */
+PGconn *pg_connect(const char *url, const char *application_name, char why[static PG_WHY_SIZE]);
 
 struct pg_connection;
 
@@ -41,7 +56,8 @@ struct pg_connection *pg_connection_new(uv_loop_t *loop,
                                         const struct pg_connection_events *events, void *arg);
 
 /* Closes and frees; no callback comes any more but on_closed (may be NULL), after which the loop no
- * longer knows the connection. A running exchange ends without its callback. */
+ * longer knows the connection: if it is connecting, once that has ended. A running exchange ends
+ * without its callback. */
 void pg_connection_close(struct pg_connection *connection, void (*on_closed)(void *arg));
 
 /* The session is usable and no exchange is running. */
