@@ -66,7 +66,7 @@ static int start_document(struct tree_reply *reply)
     reply->view = run_view_new(reply->manager, &reply->filter);
     if (reply->view == NULL)
         return -ENOMEM;
-    reply->walk = run_view_walk_begin(reply->view, 0);
+    reply->walk = (struct view_walk){.next_ordinal = 1, .target = reply->revision};
     reply->body.length = reply->nodes = 0;
     reply->starts++;
     json_buffer_text(&reply->body, "{\"revision\":");
@@ -79,9 +79,13 @@ static int start_document(struct tree_reply *reply)
 static int write_piece(struct tree_reply *reply)
 {
     bool is_last_start;
+    int status;
 
     if ((reply->view == NULL || has_moved(reply)) && start_document(reply) < 0)
         return -ENOMEM;
+    status = run_view_sync(reply->view);
+    if (status != 0)
+        return status < 0 ? status : 0;
     is_last_start = reply->starts > RESTARTS_MAX;
     return run_view_walk(reply->view, &reply->walk, is_last_start ? SIZE_MAX : PIECE_BYTES,
                          is_last_start ? SIZE_MAX : PIECE_NODES, write_node, reply);
@@ -102,7 +106,7 @@ static void on_hub_ready(void *arg, enum hub_outcome outcome)
     } else if (outcome == HUB_ABSENT) {
         reply_problemf(reply->request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
     } else {
-        reply_unavailable(reply->request, status);
+        reply_unavailable(reply->request, outcome == HUB_NO_ROOM ? -ENOBUFS : status);
     }
     end_reply(reply);
 }

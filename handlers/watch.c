@@ -91,6 +91,11 @@ static void resume_or_start(struct watch *watch)
 {
     struct run_state_manager *manager = run_hub_state(watch->hub)->manager;
 
+    if (!run_hub_has_room_for(watch->hub, watch->view)) {
+        reply_unavailable(watch->request, -ENOBUFS);
+        watch_free(watch);
+        return;
+    }
     if (watch->has_id && !id_fits(watch)) {
         watch->position.wants_reset = true;
         metrics_add(watch->app->metrics, METRIC_STREAMS_RESET, 1);
@@ -125,7 +130,7 @@ static void on_hub_ready(void *arg, enum hub_outcome outcome)
     if (outcome == HUB_ABSENT)
         reply_problemf(watch->request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
     else
-        reply_unavailable(watch->request, -ENOTCONN);
+        reply_unavailable(watch->request, outcome == HUB_NO_ROOM ? -ENOBUFS : -ENOTCONN);
     watch_free(watch);
 }
 

@@ -85,6 +85,8 @@ void handle_watch_runs(struct app *app, struct http_request *request)
     snprintf(filter.domain, sizeof filter.domain, "%s", domain == NULL ? "" : domain);
     if (!action_repo_is_ready(app->repo))
         reply_unavailable(request, -ENOTCONN);
+    else if (!memory_has_room(app->shared->memory, 0))
+        reply_unavailable(request, -ENOBUFS);
     else if (http_request_is_head(request))
         reply_stream_head_only(request);
     else

@@ -11,6 +11,7 @@ struct moved_runs {
     struct moved_run *by_path;
     struct moved_run *list; /* by sequence */
     size_t count;
+    size_t bytes;          /* of all runs with their texts */
     int64_t sequence;      /* of the last move */
     int64_t lost_through;  /* moves up to here may be forgotten */
     int64_t complete_from; /* a transaction */
@@ -18,11 +19,17 @@ struct moved_runs {
     bool has_refused;      /* a move of long ago, since moved_runs_complete */
 };
 
+static size_t run_bytes(const struct moved_run *run)
+{
+    return sizeof *run + 2 * (strlen(run->path) + 1) + run->record.capacity;
+}
+
 static void free_run(struct moved_runs *runs, struct moved_run *run)
 {
     HASH_DELETE(hh, runs->by_path, run);
     DL_DELETE(runs->list, run);
     runs->count--;
+    runs->bytes -= run_bytes(run);
     json_buffer_free(&run->record);
     free(run->path);
     free(run);
@@ -124,6 +131,7 @@ static void place_new_run(struct moved_runs *runs, struct moved_run *run, enum m
             run->left_at[phase] = run->sequence;
     HASH_ADD_KEYPTR(hh, runs->by_path, run->path, strlen(run->path), run);
     runs->count++;
+    runs->bytes += run_bytes(run);
 }
 
 static void move_to_tail(struct moved_runs *runs, struct moved_run *run)
@@ -171,8 +179,10 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
         moved = add_run(runs, path, age);
     if (moved == NULL)
         goto error_memory;
+    runs->bytes -= run_bytes(moved);
     json_buffer_free(&moved->record);
     moved->record = record;
+    runs->bytes += run_bytes(moved);
     moved->xid = xid;
     moved->is_deleted = run == NULL;
     moved->revision = run == NULL ? 0 : run->revision;
@@ -199,6 +209,11 @@ bool moved_runs_complete(struct moved_runs *runs, int64_t xid)
 int64_t moved_runs_complete_from(const struct moved_runs *runs)
 {
     return runs->complete_from;
+}
+
+size_t moved_runs_bytes(const struct moved_runs *runs)
+{
+    return sizeof *runs + runs->bytes;
 }
 
 size_t moved_runs_count(const struct moved_runs *runs)

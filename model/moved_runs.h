@@ -61,6 +61,9 @@ bool moved_runs_complete(struct moved_runs *runs, int64_t xid);
 /* The transaction from which on all moves are here. */
 int64_t moved_runs_complete_from(const struct moved_runs *runs);
 
+/* Bytes that are held, about. */
+size_t moved_runs_bytes(const struct moved_runs *runs);
+
 size_t moved_runs_count(const struct moved_runs *runs);
 int64_t moved_runs_sequence(const struct moved_runs *runs); /* of the last move */
 int64_t moved_runs_start(const struct moved_runs *runs);    /* before the first move that is here */

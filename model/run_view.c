@@ -23,6 +23,8 @@ struct run_view {
     struct filter filter;
     bool sees_all; /* the empty filter: no view_node is needed */
     int64_t revision;
+    size_t
+        unseen; /* nodes of the tree as it was found that were not looked at yet, the first ones */
     size_t count; /* nodes that the view knows: those with an ordinal up to it */
     size_t visible_count;
     struct view_node *nodes;
@@ -56,10 +58,13 @@ static int reserve(struct run_view *view, size_t count)
     size_t capacity = view->capacity < CAPACITY_MIN ? CAPACITY_MIN : view->capacity;
     while (capacity < count)
         capacity += capacity / 2;
-    struct view_node *nodes = realloc(view->nodes, capacity * sizeof *nodes);
+    /* The memory of a first, large one comes zeroed from the kernel, when it is written to. */
+    struct view_node *nodes = view->nodes ? realloc(view->nodes, capacity * sizeof *nodes)
+                                          : calloc(capacity, sizeof *nodes);
     if (!nodes)
         return -ENOMEM;
-    memset(nodes + view->capacity, 0, (capacity - view->capacity) * sizeof *nodes);
+    if (view->nodes)
+        memset(nodes + view->capacity, 0, (capacity - view->capacity) * sizeof *nodes);
     view->nodes = nodes;
     view->capacity = capacity;
     return 0;
@@ -75,13 +80,13 @@ static void finish_sync(struct run_view *view)
     view->syncs[view->sync_count++ % SYNCS_REMEMBERED] = view->revision;
 }
 
-/* Children have greater ordinals than their parents, so one pass from the end has each node's count
- * complete when it comes to it. */
-static void look_at_all(struct run_view *view)
+/* Children have greater ordinals than their parents, so that from the end on each node's count is
+ * complete when it is looked at. */
+static void look_at_unseen(struct run_view *view)
 {
     int64_t revision = run_state_manager_revision(view->manager);
-    size_t count = view->sees_all ? 0 : run_state_manager_count(view->manager);
-    for (size_t i = count; i-- > 0;) {
+    for (size_t looked = 0; view->unseen > 0 && looked < VIEW_SYNC_MAX; looked++) {
+        size_t i = --view->unseen;
         const struct run_node *node = run_state_manager_at(view->manager, (int32_t)i + 1);
         struct view_node *seen = &view->nodes[i];
         seen->directly_matching = matches(view, node);
@@ -103,13 +108,24 @@ struct run_view *run_view_new(struct run_state_manager *manager, const struct fi
     view->manager = manager;
     view->filter = *filter;
     view->sees_all = filter_is_empty(filter);
-    if (reserve(view, run_state_manager_count(manager)) != 0) {
+    view->revision = run_state_manager_revision(manager);
+    view->unseen = view->sees_all ? 0 : run_state_manager_count(manager);
+    if (reserve(view, view->unseen) != 0) {
         free(view);
         return NULL;
     }
-    look_at_all(view);
-    finish_sync(view);
     return view;
+}
+
+size_t run_view_bytes(const struct run_view *view)
+{
+    return sizeof *view + view->capacity * sizeof *view->nodes;
+}
+
+size_t run_view_bytes_for(const struct filter *filter, size_t nodes)
+{
+    return sizeof(struct run_view) +
+           (filter_is_empty(filter) ? 0 : nodes * sizeof(struct view_node));
 }
 
 void run_view_free(struct run_view *view)
@@ -158,7 +174,11 @@ static void look_at_changes(struct run_view *view)
 
 int run_view_sync(struct run_view *view)
 {
-    if (view->revision == run_state_manager_revision(view->manager))
+    if (view->unseen > 0)
+        look_at_unseen(view);
+    if (view->unseen > 0)
+        return 1;
+    if (view->sync_count > 0 && view->revision == run_state_manager_revision(view->manager))
         return 0;
     if (reserve(view, run_state_manager_count(view->manager)) != 0)
         return -ENOMEM;

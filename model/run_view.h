@@ -9,13 +9,22 @@
 
 struct run_view;
 
-/* A view over `manager`, which must outlive it, synced to it. NULL when out of memory. */
+/* A view over `manager`, which must outlive it; it sees nothing before it is synced. NULL when out
+ * of memory. */
 struct run_view *run_view_new(struct run_state_manager *manager, const struct filter *filter);
-void run_view_free(struct run_view *view);
+void run_view_free(struct run_view *view); /* NULL does nothing */
 
-/* Catches up with the manager, in time proportional to what changed and its depth; to be called
- * before anything is read from the view. 0 or -ENOMEM (then call again; nothing is lost). */
+enum { VIEW_SYNC_MAX = 20000 };
+
+/* Catches up with the manager; to be called before anything is read from the view. 0: done; 1: a
+ * view that was never synced has looked at VIEW_SYNC_MAX nodes of a tree that has more, call again;
+ * -ENOMEM: call again, nothing is lost. A view that was synced catches up in one call, in time
+ * proportional to what changed and its depth. */
 int run_view_sync(struct run_view *view);
+
+/* Bytes that the view holds; what a new one will hold of a tree of `nodes`. */
+size_t run_view_bytes(const struct run_view *view);
+size_t run_view_bytes_for(const struct filter *filter, size_t nodes);
 
 int64_t run_view_revision(const struct run_view *view);
 size_t run_view_visible_count(const struct run_view *view);

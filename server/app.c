@@ -223,15 +223,16 @@ static int start_database_objects(struct app *app)
     const struct run_hubs_options hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
-        .nodes_max = (size_t)config->tree_nodes_max,
         .on_flushed = on_hub_flushed,
         .arg = app,
+        .frames = &app->frames,
     };
     const struct list_hub_options list_hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
         .on_flushed = on_list_flushed,
         .arg = app,
+        .frames = &app->frames,
     };
 
     app->repo = action_repo_new(app->loop, url, (size_t)config->read_queue_max, &repo_events, app);
@@ -531,6 +532,7 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     }
     runner->app.shared = shared;
     runner->app.metrics = metrics;
+    runner->app.frames.memory = shared->memory;
     snprintf(runner->app.not_ready_why, sizeof runner->app.not_ready_why,
              "The schema has not been checked yet.");
     start_handles(runner);

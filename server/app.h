@@ -48,6 +48,7 @@ struct app {
     struct rate_limits *rate_limits; /* NULL: none are configured */
     struct http_server *http;
     struct sse_streams *streams;
+    struct frame_pool frames;
     /* NULL until the schema is current: */
     struct action_repo *repo;
     struct event_writers *writers;

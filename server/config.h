@@ -33,7 +33,6 @@ struct config {
     int64_t streams_max;
     int64_t streams_per_client_max;
     int64_t read_queue_max;
-    int64_t tree_nodes_max;
     int64_t memory_max_bytes; /* 0: by what the process may have */
     int64_t flush_interval_ms;
     int64_t heartbeat_ms;

@@ -9,39 +9,28 @@
 enum {
     FRAME_BYTES_MAX = 64 * 1024, /* of one piece of a walk, about */
     WALK_NODES_MAX = 20000,      /* looked at for one piece */
-    CACHED_FRAMES_MAX = 16,
-};
-
-/* A piece of a walk, as it was made for the first who stood at `before`. */
-struct cached_frame {
-    int64_t revision; /* of the view; 0: empty */
-    struct stream_position before, after;
-    struct sse_frame *frame; /* NULL: the piece has no record */
-    enum stream_next next;
 };
 
 struct hub_view {
     const struct hub_state *hub;
     struct filter filter;
     char filter_hash[FILTER_HASH_SIZE + 1];
-    struct run_view *view; /* NULL while the hub has no manager */
+    struct run_view *view; /* NULL until it is needed, and while the hub has no manager */
+    size_t held;           /* of the account */
     struct stream_list streams;
-    struct cached_frame cache[CACHED_FRAMES_MAX];
-    size_t cache_next; /* the entry to be replaced */
-    void (*on_left)(void *arg);
+    struct frame_cache cache;
+    struct hub_view_events events;
     void *arg;
 };
 
-static void drop_cache(struct hub_view *view)
+static void account(struct hub_view *view)
 {
-    for (size_t i = 0; i < CACHED_FRAMES_MAX; i++) {
-        sse_frame_release(view->cache[i].frame);
-        view->cache[i] = (struct cached_frame){0};
-    }
+    memory_hold(view->hub->frames->memory, MEMORY_VIEWS, &view->held,
+                sizeof *view + (view->view == NULL ? 0 : run_view_bytes(view->view)));
 }
 
 struct hub_view *hub_view_new(const struct hub_state *hub, const struct filter *filter,
-                              void (*on_left)(void *arg), void *arg)
+                              const struct hub_view_events *events, void *arg)
 {
     struct hub_view *view = calloc(1, sizeof *view);
 
@@ -50,20 +39,17 @@ struct hub_view *hub_view_new(const struct hub_state *hub, const struct filter *
     view->hub = hub;
     view->filter = *filter;
     filter_hash(filter, view->filter_hash);
-    view->on_left = on_left;
+    view->cache.pool = hub->frames;
+    view->events = *events;
     view->arg = arg;
-    if (hub_view_restart(view) < 0) {
-        free(view);
-        return NULL;
-    }
+    account(view);
     return view;
 }
 
 void hub_view_free(struct hub_view *view)
 {
-    drop_cache(view);
-    if (view->view != NULL)
-        run_view_free(view->view);
+    hub_view_forget(view);
+    memory_hold(view->hub->frames->memory, MEMORY_VIEWS, &view->held, 0);
     free(view);
 }
 
@@ -77,20 +63,40 @@ size_t hub_view_stream_count(const struct hub_view *view)
     return view->streams.count;
 }
 
-int hub_view_restart(struct hub_view *view)
+size_t hub_view_bytes_needed(const struct hub_view *view)
 {
-    drop_cache(view);
-    if (view->view != NULL)
-        run_view_free(view->view);
+    const struct run_state_manager *manager = view->hub->manager;
+
+    return view->view != NULL || manager == NULL
+               ? 0
+               : run_view_bytes_for(&view->filter, run_state_manager_count(manager));
+}
+
+int hub_view_sync(struct hub_view *view, struct run_view **synced)
+{
+    int status;
+
+    if (view->view == NULL)
+        view->view = run_view_new(view->hub->manager, &view->filter);
+    if (view->view == NULL)
+        return -ENOMEM;
+    status = run_view_sync(view->view);
+    account(view);
+    *synced = view->view;
+    return status;
+}
+
+void hub_view_forget(struct hub_view *view)
+{
+    frame_cache_drop(&view->cache);
+    run_view_free(view->view);
     view->view = NULL;
-    if (view->hub->manager == NULL)
-        return 0;
-    view->view = run_view_new(view->hub->manager, &view->filter);
-    return view->view == NULL ? -ENOMEM : 0;
+    account(view);
 }
 
 void hub_view_flush(struct hub_view *view)
 {
+    frame_cache_drop(&view->cache);
     for (struct sse_stream *stream = view->streams.first; stream != NULL;
          stream = stream_list_next(stream))
         sse_stream_wake(stream);
@@ -196,8 +202,9 @@ static int make_piece(struct hub_view *view, struct stream_position *position,
         end_piece(view, &builder, position, status == 1);
     has_records = builder.buffer.length > 0 || builder.buffer.failed;
     if (status >= 0 && has_records)
-        *frame = sse_frame_new(&builder.buffer);
+        *frame = sse_frame_new(view->hub->frames->memory, &builder.buffer);
     json_buffer_free(&builder.buffer);
+    view->events.on_walked(view->arg);
     if (status >= 0 && (*frame != NULL || !has_records))
         return 0;
     *position = before;
@@ -215,34 +222,24 @@ static bool is_same_place(const struct stream_position *a, const struct stream_p
 static enum stream_next next_piece(struct hub_view *view, struct stream_position *position,
                                    struct sse_frame **frame)
 {
-    int64_t revision = run_view_revision(view->view);
     struct stream_position before = *position;
-    struct cached_frame *entry;
+    const struct cached_frame *cached =
+        frame_cache_find(&view->cache, run_view_revision(view->view), position, is_same_place);
     enum stream_next next = STREAM_FRAME;
 
-    for (size_t i = 0; i < CACHED_FRAMES_MAX; i++) {
-        entry = &view->cache[i];
-        if (entry->revision != revision || !is_same_place(&entry->before, position))
-            continue;
-        *position = entry->after;
+    if (cached != NULL) {
+        *position = cached->after;
         position->is_following = before.is_following;
-        *frame = entry->frame == NULL ? NULL : sse_frame_keep(entry->frame);
-        return entry->next;
+        *frame = cached->frame == NULL ? NULL : sse_frame_keep(cached->frame);
+        return cached->next;
     }
     if (make_piece(view, position, frame) < 0)
         return STREAM_LATER;
     if (*frame == NULL)
         next = position->is_walking ? STREAM_LATER : STREAM_IDLE;
-    entry = &view->cache[view->cache_next];
-    view->cache_next = (view->cache_next + 1) % CACHED_FRAMES_MAX;
-    sse_frame_release(entry->frame);
-    *entry = (struct cached_frame){
-        .revision = revision,
-        .before = before,
-        .after = *position,
-        .frame = *frame == NULL ? NULL : sse_frame_keep(*frame),
-        .next = next,
-    };
+    frame_cache_put(&view->cache,
+                    &(struct cached_frame){
+                        .before = before, .after = *position, .frame = *frame, .next = next});
     return next;
 }
 
@@ -254,7 +251,7 @@ static struct sse_frame *end_frame(const struct hub_view *view, int64_t revision
     json_buffer_integer(&buffer, revision);
     json_buffer_text(&buffer, "}\n");
     add_id(view, &buffer, revision, true);
-    return sse_frame_new(&buffer);
+    return sse_frame_of_kind(&buffer, FRAME_RECORDS);
 }
 
 static enum stream_next next_reset(struct stream_position *position, struct sse_frame **frame)
@@ -292,15 +289,13 @@ static enum stream_next on_next(void *source, struct stream_position *position,
 {
     struct hub_view *view = source;
     enum stream_next next = STREAM_IDLE;
+    struct run_view *synced;
 
     if (position->wants_reset)
         return next_reset(position, frame);
-    /* There may have been no memory for it when the tree came. */
-    if (view->view == NULL && hub_view_restart(view) < 0)
-        return STREAM_LATER;
-    if (view->view == NULL)
+    if (view->hub->manager == NULL)
         return STREAM_IDLE;
-    if (run_view_sync(view->view) < 0)
+    if (hub_view_sync(view, &synced) != 0)
         return STREAM_LATER;
     if (!is_up_to_date(view, position)) {
         if (!position->is_walking) {
@@ -324,7 +319,7 @@ static struct sse_frame *on_heartbeat(void *source)
     json_buffer_text(&buffer, "event: heartbeat\ndata: {\"revision\":");
     json_buffer_integer(&buffer, revision);
     json_buffer_text(&buffer, "}\n\n");
-    return sse_frame_new(&buffer);
+    return sse_frame_of_kind(&buffer, FRAME_RECORDS);
 }
 
 /* -------- streams -------- */
@@ -334,7 +329,7 @@ static void on_stream_left(void *source, struct sse_stream *stream)
     struct hub_view *view = source;
 
     stream_list_remove(&view->streams, stream);
-    view->on_left(view->arg);
+    view->events.on_left(view->arg);
 }
 
 struct sse_stream *hub_view_add_stream(struct hub_view *view, struct sse_streams *streams, int fd,

@@ -63,6 +63,7 @@ struct list_hub {
     } read;
     uint64_t last_read_ms, next_poll_ms, retry_at_ms;
     uint64_t reads, resets;
+    size_t held; /* of the account */
 
     uv_timer_t tick, wake;
     int open;
@@ -133,6 +134,8 @@ static void flush(struct list_hub *hub)
 {
     struct view_entry *entry;
 
+    memory_hold(hub->state.frames->memory, MEMORY_TREES, &hub->held,
+                moved_runs_bytes(hub->state.runs));
     DL_FOREACH (hub->views, entry)
         list_view_flush(entry->view);
 }
@@ -434,6 +437,7 @@ struct list_hub *list_hub_new(uv_loop_t *loop, struct action_repo *repo,
         hub->options.flush_interval_ms = FLUSH_INTERVAL_MIN_MS;
     hub->state.repo = repo;
     hub->state.log = log;
+    hub->state.frames = options->frames;
     hub->wanted_xid = INT64_MAX;
     hub->too_old_xid = -1;
     hub->open = 2;
@@ -468,6 +472,7 @@ void list_hub_close(struct list_hub *hub, void (*on_closed)(void *arg), void *ar
     clear_heard(&hub->heard);
     clear_heard(&hub->read.heard);
     moved_runs_free(hub->state.runs);
+    memory_hold(hub->state.frames->memory, MEMORY_TREES, &hub->held, 0);
     uv_close((uv_handle_t *)&hub->tick, on_timer_closed);
     uv_close((uv_handle_t *)&hub->wake, on_timer_closed);
 }

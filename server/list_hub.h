@@ -19,6 +19,7 @@ struct list_hub_options {
     /* What was heard `lag_ns` ago, the first of it, is flushed. */
     void (*on_flushed)(void *arg, uint64_t lag_ns);
     void *arg;
+    struct frame_pool *frames; /* borrowed */
 };
 
 struct list_hub_stats {

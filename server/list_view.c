@@ -8,16 +8,7 @@
 
 enum {
     FRAME_BYTES_MAX = 64 * 1024, /* of one piece of a walk, about */
-    CACHED_FRAMES_MAX = 8,
-    ID_AGE_MAX_S = 24 * 3600, /* deletions are kept for longer, see sql/migrations */
-};
-
-/* A piece of a walk, as it was made for the first who stood at `before`. */
-struct cached_piece {
-    int64_t sequence; /* of the last move; 0: empty */
-    struct stream_position before, after;
-    struct sse_frame *frame; /* NULL: the piece has no record */
-    enum stream_next next;
+    ID_AGE_MAX_S = 24 * 3600,    /* deletions are kept for longer, see sql/migrations */
 };
 
 struct list_view {
@@ -26,8 +17,7 @@ struct list_view {
     char filter_hash[LIST_FILTER_HASH_SIZE];
     int32_t limit;
     struct stream_list streams;
-    struct cached_piece cache[CACHED_FRAMES_MAX];
-    size_t cache_next; /* the entry to be replaced */
+    struct frame_cache cache;
     struct {
         size_t awaited_by; /* streams */
         int64_t begun, done;
@@ -54,6 +44,7 @@ struct list_view *list_view_new(const struct list_state *hub, const struct list_
     access_hold(filter->access);
     list_filter_hash(filter, view->filter_hash);
     view->limit = limit;
+    view->cache.pool = hub->frames;
     view->want = want;
     view->arg = arg;
     return view;
@@ -61,8 +52,7 @@ struct list_view *list_view_new(const struct list_state *hub, const struct list_
 
 void list_view_free(struct list_view *view)
 {
-    for (size_t i = 0; i < CACHED_FRAMES_MAX; i++)
-        sse_frame_release(view->cache[i].frame);
+    frame_cache_drop(&view->cache);
     sse_frame_release(view->snapshot.frame);
     json_buffer_free(&view->snapshot.records);
     access_release(view->filter.access);
@@ -91,6 +81,7 @@ bool list_view_is(const struct list_view *view, const struct list_filter *filter
 
 void list_view_flush(struct list_view *view)
 {
+    frame_cache_drop(&view->cache);
     for (struct sse_stream *stream = view->streams.first; stream != NULL;
          stream = stream_list_next(stream))
         sse_stream_wake(stream);
@@ -138,7 +129,7 @@ static void finish_snapshot(struct list_view *view)
 {
     add_synced(view, &view->snapshot.records, view->snapshot.count);
     sse_frame_release(view->snapshot.frame);
-    view->snapshot.frame = sse_frame_new(&view->snapshot.records);
+    view->snapshot.frame = sse_frame_new(view->hub->frames->memory, &view->snapshot.records);
     view->snapshot.sequence = moved_runs_sequence(view->hub->runs);
     if (view->snapshot.frame != NULL)
         view->snapshot.done = view->snapshot.begun;
@@ -352,7 +343,7 @@ static enum stream_next make_piece(const struct list_view *view, struct stream_p
     *frame = NULL;
     if (buffer.length == 0 && !buffer.failed)
         return STREAM_IDLE;
-    *frame = sse_frame_new(&buffer);
+    *frame = sse_frame_new(view->hub->frames->memory, &buffer);
     if (*frame == NULL) {
         *position = before;
         return STREAM_LATER;
@@ -372,36 +363,21 @@ static bool is_same_place(const struct stream_position *a, const struct stream_p
 static enum stream_next next_piece(struct list_view *view, struct stream_position *position,
                                    struct sse_frame **frame)
 {
-    int64_t sequence = moved_runs_sequence(view->hub->runs);
     struct stream_position before = *position;
-    struct cached_piece *entry;
+    const struct cached_frame *cached = frame_cache_find(
+        &view->cache, moved_runs_sequence(view->hub->runs), position, is_same_place);
     enum stream_next next;
 
-    for (size_t i = 0; i < CACHED_FRAMES_MAX; i++) {
-        entry = &view->cache[i];
-        if (entry->sequence != sequence) {
-            sse_frame_release(entry->frame);
-            *entry = (struct cached_piece){0};
-        }
-        if (entry->sequence == 0 || !is_same_place(&entry->before, position))
-            continue;
-        *position = entry->after;
-        *frame = entry->frame == NULL ? NULL : sse_frame_keep(entry->frame);
-        return entry->next;
+    if (cached != NULL) {
+        *position = cached->after;
+        *frame = cached->frame == NULL ? NULL : sse_frame_keep(cached->frame);
+        return cached->next;
     }
     next = make_piece(view, position, frame);
-    if (next == STREAM_LATER)
-        return next;
-    entry = &view->cache[view->cache_next];
-    view->cache_next = (view->cache_next + 1) % CACHED_FRAMES_MAX;
-    sse_frame_release(entry->frame);
-    *entry = (struct cached_piece){
-        .sequence = sequence,
-        .before = before,
-        .after = *position,
-        .frame = *frame == NULL ? NULL : sse_frame_keep(*frame),
-        .next = next,
-    };
+    if (next != STREAM_LATER)
+        frame_cache_put(&view->cache,
+                        &(struct cached_frame){
+                            .before = before, .after = *position, .frame = *frame, .next = next});
     return next;
 }
 

@@ -9,8 +9,8 @@
 #include "model/list_filter.h"
 #include "model/list_stream_id.h"
 #include "model/moved_runs.h"
+#include "server/frame_cache.h"
 #include "server/log.h"
-#include "server/sse_stream.h"
 #include "sql/action_repo.h"
 
 struct list_view;
@@ -19,6 +19,7 @@ struct list_view;
 struct list_state {
     struct action_repo *repo;
     const struct log *log;
+    struct frame_pool *frames;
     struct moved_runs *runs;
     bool is_started;
     uint32_t timeline;

@@ -72,9 +72,14 @@ void memory_hold(struct memory *memory, enum memory_kind kind, size_t *held, siz
     *held = now_bytes;
 }
 
+bool memory_fits(const struct memory *memory, size_t more_bytes)
+{
+    return memory->total + more_bytes <= memory->max_bytes;
+}
+
 bool memory_has_room(struct memory *memory, size_t more_bytes)
 {
-    if (memory->total + more_bytes <= memory->max_bytes)
+    if (memory_fits(memory, more_bytes))
         return true;
     memory->refusals++;
     return false;

@@ -31,7 +31,10 @@ void memory_free(struct memory *memory);
  * all back. */
 void memory_hold(struct memory *memory, enum memory_kind kind, size_t *held, size_t now_bytes);
 
-/* Whether so many bytes more may be taken on; otherwise that is counted as a refusal. */
+/* Whether so many bytes more fit. */
+bool memory_fits(const struct memory *memory, size_t more_bytes);
+
+/* The same for work that is refused if not, which is counted. */
 bool memory_has_room(struct memory *memory, size_t more_bytes);
 
 uint64_t memory_held_bytes(const struct memory *memory, enum memory_kind kind);

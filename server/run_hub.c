@@ -11,9 +11,15 @@ enum {
     POLL_MS = 5000, /* a notification that never came costs at most so long */
     POLL_HUBS_MAX = 10000,
     /* What a tree leaves behind is given back a little at a time, because the loop waits for it. */
-    FREED_AT_ONCE_MAX = 5000, /* nodes; a bigger tree is freed by a worker thread */
-    FORGOTTEN_AT_ONCE = 20000 /* nodes whose records are dropped in a tick */
+    FREED_AT_ONCE_MAX = 5000,  /* nodes; a bigger tree is freed by a worker thread */
+    FORGOTTEN_AT_ONCE = 20000, /* nodes whose records are dropped in a tick, or that are freed */
+    HUB_COST_NODES = 4,       /* that a hub's freeing costs as much as, besides those of its tree */
+    FREED_FOR_ROOM_MAX = 100, /* hubs, for one who wants room */
+    HUB_BYTES = 4096,         /* that are wanted for a further one, about */
+    NODE_BYTES = 512,         /* that an action takes in a tree with its texts and record, about */
 };
+
+static void unpin(struct run_hub *hub);
 
 /* -------- reading -------- */
 
@@ -54,15 +60,35 @@ static void dispose(struct run_hubs *hubs, struct run_state_manager *manager)
         on_disposed(&disposal->work, UV_EINVAL);
 }
 
+static size_t count_nodes(const struct run_hub *hub)
+{
+    return hub->state.manager == NULL ? 0 : run_state_manager_count(hub->state.manager);
+}
+
+void run_hub_account(struct run_hub *hub)
+{
+    struct run_hubs *hubs = hub->owner;
+    size_t bytes = sizeof *hub, nodes = count_nodes(hub);
+
+    if (hub->state.manager != NULL)
+        bytes += run_state_manager_bytes(hub->state.manager);
+    if (hub->loading != NULL)
+        bytes += run_state_manager_bytes(hub->loading);
+    memory_hold(hubs->options.frames->memory, MEMORY_TREES, &hub->held, bytes);
+    hubs->stats.nodes += nodes - hub->counted_nodes;
+    hub->counted_nodes = nodes;
+}
+
 static void drop_tree(struct run_hub *hub)
 {
     struct run_state_manager *manager = hub->state.manager;
 
+    run_hub_forget_views(hub);
     hub->state.manager = NULL;
-    run_hub_restart_views(hub);
     dispose(hub->owner, manager);
     dispose(hub->owner, hub->loading);
     hub->loading = NULL;
+    run_hub_account(hub);
 }
 
 static void reset_hub(struct run_hub *hub, bool is_gone, const char *why)
@@ -74,7 +100,7 @@ static void reset_hub(struct run_hub *hub, bool is_gone, const char *why)
         log_write(hub->owner->log, LOG_INFO, "watchers reset", "s:s, s:s", "run", hub->path, "why",
                   why);
         hub->owner->stats.resets++;
-        DL_FOREACH (hub->views, entry)
+        for (entry = hub->views; entry != NULL; entry = entry->hh.next)
             hub_view_reset_streams(entry->view, is_gone);
     }
     drop_tree(hub);
@@ -90,7 +116,6 @@ static void become_live(struct run_hub *hub)
     hub->loading = NULL;
     hub->phase = HUB_PHASE_LIVE;
     hub->was_live = false;
-    run_hub_restart_views(hub);
     run_hub_mark_dirty(hub);
 }
 
@@ -133,18 +158,22 @@ static void begin_load(struct run_hub *hub, const struct run *run)
     hub->loading = run_state_manager_new();
 }
 
-/* A part of the tree, while it is loaded. */
-static void on_tree_part(void *arg, const struct run *run, const struct action *actions,
-                         size_t count)
+/* Those whose tree it was have it again, whatever it takes. */
+static bool may_load(struct run_hub *hub, const struct run *run)
 {
-    struct run_hub *hub = arg;
+    size_t bytes = (size_t)run->action_count * NODE_BYTES;
+
+    return hub->was_live || run_hubs_make_room(hub->owner, bytes);
+}
+
+static void take_part(struct run_hub *hub, const struct run *run, const struct action *actions,
+                      size_t count)
+{
     struct run_state_manager *manager;
     bool is_last = count < LOAD_PART_ACTIONS;
     int64_t revision;
     int status;
 
-    if (!hub->wants_parts)
-        return;
     hub->wants_parts = false;
     if (run == NULL) {
         reset_hub(hub, true, "the run was deleted");
@@ -153,6 +182,10 @@ static void on_tree_part(void *arg, const struct run *run, const struct action *
     /* This part is of another run than those before it. */
     if (hub->loading != NULL && !is_same_run(hub, run)) {
         reset_hub(hub, false, "the run changed while it was read");
+        return;
+    }
+    if (hub->loading == NULL && !may_load(hub, run)) {
+        hub->has_no_room = true;
         return;
     }
     if (hub->loading == NULL) {
@@ -179,6 +212,18 @@ static void on_tree_part(void *arg, const struct run *run, const struct action *
         hub->wants_parts = !is_last;
         hub->must_read_again = true;
     }
+}
+
+/* A part of the tree, while it is loaded. */
+static void on_tree_part(void *arg, const struct run *run, const struct action *actions,
+                         size_t count)
+{
+    struct run_hub *hub = arg;
+
+    if (!hub->wants_parts)
+        return;
+    take_part(hub, run, actions, count);
+    run_hub_account(hub);
 }
 
 /* How many parts are to be read at once of a tree that is being loaded. */
@@ -218,6 +263,7 @@ static void on_changes(void *arg, const struct run *run, const struct action *ac
         if (hub->unsent_ns == 0)
             hub->unsent_ns = hub->reading_ns;
     }
+    run_hub_account(hub);
 }
 
 static void on_read(void *arg, enum repo_outcome outcome, const char *message)
@@ -234,15 +280,19 @@ static void on_read(void *arg, enum repo_outcome outcome, const char *message)
         if (hub->reading_ns != 0)
             hub->heard_ns = hub->reading_ns;
         run_hub_tell_waiters(hub, HUB_UNAVAILABLE);
+    } else if (hub->has_no_room) {
+        run_hub_tell_waiters(hub, HUB_NO_ROOM);
     } else if (hub->phase != HUB_PHASE_LOADING) {
         run_hub_tell_waiters(hub, hub->phase == HUB_PHASE_LIVE ? HUB_LIVE : HUB_ABSENT);
     }
     hub->reading_ns = 0;
-    must_read_again = hub->must_read_again;
+    hub->has_no_room = false;
+    /* A tree that nobody waits for is not loaded on. */
+    must_read_again = hub->must_read_again && (hub->references > 0 || hub->phase == HUB_PHASE_LIVE);
     hub->must_read_again = false;
     if (must_read_again)
         run_hub_read(hub);
-    run_hub_release(hub);
+    unpin(hub);
 }
 
 static int start_read(struct run_hub *hub)
@@ -275,14 +325,14 @@ void run_hub_read(struct run_hub *hub)
     hub->must_read_again = false;
     hub->reading_ns = hub->heard_ns;
     hub->heard_ns = 0;
-    hub->references++;
+    hub->pins++;
     hub->owner->stats.reads++;
     status = start_read(hub);
     if (status < 0) {
         hub->is_reading = false;
         hub->heard_ns = hub->reading_ns;
         run_hub_tell_waiters(hub, HUB_UNAVAILABLE);
-        run_hub_release(hub);
+        unpin(hub);
     }
 }
 
@@ -323,7 +373,7 @@ static void on_polled_moved(void *arg, size_t index)
 static void end_poll(struct run_hubs *hubs)
 {
     for (size_t i = 0; i < hubs->polled_count; i++)
-        run_hub_release(hubs->polled[i]);
+        unpin(hubs->polled[i]);
     free(hubs->polled);
     hubs->polled = NULL;
     hubs->polled_count = 0;
@@ -362,7 +412,7 @@ static void poll_hubs(struct run_hubs *hubs)
             .revision = run_hub_revision(hub),
         };
         hubs->polled[hubs->polled_count++] = hub;
-        hub->references++;
+        hub->pins++;
         hub = hub->hh.next;
     }
     hubs->next_polled = hub;
@@ -374,35 +424,95 @@ static void poll_hubs(struct run_hubs *hubs)
 
 /* -------- life -------- */
 
+static void become_unused(struct run_hub *hub)
+{
+    struct run_hubs *hubs = hub->owner;
+
+    hub->unused_since_ms = uv_now(hubs->loop);
+    DL_APPEND2(hubs->unused, hub, unused_prev, unused_next);
+    if (hubs->to_forget == NULL)
+        hubs->to_forget = hub;
+}
+
+static void end_unused(struct run_hub *hub)
+{
+    struct run_hubs *hubs = hub->owner;
+
+    if (hubs->to_forget == hub)
+        hubs->to_forget = hub->unused_next;
+    DL_DELETE2(hubs->unused, hub, unused_prev, unused_next);
+}
+
 static void free_hub(struct run_hub *hub)
 {
     run_hub_clear_dirty(hub);
+    if (hub->references == 0)
+        end_unused(hub);
     if (hub->owner->next_polled == hub)
         hub->owner->next_polled = hub->hh.next;
     HASH_DELETE(hh, hub->owner->all, hub);
     drop_tree(hub);
+    memory_hold(hub->owner->options.frames->memory, MEMORY_TREES, &hub->held, 0);
     free(hub);
 }
 
-static void free_unused(struct run_hubs *hubs, uint64_t unused_ms)
+static void free_unused(struct run_hubs *hubs)
 {
     uint64_t now_ms = uv_now(hubs->loop);
-    struct run_hub *hub, *next;
+    struct run_hub *hub = hubs->unused, *next;
 
-    HASH_ITER (hh, hubs->all, hub, next)
-        if (hub->references == 0 && now_ms - hub->unused_since_ms >= unused_ms)
+    for (size_t cost = 0; hub != NULL && cost < FORGOTTEN_AT_ONCE; hub = next) {
+        next = hub->unused_next;
+        if (now_ms - hub->unused_since_ms < hubs->options.linger_ms)
+            break;
+        cost += HUB_COST_NODES + hub->counted_nodes;
+        if (hub->pins == 0)
             free_hub(hub);
+    }
+}
+
+bool run_hubs_make_room(struct run_hubs *hubs, size_t bytes)
+{
+    struct memory *memory = hubs->options.frames->memory;
+    struct run_hub *hub = hubs->unused, *next;
+
+    for (int looked = 0; looked < FREED_FOR_ROOM_MAX && hub != NULL; looked++, hub = next) {
+        next = hub->unused_next;
+        if (memory_fits(memory, bytes))
+            break;
+        if (hub->pins == 0)
+            free_hub(hub);
+    }
+    return memory_has_room(memory, bytes);
+}
+
+/* A tree may be wanted again; a run that does not exist, or whose tree never came, is not
+ * remembered. */
+static void free_if_worthless(struct run_hub *hub)
+{
+    if (hub->references == 0 && hub->pins == 0 && hub->state.manager == NULL)
+        free_hub(hub);
+}
+
+static void unpin(struct run_hub *hub)
+{
+    hub->pins--;
+    free_if_worthless(hub);
 }
 
 /* Of the trees that nobody watches. */
 static void forget_records(struct run_hubs *hubs)
 {
-    struct run_hub *hub, *next;
+    struct run_hub *hub = hubs->to_forget;
+    bool has_more;
 
-    HASH_ITER (hh, hubs->all, hub, next)
-        if (hub->references == 0 && hub->state.manager != NULL &&
-            run_state_manager_drop_encoded(hub->state.manager, FORGOTTEN_AT_ONCE))
-            return;
+    if (hub == NULL)
+        return;
+    has_more = hub->state.manager != NULL &&
+               run_state_manager_drop_encoded(hub->state.manager, FORGOTTEN_AT_ONCE);
+    run_hub_account(hub);
+    if (!has_more)
+        hubs->to_forget = hub->unused_next;
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -410,8 +520,9 @@ static void on_tick(uv_timer_t *timer)
     struct run_hubs *hubs = timer->data;
     uint64_t now_ms = uv_now(hubs->loop);
 
-    free_unused(hubs, hubs->options.linger_ms);
+    free_unused(hubs);
     forget_records(hubs);
+    frame_pool_cool(hubs->options.frames);
     if (now_ms - hubs->last_poll_ms >= POLL_MS) {
         hubs->last_poll_ms = now_ms;
         poll_hubs(hubs);
@@ -464,16 +575,8 @@ void run_hubs_close(struct run_hubs *hubs, void (*on_closed)(void *arg), void *a
 struct run_hubs_stats run_hubs_stats(const struct run_hubs *hubs)
 {
     struct run_hubs_stats stats = hubs->stats;
-    struct run_hub *hub, *next;
-    struct hub_view_entry *entry;
 
-    HASH_ITER (hh, hubs->all, hub, next) {
-        stats.hubs++;
-        if (hub->state.manager != NULL)
-            stats.nodes += run_state_manager_count(hub->state.manager);
-        DL_FOREACH (hub->views, entry)
-            stats.views++;
-    }
+    stats.hubs = HASH_COUNT(hubs->all);
     return stats;
 }
 
@@ -483,14 +586,19 @@ static void copy_key(struct run_hub *hub)
     hub->key = run_key_split(hub->key_text);
 }
 
-/* Trees that nobody uses make room first. */
-static bool has_room(struct run_hubs *hubs)
+static struct run_hub *add_hub(struct run_hubs *hubs, const char *path)
 {
-    size_t nodes_max = hubs->options.nodes_max;
+    struct run_hub *hub = calloc(1, sizeof *hub);
 
-    if (run_hubs_stats(hubs).nodes >= nodes_max)
-        free_unused(hubs, 0);
-    return run_hubs_stats(hubs).nodes < nodes_max;
+    if (hub == NULL)
+        return NULL;
+    hub->owner = hubs;
+    hub->state.frames = hubs->options.frames;
+    memcpy(hub->path, path, strlen(path));
+    copy_key(hub);
+    HASH_ADD_STR(hubs->all, path, hub);
+    run_hub_account(hub);
+    return hub;
 }
 
 int run_hub_open(struct run_hubs *hubs, const struct run_key *run, struct run_hub **opened)
@@ -501,18 +609,22 @@ int run_hub_open(struct run_hubs *hubs, const struct run_key *run, struct run_hu
     *opened = NULL;
     run_key_path(run, path);
     HASH_FIND_STR(hubs->all, path, hub);
+    if (hub != NULL && hub->references == 0)
+        end_unused(hub);
+    if (hub != NULL)
+        hub->references++;
+    /* It has its reference before room is made: it is not to be freed for itself. */
+    if (!run_hubs_make_room(hubs, hub == NULL ? HUB_BYTES : 0)) {
+        if (hub != NULL)
+            run_hub_release(hub);
+        return -ENOBUFS;
+    }
     if (hub == NULL) {
-        if (!has_room(hubs))
-            return -EAGAIN;
-        hub = calloc(1, sizeof *hub);
+        hub = add_hub(hubs, path);
         if (hub == NULL)
             return -ENOMEM;
-        hub->owner = hubs;
-        memcpy(hub->path, path, sizeof path);
-        copy_key(hub);
-        HASH_ADD_STR(hubs->all, path, hub);
+        hub->references++;
     }
-    hub->references++;
     *opened = hub;
     return 0;
 }
@@ -521,7 +633,8 @@ void run_hub_release(struct run_hub *hub)
 {
     if (--hub->references > 0)
         return;
-    hub->unused_since_ms = uv_now(hub->owner->loop);
+    become_unused(hub);
+    free_if_worthless(hub);
 }
 
 const struct hub_state *run_hub_state(const struct run_hub *hub)

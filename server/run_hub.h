@@ -20,8 +20,8 @@ struct run_hub;
 
 struct run_hubs_options {
     uint64_t flush_interval_ms;
-    uint64_t linger_ms; /* a hub without users is dropped after so long */
-    size_t nodes_max;   /* once the trees hold so many, no further one is opened */
+    uint64_t linger_ms;        /* a hub without users is dropped after so long */
+    struct frame_pool *frames; /* borrowed; its account is the one for trees and views, too */
     /* Called at a flush to watchers of a live tree, with the time since the first notification of
      * what it sends was heard. */
     void (*on_flushed)(void *arg, uint64_t lag_ns);
@@ -54,8 +54,9 @@ void run_hubs_abandon(struct run_hubs *hubs);
 
 struct run_hubs_stats run_hubs_stats(const struct run_hubs *hubs);
 
-/* The run's hub, with a reference, into *opened. 0; -EAGAIN: there is no room for another tree now;
- * -ENOMEM. Then *opened is NULL. */
+/* The run's hub, with a reference, into *opened. 0; -ENOBUFS: there is no room for more (trees that
+ * nobody uses make room first); -ENOMEM. Then *opened is NULL. A hub is kept while it has
+ * references, and one that has a tree for the time of linger_ms behind them. */
 int run_hub_open(struct run_hubs *hubs, const struct run_key *run, struct run_hub **opened);
 void run_hub_release(struct run_hub *hub);
 
@@ -63,6 +64,7 @@ enum hub_outcome {
     HUB_LIVE,   /* the tree is there */
     HUB_ABSENT, /* there is no such run */
     HUB_UNAVAILABLE,
+    HUB_NO_ROOM, /* for the tree */
 };
 typedef void hub_ready_fn(void *arg, enum hub_outcome outcome);
 
@@ -81,8 +83,11 @@ const struct hub_state *run_hub_state(const struct run_hub *hub);
 int64_t run_hub_revision(const struct run_hub *hub);
 
 /* The view of `filter`, made if nobody has it, kept while it has streams or holds; each call wants
- * one hub_view_release_hold. NULL when out of memory. */
+ * one run_hub_release_view. NULL when out of memory. */
 struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter);
 void run_hub_release_view(struct run_hub *hub, struct hub_view *view);
+
+/* Whether there is room for what the view will know of the tree; the hub's tree is there. */
+bool run_hub_has_room_for(struct run_hub *hub, const struct hub_view *view);
 
 #endif

@@ -9,7 +9,8 @@
 struct hub_waiter;
 
 struct hub_view_entry {
-    struct hub_view_entry *prev, *next;
+    UT_hash_handle hh; /* by filter */
+    struct filter filter;
     struct run_hub *hub;
     struct hub_view *view;
     size_t holds;
@@ -31,8 +32,13 @@ struct run_hub {
     bool is_loaded;        /* all parts are there, but for those changes */
     bool was_live;         /* its streams were told to forget a tree, and wait for this one */
     bool wants_parts;      /* what the read under way still brings of the tree is of use */
-    size_t references;
+    bool has_no_room;      /* for the tree that was begun to be read */
+    size_t held;           /* of the account, for the trees */
+    size_t counted_nodes;  /* in the statistics */
+    size_t references;     /* of requests and views */
+    size_t pins;           /* of reads and polls under way, which do not keep it from growing old */
     uint64_t unused_since_ms;
+    struct run_hub *unused_prev, *unused_next; /* while there are no references */
     struct hub_waiter *waiters;
     struct hub_view_entry *views;
     bool is_reading;
@@ -52,6 +58,8 @@ struct run_hubs {
     const struct log *log;
     struct run_hub *all; /* by path */
     struct run_hub *dirty;
+    struct run_hub *unused;       /* for the longest time first */
+    struct run_hub *to_forget;    /* the first of them whose records may be left; NULL: none */
     struct hub_waiter *next_turn; /* who waits for it */
     uv_timer_t tick;
     uv_timer_t flush_timer;
@@ -78,8 +86,13 @@ void run_hubs_take_turns(struct run_hubs *hubs, bool is_abandoned);
 void run_hub_mark_dirty(struct run_hub *hub);
 void run_hub_clear_dirty(struct run_hub *hub);
 
-/* Gives every view the manager that the hub has now; streams that cannot be served are sent away by
- * a reset later. */
-void run_hub_restart_views(struct run_hub *hub);
+/* The tree is about to be freed. */
+void run_hub_forget_views(struct run_hub *hub);
+
+/* Brings the account and the statistics up to date with what the trees hold. */
+void run_hub_account(struct run_hub *hub);
+
+/* Whether so many bytes more may be taken on; trees that nobody uses make room first. */
+bool run_hubs_make_room(struct run_hubs *hubs, size_t bytes);
 
 #endif

@@ -1,5 +1,6 @@
 /* Who watches a run, and when they are flushed. */
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "server/run_hub_internal.h"
@@ -55,7 +56,7 @@ bool run_hubs_run(struct run_hubs *hubs)
         }
         run_hub_clear_dirty(hub);
         hub->last_flush_ms = now_ms;
-        DL_FOREACH (hub->views, entry)
+        for (entry = hub->views; entry != NULL; entry = entry->hh.next)
             hub_view_flush(entry->view);
         report_lag(hub);
     }
@@ -66,15 +67,12 @@ bool run_hubs_run(struct run_hubs *hubs)
 
 /* -------- views -------- */
 
-void run_hub_restart_views(struct run_hub *hub)
+void run_hub_forget_views(struct run_hub *hub)
 {
-    struct hub_view_entry *entry;
+    struct hub_view_entry *entry, *next;
 
-    DL_FOREACH (hub->views, entry) {
-        if (hub_view_restart(entry->view) < 0)
-            log_write(hub->owner->log, LOG_ERROR, "out of memory for a view", "s:s", "run",
-                      hub->path);
-    }
+    HASH_ITER (hh, hub->views, entry, next)
+        hub_view_forget(entry->view);
 }
 
 static void drop_view_if_unused(struct hub_view_entry *entry)
@@ -83,7 +81,8 @@ static void drop_view_if_unused(struct hub_view_entry *entry)
 
     if (entry->holds > 0 || hub_view_stream_count(entry->view) > 0)
         return;
-    DL_DELETE(hub->views, entry);
+    HASH_DELETE(hh, hub->views, entry);
+    hub->owner->stats.views--;
     hub_view_free(entry->view);
     free(entry);
     run_hub_release(hub);
@@ -94,40 +93,75 @@ static void on_stream_left(void *arg)
     drop_view_if_unused(arg);
 }
 
-struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter)
+static void on_walked(void *arg)
 {
+    const struct hub_view_entry *entry = arg;
+
+    run_hub_account(entry->hub);
+}
+
+/* Without what may stand behind the name's end: it is a hash key. */
+static struct filter plain_filter(const struct filter *filter)
+{
+    struct filter plain;
+
+    memset(&plain, 0, sizeof plain);
+    plain.phases = filter->phases;
+    memcpy(plain.name, filter->name, strlen(filter->name));
+    return plain;
+}
+
+static struct hub_view_entry *find_view(const struct run_hub *hub, const struct filter *filter)
+{
+    const struct filter key = plain_filter(filter);
     struct hub_view_entry *entry;
 
-    DL_FOREACH (hub->views, entry) {
-        if (filter_equal(hub_view_filter(entry->view), filter)) {
-            entry->holds++;
-            return entry->view;
-        }
-    }
-    entry = calloc(1, sizeof *entry);
+    HASH_FIND(hh, hub->views, &key, sizeof key, entry);
+    return entry;
+}
+
+static struct hub_view_entry *add_view(struct run_hub *hub, const struct filter *filter)
+{
+    static const struct hub_view_events events = {.on_left = on_stream_left,
+                                                  .on_walked = on_walked};
+    struct hub_view_entry *entry = calloc(1, sizeof *entry);
+
     if (entry == NULL)
         return NULL;
-    entry->view = hub_view_new(&hub->state, filter, on_stream_left, entry);
+    entry->filter = plain_filter(filter);
+    entry->hub = hub;
+    entry->view = hub_view_new(&hub->state, &entry->filter, &events, entry);
     if (entry->view == NULL) {
         free(entry);
         return NULL;
     }
-    entry->hub = hub;
-    entry->holds = 1;
-    DL_APPEND(hub->views, entry);
+    HASH_ADD(hh, hub->views, filter, sizeof entry->filter, entry);
+    hub->owner->stats.views++;
     hub->references++;
+    return entry;
+}
+
+struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter)
+{
+    struct hub_view_entry *entry = find_view(hub, filter);
+
+    if (entry == NULL)
+        entry = add_view(hub, filter);
+    if (entry == NULL)
+        return NULL;
+    entry->holds++;
     return entry->view;
 }
 
 void run_hub_release_view(struct run_hub *hub, struct hub_view *view)
 {
-    struct hub_view_entry *entry, *next;
+    struct hub_view_entry *entry = find_view(hub, hub_view_filter(view));
 
-    DL_FOREACH_SAFE (hub->views, entry, next) {
-        if (entry->view == view) {
-            entry->holds--;
-            drop_view_if_unused(entry);
-            return;
-        }
-    }
+    entry->holds--;
+    drop_view_if_unused(entry);
+}
+
+bool run_hub_has_room_for(struct run_hub *hub, const struct hub_view *view)
+{
+    return run_hubs_make_room(hub->owner, hub_view_bytes_needed(view));
 }

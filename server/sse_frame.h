@@ -6,6 +6,7 @@
 
 #include "model/json_buffer.h"
 #include "server/gzip.h"
+#include "server/memory.h"
 
 enum frame_kind {
     FRAME_RECORDS,   /* goes out deflated on a compressed stream */
@@ -16,16 +17,23 @@ enum frame_kind {
 
 struct sse_frame {
     size_t references;
-    size_t length;
+    size_t length, capacity; /* of `bytes` */
     char *bytes;
     struct gzip_piece *packed; /* the same deflated; NULL until a compressed stream sends it */
     enum frame_kind kind;
+    struct memory *memory; /* that it draws from; NULL: none */
+    size_t held;
 };
 
-/* Takes the buffer's bytes over; FRAME_RECORDS with one reference. NULL when out of memory (also if
- * the buffer failed); the buffer is empty then, too. */
-struct sse_frame *sse_frame_new(struct json_buffer *buffer);
+/* Takes the buffer's bytes over; with one reference. NULL when out of memory (also if the buffer
+ * failed); the buffer is empty then, too. */
 struct sse_frame *sse_frame_of_kind(struct json_buffer *buffer, enum frame_kind kind);
+
+/* The same for records, which draw from `memory` (NULL: from none). */
+struct sse_frame *sse_frame_new(struct memory *memory, struct json_buffer *buffer);
+
+/* The frame deflated, kept in it for all who send it so; NULL when out of memory. */
+const struct gzip_piece *sse_frame_pack(struct sse_frame *frame, struct gzip_packer *packer);
 
 /* A frame of its own for `text`, with one reference; NULL when out of memory. */
 struct sse_frame *sse_frame_of_text(const char *text);

@@ -154,12 +154,9 @@ static const char *frame_bytes(const struct sse_stream *stream, size_t *length)
         *length = frame->length;
         return frame->bytes;
     }
-    if (frame->packed == NULL) {
-        frame->packed = gzip_pack(owner->packer, frame->bytes, frame->length);
-        if (frame->packed == NULL)
-            return NULL;
-        owner->stats.compressed++;
-    }
+    owner->stats.compressed += frame->packed == NULL;
+    if (sse_frame_pack(frame, owner->packer) == NULL)
+        return NULL;
     *length = frame->packed->length;
     return frame->packed->bytes;
 }
@@ -230,7 +227,7 @@ static struct sse_frame *retry_frame(struct sse_streams *streams)
         json_buffer_text(&buffer, "retry: ");
         json_buffer_integer(&buffer, RETRY_MIN_MS + (int64_t)choice * RETRY_STEP_MS);
         json_buffer_text(&buffer, "\n\n");
-        streams->retries[choice] = sse_frame_new(&buffer);
+        streams->retries[choice] = sse_frame_of_kind(&buffer, FRAME_RECORDS);
     }
     return streams->retries[choice] == NULL ? NULL : sse_frame_keep(streams->retries[choice]);
 }

@@ -117,9 +117,12 @@ static void show(struct run_state_manager *manager)
     must(filter_add_phases(&filter, "RUNNING"));
     must(filter_set_name(&filter, "individuals"));
     struct run_view *view = run_view_new(manager, &filter);
+    while (run_view_sync(view) == 1)
+        ;
     printf("view: %.2f ms to make one with a filter\n", (now_ns() - begin) / 1e6);
     run_view_free(view);
     view = run_view_new(manager, &(struct filter){0});
+    run_view_sync(view);
     for (int pass = 0; pass < 2; pass++) {
         struct view_walk walk = run_view_walk_begin(view, 0);
         double pass_begin = now_ns();

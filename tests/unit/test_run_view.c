@@ -37,7 +37,9 @@ static struct run_view *make_view(struct run_state_manager *manager, const char 
     struct filter filter = {0};
     if (phases)
         assert_int_equal(filter_add_phases(&filter, phases), 0);
-    return run_view_new(manager, &filter);
+    struct run_view *view = run_view_new(manager, &filter);
+    assert_int_equal(run_view_sync(view), 0);
+    return view;
 }
 
 /* The records of a walk as "+a0 -b …". */
@@ -200,6 +202,7 @@ static void test_name_of_the_task_changes(void **state)
     struct filter filter = {0};
     assert_int_equal(filter_set_name(&filter, "TRAIN"), 0);
     struct run_view *view = run_view_new(manager, &filter);
+    assert_int_equal(run_view_sync(view), 0);
     struct action action = run_state_manager_find(manager, "c")->action;
     action.task_name = "pkg.trainer";
     action.revision = 6;
@@ -289,6 +292,44 @@ static void test_many_changes(void **state)
     run_state_manager_free(manager);
 }
 
+/* A tree too large to be looked at in one call, which moves meanwhile. */
+static void test_first_sync_goes_in_pieces(void **state)
+{
+    (void)state;
+    enum { NODES = 3 * VIEW_SYNC_MAX };
+    struct run_state_manager *manager = run_state_manager_new();
+    upsert(manager, tree_action("a0", NULL, 1, 1));
+    for (int i = 2; i <= NODES; i++) {
+        char name[16], parent[16];
+        snprintf(name, sizeof name, "n%d", i);
+        snprintf(parent, sizeof parent, "n%d", i - 1);
+        upsert(manager, tree_action(name, i % 10 == 3 ? parent : "a0", i, i));
+    }
+    struct filter filter = {0};
+    assert_int_equal(filter_add_phases(&filter, "FAILED"), 0);
+    struct run_view *view = run_view_new(manager, &filter);
+    int calls = 1;
+    for (; run_view_sync(view) == 1; calls++) {
+        /* One behind the place where it stands, one before it, and one that is new. */
+        upsert_phase(manager, "n59993", PHASE_FAILED);
+        upsert_phase(manager, "n3", PHASE_FAILED);
+        char name[16];
+        snprintf(name, sizeof name, "new%d", calls);
+        struct action action =
+            tree_action(name, "n13", (int32_t)run_state_manager_count(manager) + 1,
+                        run_state_manager_revision(manager) + 1);
+        action.phase = PHASE_FAILED;
+        upsert(manager, action);
+    }
+    assert_int_equal(calls, 3);
+    assert_int_equal(run_view_revision(view), run_state_manager_revision(manager));
+    assert_walk(view, 0, "+a0 +n2 +n3 +n12 +n13 +n59992 +n59993 +new1 +new2");
+    upsert_phase(manager, "n59993", PHASE_RUNNING);
+    assert_walk(view, 0, "+a0 +n2 +n3 +n12 +n13 +new1 +new2");
+    run_view_free(view);
+    run_state_manager_free(manager);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_walk_that_is_overtaken),
         cmocka_unit_test(test_walk_is_cut_by_bytes),
         cmocka_unit_test(test_many_changes),
+        cmocka_unit_test(test_first_sync_goes_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

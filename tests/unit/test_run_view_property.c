@@ -154,8 +154,10 @@ static void restart_replica(struct world *world, struct replica *replica)
     assert_int_equal(
         run_state_manager_upsert_actions(replica->manager, changed, count, database->revision), 0);
     copy_database(&replica->mirror, database);
-    for (size_t i = 0; i < FILTERS; i++)
+    for (size_t i = 0; i < FILTERS; i++) {
         replica->views[i] = run_view_new(replica->manager, &world->filters[i]);
+        assert_int_equal(run_view_sync(replica->views[i]), 0);
+    }
 }
 
 /* The oracle: one action of the mirror at a time, by search through all. */
