@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/decide_internal.h"
+#include "model/error_info.h"
 
 static struct batch_action *parent_of(const struct batch_action *action)
 {
@@ -150,7 +151,13 @@ static int compare_with_holder(const struct batch_event *event, bool *is_identic
     return action_event_compare(event->event, stored, length, is_identical);
 }
 
-/* The text of the event's errorInfo in the arena, NULL if it has none. 0 or -ENOMEM. */
+static char *dump_text(struct decision *decision, const json_t *json, size_t length)
+{
+    char *dumped = length ? arena_alloc(&decision->arena, length + 1) : NULL;
+    return dumped && json_dumpb(json, dumped, length, JSON_COMPACT) == length ? dumped : NULL;
+}
+
+/* The text of the event's errorInfo in the arena, cut, NULL if it has none. 0 or -ENOMEM. */
 static int dump_error_info(struct decision *decision, const struct action_event *event,
                            const char **text)
 {
@@ -158,11 +165,14 @@ static int dump_error_info(struct decision *decision, const struct action_event 
     if (!event->error_info)
         return 0;
     size_t length = json_dumpb(event->error_info, NULL, 0, JSON_COMPACT);
-    char *dumped = length ? arena_alloc(&decision->arena, length + 1) : NULL;
-    if (!dumped || json_dumpb(event->error_info, dumped, length, JSON_COMPACT) != length)
-        return -ENOMEM;
-    *text = dumped;
-    return 0;
+    if (length <= ERROR_TEXT_BYTES_MAX) {
+        *text = dump_text(decision, event->error_info, length);
+    } else {
+        json_t *cut = error_info_cut(event->error_info);
+        *text = cut ? dump_text(decision, cut, json_dumpb(cut, NULL, 0, JSON_COMPACT)) : NULL;
+        json_decref(cut);
+    }
+    return *text ? 0 : -ENOMEM;
 }
 
 /* The first event that names the action's parent decides it. */

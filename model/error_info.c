@@ -1,0 +1,58 @@
+#include "model/error_info.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The text itself, with a reference, or the first of it. */
+static json_t *cut_text(json_t *text, bool *is_cut)
+{
+    const char *bytes = json_string_value(text);
+    size_t length = json_string_length(text);
+    if (length <= ERROR_TEXT_BYTES_MAX)
+        return json_incref(text);
+    *is_cut = true;
+    length = ERROR_TEXT_BYTES_MAX;
+    while (length > 0 && ((unsigned char)bytes[length] & 0xc0) == 0x80) /* inside a character */
+        length--;
+    return json_stringn(bytes, length);
+}
+
+/* A member as it is written, its comma included. */
+static size_t member_bytes(const char *name, const json_t *value)
+{
+    return json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) + strlen(name) + 4;
+}
+
+static bool is_rest(const char *name)
+{
+    return strcmp(name, "kind") != 0 && strcmp(name, "message") != 0;
+}
+
+json_t *error_info_cut(const json_t *error_info)
+{
+    json_t *cut = json_object();
+    size_t rest = ERROR_REST_BYTES_MAX;
+    bool is_cut = false, failed = !cut;
+    /* jansson's iterator takes no const object, and does not change it. */
+    json_t *object = (json_t *)(uintptr_t)error_info;
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+        const char *name = json_object_iter_key(at);
+        json_t *value = json_object_iter_value(at);
+        json_t *kept = json_is_string(value) ? cut_text(value, &is_cut) : json_incref(value);
+        size_t bytes = kept && is_rest(name) ? member_bytes(name, kept) : 0;
+        if (bytes > rest) {
+            is_cut = true;
+            json_decref(kept);
+            continue;
+        }
+        rest -= bytes;
+        failed |= !kept || json_object_set_new(cut, name, kept) != 0;
+    }
+    if (is_cut)
+        failed |= json_object_set_new(cut, "truncated", json_true()) != 0;
+    if (!failed)
+        return cut;
+    json_decref(cut);
+    return NULL;
+}

@@ -1,0 +1,18 @@
+/* An action's error as the live tree and lists carry it: the first of it, however long it is. */
+#ifndef RUNTREE_MODEL_ERROR_INFO_H
+#define RUNTREE_MODEL_ERROR_INFO_H
+
+#include <jansson.h>
+
+enum {
+    ERROR_TEXT_BYTES_MAX = 1024, /* of each text, before it is escaped */
+    ERROR_REST_BYTES_MAX = 1024, /* of the members besides kind and message, as JSON */
+};
+
+/* A copy of `error_info`, an object, that has the first ERROR_TEXT_BYTES_MAX of each of its texts
+ * (whole characters), and of its members besides `kind` and `message` those, in their order, that
+ * fit together into ERROR_REST_BYTES_MAX. If anything is missing it says "truncated": true. The
+ * caller has the reference; NULL when out of memory. */
+json_t *error_info_cut(const json_t *error_info);
+
+#endif
