@@ -1,7 +1,7 @@
 /* What the database alone can do: the limits of the write path, of notification and of reading.
  *
- *   bench_database ingest URL SECONDS CONNECTIONS EVENTS_PER_REQUEST REQUESTS_PER_BATCH RUNS NOTIFY
- *   bench_database notify URL SECONDS PER_SECOND
+ *   bench_database ingest URL SECONDS CONNECTIONS EVENTS/REQUEST REQUESTS/BATCH RUNS NOTIFY
+ *   bench_database notify URL SECONDS NOTIFICATIONS/S
  *   bench_database copy   URL ROUNDS PROJECT DOMAIN RUN
  *
  * `ingest` is the loop of sql/event_writer without all around it: the same statements with the same

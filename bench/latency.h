@@ -20,7 +20,7 @@ void latencies_add(struct latencies *latencies, int64_t us);
 /* The upper end of the bucket that `share` (0 to 1) of them do not exceed; 0 if there are none. */
 int64_t latencies_quantile_us(const struct latencies *latencies, double share);
 
-/* Prints `"name_us": {"count": …, "p50": …, "p90": …, "p99": …, "max": …}` to standard output. */
+/* Prints `"NAME_us": {"count": …, "p50": …, "p90": …, "p99": …, "max": …}` to standard output. */
 void latencies_print(const struct latencies *latencies, const char *name);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-/* Each kind has a page under /problems/ that explains it; see problem_kinds. */
+/* Each kind has a page under /problems/ that explains it. */
 enum problem_kind {
     PROBLEM_NONE = 0,
     PROBLEM_BAD_REQUEST,

@@ -8,7 +8,7 @@
 
 enum { PROJECT_BYTES_MAX = 63, DOMAIN_BYTES_MAX = 63, NAME_BYTES_MAX = 255 };
 
-/* Borrowed strings, each valid as run_key_part_is_valid says. */
+/* Borrowed strings, each valid as key_part_is_valid says. */
 struct run_key {
     const char *project;
     const char *domain;

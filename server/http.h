@@ -1,8 +1,8 @@
 /* Drives libmicrohttpd from our loop: reads requests, hands them to their routes, sends answers.
  *
  * A request whose handler returned without an answer is suspended; the answer resumes it, together
- * with all others of the same turn of the loop (http_run), because a resume costs libmicrohttpd a
- * walk over all that are suspended. */
+ * with all others of the same turn of the loop (http_server_run), because a resume costs
+ * libmicrohttpd a walk over all that are suspended. */
 #ifndef RUNTREE_SERVER_HTTP_H
 #define RUNTREE_SERVER_HTTP_H
 

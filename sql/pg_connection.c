@@ -351,7 +351,7 @@ static void push_step(struct exchange *exchange, const struct pg_statement *stat
         .statement = statement, .index = exchange->statement_count, .is_prepare = is_prepare};
 }
 
-/* All goes out now: an exchange whose phase is RUNNING or ROLLING_BACK ends with a Sync. */
+/* All goes out now: an exchange that is running or rolling back ends with a Sync. */
 static void send_sync(struct pg_connection *connection, enum exchange_phase phase)
 {
     connection->exchange.step = 0;

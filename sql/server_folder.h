@@ -1,11 +1,11 @@
 /* The folder of an embedded database: what lies where, who owns it, and that nobody else uses it.
  *
- *   DATA_DIR/runtree.lock    locked (flock) while a runtree uses the folder
- *   DATA_DIR/postgres.log    what the server and initdb say
- *   DATA_DIR/postgres/       the cluster (PGDATA)
- *   DATA_DIR/run/            its socket
- *   DATA_DIR/postgres.path   only if the last two are elsewhere: where
- *   DATA_DIR/socket.path     only if the socket's path would be too long: the folder under /tmp
+ *   DATA/runtree.lock    locked (flock) while a runtree uses the folder
+ *   DATA/postgres.log    what the server and initdb say
+ *   DATA/postgres/       the cluster (PGDATA)
+ *   DATA/run/            its socket
+ *   DATA/postgres.path   only if the last two are elsewhere: where
+ *   DATA/socket.path     only if the socket's path would be too long: the folder under /tmp
  * that has it
  *
  * Root's server runs as an unprivileged user. If that user cannot enter the data folder (say it is

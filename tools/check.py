@@ -2,8 +2,8 @@
 """Holds the sources to what the compiler does not see.
 
 Without an option: includes go downwards only, the one check that is part of every build. With --all
-also banned calls, sizes, leftovers and clang-format. Prints what is wrong as FILE:LINE: what, and
-exits 1 if anything is.
+also circles of modules, names that nothing has, banned calls, sizes, leftovers and clang-format.
+Prints what is wrong as FILE:LINE: what, and exits 1 if anything is.
 """
 
 import argparse
@@ -29,12 +29,32 @@ KEPT_APART = {
 BANNED_CALLS = ("strcpy", "strcat", "sprintf", "vsprintf", "atoi", "strtok", "gets")
 LEFTOVERS = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
 
+# Modules that need each other. Each circle is to become one module, or a way; none is added.
+KNOWN_CIRCLES = (
+    "model/change_list model/node_table model/node_update model/run_state_manager"
+    " model/run_state_manager_internal",
+    "model/decide model/decide_input model/decide_internal",
+    "server/app server/app_metrics server/http server/http_dispatch server/http_guard"
+    " server/http_internal server/http_request server/reply",
+    "server/run_hub server/run_hub_internal server/run_hub_views server/run_hub_waiters",
+    "sql/event_writer sql/event_writer_internal sql/event_writer_read sql/event_writers"
+    " sql/write_queue",
+)
+
+# What comments and documents may name although no source of ours has it.
+NAMES_OF_OTHERS = """
+    array_recv container_cpu_cfs_throttled_periods_total json_object_update_missing log_checkpoints
+    O_NONBLOCK pg_ctl pg_stat_io pg_stat_wal remote_apply remote_write size_bytes synchronous_mode
+    uv_poll xact_start
+""".split()
+
 FUNCTION_LINES_MAX = 70
 LINE_COLUMNS_MAX = 100
 
 C_FOLDERS = (*LAYERS, "tests", "bench")
 SOURCE_FOLDERS = (*C_FOLDERS, "tools", "openapi", "cmake", "deploy", "dashboard")
 SOURCE_ENDINGS = {".c", ".h", ".py", ".sh", ".sql", ".cmake", ".ts", ".tsx", ".css"}
+DATA_ENDINGS = {".json", ".yaml", ".txt", ".toml", ".mjs", ".tpl", ".in"}
 NOT_OURS = {"node_modules", "dist", "__pycache__", "corpus"}
 GENERATED = re.compile(r"dashboard/src/api/schema\.d\.ts")
 
@@ -42,6 +62,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 COMMENT_OR_TEXT = re.compile(
     r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.DOTALL
 )
+FUNCTION = re.compile(r"^(?=\w)(static\b)?[^;={}()\n]*?\b(\w+)\([^;{}]*\)\n\{", re.MULTILINE)
+NAME = re.compile(r"\b(?:[a-z][a-z0-9]*(?:_[a-z0-9]+)+|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b(?!\.\d)")
+PATH = re.compile(rf"(?<![\w/])(?:{'|'.join((*SOURCE_FOLDERS, 'docs'))})/[\w./-]*\w")
 BANNED = re.compile(rf"\b({'|'.join(BANNED_CALLS)})\s*\(")
 LEFTOVER = re.compile(rf"\b({'|'.join(LEFTOVERS)})\b")
 
@@ -90,6 +113,84 @@ def check_includes():
 def without_comments(text):
     """The C text with comments and string literals blanked, line for line."""
     return COMMENT_OR_TEXT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+
+
+def module_of(name):
+    return name.rsplit(".", 1)[0]
+
+
+def needed_modules():
+    """{module: the modules whose header it includes or whose functions it calls}"""
+    texts = {name: read(name) for name in sources(LAYERS, {".c", ".h"})}
+    codes = {name: without_comments(text) for name, text in texts.items() if name.endswith(".c")}
+    functions = {name: FUNCTION.findall(code) for name, code in codes.items()}
+    homes = {call: name for name in codes for static, call in functions[name] if not static}
+    needed = {module_of(name): set() for name in texts}
+    for name, text in texts.items():
+        includes = filter(None, map(INCLUDE.match, text.splitlines()))
+        files = {include[2] for include in includes} & texts.keys()
+        if name in codes:
+            own = {call for _, call in functions[name]}
+            files |= {homes[it] for it in homes.keys() & {*re.findall(r"\w+", codes[name])} - own}
+        needed[module_of(name)] |= {module_of(file) for file in files} - {module_of(name)}
+    return needed
+
+
+def circles(needed):
+    """The sets of modules that reach each other."""
+    reached = {}
+    for start in needed:
+        reached[start], ways = set(), [start]
+        while ways:
+            new = needed[ways.pop()] - reached[start]
+            reached[start] |= new
+            ways += new
+    groups = (frozenset(it for it in reached[one] if one in reached[it]) for one in needed)
+    return {group for group in groups if len(group) > 1}
+
+
+def check_circles():
+    found, known = circles(needed_modules()), {frozenset(it.split()) for it in KNOWN_CIRCLES}
+    for circle in found - known:
+        yield min(circle), 1, f"modules that need each other: {' '.join(sorted(circle))}"
+    for circle in known - found:
+        yield "tools/check.py", 1, f"KNOWN_CIRCLES: is no more: {' '.join(sorted(circle))}"
+
+
+def comments_and_documents():
+    """(file, line, text) of each comment in C, and of each document."""
+    for name in c_sources():
+        text = read(name)
+        for found in COMMENT_OR_TEXT.finditer(text):
+            if found[0].startswith("/"):
+                yield name, text.count("\n", 0, found.start()) + 1, found[0]
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
+        yield str(path.relative_to(ROOT)), 1, path.read_text(encoding="utf-8")
+
+
+def known_words():
+    """Every word of every source, but for the comments in C, and of files' names."""
+    words = set(NAMES_OF_OTHERS)
+    for name in sources(SOURCE_FOLDERS, SOURCE_ENDINGS | DATA_ENDINGS):
+        text = read(name)
+        if name.endswith((".c", ".h")):
+            text = COMMENT_OR_TEXT.sub(lambda it: " " if it[0].startswith("/") else it[0], text)
+        words |= {*re.findall(r"\w+", text), *re.findall(r"\w+", name)}
+    return words
+
+
+def exists(path, beside):
+    places = (ROOT / path, (ROOT / beside).parent / path)
+    return any([*place.parent.glob(place.name + "*")] for place in places)
+
+
+def check_names():
+    words = known_words()
+    for name, line, text in comments_and_documents():
+        for found in (*NAME.finditer(text), *PATH.finditer(text)):
+            at = line + text.count("\n", 0, found.start())
+            if not (exists(found[0], name) if "/" in found[0] else found[0] in words):
+                yield name, at, f"{found[0]}: nothing here has this name"
 
 
 def check_banned_calls():
@@ -150,6 +251,7 @@ def main():
     parser.add_argument("--all", action="store_true", help="everything, not includes alone")
     checks = [check_includes]
     if parser.parse_args().all:
+        checks += [check_circles, check_names]
         checks += [check_banned_calls, check_sizes, check_leftovers, check_format]
     findings = sorted(finding for check in checks for finding in check())
     for name, line, what in findings:
