@@ -65,6 +65,11 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
          "the "
          "last of them. The event was not recorded. A chain this long usually means that steps "
          "which follow one another were reported as each other's children."},
+    [PROBLEM_REQUEST_TIMEOUT] =
+        {"request-timeout", "The request took too long to arrive", 408,
+         "The head and the body of a request must arrive within the time that the service is "
+         "configured with. Nothing of this request was recorded, and the connection is closed. "
+         "Send the request again, in smaller parts if the network is slow."},
     [PROBLEM_PAYLOAD_TOO_LARGE] =
         {"payload-too-large", "The payload is too large", 413,
          "A request's body is at most 4 MiB and a single event at most 256 KiB of JSON text. Split "
@@ -89,6 +94,10 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
          "This client has used up its share of requests or of open streams. Wait for as many "
          "seconds as `Retry-After` says, then go on more slowly; batches of events count as one "
          "request."},
+    [PROBLEM_HEAD_TOO_LARGE] =
+        {"head-too-large", "The head of the request is too large", 431,
+         "The request line and the headers together are at most 16 KiB. Send fewer or shorter "
+         "headers; cookies of other services on the same host name are a common cause."},
     [PROBLEM_INTERNAL] =
         {"internal", "Internal error", 500,
          "The service failed in a way that it did not expect; the fault is not in the request. It "

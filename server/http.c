@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,14 @@
 #include "server/app.h"
 #include "server/client_count.h"
 #include "server/http_internal.h"
+#include "server/linger.h"
 #include "server/reply.h"
 
 /* A body past its limit is read on, for the client to hear the answer, but not for ever. */
 enum { BODY_DROPPED_MAX = 64 * 1024 * 1024, SWEEP_MS = 500 };
+
+static const char body_too_large[] = "The body is over the limit of 4 MiB.";
+static const char head_too_large[] = "The head of the request is over the limit of 16 KiB.";
 
 /* libmicrohttpd keeps a request's head, an entry for each field, parameter and cookie, a copy of
  * the cookies, and the answer's head in a pool of the connection. */
@@ -35,6 +40,7 @@ struct http_connection {
     struct client_count *of_address; /* NULL: not counted */
     uint64_t since_ns;
     bool is_waiting; /* in the server's list: has no request */
+    int linger_fd;   /* its socket once more, to be read on when libmicrohttpd is done; -1: not */
 };
 
 struct http_server {
@@ -51,6 +57,7 @@ struct http_server {
     struct http_request *to_resume;
     struct http_connection *waiting; /* the longest first */
     struct client_count *addresses;  /* connections of each, if they are limited */
+    struct lingering *lingering;
     uv_timer_t sweep;
     int open; /* handles not closed yet */
     void (*on_closed)(void *arg);
@@ -159,6 +166,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
         if (self == NULL)
             return;
         self->connection = connection;
+        self->linger_fd = -1;
         if (server->options.connections_per_address_max > 0)
             count_for_address(server, self);
         start_waiting(server, self);
@@ -168,25 +176,78 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
         if (self->request != NULL) /* libmicrohttpd refused its head, and does not complete it */
             request_end(self->request);
         client_count_leave(&server->addresses, self->of_address);
+        if (self->linger_fd >= 0)
+            linger_start(&server->lingering, server->loop, self->linger_fd);
         free(self);
         *socket_context = NULL;
     }
 }
 
-/* -------- heads that are too large -------- */
+/* -------- answers past libmicrohttpd -------- */
 
-/* Says `farewell`, if that is not NULL. A shutdown makes libmicrohttpd close the connection. */
-static void end_connection(struct MHD_Connection *connection, const char *farewell)
+static int socket_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-    if (info == NULL)
-        return;
-    if (farewell != NULL)
-        send(info->connect_fd, farewell, strlen(farewell), MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(info->connect_fd, SHUT_RDWR);
+    return info == NULL ? -1 : info->connect_fd;
 }
+
+/* What the client still sends is read on when its last answer is sent. */
+static void let_linger(struct MHD_Connection *connection)
+{
+    struct http_connection *self = connection_of(connection);
+
+    if (self != NULL && self->linger_fd < 0)
+        self->linger_fd = fcntl(socket_of(connection), F_DUPFD_CLOEXEC, 0);
+}
+
+/* Sends the problem, which is the last of the connection: `how` is SHUT_WR if libmicrohttpd notices
+ * by itself that it cannot send any more, SHUT_RDWR to make it. */
+static void say_farewell(struct MHD_Connection *connection, enum problem_kind kind,
+                         const char *detail, int how)
+{
+    struct json_buffer answer = {0};
+    int fd = socket_of(connection);
+
+    let_linger(connection);
+    reply_farewell(&answer, kind, detail);
+    if (!answer.failed)
+        send(fd, answer.bytes, answer.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    json_buffer_free(&answer);
+    shutdown(fd, how);
+}
+
+/* libmicrohttpd answers by itself a Content-Length that it cannot read, and cookies that it has no
+ * room for; version 0.9.75 sends the head of such an answer twice. It logs that just before: the
+ * request is the one whose head is complete, but was not seen yet. */
+static void on_log(void *arg, const char *format, va_list arguments)
+{
+    static const char error[] = "Error processing request (HTTP response code is %u";
+    struct http_server *server = arg;
+    struct http_request *request = server->active == NULL ? NULL : server->active->prev;
+    unsigned status;
+
+    if (request == NULL || strncmp(format, error, sizeof error - 1) != 0)
+        return;
+    while (request->was_seen ||
+           MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE) ==
+               NULL) {
+        if (request == server->active)
+            return;
+        request = request->prev;
+    }
+    status = va_arg(arguments, unsigned);
+    if (status == MHD_HTTP_BAD_REQUEST)
+        say_farewell(request->connection, PROBLEM_BAD_REQUEST,
+                     "Content-Length is not a number, or the header Host is missing.", SHUT_WR);
+    else if (status == MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE)
+        say_farewell(request->connection, PROBLEM_HEAD_TOO_LARGE, head_too_large, SHUT_WR);
+    else
+        say_farewell(request->connection, PROBLEM_PAYLOAD_TOO_LARGE, body_too_large, SHUT_WR);
+}
+
+/* -------- heads that are too large -------- */
 
 /* What does not fit into the pool is answered by libmicrohttpd, but it closes a connection without
  * a word when only its answer does not fit any more. */
@@ -203,21 +264,6 @@ static bool is_head_too_large(struct MHD_Connection *connection)
     if (cookies != NULL)
         kept += strlen(cookies);
     return head > HTTP_HEAD_BYTES_MAX || kept > POOL_BYTES - POOL_ANSWER_BYTES;
-}
-
-static void refuse_head(struct MHD_Connection *connection, bool is_target)
-{
-    static const char uri_too_long[] =
-        "HTTP/1.1 414 URI Too Long\r\nConnection: close\r\n"
-        "Content-Type: application/problem+json\r\nContent-Length: 86\r\n"
-        "X-Content-Type-Options: nosniff\r\n\r\n"
-        "{\"type\":\"/problems/uri-too-long\",\"title\":\"The path or query is too "
-        "long\",\"status\":414}";
-    static const char fields_too_large[] =
-        "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
-        "Content-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n";
-
-    end_connection(connection, is_target ? uri_too_long : fields_too_large);
 }
 
 /* libmicrohttpd 0.9.75 says nothing, and waits, when the parameters do not fit into the pool. */
@@ -241,7 +287,8 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
     if (self != NULL)
         stop_waiting(arg, self);
     if (has_too_many_parameters(target))
-        refuse_head(connection, true);
+        say_farewell(connection, PROBLEM_URI_TOO_LONG, "The query has too many parameters.",
+                     SHUT_RDWR);
     request = self == NULL ? NULL : request_new(arg, target, connection);
     if (self != NULL)
         self->request = request;
@@ -280,11 +327,8 @@ void http_request_answer(struct http_request *request, unsigned status,
 
 int http_request_detach(struct http_request *request, http_detached_fn *on_detached, void *arg)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
     assert(!request->is_answered);
-    request->detached_fd = info == NULL ? -1 : fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 0);
+    request->detached_fd = fcntl(socket_of(request->connection), F_DUPFD_CLOEXEC, 0);
     if (request->detached_fd < 0)
         return -EMFILE;
     request->on_detached = on_detached;
@@ -352,11 +396,11 @@ static void check_announced_length(struct http_request *request)
 
 static void reply_too_large(struct http_request *request)
 {
-    reply_problemf(request, PROBLEM_PAYLOAD_TOO_LARGE, NULL,
-                   "The body is over the limit of %d bytes.", HTTP_BODY_BYTES_MAX);
+    reply_problemf(request, PROBLEM_PAYLOAD_TOO_LARGE, NULL, "%s", body_too_large);
 }
 
-static void read_head(struct http_request *request, const char *method, const char *version)
+static void read_head(struct http_request *request, const char *url, const char *method,
+                      const char *version)
 {
     struct http_server *server = request->server;
 
@@ -364,7 +408,7 @@ static void read_head(struct http_request *request, const char *method, const ch
     request->method_name = method;
     request->is_http_1_1 = strcmp(version, "HTTP/1.0") != 0;
     http_request_read_ids(request, server->ids_start + server->ids_given++);
-    if (!http_guard_form(request))
+    if (!http_guard_form(request, url, version))
         return;
     check_announced_length(request);
     http_dispatch(request);
@@ -382,18 +426,23 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
     struct http_request *request = *context;
 
     (void)arg;
-    (void)url;
     if (request == NULL)
         return MHD_NO; /* out of memory in on_target */
     if (!request->was_seen) {
         if (is_head_too_large(connection)) {
-            refuse_head(connection, strlen(request->target) > HTTP_HEAD_BYTES_MAX / 2);
+            if (strlen(request->target) > HTTP_HEAD_BYTES_MAX / 2)
+                say_farewell(connection, PROBLEM_URI_TOO_LONG, head_too_large, SHUT_WR);
+            else
+                say_farewell(connection, PROBLEM_HEAD_TOO_LARGE, head_too_large, SHUT_WR);
             return MHD_NO;
         }
-        read_head(request, method, version);
+        read_head(request, url, method, version);
         /* An answer before the body would leave its rest unread, and the connection useless: a body
          * that is not too large is read first. */
-        return request->is_too_large || request->is_last ? send_answer(request) : MHD_YES;
+        if (!request->is_too_large && !request->is_last)
+            return MHD_YES;
+        let_linger(connection);
+        return send_answer(request);
     }
     if (*upload_size > 0) {
         int status = append_body(request, upload, *upload_size);
@@ -421,10 +470,22 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
 
 /* libmicrohttpd's timeout is for silence only: who sends a byte now and then has all the time in
  * the world. */
-static void cut(struct http_server *server, struct MHD_Connection *connection, const char *farewell)
+static void count_timeout(struct http_server *server)
 {
-    end_connection(connection, farewell);
     metrics_add(server->options.app->metrics, METRIC_REQUESTS_TIMED_OUT, 1);
+}
+
+static void cut(struct http_server *server, struct MHD_Connection *connection)
+{
+    shutdown(socket_of(connection), SHUT_RDWR);
+    count_timeout(server);
+}
+
+static void cut_reading(struct http_server *server, struct http_request *request)
+{
+    say_farewell(request->connection, PROBLEM_REQUEST_TIMEOUT,
+                 "The request did not arrive in time.", SHUT_RDWR);
+    count_timeout(server);
 }
 
 static bool is_older(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ms)
@@ -434,8 +495,6 @@ static bool is_older(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ms)
 
 static void on_sweep(uv_timer_t *timer)
 {
-    static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-                                   "Content-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n";
     struct http_server *server = timer->data;
     uint64_t reading_ms = server->options.request_timeout_ms, now_ns = uv_hrtime();
     struct http_connection *self;
@@ -444,16 +503,17 @@ static void on_sweep(uv_timer_t *timer)
     DL_FOREACH (server->active, request) {
         if (!request->is_sent && request->read_ns == 0 &&
             is_older(request->started_ns, now_ns, reading_ms))
-            cut(server, request->connection, too_slow);
+            cut_reading(server, request);
         else if (request->is_sent &&
                  is_older(request->answered_ns, now_ns, HTTP_ANSWER_TIMEOUT_S * 1000))
-            cut(server, request->connection, NULL);
+            cut(server, request->connection);
     }
     DL_FOREACH (server->waiting, self) {
         if (!is_older(self->since_ns, now_ns, HTTP_IDLE_TIMEOUT_S * 1000 + reading_ms))
             break;
-        cut(server, self->connection, NULL);
+        cut(server, self->connection);
     }
+    linger_sweep(&server->lingering);
 }
 
 /* -------- the loop -------- */
@@ -526,13 +586,14 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_options *
     if (getrandom(&server->ids_start, sizeof server->ids_start, GRND_NONBLOCK) < 0)
         server->ids_start = uv_hrtime();
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0,
+        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
         options->connections_per_address_max > 0 ? on_accept : NULL, server, on_access, server,
-        MHD_OPTION_LISTEN_SOCKET, options->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-        options->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_URI_LOG_CALLBACK,
-        on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, server, MHD_OPTION_STRICT_FOR_CLIENT,
+        http_guard_parser_is_strict() ? 1 : 0, MHD_OPTION_LISTEN_SOCKET, options->listen_fd,
+        MHD_OPTION_CONNECTION_LIMIT, options->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,
         keep_escapes, NULL, MHD_OPTION_END);
     if (server->daemon == NULL) {
         snprintf(why, why_size, "libmicrohttpd did not start");
@@ -601,6 +662,7 @@ void http_server_close(struct http_server *server, void (*on_closed)(void *arg),
     http_server_stop_listening(server);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
+    linger_end_all(&server->lingering);
     uv_close((uv_handle_t *)&server->poll, on_handle_closed);
     uv_close((uv_handle_t *)&server->timer, on_handle_closed);
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);

@@ -62,10 +62,65 @@ static enum MHD_Result check_header(void *arg, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
-bool http_guard_form(struct http_request *request)
+/* Before version 1.0 libmicrohttpd takes a folded line into the name of the header, ends a value at
+ * a NUL, and takes a bare line feed for a line's end. It leaves the head where it was received,
+ * with NULs in place of what separated its parts. */
+struct head_walk {
+    const char *at; /* where the next header must begin; NULL: bytes are not accounted for */
+};
+
+bool http_guard_parser_is_strict(void)
+{
+    return strncmp(MHD_get_version(), "0.", 2) != 0;
+}
+
+/* The place behind a line's end at `at`; NULL if there is none. */
+static const char *skip_line_end(const char *at)
+{
+    return at[0] == '\0' && at[1] == '\0' ? at + 2 : NULL;
+}
+
+static enum MHD_Result walk_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                   size_t name_length, const char *value, size_t value_length)
+{
+    struct head_walk *walk = arg;
+    const char *gap = name + name_length + 1;
+
+    (void)kind;
+    if (name != walk->at || value != gap + strspn(gap, " \t"))
+        walk->at = NULL;
+    else
+        walk->at = skip_line_end(value + value_length);
+    return walk->at == NULL ? MHD_NO : MHD_YES;
+}
+
+/* Whether every byte of the head belongs to a part that was read. */
+static bool is_all_accounted_for(const struct http_request *request, const char *url,
+                                 const char *version)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const char *method = request->method_name;
+    struct head_walk walk;
+
+    if (http_guard_parser_is_strict())
+        return true;
+    if (info == NULL || method + strlen(method) + 1 != url ||
+        url + strlen(request->target) + 1 != version)
+        return false;
+    walk.at = skip_line_end(version + strlen(version));
+    if (walk.at != NULL)
+        MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, walk_header, &walk);
+    return walk.at != NULL && skip_line_end(walk.at) == method + info->header_size;
+}
+
+bool http_guard_form(struct http_request *request, const char *url, const char *version)
 {
     struct head_check check = {0};
 
+    if (!is_all_accounted_for(request, url, version))
+        check.wrong = "The head has a folded or bare line end, a NUL, or blanks that it must not "
+                      "have.";
     MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, check_header, &check);
     if (check.wrong == NULL && check.lengths + check.encodings > 1)
         check.wrong = "The length of the body is given twice.";

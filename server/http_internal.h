@@ -4,6 +4,7 @@
 
 #include <microhttpd.h>
 
+#include "model/json_buffer.h"
 #include "server/http.h"
 
 enum { REQUEST_ID_SIZE = 65, TRACEPARENT_SIZE = 56, CLIENT_ADDRESS_SIZE = 46 };
@@ -50,10 +51,14 @@ void http_request_answer(struct http_request *request, unsigned status,
 /* Finds the request's route, or answers. */
 void http_dispatch(struct http_request *request);
 
+/* Whether libmicrohttpd refuses by itself, if told to, a head that can be read in two ways. */
+bool http_guard_parser_is_strict(void);
+
 /* -------- http_guard.c: both answer a request that must not go on, and return false -------- */
 
-/* The head can be read in one way only, so that no proxy in front reads another. */
-bool http_guard_form(struct http_request *request);
+/* The head can be read in one way only, so that no proxy in front reads another. `url` and
+ * `version` are libmicrohttpd's. */
+bool http_guard_form(struct http_request *request, const char *url, const char *version);
 
 /* Nobody's page, and nobody without the right for it, goes to the route. */
 bool http_guard_access(struct http_request *request);
@@ -73,6 +78,10 @@ void http_connection_address(struct MHD_Connection *connection,
 
 /* A line in the log for a request that failed or was slow. */
 void http_request_log(const struct http_request *request);
+
+/* The problem as an answer that ends its connection, in bytes, for who sends it past
+ * libmicrohttpd (reply.c). A failed allocation is noted in `out`. */
+void reply_farewell(struct json_buffer *out, enum problem_kind kind, const char *detail);
 
 /* The request is gone: its answer, which is being compressed, is dropped (reply.c). */
 void reply_abandon(struct answer *answer);

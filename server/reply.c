@@ -364,15 +364,7 @@ void reply_options(struct http_request *request, const char *allow)
     http_request_answer(request, MHD_HTTP_NO_CONTENT, response);
 }
 
-/* -------- streams -------- */
-
-static const struct {
-    const char *name, *value;
-} stream_headers[] = {
-    {"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store, no-transform"},
-    {"X-Accel-Buffering", "no"},           {"Vary", "Accept-Encoding"},
-    {"Content-Security-Policy", no_page},
-};
+/* -------- answers in bytes -------- */
 
 static void append_header(void *arg, const char *name, const char *value)
 {
@@ -393,6 +385,45 @@ static void append_date(struct json_buffer *head)
         strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc) > 0)
         append_header(head, "Date", text);
 }
+
+void reply_farewell(struct json_buffer *out, enum problem_kind kind, const char *detail)
+{
+    const struct problem_description *description = problem_describe(kind);
+    struct answer answer = {0};
+    struct problem problem;
+    char line[64];
+
+    problem_set(&problem, kind, NULL, "%s", detail);
+    if (!take_document(&answer, problem_to_json(&problem))) {
+        out->failed = true;
+        return;
+    }
+    snprintf(line, sizeof line, "HTTP/1.1 %d %.40s\r\n", description->status,
+             MHD_get_reason_phrase_for((unsigned)description->status));
+    json_buffer_text(out, line);
+    append_date(out);
+    append_header(out, "Connection", "close");
+    append_header(out, "Content-Type", "application/problem+json");
+    snprintf(line, sizeof line, "%zu", answer.length);
+    append_header(out, "Content-Length", line);
+    append_header(out, "Cache-Control", "no-store");
+    append_header(out, "Content-Security-Policy", no_page);
+    append_header(out, "X-Content-Type-Options", "nosniff");
+    append_header(out, "Referrer-Policy", "no-referrer");
+    json_buffer_text(out, "\r\n");
+    json_buffer_append(out, answer.bytes, answer.length);
+    free_bytes(&answer);
+}
+
+/* -------- streams -------- */
+
+static const struct {
+    const char *name, *value;
+} stream_headers[] = {
+    {"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store, no-transform"},
+    {"X-Accel-Buffering", "no"},           {"Vary", "Accept-Encoding"},
+    {"Content-Security-Policy", no_page},
+};
 
 static bool takes_gzip(const struct http_request *request)
 {
