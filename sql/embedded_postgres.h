@@ -5,9 +5,16 @@
  * lives. A server left behind by a kill -9 is adopted; if it is starting up or going down, that is
  * waited for.
  *
+ *   DATA/runtree.lock    the locked file
+ *   DATA/postgres.log    what the server and initdb say
+ *   DATA/postgres/       the cluster (PGDATA)
+ *   DATA/run/            its socket
+ *   DATA/postgres.path   only if the last two are elsewhere: where
+ *   DATA/socket.path     only if the socket's path would be too long: its folder under /tmp
+ *
  * As root, the server runs as an unprivileged user (the owner of the cluster that is there, else
- * "postgres", else "nobody"), and if that user cannot enter the data folder, the cluster is under
- * /var/tmp: see sql/server_folder.h for what lies where. */
+ * "postgres", else "nobody"). If that user cannot enter the data folder (say it is under /root),
+ * cluster and socket are in /var/tmp/runtree-HASH, of the data folder's path, instead. */
 #ifndef RUNTREE_SQL_EMBEDDED_POSTGRES_H
 #define RUNTREE_SQL_EMBEDDED_POSTGRES_H
 
