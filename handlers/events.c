@@ -64,12 +64,14 @@ static void reply_list(struct http_request *request, const struct event_batch *b
     reply_buffer(request, rejected > 0 ? 207 : 200, "application/json", &body);
 }
 
-static void on_written(void *arg, enum event_write_outcome outcome)
+static void on_written(void *arg, enum event_write_outcome outcome, const char *why)
 {
     struct submission *submission = arg;
 
     count_results(submission->app, &submission->batch);
-    if (outcome == EVENT_WRITE_UNAVAILABLE)
+    if (outcome == EVENT_WRITE_UNAVAILABLE && why != NULL)
+        reply_problemf(submission->request, PROBLEM_UNAVAILABLE, NULL, "%s", why);
+    else if (outcome == EVENT_WRITE_UNAVAILABLE)
         reply_unavailable(submission->request, -ENOTCONN);
     else if (submission->batch.is_single)
         reply_single(submission->request, &submission->batch.results[0]);
@@ -141,7 +143,7 @@ static void submit(struct app *app, struct http_request *request, enum event_bat
         return;
     }
     if (count_pending(&submission->batch) == 0) {
-        on_written(submission, EVENT_WRITE_DONE);
+        on_written(submission, EVENT_WRITE_DONE, NULL);
         return;
     }
     status = app->writers == NULL || app->is_draining

@@ -106,8 +106,9 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
          "as a duplicate. If it persists, report it with the time of the request."},
     [PROBLEM_UNAVAILABLE] =
         {"unavailable", "The service is not available now", 503,
-         "The database cannot be reached, or the service is starting or shutting down. Nothing was "
-         "half-recorded. Send the same request again after as many seconds as `Retry-After` says; "
+         "The database cannot be reached or did not take something, or the service is starting or "
+         "shutting down; `detail` says which. Nothing was half-recorded. Send the same request "
+         "again after as many seconds as `Retry-After` says; "
          "events that were recorded already are recognised as duplicates."},
     [PROBLEM_OVERLOADED] =
         {"overloaded", "The service has too much to do", 503,

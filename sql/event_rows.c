@@ -9,16 +9,16 @@ const struct pg_statement commit_statement = {.name = "commit", .sql = "COMMIT"}
 const struct pg_statement rollback_statement = {.name = "rollback", .sql = "ROLLBACK"};
 
 const struct pg_statement writer_settings_statement = {
-    .sql =
-        "SELECT set_config('enable_seqscan', 'off', false),"
-        " set_config('enable_hashjoin', 'off', false),"
-        " set_config('enable_mergejoin', 'off', false),"
-        " set_config('enable_bitmapscan', 'off', false),"
-        " set_config('enable_material', 'off', false),"
-        " set_config('plan_cache_mode', 'force_generic_plan', false),"
-        " set_config('default_transaction_isolation', 'read committed', false),"
-        " set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '10s'),"
-        " false)",
+    .sql = "SELECT set_config('enable_seqscan', 'off', false),"
+           " set_config('enable_hashjoin', 'off', false),"
+           " set_config('enable_mergejoin', 'off', false),"
+           " set_config('enable_bitmapscan', 'off', false),"
+           " set_config('enable_material', 'off', false),"
+           " set_config('plan_cache_mode', 'force_generic_plan', false),"
+           " set_config('default_transaction_isolation', 'read committed', false),"
+           " set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), "
+           "'200ms'),"
+           " false)",
 };
 
 /* `add` is a statement. NOLINTBEGIN(bugprone-macro-parentheses) */
@@ -95,6 +95,24 @@ void bind_read_runs(struct pg_parameters *parameters, const struct run_key *runs
     pg_parameters_reset(parameters);
     BIND_RUN(parameters, count, runs[i]);
 }
+
+const struct pg_statement stored_runs_statement = {
+    .name = "stored_runs",
+    .sql = "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
+           " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
+           " AND r.run_name = k.run_name",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
+
+const struct pg_statement free_runs_statement = {
+    .name = "free_runs",
+    .sql = "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
+           " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
+           " AND r.run_name = k.run_name FOR NO KEY UPDATE OF r SKIP LOCKED",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
 
 static const Oid lock_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
                                       PG_TIMESTAMPTZ};

@@ -11,7 +11,7 @@
 extern const struct pg_statement begin_statement, commit_statement, rollback_statement;
 
 /* Settings of a writer's session: the statements look up by key, whatever the statistics of a table
- * that has just been filled say, see what is committed, and wait 10 s for a lock, unless the URL,
+ * that has just been filled say, see what is committed, and wait 200 ms for a lock, unless the URL,
  * the role or the database says otherwise. */
 extern const struct pg_statement writer_settings_statement;
 
@@ -24,6 +24,10 @@ void bind_find_events(struct pg_parameters *parameters, const struct action_even
  * back. */
 extern const struct pg_statement read_runs_statement;
 void bind_read_runs(struct pg_parameters *parameters, const struct run_key *runs, size_t count);
+
+/* Rows: ordinality of the run (int8, from 1), parameters as of read_runs_statement. The first finds
+ * those that exist, the second those of them that nobody has locked. */
+extern const struct pg_statement stored_runs_statement, free_runs_statement;
 
 /* Locks the runs in the order given, makes those that are missing. `incarnations` has one for each.
  * Rows: as read_runs_statement. */

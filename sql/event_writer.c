@@ -1,12 +1,130 @@
-/* One connection's batches: which events, what is written, and what follows a failure. */
+/* All connections of the writers: their batches, what follows a failure, and the requests that they
+ * share. */
+#include "sql/event_writer.h"
+
 #include <assert.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* A failed allocation leaves the element's hh.tbl NULL instead of ending the process. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "model/decide.h"
 #include "sql/event_rows.h"
-#include "sql/event_writer_internal.h"
+#include "sql/pg_connection.h"
+#include "sql/pg_value.h"
+#include "sql/rows.h"
+#include "sql/write_queue.h"
+
+enum {
+    WRITE_EVENTS_MAX = 5000,           /* in one transaction */
+    WRITE_BYTES_MAX = 8 * 1024 * 1024, /* likewise, unless one event alone is bigger */
+    WRITE_TIMEOUT_MS = 20000,          /* of one round trip */
+    WRITE_RETRIES_MAX = 5,             /* after a serialization failure or a deadlock */
+    WRITE_LOSSES_MAX = 3,              /* of the connection, while the same events are written */
+    REFUSALS_MAX = 256,                /* of one batch, until what is left of it is given up */
+    REFUSALS_OF_RUN_MAX = 32,          /* of one run in it, likewise */
+    SIDE_BY_SIDE_EVENTS_MIN = 16, /* waiting for one writer, for it not to wait for the others */
+    LOCK_FIRST_MIN_MS = 1000,     /* after a batch met another process's changes … */
+    LOCK_FIRST_MAX_MS = 60000,    /* … and at most, if that goes on */
+    PARK_MIN_MS = 20,      /* from one look at a run that is in other hands to the next … */
+    PARK_MAX_MS = 1000,    /* … which doubles up to this */
+    PARKED_SHARE = 8,      /* this part of the queue's bytes may wait for one such run … */
+    PARKED_MAX_MS = 10000, /* that an event waits for such a run */
+    RANGES_MAX = 64,       /* halves of halves, of runs and then of events: 2 log2(5,000) */
+    STATEMENTS_MAX = 6,    /* with parameters, in one round trip */
+};
+
+/* A stretch of the batch, first to before last. */
+struct range {
+    size_t first, last;
+};
+
+/* A run that cannot be written to at the moment, with its events that came so far. */
+struct parked_run {
+    char path[RUN_PATH_SIZE], parts[RUN_PATH_SIZE];
+    struct run_key key; /* into parts */
+    struct write_queue queue;
+    uint64_t due_ms, pause_ms; /* the next look, and from this to the one behind it */
+    bool is_free;              /* seen so: its events go into the next batch */
+    UT_hash_handle hh;         /* event_writer.parked, by the path */
+};
+
+/* A run that is looked at, and what was seen. */
+struct probed_run {
+    struct run_key key;
+    bool is_stored, is_free;
+};
+
+struct event_writer {
+    struct event_writers *owner;
+    struct pg_connection *connection;
+    bool is_set_up;  /* the session has its settings */
+    bool was_proven; /* some session could do all that a write does */
+    struct write_queue queue;
+    struct parked_run *parked; /* of the runs that are this writer's */
+
+    /* The batch in flight, and what of it is still to do: ranges[0 … range_count). */
+    struct write_item *batch; /* WRITE_EVENTS_MAX of them */
+    size_t batch_count;       /* 0: none in flight */
+    bool is_for_all;          /* it has events of all the writers' queues */
+    struct range ranges[RANGES_MAX];
+    size_t range_count;
+    struct range range; /* the one that is being tried */
+    int retries, losses;
+    int refusals, refusals_of_run; /* of the batch; of the run that was refused last */
+    char refused_run[RUN_PATH_SIZE];
+    char sqlstate[6];         /* of the last refusal */
+    bool was_schema_in_doubt; /* because of this batch, and then looked at */
+    uv_timer_t patience;      /* runs while the connection is away and somebody waits */
+    bool patience_runs;
+
+    /* Until then batches lock their runs before they read, and for how long that was decided. */
+    uint64_t lock_first_until_ms, lock_first_ms;
+
+    /* One try. */
+    bool is_locked;  /* the runs are locked before they are read */
+    bool is_writing; /* the half that commits was sent */
+    struct decision *decision;
+    const struct action_event **events; /* those asked for, WRITE_EVENTS_MAX of them */
+    size_t event_count;
+    const struct run_key *runs;
+    size_t run_count;
+    const struct decision_name *names; /* of the actions to be read */
+    size_t name_count;
+    int64_t *changed_xids;                  /* one for each run, as read */
+    char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
+    size_t runs_read;
+    const struct decision_name *unread;
+    int64_t now_us;
+    uint64_t started_ns;
+    bool is_out_of_memory;
+    struct pg_parameters parameters[STATEMENTS_MAX];
+    struct probed_run *probed; /* those that are looked at right now */
+    size_t probed_count;
+};
+
+struct event_writers {
+    uv_loop_t *loop;
+    struct event_writers_options options;
+    const struct event_writers_events *events;
+    void *arg;
+    int count;
+    int open; /* handles of connections and timers not closed yet */
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+    uint64_t number;    /* of the last event submitted */
+    uv_timer_t parking; /* the next look at a parked run */
+    struct event_writer writers[WRITERS_MAX];
+};
 
 static void try_next_range(struct event_writer *writer);
+static void run_writer(struct event_writer *writer);
+static void write_decision(struct event_writer *writer);
+static void fail(struct event_writer *writer, const struct pg_end *end);
 
 static int64_t wall_clock_us(void)
 {
@@ -16,7 +134,13 @@ static int64_t wall_clock_us(void)
     return now.tv_sec * 1000000 + now.tv_usec;
 }
 
-void event_writer_add(struct event_writer *writer, const struct pg_statement *statement, int slot)
+static struct event_writer *writer_of(struct event_writers *writers, const struct run_key *run)
+{
+    return &writers->writers[run_key_hash(run) % (uint32_t)writers->count];
+}
+
+static void add_statement(struct event_writer *writer, const struct pg_statement *statement,
+                          int slot)
 {
     struct pg_value values[PG_PARAMETERS_MAX];
 
@@ -25,7 +149,16 @@ void event_writer_add(struct event_writer *writer, const struct pg_statement *st
     pg_exchange_add(writer->connection, statement, values);
 }
 
-void event_writer_drop_try(struct event_writer *writer)
+/* A result that nobody looks at. */
+static void ignore_result(void *arg, size_t statement, const PGresult *result)
+{
+    (void)arg;
+    (void)statement;
+    (void)result;
+}
+
+/* Frees what the try read and decided. */
+static void drop_try(struct event_writer *writer)
 {
     decision_free(writer->decision);
     writer->decision = NULL;
@@ -38,60 +171,719 @@ void event_writer_drop_try(struct event_writer *writer)
 static void end_batch(struct event_writer *writer)
 {
     writer->batch_count = writer->range_count = 0;
-    writer->retries = writer->losses = 0;
+    writer->retries = writer->losses = writer->refusals = 0;
+    writer->refused_run[0] = '\0';
+    writer->was_schema_in_doubt = false;
     writer->is_for_all = false;
 }
 
-void event_writer_finish_range(struct event_writer *writer)
+static void go_on(struct event_writer *writer)
 {
-    event_writer_drop_try(writer);
     writer->retries = writer->losses = 0;
-    for (size_t i = writer->range.first; i < writer->range.last; i++)
-        write_item_finish(&writer->batch[i], EVENT_WRITE_DONE);
     if (writer->range_count > 0) {
-        try_next_range(writer);
+        if (pg_connection_is_idle(writer->connection))
+            try_next_range(writer);
         return;
     }
     end_batch(writer);
     event_writers_run(writer->owner);
 }
 
-void event_writer_give_up(struct event_writer *writer)
+/* Takes the range as done: every item of it has its verdict. Goes on with the next. */
+static void finish_range(struct event_writer *writer)
+{
+    drop_try(writer);
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        write_item_finish(&writer->batch[i]);
+    go_on(writer);
+}
+
+static void give_up_range(struct event_writer *writer, const char *why)
+{
+    drop_try(writer);
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        write_item_give_up(&writer->batch[i], why);
+    go_on(writer);
+}
+
+/* The batch in flight is answered as unavailable. */
+static void give_up_batch(struct event_writer *writer, const char *why)
+{
+    drop_try(writer);
+    for (size_t i = 0; i < writer->batch_count; i++)
+        write_item_give_up(&writer->batch[i], why);
+    end_batch(writer);
+}
+
+static void give_up_queue(struct write_queue *queue, const char *why)
 {
     struct write_item item;
 
-    event_writer_drop_try(writer);
-    for (size_t i = 0; i < writer->batch_count; i++)
-        write_item_finish(&writer->batch[i], EVENT_WRITE_UNAVAILABLE);
-    end_batch(writer);
-    while (write_queue_take(&writer->queue, &item, 1, SIZE_MAX) == 1)
-        write_item_finish(&item, EVENT_WRITE_UNAVAILABLE);
+    while (write_queue_take(queue, &item, 1, SIZE_MAX) == 1)
+        write_item_give_up(&item, why);
 }
 
-static void reject_alone(struct event_writer *writer, const struct pg_end *end)
+/* Likewise all that waits: the database is away. */
+static void give_up(struct event_writer *writer)
 {
-    struct problem problem;
+    struct parked_run *parked, *next;
 
-    problem_set(&problem, PROBLEM_INTERNAL, NULL,
-                "The database refused this event (SQLSTATE %s); it was not recorded.",
-                end->sqlstate);
-    if (event_result_reject(writer->batch[writer->range.first].result, &problem) < 0)
-        event_writer_give_up(writer);
-    else
-        event_writer_finish_range(writer);
+    give_up_batch(writer, NULL);
+    give_up_queue(&writer->queue, NULL);
+    HASH_ITER (hh, writer->parked, parked, next)
+        give_up_queue(&parked->queue, NULL);
 }
 
-/* Not the events' fault: the server lacks something (53 resources, 58 system error), goes away or
- * stopped us (57), is a standby now (25006), others hold what we need (55P03) or were in the way
- * each time (40), or its notification queue is full (54000, which no event can bring about by its
- * size: keys are shorter than what an index takes). */
+static void fail_for_memory(struct event_writer *writer)
+{
+    give_up_batch(writer, "Out of memory.");
+    run_writer(writer);
+}
+
+/* -------- the read half -------- */
+
+static void on_more_read(void *arg, const struct pg_end *end);
+
+static void put_actions(struct event_writer *writer, const PGresult *result,
+                        const struct decision_name *names)
+{
+    int rows = PQntuples(result);
+
+    for (int row = 0; row < rows; row++) {
+        size_t i = (size_t)pg_int8(result, row, 0) - 1;
+        struct action action;
+
+        action_from_row(result, row, 1, &action);
+        if (decision_put_action(writer->decision, &writer->runs[names[i].run], &action) < 0)
+            writer->is_out_of_memory = true;
+    }
+}
+
+static void on_more_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+
+    (void)statement;
+    put_actions(writer, result, writer->unread);
+}
+
+/* Reads the waiting children of actions that are about to join, level by level, then decides. */
+static void read_more_or_decide(struct event_writer *writer)
+{
+    size_t count;
+
+    writer->unread = decision_unread_parents(writer->decision, &count);
+    if (writer->unread == NULL && count > 0)
+        writer->is_out_of_memory = true;
+    if (!writer->is_out_of_memory && count > 0) {
+        bind_names(&writer->parameters[0], writer->runs, writer->unread, count);
+        pg_exchange_begin(writer->connection, on_more_result, on_more_read, writer);
+        add_statement(writer, &find_waiting_statement, 0);
+        pg_exchange_send(writer->connection);
+        return;
+    }
+    if (writer->is_out_of_memory || decision_make(writer->decision) < 0) {
+        pg_connection_reset(writer->connection, "out of memory");
+        fail_for_memory(writer);
+        return;
+    }
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        write_item_claim(&writer->batch[i]);
+    write_decision(writer);
+}
+
+static void on_more_read(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK)
+        read_more_or_decide(writer);
+    else
+        fail(writer, end);
+}
+
+static void put_runs(struct event_writer *writer, const PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    for (int row = 0; row < rows; row++) {
+        struct run run;
+        size_t i = (size_t)row; /* where none is missing they come in order, here at least */
+
+        run_from_row(result, row, 0, &run);
+        for (size_t tried = 0; run_key_compare(&writer->runs[i], &run.key) != 0; tried++) {
+            assert(tried < writer->run_count);
+            i = (i + 1) % writer->run_count;
+        }
+        writer->changed_xids[i] = pg_int8(result, row, RUN_COLUMN_COUNT);
+        if (decision_put_run(writer->decision, &run,
+                             writer->is_locked &&
+                                 strcmp(run.incarnation, writer->incarnations[i]) == 0) < 0)
+            writer->is_out_of_memory = true;
+    }
+    writer->runs_read = (size_t)rows;
+}
+
+static void put_events(struct event_writer *writer, const PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    for (int row = 0; row < rows; row++) {
+        const struct action_event *event = writer->events[pg_int8(result, row, 0) - 1];
+
+        if (decision_put_event(writer->decision, &event->run, event->name, event->attempt,
+                               event->phase, event->version, pg_int8(result, row, 1),
+                               pg_text(result, row, 2)) < 0)
+            writer->is_out_of_memory = true;
+    }
+}
+
+/* What is read of the batch's runs, first of all the runs: what changes after that makes
+ * update_runs fail, unless they are locked. */
+enum { READ_RUNS, READ_ACTIONS, READ_WAITING, READ_EVENTS };
+
+static void put_read(struct event_writer *writer, size_t statement, const PGresult *result)
+{
+    if (statement == READ_RUNS)
+        put_runs(writer, result);
+    else if (statement == READ_EVENTS)
+        put_events(writer, result);
+    else
+        put_actions(writer, result, writer->names);
+}
+
+static void add_find_events(struct event_writer *writer)
+{
+    bind_find_events(&writer->parameters[READ_EVENTS], writer->events, writer->event_count);
+    add_statement(writer, &find_events_statement, READ_EVENTS);
+}
+
+/* Behind the statement that reads the runs. */
+static void add_reads(struct event_writer *writer)
+{
+    struct pg_parameters *parameters = writer->parameters;
+
+    bind_names(&parameters[READ_ACTIONS], writer->runs, writer->names, writer->name_count);
+    add_statement(writer, &find_actions_statement, READ_ACTIONS);
+    bind_names(&parameters[READ_WAITING], writer->runs, writer->names, writer->name_count);
+    add_statement(writer, &find_waiting_statement, READ_WAITING);
+}
+
+static int take_runs_and_names(struct event_writer *writer)
+{
+    writer->runs = decision_runs(writer->decision, &writer->run_count);
+    writer->names = decision_names(writer->decision, &writer->name_count);
+    if (writer->runs == NULL || writer->names == NULL)
+        return -ENOMEM;
+    writer->changed_xids = calloc(writer->run_count, sizeof *writer->changed_xids);
+    return writer->changed_xids == NULL ? -ENOMEM : 0;
+}
+
+/* -------- with locks -------- */
+
+static void on_locked_result(void *arg, size_t statement, const PGresult *result)
+{
+    if (statement > 0) /* BEGIN */
+        put_read(arg, statement - 1, result);
+}
+
+static void on_locked(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK)
+        read_more_or_decide(writer);
+    else
+        fail(writer, end);
+}
+
+/* Random ids of twelve of 0-9 a-z. */
+static int make_incarnations(struct event_writer *writer)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    size_t size = writer->run_count * sizeof *writer->incarnations;
+
+    writer->incarnations = malloc(size);
+    if (writer->incarnations == NULL)
+        return -ENOMEM;
+    if (uv_random(NULL, NULL, writer->incarnations, size, 0, NULL) != 0)
+        return -EIO;
+    for (size_t i = 0; i < writer->run_count; i++) {
+        for (size_t k = 0; k < INCARNATION_SIZE - 1; k++)
+            writer->incarnations[i][k] = digits[(unsigned char)writer->incarnations[i][k] % 36];
+        writer->incarnations[i][INCARNATION_SIZE - 1] = '\0';
+    }
+    return 0;
+}
+
+static void send_lock(struct event_writer *writer)
+{
+    if (take_runs_and_names(writer) < 0 || make_incarnations(writer) < 0) {
+        fail_for_memory(writer);
+        return;
+    }
+    pg_exchange_begin(writer->connection, on_locked_result, on_locked, writer);
+    pg_exchange_add(writer->connection, &begin_statement, NULL);
+    bind_lock_runs(&writer->parameters[READ_RUNS], writer->runs,
+                   (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
+                   writer->now_us);
+    add_statement(writer, &lock_runs_statement, READ_RUNS);
+    add_reads(writer);
+    add_find_events(writer); /* most were found before: another round trip would cost more */
+    pg_exchange_send(writer->connection);
+}
+
+/* Starts the decision with those events of the range that are not known as duplicates. */
+static int start_decision(struct event_writer *writer)
+{
+    writer->decision = decision_new();
+    if (writer->decision == NULL)
+        return -ENOMEM;
+    writer->event_count = 0;
+    for (size_t i = writer->range.first; i < writer->range.last; i++) {
+        struct write_item *item = &writer->batch[i];
+
+        if (item->result->status != EVENT_PENDING)
+            continue;
+        writer->events[writer->event_count++] = item->event;
+        if (decision_add_event(writer->decision, item->event, item->result) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static void lock_range(struct event_writer *writer)
+{
+    drop_try(writer);
+    writer->is_locked = true;
+    if (writer->is_out_of_memory || start_decision(writer) < 0)
+        fail_for_memory(writer);
+    else if (writer->event_count == 0)
+        finish_range(writer);
+    else
+        send_lock(writer);
+}
+
+static void on_found_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+
+    (void)statement;
+    for (int row = 0; row < rows; row++) {
+        size_t i = writer->range.first + (size_t)pg_int8(result, row, 0) - 1;
+
+        if (write_item_found(&writer->batch[i], pg_int8(result, row, 1), pg_text(result, row, 2)) <
+            0)
+            writer->is_out_of_memory = true;
+    }
+}
+
+static void on_found(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK)
+        lock_range(writer);
+    else
+        fail(writer, end);
+}
+
+/* A repeated event must not lock anything, because that makes a row version. */
+static void find_duplicates(struct event_writer *writer)
+{
+    writer->event_count = 0;
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        writer->events[writer->event_count++] = writer->batch[i].event;
+    pg_exchange_begin(writer->connection, on_found_result, on_found, writer);
+    add_find_events(writer);
+    pg_exchange_send(writer->connection);
+}
+
+/* -------- without -------- */
+
+static void on_read_result(void *arg, size_t statement, const PGresult *result)
+{
+    put_read(arg, statement, result);
+}
+
+static void on_old_result(void *arg, size_t statement, const PGresult *result)
+{
+    (void)statement;
+    put_events(arg, result);
+}
+
+/* Looks for the events that may be there already: those that `old` names, of writer->events. */
+static void find_old_events(struct event_writer *writer, const size_t *old, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        writer->events[i] = writer->events[old[i]];
+    writer->event_count = count;
+    pg_exchange_begin(writer->connection, on_old_result, on_more_read, writer);
+    add_find_events(writer);
+    pg_exchange_send(writer->connection);
+}
+
+/* A run that is to be made is made by the lock: two who make the same ones, each in its order,
+ * could wait for each other. */
+static void on_read(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    const size_t *old;
+    size_t count;
+
+    if (end->outcome != PG_OK) {
+        fail(writer, end);
+        return;
+    }
+    old = decision_old_events(writer->decision, &count);
+    writer->is_out_of_memory |= old == NULL;
+    if (writer->runs_read < writer->run_count && count == 0)
+        lock_range(writer);
+    else if (writer->runs_read < writer->run_count)
+        find_duplicates(writer);
+    else if (count == 0 || writer->is_out_of_memory)
+        read_more_or_decide(writer);
+    else
+        find_old_events(writer, old, count);
+}
+
+static void send_read(struct event_writer *writer)
+{
+    if (start_decision(writer) < 0 || take_runs_and_names(writer) < 0) {
+        fail_for_memory(writer);
+        return;
+    }
+    pg_exchange_begin(writer->connection, on_read_result, on_read, writer);
+    bind_read_runs(&writer->parameters[READ_RUNS], writer->runs, writer->run_count);
+    add_statement(writer, &read_runs_statement, READ_RUNS);
+    add_reads(writer);
+    pg_exchange_send(writer->connection);
+}
+
+static bool locks_first(const struct event_writer *writer)
+{
+    return uv_now(writer->owner->loop) < writer->lock_first_until_ms;
+}
+
+static void read_range(struct event_writer *writer)
+{
+    writer->is_locked = false;
+    if (locks_first(writer))
+        find_duplicates(writer);
+    else
+        send_read(writer);
+}
+
+/* -------- the write half -------- */
+
+static void on_written(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+    struct event_writers *owner = writer->owner;
+    size_t count;
+
+    if (end->outcome != PG_OK) {
+        fail(writer, end);
+        return;
+    }
+    if (writer->is_out_of_memory) { /* rolled back */
+        fail_for_memory(writer);
+        return;
+    }
+    decision_event_rows(writer->decision, &count);
+    owner->events->on_committed(owner->arg, count, uv_hrtime() - writer->started_ns);
+    finish_range(writer);
+}
+
+static void send_rollback(struct event_writer *writer)
+{
+    pg_exchange_begin(writer->connection, ignore_result, on_written, writer);
+    pg_exchange_add(writer->connection, &rollback_statement, NULL);
+    pg_exchange_send(writer->connection);
+}
+
+static void send_write(struct event_writer *writer)
+{
+    struct pg_parameters *parameters = writer->parameters;
+    size_t event_count, action_count, joined_count, run_count;
+    const struct event_row *events = decision_event_rows(writer->decision, &event_count);
+    const struct action_row *actions = decision_action_rows(writer->decision, &action_count);
+    const struct joined_row *joined = decision_joined_rows(writer->decision, &joined_count);
+    const struct run_row *runs = decision_run_rows(writer->decision, &run_count);
+
+    writer->is_writing = true;
+    pg_exchange_begin(writer->connection, ignore_result, on_written, writer);
+    if (!writer->is_locked)
+        pg_exchange_add(writer->connection, &begin_statement, NULL);
+    bind_update_runs(&parameters[0], writer->runs, writer->changed_xids, runs, run_count);
+    add_statement(writer, &update_runs_statement, 0);
+    bind_insert_events(&parameters[1], writer->runs, events, event_count, writer->now_us);
+    add_statement(writer, &insert_events_statement, 1);
+    bind_upsert_actions(&parameters[2], writer->runs, actions, action_count);
+    add_statement(writer, &upsert_actions_statement, 2);
+    if (joined_count > 0) {
+        bind_join_events(&parameters[3], writer->runs, joined, joined_count);
+        add_statement(writer, &join_events_statement, 3);
+    }
+    bind_notify(&parameters[4], writer->runs, runs, run_count);
+    add_statement(writer, &notify_statement, 4);
+    pg_exchange_add(writer->connection,
+                    writer->is_out_of_memory ? &rollback_statement : &commit_statement, NULL);
+    pg_exchange_send(writer->connection);
+}
+
+static void write_decision(struct event_writer *writer)
+{
+    size_t event_count;
+
+    decision_event_rows(writer->decision, &event_count);
+    if (event_count > 0)
+        send_write(writer);
+    else if (writer->is_locked)
+        send_rollback(writer);
+    else
+        finish_range(writer);
+}
+
+static void try_next_range(struct event_writer *writer)
+{
+    writer->range = writer->ranges[--writer->range_count];
+    writer->is_out_of_memory = false;
+    writer->now_us = wall_clock_us();
+    writer->started_ns = uv_hrtime();
+    writer->is_writing = false;
+    read_range(writer);
+}
+
+/* -------- runs in other hands -------- */
+
+static struct parked_run *find_parked(const struct event_writer *writer, const struct run_key *key)
+{
+    char path[RUN_PATH_SIZE];
+    struct parked_run *parked;
+
+    if (writer->parked == NULL)
+        return NULL;
+    run_key_path(key, path);
+    HASH_FIND_STR(writer->parked, path, parked);
+    return parked;
+}
+
+/* NULL when out of memory. */
+static struct parked_run *get_parked(struct event_writer *writer, const struct run_key *key)
+{
+    struct parked_run *parked = find_parked(writer, key);
+
+    if (parked != NULL)
+        return parked;
+    parked = calloc(1, sizeof *parked);
+    if (parked == NULL)
+        return NULL;
+    run_key_path(key, parked->path);
+    run_key_path(key, parked->parts);
+    parked->key = run_key_split(parked->parts);
+    HASH_ADD_STR(writer->parked, path, parked);
+    if (parked->hh.tbl == NULL) {
+        free(parked);
+        return NULL;
+    }
+    return parked;
+}
+
+static void drop_parked(struct event_writer *writer, struct parked_run *parked)
+{
+    HASH_DEL(writer->parked, parked);
+    write_queue_free(&parked->queue);
+    free(parked);
+}
+
+static void on_look_due(uv_timer_t *timer);
+
+static void look_later(struct event_writers *owner, struct parked_run *parked)
+{
+    uint64_t now_ms = uv_now(owner->loop);
+
+    parked->is_free = false;
+    parked->pause_ms = parked->pause_ms == 0 ? PARK_MIN_MS : parked->pause_ms * 2;
+    if (parked->pause_ms > PARK_MAX_MS)
+        parked->pause_ms = PARK_MAX_MS;
+    parked->due_ms = now_ms + parked->pause_ms;
+    if (!uv_is_active((uv_handle_t *)&owner->parking) ||
+        uv_timer_get_due_in(&owner->parking) > parked->pause_ms)
+        uv_timer_start(&owner->parking, on_look_due, parked->pause_ms, 0);
+}
+
+/* Puts the events of a stretch of one run aside, before those of it that are there already. */
+static void park(struct event_writer *writer, struct range range)
+{
+    const struct run_key *key = &writer->batch[range.first].event->run;
+    struct event_writer *home = writer_of(writer->owner, key);
+    struct parked_run *parked = get_parked(home, key);
+
+    for (size_t i = range.last; i > range.first; i--) {
+        struct write_item *item = &writer->batch[i - 1];
+
+        if (parked == NULL || write_queue_put_first(&parked->queue, item) < 0)
+            write_item_give_up(item, "Out of memory.");
+        item->request = NULL; /* it has moved */
+    }
+    if (parked != NULL)
+        look_later(writer->owner, parked);
+}
+
+static void give_up_parked(const struct parked_run *parked, struct write_item *item)
+{
+    char why[WRITE_WHY_SIZE];
+
+    snprintf(why, sizeof why, "The run %s is locked in the database by somebody else.",
+             parked->path);
+    write_item_give_up(item, why);
+}
+
+static void give_up_overdue(const struct event_writers *owner, struct parked_run *parked)
+{
+    const struct write_item *first;
+    struct write_item item;
+
+    while ((first = write_queue_first(&parked->queue)) != NULL &&
+           first->arrived_ms + PARKED_MAX_MS <= uv_now(owner->loop)) {
+        write_queue_take(&parked->queue, &item, 1, SIZE_MAX);
+        give_up_parked(parked, &item);
+    }
+}
+
+/* The timer runs as long as anything is parked. */
+static void on_look_due(uv_timer_t *timer)
+{
+    struct event_writers *owner = timer->data;
+    uint64_t now_ms = uv_now(owner->loop), next_ms = UINT64_MAX;
+
+    for (int i = 0; i < owner->count; i++) {
+        struct parked_run *parked, *next;
+
+        HASH_ITER (hh, owner->writers[i].parked, parked, next) {
+            uint64_t due_ms = parked->due_ms > now_ms ? parked->due_ms : now_ms + PARK_MIN_MS;
+
+            give_up_overdue(owner, parked);
+            next_ms = due_ms < next_ms ? due_ms : next_ms;
+        }
+    }
+    if (next_ms != UINT64_MAX)
+        uv_timer_start(&owner->parking, on_look_due, next_ms - now_ms, 0);
+    event_writers_run(owner);
+}
+
+/* What is looked for, of the runs in writer->probed. */
+enum { PROBE_STORED, PROBE_FREE };
+
+static void on_probe_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+
+    for (int row = 0; row < rows; row++) {
+        struct probed_run *run = &writer->probed[pg_int8(result, row, 0) - 1];
+
+        if (statement == PROBE_STORED)
+            run->is_stored = true;
+        else
+            run->is_free = true;
+    }
+}
+
+static bool is_blocked(const struct probed_run *run)
+{
+    return run->is_stored && !run->is_free;
+}
+
+static void bind_probed(struct pg_parameters *parameters, const struct probed_run *probed,
+                        size_t count, struct run_key *keys)
+{
+    for (size_t i = 0; i < count; i++)
+        keys[i] = probed[i].key;
+    bind_read_runs(parameters, keys, count);
+}
+
+/* Looks which of writer->probed are locked. 0 or -ENOMEM. */
+static int send_probe(struct event_writer *writer, pg_end_fn *on_end)
+{
+    struct run_key *keys = calloc(writer->probed_count, sizeof *keys);
+
+    if (keys == NULL)
+        return -ENOMEM;
+    bind_probed(&writer->parameters[0], writer->probed, writer->probed_count, keys);
+    free(keys);
+    pg_exchange_begin(writer->connection, on_probe_result, on_end, writer);
+    add_statement(writer, &stored_runs_statement, 0);
+    add_statement(writer, &free_runs_statement, 0);
+    pg_exchange_send(writer->connection);
+    return 0;
+}
+
+static void drop_probe(struct event_writer *writer)
+{
+    free(writer->probed);
+    writer->probed = NULL;
+    writer->probed_count = 0;
+}
+
+static void on_parked_probed(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    for (size_t i = 0; i < writer->probed_count; i++) {
+        struct parked_run *parked = find_parked(writer, &writer->probed[i].key);
+
+        if (end->outcome != PG_OK || is_blocked(&writer->probed[i]))
+            look_later(writer->owner, parked);
+        else
+            parked->is_free = true;
+    }
+    drop_probe(writer);
+    run_writer(writer);
+}
+
+/* Looks again at the runs whose time has come. False if there are none. */
+static bool look_at_parked(struct event_writer *writer)
+{
+    uint64_t now_ms = uv_now(writer->owner->loop);
+    struct parked_run *parked, *next;
+
+    if (writer->parked == NULL)
+        return false;
+    writer->probed = calloc(HASH_COUNT(writer->parked), sizeof *writer->probed);
+    if (writer->probed == NULL)
+        return false;
+    HASH_ITER (hh, writer->parked, parked, next)
+        if (!parked->is_free && parked->due_ms <= now_ms)
+            writer->probed[writer->probed_count++].key = parked->key;
+    if (writer->probed_count > 0 && send_probe(writer, on_parked_probed) == 0)
+        return true;
+    drop_probe(writer);
+    return false;
+}
+
+/* -------- what was refused -------- */
+
+/* Not the fault of anything in the batch: the server lacks something (53 resources), has a system
+ * error (58), goes away (57, but for 57014, a statement that took too long), is a standby now
+ * (25006), or its notification queue is full (54000, which no event can bring about by its size:
+ * keys are shorter than what an index takes). Everything else may be about one run or one row. */
 static bool is_servers_fault(const char *sqlstate)
 {
-    return strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "57", 2) == 0 ||
-           strncmp(sqlstate, "58", 2) == 0 || strncmp(sqlstate, "XX", 2) == 0 ||
-           strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "55P03") == 0 ||
+    return strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "58", 2) == 0 ||
+           (strncmp(sqlstate, "57", 2) == 0 && strcmp(sqlstate, "57014") != 0) ||
            strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "54000") == 0 ||
            strcmp(sqlstate, "") == 0;
+}
+
+/* Tables, columns or rights are not as they were (42), or the schema is gone (3F000): all batches
+ * may fail now, or only what a trigger or a policy does not let in. */
+static bool is_schema_in_doubt(const char *sqlstate)
+{
+    return strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "3F", 2) == 0;
 }
 
 /* Another process changed a run after it was read. Also by a unique violation, though the runs are
@@ -107,6 +899,11 @@ static bool is_worth_a_retry(const char *sqlstate)
     return strncmp(sqlstate, "40", 2) == 0 || is_conflict(sqlstate);
 }
 
+static bool is_lock_timeout(const char *sqlstate)
+{
+    return strcmp(sqlstate, "55P03") == 0;
+}
+
 /* Where one conflict was there are more, and each costs a batch that is decided twice: from now on
  * locks come first, the longer the sooner the last time was. */
 static void note_conflict(struct event_writer *writer)
@@ -120,153 +917,323 @@ static void note_conflict(struct event_writer *writer)
     writer->lock_first_until_ms = now_ms + writer->lock_first_ms;
 }
 
-void event_writer_failed(struct event_writer *writer, const struct pg_end *end)
+static const struct run_key *run_at(const struct event_writer *writer, size_t i)
+{
+    return &writer->batch[i].event->run;
+}
+
+/* Of a range that is in the order of runs. */
+static bool is_one_run(const struct event_writer *writer, struct range range)
+{
+    return run_key_compare(run_at(writer, range.first), run_at(writer, range.last - 1)) == 0;
+}
+
+static int compare_items(const void *a, const void *b)
+{
+    const struct write_item *left = a, *right = b;
+    int order = run_key_compare(&left->event->run, &right->event->run);
+
+    return order != 0 ? order : (left->number > right->number) - (left->number < right->number);
+}
+
+/* The stretch of one run that begins at `first`, of a range that is in the order of runs. */
+static struct range run_stretch(const struct event_writer *writer, size_t first, size_t last)
+{
+    size_t end = first + 1;
+
+    while (end < last && run_key_compare(run_at(writer, first), run_at(writer, end)) == 0)
+        end++;
+    return (struct range){first, end};
+}
+
+static void log_refusal(const struct event_writer *writer, const char *message)
+{
+    const struct event_writers *owner = writer->owner;
+
+    owner->events->on_refused(owner->arg, writer->range.last - writer->range.first,
+                              writer->sqlstate, message);
+}
+
+/* Where to cut the range: between two runs, as near to the middle as can be, or in the middle of
+ * the only one. */
+static size_t middle_of(const struct event_writer *writer, struct range range)
+{
+    size_t middle = range.first + (range.last - range.first) / 2, after, before = middle;
+
+    if (is_one_run(writer, range))
+        return middle;
+    after = run_stretch(writer, middle, range.last).last;
+    while (before > range.first &&
+           run_key_compare(run_at(writer, before - 1), run_at(writer, middle)) == 0)
+        before--;
+    if (before == range.first || (after < range.last && after - middle < middle - before))
+        return after;
+    return before;
+}
+
+static void try_halves(struct event_writer *writer)
+{
+    struct range range = writer->range;
+    size_t middle = middle_of(writer, range);
+
+    assert(writer->range_count + 2 <= RANGES_MAX);
+    writer->retries = 0;
+    writer->ranges[writer->range_count++] = (struct range){middle, range.last};
+    writer->ranges[writer->range_count++] = (struct range){range.first, middle};
+    try_next_range(writer);
+}
+
+/* Counts the refusal; whether halves of the range are worth a try. */
+static bool may_be_halved(struct event_writer *writer)
+{
+    char path[RUN_PATH_SIZE];
+
+    writer->refusals++;
+    if (writer->range.last - writer->range.first == 1 || writer->refusals >= REFUSALS_MAX)
+        return false;
+    if (!is_one_run(writer, writer->range))
+        return true;
+    run_key_path(run_at(writer, writer->range.first), path);
+    writer->refusals_of_run =
+        strcmp(writer->refused_run, path) == 0 ? writer->refusals_of_run + 1 : 1;
+    memcpy(writer->refused_run, path, sizeof path);
+    return writer->refusals_of_run < REFUSALS_OF_RUN_MAX;
+}
+
+/* Looks for what of the range is refused, run by run and then event by event: that alone is given
+ * up, for a reason that we do not know, and the rest is written. */
+static void isolate(struct event_writer *writer)
+{
+    const struct write_item *first = &writer->batch[writer->range.first];
+    char why[WRITE_WHY_SIZE], path[RUN_PATH_SIZE];
+
+    if (may_be_halved(writer)) {
+        try_halves(writer);
+        return;
+    }
+    run_key_path(&first->event->run, path);
+    snprintf(why, sizeof why,
+             "The database refused the event of action %.100s of the run %.200s (SQLSTATE %s);"
+             " it was not recorded.",
+             first->event->name, path, writer->sqlstate);
+    if (writer->refusals > 1)
+        log_refusal(writer, why);
+    give_up_range(writer, why);
+}
+
+/* Parks the runs of the range that were seen locked, and tries the others. */
+static void on_range_probed(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+    struct range range = writer->range;
+    size_t kept = range.first, at = range.first;
+
+    for (size_t i = 0; i < writer->probed_count && end->outcome == PG_OK; i++) {
+        struct range stretch = run_stretch(writer, at, range.last);
+
+        at = stretch.last;
+        if (is_blocked(&writer->probed[i])) {
+            park(writer, stretch);
+            continue;
+        }
+        for (size_t k = stretch.first; k < stretch.last; k++) {
+            struct write_item item = writer->batch[k];
+
+            writer->batch[k].request = NULL;
+            writer->batch[kept++] = item;
+        }
+    }
+    drop_probe(writer);
+    if (end->outcome == PG_LOST || (kept > range.first && kept < range.last)) {
+        writer->range.last = end->outcome == PG_LOST ? range.last : kept;
+        writer->ranges[writer->range_count++] = writer->range;
+        go_on(writer);
+    } else if (end->outcome == PG_OK && kept == range.first) {
+        go_on(writer);
+    } else if (is_one_run(writer, range)) {
+        park(writer, range);
+        go_on(writer);
+    } else {
+        try_halves(writer);
+    }
+}
+
+/* Somebody holds a lock that the range needs: mostly that of a run's row. */
+static void find_locked(struct event_writer *writer)
+{
+    struct range range = writer->range;
+
+    writer->probed = calloc(range.last - range.first, sizeof *writer->probed);
+    if (writer->probed == NULL) {
+        fail_for_memory(writer);
+        return;
+    }
+    for (size_t at = range.first; at < range.last; at = run_stretch(writer, at, range.last).last)
+        writer->probed[writer->probed_count++].key = *run_at(writer, at);
+    if (send_probe(writer, on_range_probed) < 0) {
+        drop_probe(writer);
+        fail_for_memory(writer);
+    }
+}
+
+/* Writes nothing, to see whether it could. */
+static void rehearse(struct event_writer *writer, pg_end_fn *on_end)
+{
+    struct pg_parameters *parameters = writer->parameters;
+
+    pg_exchange_begin(writer->connection, ignore_result, on_end, writer);
+    pg_exchange_add(writer->connection, &begin_statement, NULL);
+    bind_lock_runs(&parameters[0], NULL, NULL, 0, 0);
+    add_statement(writer, &lock_runs_statement, 0);
+    bind_update_runs(&parameters[1], NULL, NULL, NULL, 0);
+    add_statement(writer, &update_runs_statement, 1);
+    bind_insert_events(&parameters[2], NULL, NULL, 0, 0);
+    add_statement(writer, &insert_events_statement, 2);
+    bind_upsert_actions(&parameters[3], NULL, NULL, 0);
+    add_statement(writer, &upsert_actions_statement, 3);
+    bind_join_events(&parameters[4], NULL, NULL, 0);
+    add_statement(writer, &join_events_statement, 4);
+    pg_exchange_add(writer->connection, &rollback_statement, NULL);
+    pg_exchange_send(writer->connection);
+}
+
+static void on_rehearsed(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK) {
+        isolate(writer);
+        return;
+    }
+    writer->ranges[writer->range_count++] = writer->range;
+    if (end->outcome == PG_REFUSED) { /* not ready, until a session can write */
+        writer->was_proven = false;
+        pg_connection_reset(writer->connection, end->message);
+    }
+}
+
+static void fail_lost(struct event_writer *writer)
+{
+    if (writer->losses++ < WRITE_LOSSES_MAX) { /* on_ready goes on, or patience ends it */
+        writer->ranges[writer->range_count++] = writer->range;
+        return;
+    }
+    give_up_range(writer, "The connection to the database was lost with these events each time;"
+                          " perhaps because of them.");
+}
+
+static void fail_refused(struct event_writer *writer, const struct pg_end *end)
+{
+    struct range range = writer->range;
+
+    memcpy(writer->sqlstate, end->sqlstate, sizeof writer->sqlstate);
+    if (writer->refusals == 0)
+        log_refusal(writer, end->message);
+    if (is_servers_fault(end->sqlstate)) {
+        char why[WRITE_WHY_SIZE];
+
+        snprintf(why, sizeof why, "The database cannot take anything at the moment (SQLSTATE %s).",
+                 end->sqlstate);
+        give_up_batch(writer, why);
+        if (strcmp(end->sqlstate, "25006") == 0)
+            pg_connection_reset(writer->connection, end->message);
+        event_writers_run(writer->owner);
+        return;
+    }
+    qsort(&writer->batch[range.first], range.last - range.first, sizeof *writer->batch,
+          compare_items);
+    if (is_lock_timeout(end->sqlstate)) {
+        find_locked(writer);
+    } else if (is_schema_in_doubt(end->sqlstate) && !writer->was_schema_in_doubt) {
+        writer->was_schema_in_doubt = true;
+        rehearse(writer, on_rehearsed);
+    } else {
+        isolate(writer);
+    }
+}
+
+/* A round trip failed; returns after having arranged what comes next. */
+static void fail(struct event_writer *writer, const struct pg_end *end)
 {
     struct event_writers *owner = writer->owner;
-    size_t count = writer->range.last - writer->range.first;
-    bool is_tried_again;
 
-    event_writer_drop_try(writer);
+    drop_try(writer);
     for (size_t i = writer->range.first; i < writer->range.last; i++) {
         if (end->outcome == PG_LOST && writer->is_writing)
             write_item_lose(&writer->batch[i]);
         write_item_reopen(&writer->batch[i]);
     }
     if (end->outcome == PG_LOST) {
-        if (writer->losses++ < WRITE_LOSSES_MAX) /* on_ready goes on, or patience ends it */
-            writer->ranges[writer->range_count++] = writer->range;
-        else /* perhaps it is because of these events */
-            event_writer_give_up(writer);
-        return;
-    }
-    is_tried_again = is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX;
-    if (is_tried_again && is_conflict(end->sqlstate)) {
-        note_conflict(writer);
-        owner->events->on_conflict(owner->arg, count);
-    } else {
-        owner->events->on_refused(owner->arg, count, end->sqlstate, end->message);
-    }
-    if (is_tried_again) {
+        fail_lost(writer);
+    } else if (is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX) {
+        if (is_conflict(end->sqlstate)) {
+            note_conflict(writer);
+            owner->events->on_conflict(owner->arg, writer->range.last - writer->range.first);
+        } else {
+            memcpy(writer->sqlstate, end->sqlstate, sizeof writer->sqlstate);
+            log_refusal(writer, end->message);
+        }
         writer->ranges[writer->range_count++] = writer->range;
         try_next_range(writer);
-    } else if (is_servers_fault(end->sqlstate)) {
-        event_writer_give_up(writer);
-        if (strcmp(end->sqlstate, "25006") == 0)
-            pg_connection_reset(writer->connection, end->message);
-        event_writer_run(writer);
-    } else if (count == 1) {
-        reject_alone(writer, end);
     } else {
-        size_t middle = writer->range.first + count / 2;
-
-        assert(writer->range_count + 2 <= RANGES_MAX);
-        writer->retries = 0;
-        writer->ranges[writer->range_count++] = (struct range){middle, writer->range.last};
-        writer->ranges[writer->range_count++] = (struct range){writer->range.first, middle};
-        try_next_range(writer);
+        fail_refused(writer, end);
     }
-}
-
-void event_writer_fail_for_memory(struct event_writer *writer)
-{
-    event_writer_give_up(writer);
-    event_writer_run(writer);
-}
-
-/* -------- the write half -------- */
-
-void event_writer_ignore(void *arg, size_t statement, const PGresult *result)
-{
-    (void)arg;
-    (void)statement;
-    (void)result;
-}
-
-static void on_written(void *arg, const struct pg_end *end)
-{
-    struct event_writer *writer = arg;
-    struct event_writers *owner = writer->owner;
-    size_t count;
-
-    if (end->outcome != PG_OK) {
-        event_writer_failed(writer, end);
-        return;
-    }
-    if (writer->is_out_of_memory) { /* rolled back */
-        event_writer_fail_for_memory(writer);
-        return;
-    }
-    decision_event_rows(writer->decision, &count);
-    owner->events->on_committed(owner->arg, count, uv_hrtime() - writer->started_ns);
-    event_writer_finish_range(writer);
-}
-
-static void send_rollback(struct event_writer *writer)
-{
-    pg_exchange_begin(writer->connection, event_writer_ignore, on_written, writer);
-    pg_exchange_add(writer->connection, &rollback_statement, NULL);
-    pg_exchange_send(writer->connection);
-}
-
-static void send_write(struct event_writer *writer)
-{
-    struct pg_parameters *parameters = writer->parameters;
-    size_t event_count, action_count, joined_count, run_count;
-    const struct event_row *events = decision_event_rows(writer->decision, &event_count);
-    const struct action_row *actions = decision_action_rows(writer->decision, &action_count);
-    const struct joined_row *joined = decision_joined_rows(writer->decision, &joined_count);
-    const struct run_row *runs = decision_run_rows(writer->decision, &run_count);
-
-    writer->is_writing = true;
-    pg_exchange_begin(writer->connection, event_writer_ignore, on_written, writer);
-    if (!writer->is_locked)
-        pg_exchange_add(writer->connection, &begin_statement, NULL);
-    bind_update_runs(&parameters[0], writer->runs, writer->changed_xids, runs, run_count);
-    event_writer_add(writer, &update_runs_statement, 0);
-    bind_insert_events(&parameters[1], writer->runs, events, event_count, writer->now_us);
-    event_writer_add(writer, &insert_events_statement, 1);
-    bind_upsert_actions(&parameters[2], writer->runs, actions, action_count);
-    event_writer_add(writer, &upsert_actions_statement, 2);
-    if (joined_count > 0) {
-        bind_join_events(&parameters[3], writer->runs, joined, joined_count);
-        event_writer_add(writer, &join_events_statement, 3);
-    }
-    bind_notify(&parameters[4], writer->runs, runs, run_count);
-    event_writer_add(writer, &notify_statement, 4);
-    pg_exchange_add(writer->connection,
-                    writer->is_out_of_memory ? &rollback_statement : &commit_statement, NULL);
-    pg_exchange_send(writer->connection);
-}
-
-void event_writer_write(struct event_writer *writer)
-{
-    size_t event_count;
-
-    decision_event_rows(writer->decision, &event_count);
-    if (event_count > 0)
-        send_write(writer);
-    else if (writer->is_locked)
-        send_rollback(writer);
-    else
-        event_writer_finish_range(writer);
-}
-
-static void try_next_range(struct event_writer *writer)
-{
-    writer->range = writer->ranges[--writer->range_count];
-    writer->is_out_of_memory = false;
-    writer->now_us = wall_clock_us();
-    writer->started_ns = uv_hrtime();
-    writer->is_writing = false;
-    event_writer_read(writer);
 }
 
 /* -------- batches -------- */
 
-static size_t take_from(struct event_writer *writer, struct event_writer *other)
+/* One event of the queue, which waits for its run if that is put aside: not more of a run than its
+ * share of the memory. */
+static void take_item(struct event_writer *writer, struct event_writer *home,
+                      struct write_item *item)
 {
-    return write_queue_take(&other->queue, writer->batch + writer->batch_count,
-                            WRITE_EVENTS_MAX - writer->batch_count, WRITE_BYTES_MAX);
+    struct parked_run *parked = find_parked(home, &item->event->run);
+    size_t bytes_max = home->owner->options.queue_bytes_max / PARKED_SHARE;
+
+    if (parked == NULL || (parked->is_free && write_queue_count(&parked->queue) == 0)) {
+        writer->batch[writer->batch_count++] = *item;
+    } else if (write_queue_bytes(&parked->queue) > bytes_max) {
+        give_up_parked(parked, item);
+    } else if (write_queue_put(&parked->queue, item) < 0) {
+        write_item_give_up(item, "Out of memory.");
+    }
+}
+
+static void take_queued(struct event_writer *writer, struct event_writer *home)
+{
+    size_t before = writer->batch_count;
+
+    while (writer->batch_count == before && write_queue_count(&home->queue) > 0) {
+        struct write_item *items = writer->batch + before;
+        size_t taken =
+            write_queue_take(&home->queue, items, WRITE_EVENTS_MAX - before, WRITE_BYTES_MAX);
+
+        if (taken == 0)
+            return;
+        for (size_t i = 0; i < taken; i++) {
+            struct write_item item = items[i];
+
+            take_item(writer, home, &item);
+        }
+    }
+}
+
+/* The events of runs that were put aside and are free again come first. */
+static void take_from(struct event_writer *writer, struct event_writer *home)
+{
+    struct parked_run *parked, *next;
+
+    HASH_ITER (hh, home->parked, parked, next) {
+        if (!parked->is_free)
+            continue;
+        if (write_queue_count(&parked->queue) == 0)
+            drop_parked(home, parked);
+        else
+            writer->batch_count +=
+                write_queue_take(&parked->queue, writer->batch + writer->batch_count,
+                                 WRITE_EVENTS_MAX - writer->batch_count, WRITE_BYTES_MAX);
+    }
+    take_queued(writer, home);
 }
 
 /* The writers side by side, each with its own runs, are worth it when there is much to do. Else
@@ -288,19 +1255,22 @@ static void take_batch(struct event_writer *writer)
         is_busy = is_busy || write_queue_count(&other->queue) >= SIDE_BY_SIDE_EVENTS_MIN;
     }
     if (is_busy) {
-        writer->batch_count = take_from(writer, writer);
+        take_from(writer, writer);
     } else if (is_alone) {
         for (int i = 0; i < owner->count; i++)
-            writer->batch_count += take_from(writer, &owner->writers[i]);
+            take_from(writer, &owner->writers[i]);
         writer->is_for_all = writer->batch_count > 0;
     }
 }
 
-void event_writer_run(struct event_writer *writer)
+/* Starts the next batch if there is one and the connection is free. */
+static void run_writer(struct event_writer *writer)
 {
     if (!writer->is_set_up || !pg_connection_is_idle(writer->connection))
         return;
     if (writer->batch_count == 0) {
+        if (look_at_parked(writer))
+            return;
         take_batch(writer);
         if (writer->batch_count == 0)
             return;
@@ -310,11 +1280,241 @@ void event_writer_run(struct event_writer *writer)
     try_next_range(writer);
 }
 
-void event_writer_free(struct event_writer *writer)
+static void free_writer(struct event_writer *writer)
 {
+    struct parked_run *parked, *next;
+
+    HASH_ITER (hh, writer->parked, parked, next)
+        drop_parked(writer, parked);
     for (int slot = 0; slot < STATEMENTS_MAX; slot++)
         pg_parameters_free(&writer->parameters[slot]);
     write_queue_free(&writer->queue);
+    drop_probe(writer);
     free((void *)writer->events);
     free(writer->batch);
+}
+
+/* -------- connections -------- */
+
+static void on_set_up(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_REFUSED)
+        pg_connection_reset(writer->connection, end->message);
+    if (end->outcome != PG_OK)
+        return;
+    writer->is_set_up = writer->was_proven = true;
+    writer->patience_runs = false;
+    uv_timer_stop(&writer->patience);
+    run_writer(writer);
+}
+
+/* The rehearsal comes behind the settings: its rollback would take them back. */
+static void on_settings(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK && !writer->was_proven)
+        rehearse(writer, on_set_up);
+    else
+        on_set_up(writer, end);
+}
+
+static void on_ready(void *arg)
+{
+    struct event_writer *writer = arg;
+
+    pg_exchange_begin(writer->connection, ignore_result, on_settings, writer);
+    pg_exchange_add(writer->connection, &writer_settings_statement, NULL);
+    pg_exchange_send(writer->connection);
+}
+
+static void on_patience_ended(uv_timer_t *timer)
+{
+    struct event_writer *writer = timer->data;
+
+    writer->patience_runs = false;
+    give_up(writer);
+}
+
+static void on_lost(void *arg, const char *why)
+{
+    struct event_writer *writer = arg;
+    struct event_writers *owner = writer->owner;
+
+    writer->is_set_up = false;
+    owner->events->on_lost(owner->arg, why);
+    if (writer->patience_runs)
+        return;
+    writer->patience_runs = true;
+    uv_timer_start(&writer->patience, on_patience_ended, owner->options.retry_for_ms, 0);
+}
+
+static int start_writer(struct event_writers *writers, struct event_writer *writer)
+{
+    static const struct pg_connection_events events = {.on_ready = on_ready, .on_lost = on_lost};
+    const struct pg_connection_options options = {
+        .url = writers->options.url,
+        .application_name = "runtree writer",
+        .exchange_timeout_ms = WRITE_TIMEOUT_MS,
+    };
+
+    writer->owner = writers;
+    writer->batch = malloc(WRITE_EVENTS_MAX * sizeof *writer->batch);
+    writer->events = malloc(WRITE_EVENTS_MAX * sizeof(const struct action_event *));
+    if (writer->batch == NULL || writer->events == NULL)
+        goto error_memory;
+    writer->connection = pg_connection_new(writers->loop, &options, &events, writer);
+    if (writer->connection == NULL)
+        goto error_memory;
+    uv_timer_init(writers->loop, &writer->patience);
+    writer->patience.data = writer;
+    writers->open += 2;
+    return 0;
+
+error_memory:
+    free_writer(writer);
+    return -ENOMEM;
+}
+
+struct event_writers *event_writers_new(uv_loop_t *loop,
+                                        const struct event_writers_options *options,
+                                        const struct event_writers_events *events, void *arg)
+{
+    struct event_writers *writers = calloc(1, sizeof *writers);
+
+    if (writers == NULL)
+        return NULL;
+    writers->loop = loop;
+    writers->options = *options;
+    writers->events = events;
+    writers->arg = arg;
+    uv_timer_init(loop, &writers->parking);
+    writers->parking.data = writers;
+    writers->open = 1;
+    while (writers->count < options->connections) {
+        if (start_writer(writers, &writers->writers[writers->count]) < 0) {
+            event_writers_close(writers, NULL, NULL);
+            return NULL;
+        }
+        writers->count++;
+    }
+    return writers;
+}
+
+static void on_part_closed(struct event_writers *writers)
+{
+    if (--writers->open > 0)
+        return;
+    for (int i = 0; i < writers->count; i++) {
+        struct event_writer *writer = &writers->writers[i];
+
+        free_writer(writer);
+    }
+    if (writers->on_closed != NULL)
+        writers->on_closed(writers->closed_arg);
+    free(writers);
+}
+
+static void on_connection_closed(void *arg)
+{
+    struct event_writer *writer = arg;
+
+    on_part_closed(writer->owner);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct event_writer *writer = handle->data;
+
+    on_part_closed(writer->owner);
+}
+
+static void on_parking_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
+}
+
+void event_writers_close(struct event_writers *writers, void (*on_closed)(void *arg), void *arg)
+{
+    writers->on_closed = on_closed;
+    writers->closed_arg = arg;
+    uv_close((uv_handle_t *)&writers->parking, on_parking_closed);
+    for (int i = 0; i < writers->count; i++) {
+        give_up(&writers->writers[i]);
+        uv_close((uv_handle_t *)&writers->writers[i].patience, on_timer_closed);
+        pg_connection_close(writers->writers[i].connection, on_connection_closed);
+    }
+}
+
+/* -------- requests -------- */
+
+int event_writers_submit(struct event_writers *writers, struct event_batch *batch,
+                         event_write_fn *done, void *arg)
+{
+    struct write_request *request;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->results[i].status != EVENT_PENDING)
+            continue;
+        if (!writer_of(writers, &batch->events[i].run)->is_set_up)
+            return -ENOTCONN;
+        bytes += batch->events[i].info.length;
+    }
+    if (event_writers_queued_bytes(writers) + bytes > writers->options.queue_bytes_max)
+        return -EAGAIN;
+    request = write_request_new(done, arg);
+    if (request == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct write_item item = {.request = request,
+                                  .event = &batch->events[i],
+                                  .result = &batch->results[i],
+                                  .number = ++writers->number,
+                                  .arrived_ms = uv_now(writers->loop)};
+
+        if (item.result->status != EVENT_PENDING)
+            continue;
+        write_request_add(request);
+        if (write_queue_put(&writer_of(writers, &item.event->run)->queue, &item) < 0)
+            write_item_give_up(&item, "Out of memory.");
+    }
+    write_request_submitted(request);
+    return 0;
+}
+
+void event_writers_run(struct event_writers *writers)
+{
+    for (int i = 0; i < writers->count; i++)
+        run_writer(&writers->writers[i]);
+}
+
+size_t event_writers_usable(const struct event_writers *writers)
+{
+    size_t count = 0;
+
+    for (int i = 0; i < writers->count; i++)
+        count += writers->writers[i].is_set_up;
+    return count;
+}
+
+bool event_writers_are_ready(const struct event_writers *writers)
+{
+    return event_writers_usable(writers) == (size_t)writers->count;
+}
+
+size_t event_writers_queued_bytes(const struct event_writers *writers)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < writers->count; i++) {
+        struct parked_run *parked, *next;
+
+        bytes += write_queue_bytes(&writers->writers[i].queue);
+        HASH_ITER (hh, writers->writers[i].parked, parked, next)
+            bytes += write_queue_bytes(&parked->queue);
+    }
+    return bytes;
 }

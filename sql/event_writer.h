@@ -10,9 +10,10 @@
  *
  *   find duplicates -> lock and read -> (read more) -> model/decide -> write, notify, commit
  *
- * A batch that Postgres refuses is tried again in halves until the
- * culprit stands alone; one whose connection broke is repeated, which the events' keys make safe.
- */
+ * A batch that Postgres refuses is tried again in halves, run by run first, until the culprit
+ * stands alone and is given up; the others are committed. A run that somebody else holds locked is
+ * put aside with its events and tried again on its own. A batch whose connection broke is repeated,
+ * which the events' keys make safe. */
 #ifndef RUNTREE_SQL_EVENT_WRITER_H
 #define RUNTREE_SQL_EVENT_WRITER_H
 
@@ -22,6 +23,7 @@
 #include <uv.h>
 
 #include "model/event_batch.h"
+#include "sql/write_queue.h"
 
 struct event_writers;
 
@@ -37,7 +39,7 @@ struct event_writers_options {
 
 struct event_writers_events {
     void (*on_lost)(void *arg, const char *why);
-    /* Postgres refused a batch of `count` events; it is tried again in halves, or in whole. */
+    /* Postgres refused a batch of `count` events, for the first time, or they are given up. */
     void (*on_refused)(void *arg, size_t count, const char *sqlstate, const char *message);
     /* Another process changed a run between the read and the write of a batch of `count` events,
      * which is decided again. */
@@ -53,13 +55,6 @@ struct event_writers *event_writers_new(uv_loop_t *loop,
 
 /* Requests under way are answered with EVENT_WRITE_UNAVAILABLE first. */
 void event_writers_close(struct event_writers *writers, void (*on_closed)(void *arg), void *arg);
-
-enum event_write_outcome {
-    EVENT_WRITE_DONE,        /* every result is filled, and what they acknowledge is committed */
-    EVENT_WRITE_UNAVAILABLE, /* some results are still pending; repeating the request is safe */
-};
-
-typedef void event_write_fn(void *arg, enum event_write_outcome outcome);
 
 /* Submits the events of `batch` whose results are EVENT_PENDING. The batch is borrowed until
  * `done`, which comes exactly once, perhaps before the return. -EAGAIN: the queue is full;

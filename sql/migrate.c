@@ -144,6 +144,24 @@ static int apply_missing(const struct migrator *migrator)
     return error;
 }
 
+/* Texts are UTF-8 as they come: another encoding could not hold them all. */
+static int check_encoding(const struct migrator *migrator)
+{
+    PGresult *result = PQexec(migrator->pg, "SELECT current_setting('server_encoding')");
+    int error = 0;
+
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        error = failed(migrator, "the database's encoding cannot be read", result);
+    } else if (strcmp(PQgetvalue(result, 0, 0), "UTF8") != 0) {
+        snprintf(migrator->why, migrator->why_size,
+                 "the database's encoding is %s: runtree needs one that was created with UTF8",
+                 PQgetvalue(result, 0, 0));
+        error = -EPROTO;
+    }
+    PQclear(result);
+    return error;
+}
+
 static int migrate(const struct migrator *migrator)
 {
     int is_read_only = 0;
@@ -152,10 +170,12 @@ static int migrate(const struct migrator *migrator)
                     "SET statement_timeout = 0; SET lock_timeout = '3s';"
                     "SELECT (current_setting('transaction_read_only') = 'on')::int",
                     &is_read_only);
-    if (error < 0) {
-        return error;
+    if (error == 0) {
+        error = check_encoding(migrator);
     }
-    error = read_version(migrator, &version);
+    if (error == 0) {
+        error = read_version(migrator, &version);
+    }
     if (error < 0) {
         return error;
     }

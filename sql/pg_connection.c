@@ -13,8 +13,6 @@ enum {
     PAUSE_MAX_MS = 500,
 };
 
-static const char invalid_statement_name[] = "26000";
-
 enum session_state {
     SESSION_PAUSING,    /* until the timer begins the next attempt */
     SESSION_CONNECTING, /* the thread has `pg` and `why` */
@@ -49,6 +47,7 @@ struct exchange {
     size_t step_capacity;
     size_t step; /* whose results are being read */
     bool is_refused;
+    bool is_stale; /* refused for what the session has prepared: it is given up */
     char sqlstate[6];
     char message[PG_WHY_SIZE];
 };
@@ -374,7 +373,7 @@ void pg_exchange_begin(struct pg_connection *connection, pg_result_fn *on_result
     exchange->arg = arg;
     exchange->statement_count = 0;
     exchange->step_count = 0;
-    exchange->is_refused = false;
+    exchange->is_refused = exchange->is_stale = false;
     exchange->sqlstate[0] = '\0';
     exchange->message[0] = '\0';
 }
@@ -437,9 +436,7 @@ static void end_exchange(struct pg_connection *connection)
     struct exchange ended = connection->exchange;
     struct pg_end end = {.outcome = PG_OK};
 
-    if (strcmp(ended.sqlstate, invalid_statement_name) == 0) {
-        /* Someone (DISCARD ALL, a pooler) dropped our prepared statements: a new session has them
-         * again. */
+    if (ended.is_stale) {
         lose(connection, ended.message);
         return;
     }
@@ -485,6 +482,20 @@ static void take_sync(struct pg_connection *connection)
         lose(connection, "the database left a transaction in a state of failure");
 }
 
+/* Whether what failed is what this session has prepared, which a new one prepares anew: someone
+ * (DISCARD ALL, a pooler) dropped or made a statement, or a table has changed since (0A000, "cached
+ * plan must not change result type"). */
+static bool is_stale(const struct exchange *exchange, const char *sqlstate)
+{
+    const struct exchange_step *step = &exchange->steps[exchange->step];
+    bool was_just_prepared = exchange->step > 0 && step[-1].is_prepare;
+
+    if (strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0)
+        return true;
+    return strcmp(sqlstate, "0A000") == 0 && step->statement->name != NULL && !step->is_prepare &&
+           !was_just_prepared;
+}
+
 static void take_failure(struct exchange *exchange, const PGresult *result)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -496,6 +507,8 @@ static void take_failure(struct exchange *exchange, const PGresult *result)
         return;
     exchange->is_refused = true;
     snprintf(exchange->sqlstate, sizeof exchange->sqlstate, "%s", sqlstate != NULL ? sqlstate : "");
+    exchange->is_stale =
+        exchange->step < exchange->step_count && is_stale(exchange, exchange->sqlstate);
     snprintf(text, sizeof text, "%s%s%s", primary != NULL ? primary : PQresultErrorMessage(result),
              detail != NULL ? ": " : "", detail != NULL ? detail : "");
     copy_line(exchange->message, sizeof exchange->message, text);

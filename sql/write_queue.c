@@ -1,6 +1,7 @@
 #include "sql/write_queue.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,8 @@ static void release(struct write_request *request)
     if (--request->pending > 0)
         return;
     request->done(request->arg,
-                  request->is_unavailable ? EVENT_WRITE_UNAVAILABLE : EVENT_WRITE_DONE);
+                  request->is_unavailable ? EVENT_WRITE_UNAVAILABLE : EVENT_WRITE_DONE,
+                  request->why[0] == '\0' ? NULL : request->why);
     free(request);
 }
 
@@ -29,17 +31,32 @@ void write_request_submitted(struct write_request *request)
     release(request);
 }
 
-void write_item_finish(struct write_item *item, enum event_write_outcome outcome)
+void write_request_add(struct write_request *request)
+{
+    request->pending++;
+}
+
+void write_item_finish(struct write_item *item)
 {
     struct write_request *request = item->request;
 
-    event_result_clear(&item->lost);
     if (request == NULL)
         return;
+    event_result_clear(&item->lost);
     item->request = NULL;
-    if (outcome == EVENT_WRITE_UNAVAILABLE)
-        request->is_unavailable = true;
     release(request);
+}
+
+void write_item_give_up(struct write_item *item, const char *why)
+{
+    struct write_request *request = item->request;
+
+    if (request == NULL)
+        return;
+    request->is_unavailable = true;
+    if (why != NULL && request->why[0] == '\0')
+        snprintf(request->why, sizeof request->why, "%s", why);
+    write_item_finish(item);
 }
 
 void write_item_reopen(struct write_item *item)
@@ -121,8 +138,23 @@ int write_queue_put(struct write_queue *queue, const struct write_item *item)
         return -ENOMEM;
     queue->items[(queue->first + queue->count++) % queue->capacity] = *item;
     queue->bytes += item->event->info.length;
-    item->request->pending++;
     return 0;
+}
+
+int write_queue_put_first(struct write_queue *queue, const struct write_item *item)
+{
+    if (queue->count == queue->capacity && grow(queue) < 0)
+        return -ENOMEM;
+    queue->first = (queue->first + queue->capacity - 1) % queue->capacity;
+    queue->items[queue->first] = *item;
+    queue->count++;
+    queue->bytes += item->event->info.length;
+    return 0;
+}
+
+const struct write_item *write_queue_first(const struct write_queue *queue)
+{
+    return queue->count == 0 ? NULL : &queue->items[queue->first];
 }
 
 size_t write_queue_take(struct write_queue *queue, struct write_item *items, size_t max,

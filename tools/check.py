@@ -37,8 +37,6 @@ KNOWN_CIRCLES = (
     "server/app server/app_metrics server/http server/http_dispatch server/http_guard"
     " server/http_internal server/http_request server/reply",
     "server/run_hub server/run_hub_internal server/run_hub_views server/run_hub_waiters",
-    "sql/event_writer sql/event_writer_internal sql/event_writer_read sql/event_writers"
-    " sql/write_queue",
 )
 
 # What comments and documents may name although no source of ours has it.

@@ -11,7 +11,8 @@ from client import metric
 
 @pytest.fixture
 def database(postgres):
-    return postgres.new_database()
+    """Its writers wait for a lock as long as the test holds it."""
+    return postgres.new_database() + " options=-clock_timeout=20s"
 
 
 @pytest.fixture

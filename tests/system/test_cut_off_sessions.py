@@ -121,7 +121,8 @@ def start_behind(postgres, start_runtree, open_api):
     def start(relay, database):
         name = database.rpartition("=")[2]
         url = f"host=127.0.0.1 port={relay.port} user=postgres dbname={name} sslmode=disable"
-        return open_api(start_runtree(database_url=url + " gssencmode=disable"))
+        url += " gssencmode=disable options=-clock_timeout=20s"  # else the writers go on sooner
+        return open_api(start_runtree(database_url=url))
 
     return start
 
