@@ -8,8 +8,10 @@
 route_handler handle_post_events, handle_put_event;
 /* runs.c */
 route_handler handle_list_runs, handle_get_run, handle_list_projects;
+/* action.c */
+route_handler handle_get_action;
 /* actions.c */
-route_handler handle_list_actions, handle_get_action, handle_list_events;
+route_handler handle_list_actions, handle_list_events;
 /* tree.c */
 route_handler handle_get_tree;
 /* watch.c */

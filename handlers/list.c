@@ -6,30 +6,34 @@
 #include "server/app.h"
 #include "server/reply.h"
 
-struct list_reply *list_begin(struct http_request *request, const char *things, int32_t limit)
+struct list_reply *list_begin(struct http_request *request, const char *things)
 {
-    struct list_reply *list = calloc(1, sizeof *list);
+    struct memory *memory = http_request_app(request)->shared->memory;
+    struct list_reply *list;
 
+    if (!memory_has_room(memory, REPO_PAGE_BYTES)) {
+        reply_unavailable(request, -ENOBUFS);
+        return NULL;
+    }
+    list = calloc(1, sizeof *list);
     if (list == NULL) {
         reply_unavailable(request, -ENOMEM);
         return NULL;
     }
     list->request = request;
-    list->limit = limit;
     json_buffer_text(&list->body, "{\"");
     json_buffer_text(&list->body, things);
     json_buffer_text(&list->body, "\":[");
     return list;
 }
 
-bool list_add_row(struct list_reply *list)
+bool list_add_row(struct list_reply *list, struct page_row row)
 {
-    if (++list->rows > list->limit)
-        return false;
-    if (list->rows > 1)
-        json_buffer_text(&list->body, ",");
+    list->goes_on = row.goes_on;
     list->next_cursor.length = 0;
-    return true;
+    if (row.is_listed && list->rows++ > 0)
+        json_buffer_text(&list->body, ",");
+    return row.is_listed;
 }
 
 void list_cancel(struct list_reply *list)
@@ -60,7 +64,7 @@ void list_end(struct list_reply *list, enum repo_outcome outcome, const char *me
         return;
     }
     json_buffer_text(&list->body, "]");
-    if (list->rows > list->limit)
+    if (list->goes_on)
         json_buffer_append(&list->body, list->next_cursor.bytes, list->next_cursor.length);
     json_buffer_text(&list->body, "}");
     list->body.failed |= list->next_cursor.failed;

@@ -1,4 +1,5 @@
-/* A list under way: {"<things>":[…],"nextCursor":"…"}, gathered row by row. */
+/* A list under way: {"<things>":[…],"nextCursor":"…"}, gathered row by row; the cursor if there may
+ * be more. */
 #ifndef RUNTREE_HANDLERS_LIST_H
 #define RUNTREE_HANDLERS_LIST_H
 
@@ -10,16 +11,16 @@ struct list_reply {
     struct http_request *request;
     struct json_buffer body;
     struct json_buffer next_cursor; /* of the last row so far */
-    int32_t limit;
-    int32_t rows; /* one more than the limit is asked for: it tells whether there is a next page */
+    int32_t rows;                   /* that are listed */
+    bool goes_on;
 };
 
-/* NULL after having answered, when out of memory. */
-struct list_reply *list_begin(struct http_request *request, const char *things, int32_t limit);
+/* NULL after having answered, when there is no memory for a page. */
+struct list_reply *list_begin(struct http_request *request, const char *things);
 
-/* Whether the row is to be written (into list->body, and its cursor into list->next_cursor): the
- * one past the limit is not. */
-bool list_add_row(struct list_reply *list);
+/* For each row that was read. Whether it is to be written (into list->body); its cursor goes into
+ * list->next_cursor in any case. */
+bool list_add_row(struct list_reply *list, struct page_row row);
 
 /* Sends the list, or a 503; frees. */
 void list_end(struct list_reply *list, enum repo_outcome outcome, const char *message);

@@ -13,13 +13,12 @@ static void on_list_end(void *arg, enum repo_outcome outcome, const char *messag
     list_end(arg, outcome, message);
 }
 
-static void on_listed_run(void *arg, const struct run *run)
+static void on_listed_run(void *arg, const struct run *run, struct page_row row)
 {
     struct list_reply *list = arg;
 
-    if (!list_add_row(list))
-        return;
-    record_write_run(&list->body, run);
+    if (list_add_row(list, row))
+        record_write_run(&list->body, run);
     write_next_cursor(&list->next_cursor, 'r', "%lld/%s/%s/%s", (long long)run->first_seen_us,
                       run->key.project, run->key.domain, run->key.run_name);
 }
@@ -44,10 +43,9 @@ void handle_list_runs(struct app *app, struct http_request *request)
     query.phases = filter.phases;
     query.name = filter.name[0] == '\0' ? NULL : filter.name;
     query.access = http_request_access(request);
-    list = list_begin(request, "runs", query.limit);
+    list = list_begin(request, "runs");
     if (list == NULL)
         return;
-    query.limit++;
     status = app->repo == NULL
                  ? -ENOTCONN
                  : action_repo_list_runs(app->repo, &query, on_listed_run, on_list_end, list);
@@ -103,12 +101,12 @@ void handle_get_run(struct app *app, struct http_request *request)
     }
 }
 
-static void on_listed_project(void *arg, const char *project, const char *domain, int64_t runs)
+static void on_listed_project(void *arg, const char *project, const char *domain, int64_t runs,
+                              struct page_row row)
 {
     struct list_reply *list = arg;
 
-    if (!list_add_row(list))
-        return;
+    list_add_row(list, row);
     json_buffer_text(&list->body, "{\"project\":");
     json_buffer_string(&list->body, project);
     json_buffer_text(&list->body, ",\"domain\":");
@@ -128,15 +126,15 @@ void handle_list_projects(struct app *app, struct http_request *request)
 
     if (read_limit(request, &limit) < 0 || read_cursor(request, 'p', 2, &cursor) < 0)
         return;
-    list = list_begin(request, "projects", limit);
+    list = list_begin(request, "projects");
     if (list == NULL)
         return;
     status = app->repo == NULL
                  ? -ENOTCONN
                  : action_repo_list_projects(app->repo, cursor.count == 0 ? NULL : cursor.parts[0],
                                              cursor.count == 0 ? NULL : cursor.parts[1],
-                                             http_request_access(request), limit + 1,
-                                             on_listed_project, on_list_end, list);
+                                             http_request_access(request), limit, on_listed_project,
+                                             on_list_end, list);
     if (status < 0)
         list_fail(list, status);
 }

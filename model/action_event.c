@@ -388,31 +388,64 @@ int action_event_compare(const struct action_event *event, const char *stored, s
     return document ? 0 : -ENOMEM;
 }
 
-static json_t *timestamp_to_json(int64_t time_us)
+static void write_own_members(struct json_buffer *out, const struct event_record *record)
 {
-    char text[TIMESTAMP_SIZE];
-    timestamp_format(time_us, text);
-    return json_string(text);
+    json_buffer_text(out, "\"project\":");
+    json_buffer_string(out, record->run.project);
+    json_buffer_text(out, ",\"domain\":");
+    json_buffer_string(out, record->run.domain);
+    json_buffer_text(out, ",\"runName\":");
+    json_buffer_string(out, record->run.run_name);
+    json_buffer_text(out, ",\"name\":");
+    json_buffer_string(out, record->name);
+    json_buffer_text(out, ",\"attempt\":");
+    json_buffer_integer(out, record->attempt);
+    json_buffer_text(out, ",\"phase\":");
+    json_buffer_string(out, phase_name(record->phase));
+    json_buffer_text(out, ",\"version\":");
+    json_buffer_integer(out, record->version);
+    json_buffer_text(out, ",\"revision\":");
+    if (record->revision == 0)
+        json_buffer_text(out, "null");
+    else
+        json_buffer_integer(out, record->revision);
+    json_buffer_text(out, ",\"recordedAt\":");
+    json_buffer_timestamp(out, record->recorded_us);
+    json_buffer_text(out, ",\"updatedTime\":");
+    json_buffer_timestamp(out, record->updated_us);
 }
 
-json_t *action_event_to_json(const struct action_event *event, int64_t revision,
-                             int64_t recorded_us)
+static bool is_one_of(struct json_text name, const char *const *names, size_t count)
 {
-    json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:o, s:o, s:o}", "project", event->run.project,
-        "domain", event->run.domain, "runName", event->run.run_name, "name", event->name, "attempt",
-        event->attempt, "phase", phase_name(event->phase), "version", event->version, "revision",
-        revision ? json_integer(revision) : json_null(), "recordedAt",
-        timestamp_to_json(recorded_us), "updatedTime", timestamp_to_json(event->updated_us));
-    /* Not json_object_update_missing: it does not report a failed allocation. */
-    for (void *at = json_object_iter(event->document); json && at;
-         at = json_object_iter_next(event->document, at)) {
-        const char *member = json_object_iter_key(at);
-        if (!json_object_get(json, member) &&
-            json_object_set_nocheck(json, member, json_object_iter_value(at)) != 0) {
-            json_decref(json);
-            json = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (json_name_is(name, names[i]))
+            return true;
+    return false;
+}
+
+void event_record_write(struct json_buffer *out, const struct event_record *record)
+{
+    static const char *const added[] = {"revision", "recordedAt", "asReceived"};
+    const char *at = record->info.bytes, *end = at + record->info.length;
+    struct json_member member;
+    bool is_hidden = false;
+
+    json_buffer_text(out, "{");
+    write_own_members(out, record);
+    while (json_scan_member(&at, end, &member)) {
+        if (is_one_of(member.name, added, sizeof added / sizeof *added)) {
+            is_hidden = true;
+        } else if (!json_name_is(member.name, "updatedTime") &&
+                   !is_one_of(member.name, key_members, sizeof key_members / sizeof *key_members)) {
+            json_buffer_text(out, ",\"");
+            json_buffer_append(out, member.name.bytes, member.name.length);
+            json_buffer_text(out, "\":");
+            json_buffer_append(out, member.value.bytes, member.value.length);
         }
     }
-    return json;
+    if (is_hidden) {
+        json_buffer_text(out, ",\"asReceived\":");
+        json_buffer_append(out, record->info.bytes, record->info.length);
+    }
+    json_buffer_text(out, "}");
 }

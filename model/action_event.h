@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/json_buffer.h"
+#include "model/json_scan.h"
 #include "model/phase.h"
 #include "model/problem.h"
 #include "model/run_key.h"
@@ -14,12 +16,6 @@
 enum { EVENT_BYTES_MAX = 256 * 1024, EVENT_NESTING_MAX = 32 };
 
 enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 2 };
-
-/* A stretch of JSON text that is not ended by a NUL. */
-struct json_text {
-    const char *bytes;
-    size_t length;
-};
 
 /* A decoded event. All strings are borrowed: those of the document from `document`, which the event
  * holds a reference to, `info` from the request's body, key parts given by a path from the path. */
@@ -72,10 +68,21 @@ bool action_event_is_identical(const json_t *a, const json_t *b);
 int action_event_compare(const struct action_event *event, const char *stored, size_t length,
                          bool *is_identical);
 
-/* The event of the history as answers show it: the key with phase by name, `revision` (null if 0),
- * `recordedAt`, `updatedTime`, and the other members of `document` as they came. A new reference or
- * NULL when out of memory. */
-json_t *action_event_to_json(const struct action_event *event, int64_t revision,
-                             int64_t recorded_us);
+/* An event of the history as answers show it. The key is borrowed. */
+struct event_record {
+    struct run_key run;
+    const char *name;
+    int32_t attempt;
+    enum phase phase;
+    int32_t version;
+    int64_t revision; /* 0: its action waits */
+    int64_t updated_us, recorded_us;
+    struct json_text info; /* the event as received */
+};
+
+/* {the key, with phase by name, "revision", "recordedAt", "updatedTime", and the event's other
+ * members as they came}. If one of those is called as a member of ours that is no member of events,
+ * "asReceived" has the whole event. */
+void event_record_write(struct json_buffer *out, const struct event_record *record);
 
 #endif

@@ -2,21 +2,34 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "model/action.h"
 #include "model/timestamp.h"
+
+enum member { ERROR_INFO, CLUSTER, OUTPUTS, LOG_INFO, CLUSTER_EVENTS, MEMBERS };
+
+static const char *const member_names[MEMBERS] = {
+    [ERROR_INFO] = "errorInfo",
+    [CLUSTER] = "cluster",
+    [OUTPUTS] = "outputs",
+    [LOG_INFO] = "logInfo",
+    [CLUSTER_EVENTS] = "clusterEvents",
+};
 
 struct attempt_event {
     struct event_order order;
     enum phase phase;
     int32_t version;
     int64_t updated_us;
-    json_t *document;
+    size_t info_at, info_length;       /* in `infos` */
+    struct json_text members[MEMBERS]; /* found by attempts_write; empty: it has none */
 };
 
 struct attempts {
     struct attempt_event *events;
     size_t count, capacity;
+    struct json_buffer infos;
 };
 
 struct attempts *attempts_new(void)
@@ -28,105 +41,231 @@ void attempts_free(struct attempts *attempts)
 {
     if (attempts == NULL)
         return;
-    for (size_t i = 0; i < attempts->count; i++)
-        json_decref(attempts->events[i].document);
+    json_buffer_free(&attempts->infos);
     free(attempts->events);
     free(attempts);
 }
 
 int attempts_add(struct attempts *attempts, int32_t attempt, enum phase phase, int32_t version,
-                 int64_t updated_us, const char *info)
+                 int64_t updated_us, struct json_text info)
 {
-    json_t *document = json_loads(info, 0, NULL);
+    size_t info_at = attempts->infos.length;
 
-    if (document == NULL)
-        return -ENOMEM;
     if (attempts->count == attempts->capacity) {
         size_t capacity = attempts->capacity == 0 ? 16 : attempts->capacity * 2;
         struct attempt_event *events = realloc(attempts->events, capacity * sizeof *events);
 
-        if (events == NULL) {
-            json_decref(document);
+        if (events == NULL)
             return -ENOMEM;
-        }
         attempts->events = events;
         attempts->capacity = capacity;
     }
+    if (info.length > 0)
+        json_buffer_append(&attempts->infos, info.bytes, info.length);
+    if (attempts->infos.failed)
+        return -ENOMEM;
     attempts->events[attempts->count++] = (struct attempt_event){
         .order = event_order_of(attempt, phase, version),
         .phase = phase,
         .version = version,
         .updated_us = updated_us,
-        .document = document,
+        .info_at = info_at,
+        .info_length = info.length,
     };
     return 0;
 }
 
+size_t attempts_bytes(const struct attempts *attempts)
+{
+    return attempts->capacity * sizeof *attempts->events + attempts->infos.capacity;
+}
+
+/* -------- putting the events in order -------- */
+
+/* Of the same event twice, the one whose document is known comes first. */
 static int compare_events(const void *a, const void *b)
 {
     const struct attempt_event *left = a, *right = b;
+    int order = event_order_compare(left->order, right->order);
 
-    return event_order_compare(left->order, right->order);
+    return order != 0 ? order
+                      : (left->info_length < right->info_length) -
+                            (left->info_length > right->info_length);
 }
 
-static json_t *time_or_null(int64_t time_us)
+static void find_members(struct attempt_event *event, const char *infos)
 {
-    char text[TIMESTAMP_SIZE];
+    const char *at = infos + event->info_at, *end = at + event->info_length;
+    struct json_member member;
 
-    if (time_us == TIME_NONE)
-        return json_null();
-    timestamp_format(time_us, text);
-    return json_string(text);
+    while (json_scan_member(&at, end, &member)) {
+        for (int i = 0; i < MEMBERS; i++)
+            if (member.value.bytes[0] != 'n' && json_name_is(member.name, member_names[i]))
+                event->members[i] = member.value;
+    }
 }
 
-/* Of the furthest event that has the member. */
-static json_t *furthest_member(const struct attempt_event *events, size_t count, const char *name)
+/* In order, each once, with their members. */
+static void arrange(struct attempts *attempts)
+{
+    size_t kept = 0;
+
+    if (attempts->count > 0)
+        qsort(attempts->events, attempts->count, sizeof *attempts->events, compare_events);
+    for (size_t i = 0; i < attempts->count; i++) {
+        if (kept > 0 &&
+            event_order_compare(attempts->events[kept - 1].order, attempts->events[i].order) == 0)
+            continue;
+        attempts->events[kept] = attempts->events[i];
+        if (attempts->events[kept].info_length > 0)
+            find_members(&attempts->events[kept], attempts->infos.bytes);
+        kept++;
+    }
+    attempts->count = kept;
+}
+
+/* -------- arrays, joined -------- */
+
+struct joined_item {
+    struct json_text text;
+    size_t event, index; /* its place: of its event, and in the event's array */
+};
+
+struct joined_items {
+    struct joined_item *items;
+    size_t count, capacity;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct joined_item *left = a, *right = b;
+
+    if (left->event != right->event)
+        return left->event < right->event ? -1 : 1;
+    return (left->index > right->index) - (left->index < right->index);
+}
+
+/* By text, the same texts by place. */
+static int compare_texts(const void *a, const void *b)
+{
+    const struct joined_item *left = a, *right = b;
+    int order;
+
+    if (left->text.length != right->text.length)
+        return left->text.length < right->text.length ? -1 : 1;
+    order = memcmp(left->text.bytes, right->text.bytes, left->text.length);
+    return order != 0 ? order : compare_places(a, b);
+}
+
+static int add_item(struct joined_items *joined, struct json_text text, size_t event, size_t index)
+{
+    if (joined->count == joined->capacity) {
+        size_t capacity = joined->capacity == 0 ? 64 : joined->capacity * 2;
+        struct joined_item *items = realloc(joined->items, capacity * sizeof *items);
+
+        if (items == NULL)
+            return -ENOMEM;
+        joined->items = items;
+        joined->capacity = capacity;
+    }
+    joined->items[joined->count++] =
+        (struct joined_item){.text = text, .event = event, .index = index};
+    return 0;
+}
+
+/* From the furthest event on. 1, 0 when there are more than may be, or -ENOMEM. */
+static int gather(struct joined_items *joined, const struct attempt_event *events, size_t count,
+                  enum member member)
 {
     while (count-- > 0) {
-        json_t *member = json_object_get(events[count].document, name);
+        const char *at = events[count].members[member].bytes;
+        const char *end = at + events[count].members[member].length;
+        struct json_text item;
 
-        if (member != NULL && !json_is_null(member))
-            return json_incref(member);
-    }
-    return json_null();
-}
-
-static json_t *joined_member(const struct attempt_event *events, size_t count, const char *name)
-{
-    json_t *joined = json_array(), *item, *known;
-    size_t k, n;
-
-    for (size_t i = 0; i < count; i++) {
-        json_array_foreach (json_object_get(events[i].document, name), k, item) {
-            bool is_repeat = false;
-
-            json_array_foreach (joined, n, known)
-                is_repeat |= json_equal(known, item);
-            if (!is_repeat && json_array_append(joined, item) < 0) {
-                json_decref(joined);
-                return NULL;
-            }
+        if (at == NULL)
+            continue;
+        for (size_t index = 0; json_scan_item(&at, end, &item); index++) {
+            if (joined->count == ATTEMPT_ITEMS_MAX)
+                return 0;
+            if (add_item(joined, item, count, index) < 0)
+                return -ENOMEM;
         }
     }
-    return joined;
+    return 1;
 }
 
-static json_t *transitions(const struct attempt_event *events, size_t count)
+static bool is_same_text(struct json_text a, struct json_text b)
 {
-    json_t *list = json_array();
+    return a.length == b.length && memcmp(a.bytes, b.bytes, a.length) == 0;
+}
 
-    for (size_t i = 0; i < count; i++) {
-        json_t *transition =
-            json_pack("{s:s, s:i, s:o, s:o}", "phase", phase_name(events[i].phase), "version",
-                      events[i].version, "startTime", time_or_null(events[i].updated_us), "endTime",
-                      time_or_null(i + 1 < count ? events[i + 1].updated_us : TIME_NONE));
+/* Of the same texts the first stays, in its place. Sorted, not hashed: no text can be made to cost
+ * more than others. */
+static void drop_repeats(struct joined_items *joined)
+{
+    size_t kept = 0;
 
-        if (json_array_append_new(list, transition) < 0) {
-            json_decref(list);
-            return NULL;
-        }
+    if (joined->count == 0)
+        return;
+    qsort(joined->items, joined->count, sizeof *joined->items, compare_texts);
+    for (size_t i = 0; i < joined->count; i++)
+        if (kept == 0 || !is_same_text(joined->items[kept - 1].text, joined->items[i].text))
+            joined->items[kept++] = joined->items[i];
+    joined->count = kept;
+    qsort(joined->items, joined->count, sizeof *joined->items, compare_places);
+}
+
+/* Whether nothing was left out. */
+static bool write_joined(struct json_buffer *out, const struct attempt_event *events, size_t count,
+                         enum member member)
+{
+    struct joined_items joined = {0};
+    int status = gather(&joined, events, count, member);
+
+    drop_repeats(&joined);
+    json_buffer_text(out, "[");
+    for (size_t i = 0; i < joined.count; i++) {
+        if (i > 0)
+            json_buffer_text(out, ",");
+        json_buffer_append(out, joined.items[i].text.bytes, joined.items[i].text.length);
     }
-    return list;
+    json_buffer_text(out, "]");
+    free(joined.items);
+    out->failed |= status < 0;
+    return status == 1;
+}
+
+/* -------- one attempt -------- */
+
+static void write_furthest(struct json_buffer *out, const struct attempt_event *events,
+                           size_t count, enum member member)
+{
+    while (count-- > 0) {
+        struct json_text value = events[count].members[member];
+
+        if (value.bytes == NULL)
+            continue;
+        json_buffer_append(out, value.bytes, value.length);
+        return;
+    }
+    json_buffer_text(out, "null");
+}
+
+static void write_transitions(struct json_buffer *out, const struct attempt_event *events,
+                              size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        json_buffer_text(out, i == 0 ? "[{\"phase\":" : ",{\"phase\":");
+        json_buffer_string(out, phase_name(events[i].phase));
+        json_buffer_text(out, ",\"version\":");
+        json_buffer_integer(out, events[i].version);
+        json_buffer_text(out, ",\"startTime\":");
+        json_buffer_timestamp(out, events[i].updated_us);
+        json_buffer_text(out, ",\"endTime\":");
+        json_buffer_timestamp(out, i + 1 < count ? events[i + 1].updated_us : TIME_NONE);
+        json_buffer_text(out, "}");
+    }
+    json_buffer_text(out, "]");
 }
 
 static int64_t earliest(int64_t a, int64_t b)
@@ -134,8 +273,7 @@ static int64_t earliest(int64_t a, int64_t b)
     return a == TIME_NONE || b < a ? b : a;
 }
 
-/* One attempt, whose events stand in order. */
-static json_t *attempt_to_json(const struct attempt_event *events, size_t count)
+static void write_times(struct json_buffer *out, const struct attempt_event *events, size_t count)
 {
     const struct attempt_event *last = &events[count - 1];
     struct action times = {.created_us = TIME_NONE, .started_us = TIME_NONE, .ended_us = TIME_NONE};
@@ -149,38 +287,61 @@ static json_t *attempt_to_json(const struct attempt_event *events, size_t count)
     if (phase_is_terminal(last->phase))
         times.ended_us = last->updated_us;
     duration_ms = action_duration_ms(&times);
-    return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "attempt",
-                     last->order.attempt, "phase", phase_name(last->phase), "createdAt",
-                     time_or_null(times.created_us), "startedAt", time_or_null(times.started_us),
-                     "endedAt", time_or_null(times.ended_us), "durationMs",
-                     duration_ms < 0 ? json_null() : json_integer(duration_ms), "errorInfo",
-                     furthest_member(events, count, "errorInfo"), "cluster",
-                     furthest_member(events, count, "cluster"), "outputs",
-                     furthest_member(events, count, "outputs"), "logInfo",
-                     joined_member(events, count, "logInfo"), "clusterEvents",
-                     joined_member(events, count, "clusterEvents"), "phaseTransitions",
-                     transitions(events, count));
+    json_buffer_text(out, ",\"createdAt\":");
+    json_buffer_timestamp(out, times.created_us);
+    json_buffer_text(out, ",\"startedAt\":");
+    json_buffer_timestamp(out, times.started_us);
+    json_buffer_text(out, ",\"endedAt\":");
+    json_buffer_timestamp(out, times.ended_us);
+    json_buffer_text(out, ",\"durationMs\":");
+    if (duration_ms < 0)
+        json_buffer_text(out, "null");
+    else
+        json_buffer_integer(out, duration_ms);
 }
 
-json_t *attempts_to_json(struct attempts *attempts)
+/* Of events that stand in order. Whether nothing was left out. */
+static bool write_attempt(struct json_buffer *out, const struct attempt_event *events, size_t count)
 {
-    json_t *list = json_array();
-    size_t first = 0;
+    const struct attempt_event *last = &events[count - 1];
+    bool is_whole;
 
-    if (attempts->count > 0)
-        qsort(attempts->events, attempts->count, sizeof *attempts->events, compare_events);
-    while (first < attempts->count) {
-        size_t end = first;
+    json_buffer_text(out, "{\"attempt\":");
+    json_buffer_integer(out, last->order.attempt);
+    json_buffer_text(out, ",\"phase\":");
+    json_buffer_string(out, phase_name(last->phase));
+    write_times(out, events, count);
+    json_buffer_text(out, ",\"errorInfo\":");
+    write_furthest(out, events, count, ERROR_INFO);
+    json_buffer_text(out, ",\"cluster\":");
+    write_furthest(out, events, count, CLUSTER);
+    json_buffer_text(out, ",\"outputs\":");
+    write_furthest(out, events, count, OUTPUTS);
+    json_buffer_text(out, ",\"logInfo\":");
+    is_whole = write_joined(out, events, count, LOG_INFO);
+    json_buffer_text(out, ",\"clusterEvents\":");
+    is_whole &= write_joined(out, events, count, CLUSTER_EVENTS);
+    json_buffer_text(out, ",\"phaseTransitions\":");
+    write_transitions(out, events, count);
+    json_buffer_text(out, "}");
+    return is_whole;
+}
 
-        while (end < attempts->count &&
-               attempts->events[end].order.attempt == attempts->events[first].order.attempt)
+bool attempts_write(struct attempts *attempts, struct json_buffer *out)
+{
+    bool is_whole = true;
+    size_t first = 0, end;
+
+    arrange(attempts);
+    json_buffer_text(out, "[");
+    for (; first < attempts->count; first = end) {
+        for (end = first; end < attempts->count && attempts->events[end].order.attempt ==
+                                                       attempts->events[first].order.attempt;)
             end++;
-        if (json_array_append_new(list, attempt_to_json(&attempts->events[first], end - first)) <
-            0) {
-            json_decref(list);
-            return NULL;
-        }
-        first = end;
+        if (first > 0)
+            json_buffer_text(out, ",");
+        is_whole &= write_attempt(out, &attempts->events[first], end - first);
     }
-    return list;
+    json_buffer_text(out, "]");
+    return is_whole;
 }

@@ -1,8 +1,16 @@
-/* Finds values in text that is known to be valid JSON, to keep an event as it was received. */
+/* Finds values in text that is known to be valid JSON, to keep and to show an event as it was
+ * received. */
 #ifndef RUNTREE_MODEL_JSON_SCAN_H
 #define RUNTREE_MODEL_JSON_SCAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* A stretch of JSON text that is not ended by a NUL. */
+struct json_text {
+    const char *bytes;
+    size_t length;
+};
 
 /* The first character from `at` on that is not JSON whitespace; `end` if there is none. */
 const char *json_scan_space(const char *at, const char *end);
@@ -15,5 +23,19 @@ const char *json_scan_space_back(const char *begin, const char *end);
  * many objects and arrays stand in one another in it: 0 for a scalar, 1 for {}. Never reads at or
  * behind `end`. */
 const char *json_scan_value(const char *at, const char *end, size_t *nesting);
+
+/* The next item of an array: false behind the last. `*at` stands on the opening bracket at first,
+ * and is moved behind the item. */
+bool json_scan_item(const char **at, const char *end, struct json_text *item);
+
+/* The next member of an object, likewise. */
+struct json_member {
+    struct json_text name; /* as written, without its quotes */
+    struct json_text value;
+};
+bool json_scan_member(const char **at, const char *end, struct json_member *member);
+
+/* Whether a name as written is this one, which is of ASCII letters: "log\u0049nfo" is logInfo. */
+bool json_name_is(struct json_text written, const char *name);
 
 #endif

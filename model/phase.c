@@ -79,8 +79,17 @@ bool phase_is_terminal(enum phase phase)
 struct event_order event_order_of(int32_t attempt, enum phase phase, int32_t version)
 {
     /* 4 bits hold the phase's number, 31 the version, the rank stands above. */
-    int64_t position = (int64_t)ranks[phase] << 35 | (int64_t)version << 4 | (int64_t)phase;
+    int64_t position =
+        (int64_t)ranks[phase] << 35 | (int64_t)version * POSITIONS_PER_VERSION | (int64_t)phase;
     return (struct event_order){.attempt = attempt, .position = position};
+}
+
+int32_t event_version_before(enum phase phase, int64_t position)
+{
+    int64_t first = event_order_of(0, phase, 0).position;
+    int64_t version = position <= first ? -1 : (position - 1 - first) / POSITIONS_PER_VERSION;
+
+    return version > INT32_MAX ? INT32_MAX : (int32_t)version;
 }
 
 int event_order_compare(struct event_order a, struct event_order b)

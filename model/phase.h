@@ -35,6 +35,9 @@ enum phase phase_from_number(int64_t number);
 
 bool phase_is_terminal(enum phase phase);
 
+/* How far the positions of two events of one phase are from each other, by version. */
+enum { POSITIONS_PER_VERSION = 16 };
+
 /* Where an event stands among the events of its action: greatest wins. Compared first by attempt,
  * then by rank of phase, version, number of phase; the last three are packed into `position`.
  * {0, 0} is before every event. */
@@ -44,6 +47,10 @@ struct event_order {
 };
 
 struct event_order event_order_of(int32_t attempt, enum phase phase, int32_t version);
+
+/* The greatest version with which an event of the phase stands before `position` in its attempt; -1
+ * if there is none. */
+int32_t event_version_before(enum phase phase, int64_t position);
 
 /* Less than, equal to or greater than zero, as memcmp. */
 int event_order_compare(struct event_order a, struct event_order b);

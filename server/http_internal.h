@@ -30,7 +30,7 @@ struct http_request {
     bool is_sent; /* libmicrohttpd has the answer */
     char *body;
     size_t body_length, body_capacity, body_dropped;
-    struct answer *packing; /* an answer that a worker thread compresses; NULL: none */
+    struct answer *packing; /* an answer that a worker thread makes or compresses; NULL: none */
     struct MHD_Response *response;
     unsigned status;
     http_detached_fn *on_detached; /* owed: it was not called yet */

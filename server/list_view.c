@@ -23,9 +23,13 @@ struct list_view {
         int64_t begun, done;
         bool is_reading;
         struct json_buffer records;
-        int64_t count;
-        int64_t sequence;        /* the move that it includes */
-        struct sse_frame *frame; /* NULL unless somebody waits for it */
+        int32_t count, pages;
+        bool goes_on; /* behind this run: */
+        int64_t after_us;
+        char after[RUN_PATH_SIZE];
+        int64_t heard_below, sequence_begun; /* when the first page had come */
+        int64_t sequence;                    /* the move that it includes */
+        struct sse_frame *frame;             /* NULL unless somebody waits for it */
     } snapshot;
     size_t holds;
     list_want_fn *want;
@@ -89,11 +93,10 @@ void list_view_flush(struct list_view *view)
 
 /* -------- records -------- */
 
-static void add_id(const struct list_view *view, struct json_buffer *buffer)
+static void add_id(const struct list_view *view, struct json_buffer *buffer, int64_t xid)
 {
-    struct list_stream_id id = {.timeline = view->hub->timeline,
-                                .xid = view->hub->heard_below,
-                                .given_s = (int64_t)time(NULL)};
+    struct list_stream_id id = {
+        .timeline = view->hub->timeline, .xid = xid, .given_s = (int64_t)time(NULL)};
     char text[LIST_STREAM_ID_SIZE];
 
     memcpy(id.filter, view->filter_hash, sizeof id.filter);
@@ -103,47 +106,61 @@ static void add_id(const struct list_view *view, struct json_buffer *buffer)
     json_buffer_text(buffer, "\n\n");
 }
 
-static void add_synced(const struct list_view *view, struct json_buffer *buffer, int64_t runs)
+static void add_synced(const struct list_view *view, struct json_buffer *buffer, int64_t runs,
+                       int64_t xid)
 {
     json_buffer_text(buffer, "event: synced\ndata: {\"runs\":");
     json_buffer_integer(buffer, runs);
     json_buffer_text(buffer, "}\n");
-    add_id(view, buffer);
+    add_id(view, buffer, xid);
 }
 
 /* -------- the snapshot -------- */
 
-static void on_snapshot_run(void *arg, const struct run *run)
+static void on_snapshot_run(void *arg, const struct run *run, struct page_row row)
 {
     struct list_view *view = arg;
 
+    view->snapshot.goes_on = row.goes_on;
+    view->snapshot.after_us = run->first_seen_us;
+    run_key_path(&run->key, view->snapshot.after);
+    if (!row.is_listed)
+        return;
     json_buffer_text(&view->snapshot.records, "event: runUpdate\ndata: ");
     record_write_run(&view->snapshot.records, run);
     json_buffer_text(&view->snapshot.records, "\n\n");
     view->snapshot.count++;
 }
 
-/* The repo answers in the order of asking: moves that are known by now are in the snapshot, and
- * those that will be are newer. */
 static void finish_snapshot(struct list_view *view)
 {
-    add_synced(view, &view->snapshot.records, view->snapshot.count);
+    add_synced(view, &view->snapshot.records, view->snapshot.count, view->snapshot.heard_below);
     sse_frame_release(view->snapshot.frame);
     view->snapshot.frame = sse_frame_new(view->hub->frames->memory, &view->snapshot.records);
-    view->snapshot.sequence = moved_runs_sequence(view->hub->runs);
+    view->snapshot.sequence = view->snapshot.sequence_begun;
     if (view->snapshot.frame != NULL)
         view->snapshot.done = view->snapshot.begun;
 }
 
+static bool read_snapshot_page(struct list_view *view);
+
 static void on_snapshot_end(void *arg, enum repo_outcome outcome, const char *message)
 {
     struct list_view *view = arg;
+    bool is_awaited = outcome == REPO_OK && view->snapshot.awaited_by > 0;
 
+    if (view->snapshot.pages++ == 0) {
+        view->snapshot.sequence_begun = moved_runs_sequence(view->hub->runs);
+        view->snapshot.heard_below = view->hub->heard_below;
+    }
+    if (is_awaited && view->snapshot.goes_on && view->snapshot.count < view->limit &&
+        view->hub->is_started && read_snapshot_page(view))
+        return;
     view->snapshot.is_reading = false;
     if (outcome == REPO_REFUSED)
         log_write(view->hub->log, LOG_ERROR, "the list of runs could not be read", "s:s?", "why",
                   message);
-    if (outcome == REPO_OK && view->snapshot.awaited_by > 0) {
+    if (is_awaited && !(view->snapshot.goes_on && view->snapshot.count < view->limit)) {
         finish_snapshot(view);
         list_view_flush(view);
     }
@@ -151,7 +168,9 @@ static void on_snapshot_end(void *arg, enum repo_outcome outcome, const char *me
     view->snapshot.records = (struct json_buffer){0};
 }
 
-static void read_snapshot(struct list_view *view)
+/* The repo answers in the order of asking: moves that are known when the first page has come are in
+ * the snapshot, those that will be are newer or are told again. */
+static bool read_snapshot_page(struct list_view *view)
 {
     const struct list_filter *filter = &view->filter;
     struct run_query query = {
@@ -160,14 +179,27 @@ static void read_snapshot(struct list_view *view)
         .phases = filter->filter.phases,
         .access = filter->access,
         .name = filter->filter.name[0] == '\0' ? NULL : filter->filter.name,
-        .limit = view->limit,
+        .limit = view->limit - view->snapshot.count,
     };
+    char after[RUN_PATH_SIZE];
 
+    memcpy(after, view->snapshot.after, sizeof after);
+    if (view->snapshot.pages > 0) {
+        query.after.first_seen_us = view->snapshot.after_us;
+        query.after.key = run_key_split(after);
+    }
+    view->snapshot.goes_on = false;
+    return action_repo_list_runs(view->hub->repo, &query, on_snapshot_run, on_snapshot_end, view) ==
+           0;
+}
+
+static void read_snapshot(struct list_view *view)
+{
     if (view->snapshot.is_reading || !view->hub->is_started)
         return;
     view->snapshot.count = 0;
-    view->snapshot.is_reading =
-        action_repo_list_runs(view->hub->repo, &query, on_snapshot_run, on_snapshot_end, view) == 0;
+    view->snapshot.pages = 0;
+    view->snapshot.is_reading = read_snapshot_page(view);
     view->snapshot.begun += view->snapshot.is_reading;
 }
 
@@ -297,9 +329,9 @@ static void end_walk(const struct list_view *view, struct json_buffer *buffer,
     if (!position->is_synced) {
         if (buffer->length > 0)
             json_buffer_text(buffer, "\n");
-        add_synced(view, buffer, position->list.runs_sent);
+        add_synced(view, buffer, position->list.runs_sent, view->hub->heard_below);
     } else if (buffer->length > 0) {
-        add_id(view, buffer);
+        add_id(view, buffer, view->hub->heard_below);
     }
     position->cursor = moved_runs_sequence(view->hub->runs);
     position->is_walking = false;

@@ -168,6 +168,57 @@ void reply_buffer(struct http_request *request, unsigned status, const char *con
     send_answer(&answer);
 }
 
+/* -------- answers that a worker thread makes -------- */
+
+struct making {
+    struct answer answer; /* of which only `request` counts: NULL, gone meanwhile */
+    uv_work_t work;
+    struct json_buffer body;
+    reply_make_fn *make;
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static void on_making(uv_work_t *work)
+{
+    struct making *making = work->data;
+
+    making->make(making->arg, &making->body);
+}
+
+static void after_making(uv_work_t *work, int status)
+{
+    struct making *making = work->data;
+    struct http_request *request = making->answer.request;
+
+    (void)status;
+    if (request != NULL) {
+        request->packing = NULL;
+        reply_buffer(request, 200, "application/json", &making->body);
+    } else {
+        json_buffer_free(&making->body);
+    }
+    making->done(making->arg);
+    free(making);
+}
+
+void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(void *arg),
+                void *arg)
+{
+    struct making *making = malloc(sizeof *making);
+
+    if (making == NULL) {
+        reply_unavailable(request, -ENOMEM);
+        done(arg);
+        return;
+    }
+    *making =
+        (struct making){.answer = {.request = request}, .make = make, .done = done, .arg = arg};
+    making->work.data = making;
+    request->packing = &making->answer;
+    uv_queue_work(http_request_loop(request), &making->work, on_making, after_making);
+}
+
 /* Takes the reference over. False when out of memory. */
 static bool take_document(struct answer *answer, json_t *document)
 {

@@ -19,6 +19,12 @@ void reply_json(struct http_request *request, unsigned status, json_t *document)
 void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
                   struct json_buffer *buffer);
 
+/* Sends the JSON that `make` writes, on a worker thread. Then, on the loop's thread and even if the
+ * request has gone meanwhile, `done` is called, which frees what `arg` has. */
+typedef void reply_make_fn(void *arg, struct json_buffer *out);
+void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(void *arg),
+                void *arg);
+
 /* `bytes` must live as long as the program. */
 void reply_static(struct http_request *request, unsigned status, const char *content_type,
                   const void *bytes, size_t length);

@@ -19,7 +19,9 @@ struct repo_call {
     void (*on_rows)(struct repo_call *call, const PGresult *result); /* instead, of all at once */
     union {
         repo_run_fn *run;
+        repo_listed_run_fn *listed_run;
         repo_action_fn *action;
+        repo_listed_action_fn *listed_action;
         repo_event_fn *event;
         repo_project_fn *project;
         repo_moved_fn *moved;
@@ -208,32 +210,82 @@ static void bind_readable(struct pg_parameters *parameters, const struct access 
     "::text[]) AS p (project, domain) WHERE p.project IN ('*', r.project)"                         \
     " AND p.domain IN ('*', r.domain)))"
 
+#define NUMBER_TEXT(number) #number
+#define AS_TEXT(number) NUMBER_TEXT(number)
+
+#define PAGE_BYTES AS_TEXT(REPO_PAGE_BYTES)
+#define ROWS_LOOKED_AT AS_TEXT(REPO_ROWS_LOOKED_AT)
+#define RUNS_COUNTED AS_TEXT(REPO_RUNS_COUNTED)
+
+/* A page of a list, that never costs more than its bounds, whatever its filter finds. `looked_at`
+ * is a query of the rows behind the cursor, of which only so many as may be looked at are read in
+ * `order`, which an index gives; `matches` whether a row is listed. The last one looked at comes in
+ * any case, to go on behind it. `bytes` is what a row weighs. */
+#define PAGE(columns, matches, bytes, looked_at, order, limit)                                     \
+    "SELECT " columns ", r.matches, r.found > r.place OR r.looked = " ROWS_LOOKED_AT               \
+    " FROM (SELECT r.*, row_number() OVER w AS place, count(*) OVER () AS found,"                  \
+    " sum(" bytes ") OVER w - (" bytes ") AS bytes_before"                                         \
+    " FROM (SELECT r.* FROM (SELECT r.*, row_number() OVER (ORDER BY " order ") AS looked,"        \
+    " " matches " AS matches FROM (" looked_at " ORDER BY " order " LIMIT " ROWS_LOOKED_AT         \
+    ") r) r WHERE r.matches OR r.looked = " ROWS_LOOKED_AT " ORDER BY " order " LIMIT " limit      \
+    " + 1) r WINDOW w AS (ORDER BY " order ")) r"                                                  \
+    " WHERE r.place <= " limit " AND r.bytes_before < " PAGE_BYTES " ORDER BY r.place"
+
+static struct page_row page_row_of(const PGresult *result, int row, int column)
+{
+    return (struct page_row){.is_listed = pg_bool(result, row, column),
+                             .goes_on = pg_bool(result, row, column + 1)};
+}
+
 static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARRAY, PG_TEXT,
                                       PG_TIMESTAMPTZ, PG_TEXT,       PG_TEXT,       PG_TEXT,
                                       PG_INT4,        PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
 /* Not prepared: each call is planned for the parameters that it has, so that the fitting index
- * serves. */
+ * serves: of a domain, of a project, or of all. A run's texts are short: a page needs no bound in
+ * bytes. */
 static const struct pg_statement list_runs_statement = {
     .sql =
-        "SELECT " RUN_COLUMNS " FROM runs r"
-        " WHERE r.first_seen_at > '-infinity'"
-        " AND ($1::text IS NULL OR r.project = $1) AND ($2::text IS NULL OR r.domain = $2)"
-        " AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"
-        " AND ($4::text IS NULL OR"
-        "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"
-        " AND ($6::text IS NULL OR"
-        "  (r.first_seen_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8))"
-        " AND " IS_READABLE(
-            "$10",
-            "$11") " ORDER BY r.first_seen_at DESC, r.project DESC, r.domain DESC, r.run_name DESC"
-                   " LIMIT $9",
+        PAGE(RUN_COLUMNS,
+             "(($2::text IS NULL OR r.domain = $2) AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"
+             " AND ($4::text IS NULL OR"
+             "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"
+             " AND " IS_READABLE("$10", "$11") ")",
+             "0",
+             "SELECT r.* FROM runs r WHERE r.first_seen_at > '-infinity'"
+             " AND ($1::text IS NULL OR r.project = $1)"
+             " AND ($1::text IS NULL OR $2::text IS NULL OR r.domain = $2)"
+             " AND ($6::text IS NULL OR (r.first_seen_at <= $5"
+             "  AND (r.first_seen_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8)))",
+             "r.first_seen_at DESC, r.project DESC, r.domain DESC, r.run_name DESC", "$9"),
     .parameter_count = 11,
     .types = list_runs_types,
 };
 
+/* The key behind which no run of `seen_us` is that was not looked at: of the run before, if it is
+ * of the same microsecond, else none of them has been listed. */
+static struct run_key key_to_go_on_behind(const PGresult *result, int row, int64_t seen_us)
+{
+    struct run before = {.first_seen_us = TIME_NONE};
+
+    if (row > 0)
+        run_from_row(result, row - 1, 0, &before);
+    return before.first_seen_us == seen_us ? before.key : (struct run_key){"~", "~", "~"};
+}
+
+static void on_listed_run_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    struct page_row place = page_row_of(result, row, RUN_COLUMN_COUNT);
+    struct run run;
+
+    run_from_row(result, row, 0, &run);
+    if (!place.is_listed)
+        run.key = key_to_go_on_behind(result, row, run.first_seen_us);
+    call->fn.listed_run(call->arg, &run, place);
+}
+
 int action_repo_list_runs(struct action_repo *repo, const struct run_query *query,
-                          repo_run_fn *on_run, repo_end_fn *end, void *arg)
+                          repo_listed_run_fn *on_run, repo_end_fn *end, void *arg)
 {
     struct pg_parameters parameters = {0};
 
@@ -247,7 +299,8 @@ int action_repo_list_runs(struct action_repo *repo, const struct run_query *quer
     bind_readable(&parameters, query->access);
     return run_call(
         repo, &list_runs_statement, &parameters,
-        &(struct repo_call){.on_row = on_run_row, .fn.run = on_run, .on_end = end, .arg = arg});
+        &(struct repo_call){
+            .on_row = on_listed_run_row, .fn.listed_run = on_run, .on_end = end, .arg = arg});
 }
 
 static const Oid run_types[] = {PG_TEXT, PG_TEXT, PG_TEXT};
@@ -277,19 +330,33 @@ static const Oid list_actions_types[] = {PG_TEXT,       PG_TEXT, PG_TEXT, PG_INT
 /* What the name filter looks at is filter_subject's rule (model/filter.h). */
 static const struct pg_statement list_actions_statement = {
     .name = "list_actions",
-    .sql = "SELECT " ACTION_COLUMNS " FROM actions a"
-           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.ordinal > $4"
-           " AND a.ordinal > 0 AND ($5::int2[] IS NULL OR a.phase = ANY ($5))"
-           " AND ($6::text IS NULL OR position($6 IN lower(coalesce(a.short_name,"
-           "  substring(a.task_name FROM '[^.]*$'), a.name) COLLATE \"C\")) > 0)"
-           " AND ($7::text IS NULL OR a.parent = $7)"
-           " ORDER BY a.ordinal LIMIT $8",
+    .sql =
+        PAGE(ACTION_COLUMNS_OF("r"),
+             "(($5::int2[] IS NULL OR r.phase = ANY ($5))"
+             " AND ($6::text IS NULL OR position($6 IN lower(coalesce(r.short_name,"
+             "  substring(r.task_name FROM '[^.]*$'), r.name) COLLATE \"C\")) > 0)"
+             " AND ($7::text IS NULL OR coalesce(r.parent = $7, false)))",
+             "coalesce(octet_length(r.error_info), 0) + coalesce(octet_length(r.action_group), 0)"
+             " + coalesce(octet_length(r.task_name), 0)"
+             " + coalesce(octet_length(r.short_name), 0)",
+             "SELECT r.* FROM actions r"
+             " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 AND r.ordinal > $4"
+             " AND r.ordinal > 0",
+             "r.ordinal", "$8"),
     .parameter_count = 8,
     .types = list_actions_types,
 };
 
+static void on_listed_action_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    struct action action;
+
+    action_from_row(result, row, 0, &action);
+    call->fn.listed_action(call->arg, &action, page_row_of(result, row, ACTION_COLUMN_COUNT));
+}
+
 int action_repo_list_actions(struct action_repo *repo, const struct action_query *query,
-                             repo_action_fn *on_action, repo_end_fn *end, void *arg)
+                             repo_listed_action_fn *on_action, repo_end_fn *end, void *arg)
 {
     struct pg_parameters parameters = {0};
 
@@ -299,10 +366,11 @@ int action_repo_list_actions(struct action_repo *repo, const struct action_query
     pg_bind_text(&parameters, query->filter.name[0] == '\0' ? NULL : query->filter.name);
     pg_bind_text(&parameters, query->parent);
     pg_bind_int4(&parameters, query->limit);
-    return run_call(
-        repo, &list_actions_statement, &parameters,
-        &(struct repo_call){
-            .on_row = on_action_row, .fn.action = on_action, .on_end = end, .arg = arg});
+    return run_call(repo, &list_actions_statement, &parameters,
+                    &(struct repo_call){.on_row = on_listed_action_row,
+                                        .fn.listed_action = on_action,
+                                        .on_end = end,
+                                        .arg = arg});
 }
 
 static const Oid get_action_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
@@ -328,16 +396,25 @@ int action_repo_get_action(struct action_repo *repo, const struct run_key *run, 
             .on_row = on_action_row, .fn.action = on_action, .on_end = end, .arg = arg});
 }
 
+#define EVENT_COLUMNS                                                                              \
+    "e.attempt, e.phase, e.version, e.revision, e.updated_at, e.recorded_at, e.info"
+
+#define OF_ACTION "e.project = $1 AND e.domain = $2 AND e.run_name = $3 AND e.name = $4"
+
 static const Oid list_events_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4,
                                         PG_INT4, PG_INT2, PG_INT4, PG_INT4};
 
+/* Every event is listed, so none is looked at in vain. */
 static const struct pg_statement list_events_statement = {
     .name = "list_events",
-    .sql = "SELECT e.attempt, e.phase, e.version, e.revision, e.updated_at, e.recorded_at, e.info"
-           " FROM action_events e WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
-           " AND e.name = $4 AND ($5 = 0 OR e.attempt = $5)"
-           " AND (e.attempt, e.phase, e.version) > ($6, $7, $8)"
-           " ORDER BY e.attempt, e.phase, e.version LIMIT $9",
+    .sql = "SELECT " EVENT_COLUMNS ", e.found > e.place, 0"
+           " FROM (SELECT e.*, row_number() OVER w AS place, count(*) OVER () AS found,"
+           " sum(octet_length(e.info)) OVER w - octet_length(e.info) AS bytes_before"
+           " FROM (SELECT " EVENT_COLUMNS " FROM action_events e WHERE " OF_ACTION
+           " AND e.attempt <= $5 AND (e.attempt, e.phase, e.version) > ($6, $7, $8)"
+           " ORDER BY e.attempt, e.phase, e.version LIMIT $9 + 1) e"
+           " WINDOW w AS (ORDER BY e.attempt, e.phase, e.version)) e"
+           " WHERE e.place <= $9 AND e.bytes_before < " PAGE_BYTES " ORDER BY e.place",
     .parameter_count = 9,
     .types = list_events_types,
 };
@@ -351,37 +428,156 @@ static void on_event_row(const struct repo_call *call, const PGresult *result, i
         .revision = pg_int8(result, row, 3),
         .updated_us = pg_time(result, row, 4),
         .recorded_us = pg_time(result, row, 5),
-        .info = pg_text(result, row, 6),
+        .info = {.bytes = pg_text(result, row, 6), .length = (size_t)PQgetlength(result, row, 6)},
+        .goes_on = pg_bool(result, row, 7),
+        .attempt_before = pg_int4(result, row, 8),
     };
 
     call->fn.event(call->arg, &event);
 }
 
+static int run_event_call(struct action_repo *repo, const struct pg_statement *statement,
+                          struct pg_parameters *parameters, repo_event_fn *on_event,
+                          repo_end_fn *end, void *arg)
+{
+    return run_call(repo, statement, parameters,
+                    &(struct repo_call){
+                        .on_row = on_event_row, .fn.event = on_event, .on_end = end, .arg = arg});
+}
+
+/* One attempt is a range of the key, too. */
 int action_repo_list_events(struct action_repo *repo, const struct event_query *query,
                             repo_event_fn *on_event, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+    bool is_behind = query->after.attempt >= query->attempt;
+
+    bind_run(&parameters, &query->run);
+    pg_bind_text(&parameters, query->name);
+    pg_bind_int4(&parameters, query->attempt == 0 ? INT32_MAX : query->attempt);
+    pg_bind_int4(&parameters, is_behind ? query->after.attempt : query->attempt);
+    pg_bind_int2(&parameters, is_behind ? (int16_t)query->after.phase : 0);
+    pg_bind_int4(&parameters, is_behind ? query->after.version : 0);
+    pg_bind_int4(&parameters, query->limit);
+    return run_event_call(repo, &list_events_statement, &parameters, on_event, end, arg);
+}
+
+static const Oid attempt_events_types[] = {PG_TEXT, PG_TEXT,       PG_TEXT,       PG_TEXT,
+                                           PG_INT4, PG_INT2_ARRAY, PG_INT4_ARRAY, PG_INT8_ARRAY,
+                                           PG_INT4, PG_INT4};
+
+#define ATTEMPT                                                                                    \
+    "(SELECT max(e.attempt) FROM action_events e WHERE " OF_ACTION " AND e.attempt <= $5)"
+#define ATTEMPT_BEFORE                                                                             \
+    "(SELECT max(e.attempt) FROM action_events e WHERE " OF_ACTION " AND e.attempt < " ATTEMPT ")"
+
+/* Each phase's events are a range of the key. Their positions are made as event_order_of makes
+ * them. */
+static const struct pg_statement attempt_events_statement = {
+    .name = "attempt_events",
+    .sql = "SELECT " EVENT_COLUMNS ", e.found > e.place, coalesce(" ATTEMPT_BEFORE ", 0)"
+           " FROM (SELECT e.*, row_number() OVER w AS place, count(*) OVER () AS found,"
+           " sum(octet_length(e.info)) OVER w - octet_length(e.info) AS bytes_before"
+           " FROM (SELECT e.*, p.first + e.version::int8 * 16 AS position"
+           " FROM unnest($6, $7, $8) AS p(phase, version_max, first)"
+           " CROSS JOIN LATERAL (SELECT " EVENT_COLUMNS " FROM action_events e"
+           " WHERE " OF_ACTION " AND e.attempt = " ATTEMPT
+           " AND e.phase = p.phase AND e.version <= p.version_max"
+           " ORDER BY e.version DESC LIMIT $9 + 1) e"
+           " ORDER BY position DESC LIMIT $9 + 1) e"
+           " WINDOW w AS (ORDER BY e.position DESC)) e"
+           " WHERE e.place <= $9 AND e.bytes_before < $10 ORDER BY e.place",
+    .parameter_count = 10,
+    .types = attempt_events_types,
+};
+static_assert(POSITIONS_PER_VERSION == 16, "the statement has it");
+
+/* The phases that have a version before the position, that version, and the phase's first position.
+ */
+static void bind_phases_before(struct pg_parameters *parameters, int64_t position)
+{
+    pg_array_begin(parameters, PG_INT2);
+    for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
+        if (event_version_before((enum phase)phase, position) >= 0)
+            pg_array_int2(parameters, (int16_t)phase);
+    pg_array_end(parameters);
+    pg_array_begin(parameters, PG_INT4);
+    for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
+        if (event_version_before((enum phase)phase, position) >= 0)
+            pg_array_int4(parameters, event_version_before((enum phase)phase, position));
+    pg_array_end(parameters);
+    pg_array_begin(parameters, PG_INT8);
+    for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
+        if (event_version_before((enum phase)phase, position) >= 0)
+            pg_array_int8(parameters, event_order_of(0, (enum phase)phase, 0).position);
+    pg_array_end(parameters);
+}
+
+int action_repo_attempt_events(struct action_repo *repo, const struct attempt_query *query,
+                               repo_event_fn *on_event, repo_end_fn *end, void *arg)
 {
     struct pg_parameters parameters = {0};
 
     bind_run(&parameters, &query->run);
     pg_bind_text(&parameters, query->name);
     pg_bind_int4(&parameters, query->attempt);
-    pg_bind_int4(&parameters, query->after.attempt);
-    pg_bind_int2(&parameters, (int16_t)query->after.phase);
-    pg_bind_int4(&parameters, query->after.version);
+    bind_phases_before(&parameters, query->before);
     pg_bind_int4(&parameters, query->limit);
-    return run_call(repo, &list_events_statement, &parameters,
-                    &(struct repo_call){
-                        .on_row = on_event_row, .fn.event = on_event, .on_end = end, .arg = arg});
+    pg_bind_int4(&parameters, query->bytes_max);
+    return run_event_call(repo, &attempt_events_statement, &parameters, on_event, end, arg);
+}
+
+static const Oid attempt_beginnings_types[] = {PG_TEXT, PG_TEXT, PG_TEXT,
+                                               PG_TEXT, PG_INT4, PG_INT2_ARRAY};
+
+static const struct pg_statement attempt_beginnings_statement = {
+    .name = "attempt_beginnings",
+    .sql = "SELECT e.attempt, e.phase, e.version, e.revision, e.updated_at, e.recorded_at, '',"
+           " false, 0 FROM unnest($6) AS p(phase)"
+           " CROSS JOIN LATERAL (SELECT " EVENT_COLUMNS " FROM action_events e"
+           " WHERE " OF_ACTION " AND e.attempt = $5 AND e.phase = p.phase"
+           " ORDER BY e.version LIMIT 1) e",
+    .parameter_count = 6,
+    .types = attempt_beginnings_types,
+};
+
+int action_repo_attempt_beginnings(struct action_repo *repo, const struct attempt_query *query,
+                                   repo_event_fn *on_event, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    bind_run(&parameters, &query->run);
+    pg_bind_text(&parameters, query->name);
+    pg_bind_int4(&parameters, query->attempt);
+    pg_array_begin(&parameters, PG_INT2);
+    for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
+        pg_array_int2(&parameters, (int16_t)phase);
+    pg_array_end(&parameters);
+    return run_event_call(repo, &attempt_beginnings_statement, &parameters, on_event, end, arg);
 }
 
 static const Oid list_projects_types[] = {PG_TEXT, PG_TEXT, PG_INT4, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
+#define PAIR_IS_READABLE IS_READABLE("$4", "$5")
+
+/* One index look-up from each pair to the next, and one count of each that is listed. */
 static const struct pg_statement list_projects_statement = {
     .name = "list_projects",
-    .sql = "SELECT r.project, r.domain, count(*) FROM runs r"
-           " WHERE ($1::text IS NULL OR (r.project, r.domain) > ($1, $2))"
-           " AND " IS_READABLE(
-               "$4", "$5") " GROUP BY r.project, r.domain ORDER BY r.project, r.domain LIMIT $3",
+    .sql = "WITH RECURSIVE pairs(project, domain) AS ("
+           "(SELECT r.project, r.domain FROM runs r"
+           " WHERE (r.project, r.domain) > (coalesce($1, ''), coalesce($2, ''))"
+           " ORDER BY r.project, r.domain LIMIT 1)"
+           " UNION ALL SELECT n.project, n.domain FROM pairs p CROSS JOIN LATERAL ("
+           "SELECT r.project, r.domain FROM runs r"
+           " WHERE (r.project, r.domain) > (p.project, p.domain)"
+           " ORDER BY r.project, r.domain LIMIT 1) n)"
+           " SELECT r.project, r.domain, c.runs, true, r.found > r.place"
+           " FROM (SELECT r.*, row_number() OVER (ORDER BY r.project, r.domain) AS place,"
+           " count(*) OVER () AS found FROM ("
+           "SELECT r.project, r.domain FROM pairs r WHERE " PAIR_IS_READABLE " LIMIT $3 + 1) r) r"
+           " CROSS JOIN LATERAL (SELECT count(*) AS runs FROM (SELECT FROM runs c"
+           " WHERE c.project = r.project AND c.domain = r.domain LIMIT " RUNS_COUNTED ") c) c"
+           " WHERE r.place <= $3 ORDER BY r.place",
     .parameter_count = 5,
     .types = list_projects_types,
 };
@@ -389,7 +585,7 @@ static const struct pg_statement list_projects_statement = {
 static void on_project_row(const struct repo_call *call, const PGresult *result, int row)
 {
     call->fn.project(call->arg, pg_text(result, row, 0), pg_text(result, row, 1),
-                     pg_int8(result, row, 2));
+                     pg_int8(result, row, 2), page_row_of(result, row, 3));
 }
 
 int action_repo_list_projects(struct action_repo *repo, const char *after_project,
@@ -400,7 +596,7 @@ int action_repo_list_projects(struct action_repo *repo, const char *after_projec
 
     pg_bind_text(&parameters, after_project);
     pg_bind_text(&parameters, after_domain);
-    pg_bind_int4(&parameters, limit);
+    pg_bind_int4(&parameters, limit < REPO_PROJECTS_PAGE ? limit : REPO_PROJECTS_PAGE);
     bind_readable(&parameters, access);
     return run_call(
         repo, &list_projects_statement, &parameters,

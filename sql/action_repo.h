@@ -14,6 +14,7 @@
 #include "model/access.h"
 #include "model/action.h"
 #include "model/filter.h"
+#include "model/json_scan.h"
 #include "model/run.h"
 
 struct action_repo;
@@ -48,6 +49,17 @@ typedef void repo_end_fn(void *arg, enum repo_outcome outcome, const char *messa
 typedef void repo_run_fn(void *arg, const struct run *run);
 typedef void repo_action_fn(void *arg, const struct action *action);
 
+/* Lists are read in pages. A page has at most `limit` rows, and ends sooner where its rows have
+ * REPO_PAGE_BYTES or the database has looked at REPO_ROWS_LOOKED_AT rows for it. */
+#define REPO_PAGE_BYTES 1048576
+#define REPO_ROWS_LOOKED_AT 20000
+
+/* Where a row of a page stands. */
+struct page_row {
+    bool is_listed; /* else it only says how far the database has looked */
+    bool goes_on;   /* if it is the page's last: there may be more behind it */
+};
+
 /* Which runs, newest first by the time that they were first seen. */
 struct run_query {
     const char *project, *domain; /* NULL: any; a domain comes with a project or alone */
@@ -62,8 +74,12 @@ struct run_query {
     int32_t limit;
 };
 
+typedef void repo_listed_run_fn(void *arg, const struct run *run, struct page_row row);
+
+/* Of a row that is not listed, which may be of a run that `access` hides, only first_seen_us and
+ * key count, and the key is not its own but one that the list can go on behind. */
 int action_repo_list_runs(struct action_repo *repo, const struct run_query *query,
-                          repo_run_fn *on_run, repo_end_fn *on_end, void *arg);
+                          repo_listed_run_fn *on_run, repo_end_fn *on_end, void *arg);
 
 /* One row, or none if there is no such run. */
 int action_repo_get_run(struct action_repo *repo, const struct run_key *key, repo_run_fn *on_run,
@@ -78,8 +94,10 @@ struct action_query {
     int32_t limit;
 };
 
+typedef void repo_listed_action_fn(void *arg, const struct action *action, struct page_row row);
+
 int action_repo_list_actions(struct action_repo *repo, const struct action_query *query,
-                             repo_action_fn *on_action, repo_end_fn *on_end, void *arg);
+                             repo_listed_action_fn *on_action, repo_end_fn *on_end, void *arg);
 
 /* One row, or none; a waiting action, too. */
 int action_repo_get_action(struct action_repo *repo, const struct run_key *run, const char *name,
@@ -91,7 +109,9 @@ struct stored_event {
     int32_t version;
     int64_t revision; /* 0: waiting */
     int64_t updated_us, recorded_us;
-    const char *info; /* JSON, as received */
+    struct json_text info;  /* JSON, as received */
+    bool goes_on;           /* if it is the last that is read: there are more */
+    int32_t attempt_before; /* the next lower attempt; 0: there is none */
 };
 typedef void repo_event_fn(void *arg, const struct stored_event *event);
 
@@ -111,9 +131,29 @@ struct event_query {
 int action_repo_list_events(struct action_repo *repo, const struct event_query *query,
                             repo_event_fn *on_event, repo_end_fn *on_end, void *arg);
 
+/* The events of one attempt of an action, the furthest first. */
+struct attempt_query {
+    struct run_key run;
+    const char *name;
+    int32_t attempt; /* this one; if it has no event, the next lower one that has */
+    int64_t before;  /* only events before this position (struct event_order); INT64_MAX: all */
+    int32_t limit, bytes_max; /* at least one event comes, if there is one */
+};
+
+int action_repo_attempt_events(struct action_repo *repo, const struct attempt_query *query,
+                               repo_event_fn *on_event, repo_end_fn *on_end, void *arg);
+
+/* Of each phase of the attempt the event with the least version, without its document. */
+int action_repo_attempt_beginnings(struct action_repo *repo, const struct attempt_query *query,
+                                   repo_event_fn *on_event, repo_end_fn *on_end, void *arg);
+
 /* Projects and domains that have runs and that `access` lets read (NULL: any), by name;
- * `after_project` NULL: from the start. */
-typedef void repo_project_fn(void *arg, const char *project, const char *domain, int64_t runs);
+ * `after_project` NULL: from the start. No more than so many runs are counted of each, and no page
+ * has more of them, whatever its limit. */
+#define REPO_RUNS_COUNTED 1000
+enum { REPO_PROJECTS_PAGE = 100 };
+typedef void repo_project_fn(void *arg, const char *project, const char *domain, int64_t runs,
+                             struct page_row row);
 
 int action_repo_list_projects(struct action_repo *repo, const char *after_project,
                               const char *after_domain, const struct access *access, int32_t limit,

@@ -13,16 +13,18 @@
 enum { RUN_COLUMN_COUNT = 13 };
 
 /* An older version kept errors whole; what it wrote is cut about as model/error_info.h does it. */
-#define ERROR_INFO_COLUMN                                                                          \
-    "CASE WHEN octet_length(a.error_info) > 16384 THEN json_strip_nulls(json_build_object("        \
-    "'kind', a.error_info::json->>'kind', 'message', left(a.error_info::json->>'message', 1024), " \
-    "'truncated', true))::text ELSE a.error_info END AS error_info, "
+#define ERROR_INFO_OF(a)                                                                           \
+    "CASE WHEN octet_length(" a ".error_info) > 16384 THEN json_strip_nulls(json_build_object("    \
+    "'kind', " a ".error_info::json->>'kind', 'message', left(" a                                  \
+    ".error_info::json->>'message', 1024), 'truncated', true))::text"                              \
+    " ELSE " a ".error_info END AS error_info"
 
-#define ACTION_COLUMNS                                                                             \
-    "a.name, a.parent_named, a.parent, a.ordinal, a.level, a.attempt, a.phase, a.version, "        \
-    "a.action_group, a.group_attempt, a.group_position, a.task_name, a.short_name, "               \
-    "a.task_attempt, a.task_position, a.created_at, a.started_at, a.ended_at, " ERROR_INFO_COLUMN  \
-    "a.revision"
+#define ACTION_COLUMNS_OF(a)                                                                       \
+    a ".name, " a ".parent_named, " a ".parent, " a ".ordinal, " a ".level, " a ".attempt, " a     \
+      ".phase, " a ".version, " a ".action_group, " a ".group_attempt, " a ".group_position, " a   \
+      ".task_name, " a ".short_name, " a ".task_attempt, " a ".task_position, " a                  \
+      ".created_at, " a ".started_at, " a ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision"
+#define ACTION_COLUMNS ACTION_COLUMNS_OF("a")
 enum { ACTION_COLUMN_COUNT = 20 };
 
 /* From the columns above, the first of which is column `first`; strings are borrowed from `result`.

@@ -99,6 +99,14 @@ class Runtree:
         texts = ((self._folder / name).read_text(errors="replace") for name in ("stdout", "stderr"))
         return "\n".join(text[-20_000:] for text in texts)
 
+    def forget_peak_memory(self):
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def peak_memory_bytes(self):
+        """The most memory that it had at a time since the start, or since that was forgotten."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
     def _status_of(self, path):
         try:
             return httpx.get(self.url + path, timeout=5).status_code

@@ -367,24 +367,58 @@ static void test_identical(void **state)
     assert_identical("{'x':null}", "{}", false);
 }
 
+/* `info` with ' for ". */
+static void assert_record(const char *info, int64_t revision, const char *expected)
+{
+    char text[512];
+    struct json_buffer out = {0};
+    struct event_record record = {.run = {"p", "d", "r"},
+                                  .name = "a",
+                                  .attempt = 1,
+                                  .phase = PHASE_RUNNING,
+                                  .revision = revision,
+                                  .recorded_us = 1000,
+                                  .info = {.bytes = text, .length = strlen(info)}};
+    for (size_t i = 0; i <= strlen(info); i++)
+        text[i] = info[i] == '\'' ? '"' : info[i];
+    event_record_write(&out, &record);
+    json_buffer_append(&out, "", 1);
+    assert_string_equal(out.bytes, expected);
+    json_buffer_free(&out);
+}
+
+#define RECORD_KEY                                                                                 \
+    "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a\",\"attempt\":1,"          \
+    "\"phase\":\"RUNNING\",\"version\":0,"
+#define RECORD_TIMES                                                                               \
+    ",\"recordedAt\":\"1970-01-01T00:00:00.001Z\",\"updatedTime\":\"1970-01-01T00:00:00.000Z\""
+
 static void test_event_of_the_history(void **state)
 {
     (void)state;
-    struct made_event made =
-        make_event("'name':'a','phase':4,'updatedTime':'1970-01-01T01:00:00+01:00','parent':null,"
-                   "'revision':99,'x':{'y':1}");
-    json_t *json = action_event_to_json(&made.event, 17, 1000);
-    json_t *expected =
-        parse("{'project':'p','domain':'d','runName':'r','name':'a','attempt':1,'phase':'RUNNING',"
-              "'version':0,'revision':17,'recordedAt':'1970-01-01T00:00:00.001Z',"
-              "'updatedTime':'1970-01-01T00:00:00.000Z','parent':null,'x':{'y':1}}");
-    assert_true(json_equal(json, expected));
-    json_decref(json);
-    json = action_event_to_json(&made.event, 0, 1000);
-    assert_true(json_is_null(json_object_get(json, "revision")));
-    json_decref(json);
-    json_decref(expected);
-    made_event_clear(&made);
+    assert_record("{ 'name' : 'a','phase':4,'updatedTime':'1970-01-01T01:00:00+01:00',"
+                  "'parent':null ,'outputs':{ 'y':0.1,'z':[1E5,-0] }}",
+                  17,
+                  RECORD_KEY "\"revision\":17" RECORD_TIMES
+                             ",\"parent\":null,\"outputs\":{ \"y\":0.1,\"z\":[1E5,-0] }}");
+    assert_record("{'name':'a','\\u0070hase':4}", 0,
+                  RECORD_KEY "\"revision\":null" RECORD_TIMES "}");
+}
+
+/* Members of the event's own that are called like ours are in the whole of it. */
+static void test_event_with_members_called_like_ours(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"revision", "recordedAt", "asReceived"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char info[128], expected[512];
+        snprintf(info, sizeof info, "{'phase':4,'%s':99,'x':1}", names[i]);
+        snprintf(expected, sizeof expected,
+                 RECORD_KEY "\"revision\":17" RECORD_TIMES
+                            ",\"x\":1,\"asReceived\":{\"phase\":4,\"%s\":99,\"x\":1}}",
+                 names[i]);
+        assert_record(info, 17, expected);
+    }
 }
 
 int main(void)
@@ -402,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_wrong_part_of_the_path),
         cmocka_unit_test(test_identical),
         cmocka_unit_test(test_event_of_the_history),
+        cmocka_unit_test(test_event_with_members_called_like_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,63 @@ static void test_never_reads_past_the_end(void **state)
     }
 }
 
+static void assert_items(const char *text, const char *const *items)
+{
+    const char *at = text, *end = text + strlen(text);
+    struct json_text item;
+    while (json_scan_item(&at, end, &item)) {
+        assert_non_null(*items);
+        assert_int_equal(item.length, strlen(*items));
+        assert_memory_equal(item.bytes, *items++, item.length);
+    }
+    assert_null(*items);
+}
+
+static void test_items(void **state)
+{
+    (void)state;
+    assert_items("[]", (const char *[]){NULL});
+    assert_items(" [ \n] ", (const char *[]){NULL});
+    assert_items("[1]", (const char *[]){"1", NULL});
+    assert_items("[ 1 , \"],\" ,[2,3],{\"a\":[]} ]",
+                 (const char *[]){"1", "\"],\"", "[2,3]", "{\"a\":[]}", NULL});
+    assert_items("[[[]]]", (const char *[]){"[[]]", NULL});
+}
+
+static void test_members(void **state)
+{
+    (void)state;
+    const char *at = " { \"a\" : 1e5 ,\"lo\\u0067\\u0049nfo\":[{\"a\":2}], \"\":null }";
+    const char *end = at + strlen(at);
+    struct json_member member;
+    assert_true(json_scan_member(&at, end, &member));
+    assert_true(json_name_is(member.name, "a"));
+    assert_false(json_name_is(member.name, "ab"));
+    assert_false(json_name_is(member.name, ""));
+    assert_memory_equal(member.value.bytes, "1e5", member.value.length);
+    assert_true(json_scan_member(&at, end, &member));
+    assert_true(json_name_is(member.name, "logInfo"));
+    assert_false(json_name_is(member.name, "logInf"));
+    assert_false(json_name_is(member.name, "logInfos"));
+    assert_memory_equal(member.value.bytes, "[{\"a\":2}]", member.value.length);
+    assert_true(json_scan_member(&at, end, &member));
+    assert_true(json_name_is(member.name, ""));
+    assert_memory_equal(member.value.bytes, "null", member.value.length);
+    assert_false(json_scan_member(&at, end, &member));
+}
+
+/* A name that only begins like one, or ends inside an escape, is another. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"\\u00",   "\\",      "\\u0061\\u", "\\n",
+                                         "\\u0161", "\\u00g1", "A"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(
+            json_name_is((struct json_text){.bytes = others[i], .length = strlen(others[i])}, "a"));
+    assert_true(json_name_is((struct json_text){.bytes = "\\u0061", .length = 6}, "a"));
+}
+
 static json_t *make_value(struct random *random, size_t depth)
 {
     static const char *const strings[] = {"", "\"", "\\", "]}", "a\\\"b", "\n", "{[", "\u00e4"};
@@ -108,9 +165,9 @@ static void test_agrees_with_the_parser(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_never_reads_past_the_end),
-        cmocka_unit_test(test_agrees_with_the_parser),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_never_reads_past_the_end),
+        cmocka_unit_test(test_items),  cmocka_unit_test(test_members),
+        cmocka_unit_test(test_names),  cmocka_unit_test(test_agrees_with_the_parser),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

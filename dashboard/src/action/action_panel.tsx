@@ -115,6 +115,12 @@ function Overview({ run, details, nowMs }: { run: RunKey; details: ActionDetails
         )}
         {details.endedAt && <Fact title="Ended">{formatDate(parseTime(details.endedAt))}</Fact>}
       </dl>
+      {details.truncated && (
+        <p class="note">
+          This action has too many events to show them all here: these are the newest. Raw events
+          has every one.
+        </p>
+      )}
       {attempts.map((attempt) => (
         <AttemptSection
           key={attempt.attempt}

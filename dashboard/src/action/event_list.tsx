@@ -82,6 +82,6 @@ export function EventList({
 
 /** The event without what the server added: what an executor would send. */
 function asReported(event: RecordedEvent): object {
-  const { revision: _revision, recordedAt: _recordedAt, ...reported } = event;
-  return reported;
+  const { revision: _revision, recordedAt: _recordedAt, asReceived, ...reported } = event;
+  return asReceived ?? reported;
 }

@@ -96,6 +96,9 @@ export class RunsModel {
     const isFirst = this.#cursor === undefined;
     let page = await this.#list(route);
     if (isFirst && page.nextCursor) page = await this.#list(route);
+    // A page in which a filter found nothing says only that the list goes on.
+    while (page.runs.length === 0 && page.nextCursor && this.#route === route)
+      page = await this.#list(route);
     if (this.#route === route) this.#frame.request();
   }
 
