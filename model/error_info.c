@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "model/text.h"
+
 /* The text itself, with a reference, or the first of it. */
 static json_t *cut_text(json_t *text, bool *is_cut)
 {
@@ -12,10 +14,7 @@ static json_t *cut_text(json_t *text, bool *is_cut)
     if (length <= ERROR_TEXT_BYTES_MAX)
         return json_incref(text);
     *is_cut = true;
-    length = ERROR_TEXT_BYTES_MAX;
-    while (length > 0 && ((unsigned char)bytes[length] & 0xc0) == 0x80) /* inside a character */
-        length--;
-    return json_stringn(bytes, length);
+    return json_stringn(bytes, utf8_cut(bytes, ERROR_TEXT_BYTES_MAX));
 }
 
 /* A member as it is written, its comma included. */

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "model/text.h"
+
 int filter_add_phases(struct filter *filter, const char *list)
 {
     uint32_t phases = 0;
@@ -48,15 +50,6 @@ bool filter_equal(const struct filter *a, const struct filter *b)
     return a->phases == b->phases && strcmp(a->name, b->name) == 0;
 }
 
-/* FNV-1a, 64 bits. */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
-{
-    const unsigned char *at = bytes;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 void filter_hash(const struct filter *filter, char out[static FILTER_HASH_SIZE + 1])
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -67,7 +60,7 @@ void filter_hash(const struct filter *filter, char out[static FILTER_HASH_SIZE +
         /* Byte by byte, so that replicas of either endianness agree. */
         unsigned char phases[2] = {(unsigned char)(filter->phases & 0xff),
                                    (unsigned char)(filter->phases >> 8 & 0xff)};
-        hash = hash_bytes(UINT64_C(0xcbf29ce484222325), phases, sizeof phases);
+        hash = hash_bytes(HASH_START, phases, sizeof phases);
         hash = hash_bytes(hash, filter->name, strlen(filter->name));
         hash += hash == 0; /* "0" is the empty filter's alone */
     }

@@ -4,19 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/text.h"
+
 bool list_filter_equal(const struct list_filter *a, const struct list_filter *b)
 {
     return strcmp(a->project, b->project) == 0 && strcmp(a->domain, b->domain) == 0 &&
            filter_equal(&a->filter, &b->filter) && access_reads_same(a->access, b->access);
 }
 
-/* FNV-1a, 64 bits; the NUL goes in as well, so that the parts stay apart. */
+/* With its NUL, so that the parts stay apart. */
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
-    do {
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    } while (*text++ != '\0');
-    return hash;
+    return hash_bytes(hash, text, strlen(text) + 1);
 }
 
 static uint64_t hash_readable(uint64_t hash, const struct access *access)
@@ -33,7 +32,7 @@ static uint64_t hash_readable(uint64_t hash, const struct access *access)
 void list_filter_hash(const struct list_filter *filter, char out[static LIST_FILTER_HASH_SIZE])
 {
     char inner[FILTER_HASH_SIZE + 1];
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = HASH_START;
 
     if (filter->project[0] == '\0' && filter->domain[0] == '\0' &&
         filter_is_empty(&filter->filter) && access_allows_all(filter->access, ACCESS_READ)) {

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/text.h"
+
 static const struct problem_description descriptions[PROBLEM_KINDS] = {
     [PROBLEM_BAD_REQUEST] =
         {"bad-request", "The request is malformed", 400,
@@ -122,45 +124,12 @@ const struct problem_description *problem_describe(enum problem_kind kind)
     return &descriptions[kind];
 }
 
-/* Length in bytes of the valid UTF-8 sequence that `text` starts with, 0 if there is none (RFC
- * 3629, section 4). A NUL ends the text, so it never counts as a continuation. */
-static size_t utf8_sequence_length(const unsigned char *text)
-{
-    unsigned char first = text[0], low = 0x80, high = 0xbf;
-    size_t length;
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first <= 0xdf)
-        length = 2;
-    else if (first >= 0xe0 && first <= 0xef)
-        length = 3;
-    else if (first >= 0xf0 && first <= 0xf4)
-        length = 4;
-    else
-        return 0;
-    if (first == 0xe0)
-        low = 0xa0; /* overlong */
-    else if (first == 0xed)
-        high = 0x9f; /* surrogates */
-    else if (first == 0xf0)
-        low = 0x90;
-    else if (first == 0xf4)
-        high = 0x8f; /* beyond U+10FFFF */
-    for (size_t i = 1; i < length; i++) {
-        if (text[i] < low || text[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xbf;
-    }
-    return length;
-}
-
 /* Makes the text valid UTF-8 in place: a path or a parser's message may quote any bytes. A sequence
  * that was cut at the end goes, other invalid bytes become '?'. */
 static void make_utf8(char *text, bool is_cut)
 {
     while (*text) {
-        size_t length = utf8_sequence_length((const unsigned char *)text);
+        size_t length = utf8_sequence_length(text);
         if (length == 0) {
             if (is_cut && strlen(text) < 4) {
                 *text = '\0';

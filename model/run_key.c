@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/text.h"
+
 static bool is_alphanumeric(char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -34,21 +36,14 @@ int run_key_compare(const struct run_key *a, const struct run_key *b)
     return order;
 }
 
-/* The NUL counts too: it keeps the parts apart. */
-static uint32_t hash_part(uint32_t hash, const char *part)
-{
-    do
-        hash = (hash ^ (unsigned char)*part) * UINT32_C(16777619);
-    while (*part++ != '\0');
-    return hash;
-}
-
 uint32_t run_key_hash(const struct run_key *key)
 {
-    uint32_t hash = hash_part(UINT32_C(2166136261), key->project);
+    const char *const parts[] = {key->project, key->domain, key->run_name};
+    uint64_t hash = HASH_START;
 
-    hash = hash_part(hash, key->domain);
-    return hash_part(hash, key->run_name);
+    for (size_t i = 0; i < 3; i++)
+        hash = hash_bytes(hash, parts[i], strlen(parts[i]) + 1);
+    return (uint32_t)hash;
 }
 
 void run_key_path(const struct run_key *key, char out[static RUN_PATH_SIZE])

@@ -21,7 +21,7 @@ bool key_part_is_valid(const char *text, size_t length, size_t bytes_max);
 /* In byte order (strcmp) of project, domain, run name: the order in which runs are locked. */
 int run_key_compare(const struct run_key *a, const struct run_key *b);
 
-/* The same on every machine (FNV-1a over the three parts). */
+/* The same on every machine. */
 uint32_t run_key_hash(const struct run_key *key);
 
 /* "project/domain/run_name": no part has a slash. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/text.h"
+
 enum { US_PER_S = 1000000 };
 
 /* The latest time that is taken for one: the year 9999. */
@@ -26,11 +28,7 @@ struct auth {
 
 static struct remembered *slot_of(struct auth *auth, const char *token)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-
-    for (; *token != '\0'; token++)
-        hash = (hash ^ (unsigned char)*token) * 16777619u;
-    return &auth->remembered[hash % AUTH_REMEMBERED_MAX];
+    return &auth->remembered[hash_bytes(HASH_START, token, strlen(token)) % AUTH_REMEMBERED_MAX];
 }
 
 static void forget(struct remembered *slot)

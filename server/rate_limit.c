@@ -1,7 +1,10 @@
 #include "server/rate_limit.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
+
+#include "model/text.h"
 
 enum { WAYS = 4, SETS = RATE_CLIENTS_MAX / WAYS };
 
@@ -44,10 +47,8 @@ const char *rate_kind_name(enum rate_kind kind)
 
 static uint64_t key_of(const struct rate_limits *limits, const char *client)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ limits->seed; /* FNV-1a, then mixed */
+    uint64_t hash = hash_bytes(HASH_START ^ limits->seed, client, strlen(client)); /* then mixed */
 
-    for (; *client != '\0'; client++)
-        hash = (hash ^ (unsigned char)*client) * UINT64_C(0x100000001b3);
     hash = (hash ^ hash >> 33) * UINT64_C(0xff51afd7ed558ccd);
     hash ^= hash >> 33;
     return hash == 0 ? 1 : hash;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/text.h"
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -14,31 +16,6 @@ static int hex_digit(char c)
     if (c >= 'A' && c <= 'F')
         return c - 'A' + 10;
     return -1;
-}
-
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static bool is_utf8(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-
-    while (*at != '\0') {
-        int more = *at < 0x80                   ? 0
-                   : *at >= 0xc2 && *at <= 0xdf ? 1
-                   : *at >= 0xe0 && *at <= 0xef ? 2
-                   : *at >= 0xf0 && *at <= 0xf4 ? 3
-                                                : -1;
-        unsigned char low = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80;
-        unsigned char high = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : 0xbf;
-
-        if (more < 0)
-            return false;
-        at++;
-        for (int i = 0; i < more; i++, at++) {
-            if (*at < (i == 0 ? low : 0x80) || *at > (i == 0 ? high : 0xbf))
-                return false;
-        }
-    }
-    return true;
 }
 
 /* In place; `text` is ended by a NUL. */
@@ -60,7 +37,7 @@ static int decode(char *text, bool plus_is_space)
         }
     }
     *out = '\0';
-    return is_utf8(text) ? 0 : -EINVAL;
+    return utf8_is_valid(text) ? 0 : -EINVAL;
 }
 
 static int parse_path(struct uri *uri, char *path)

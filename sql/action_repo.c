@@ -764,26 +764,9 @@ int action_repo_moved_runs(struct action_repo *repo, const struct run_position *
 {
     struct pg_parameters parameters = {0};
 
-    pg_array_begin(&parameters, PG_TEXT);
-    for (size_t i = 0; i < count; i++)
-        pg_array_text(&parameters, runs[i].key.project);
-    pg_array_end(&parameters);
-    pg_array_begin(&parameters, PG_TEXT);
-    for (size_t i = 0; i < count; i++)
-        pg_array_text(&parameters, runs[i].key.domain);
-    pg_array_end(&parameters);
-    pg_array_begin(&parameters, PG_TEXT);
-    for (size_t i = 0; i < count; i++)
-        pg_array_text(&parameters, runs[i].key.run_name);
-    pg_array_end(&parameters);
-    pg_array_begin(&parameters, PG_TEXT);
-    for (size_t i = 0; i < count; i++)
-        pg_array_text(&parameters, runs[i].incarnation);
-    pg_array_end(&parameters);
-    pg_array_begin(&parameters, PG_INT8);
-    for (size_t i = 0; i < count; i++)
-        pg_array_int8(&parameters, runs[i].revision);
-    pg_array_end(&parameters);
+    BIND_RUN(&parameters, count, runs[i].key);
+    BIND_TEXT(&parameters, count, runs[i].incarnation);
+    BIND_INT8(&parameters, count, runs[i].revision);
     return run_call(repo, &moved_statement, &parameters,
                     &(struct repo_call){
                         .on_row = on_moved_row, .fn.moved = on_moved, .on_end = end, .arg = arg});

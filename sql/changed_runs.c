@@ -101,18 +101,7 @@ int changed_runs_by_key(struct action_repo *repo, const struct run_key *keys, si
 {
     struct pg_parameters parameters = {0};
 
-    pg_array_begin(&parameters, PG_TEXT);
-    for (size_t i = 0; i < count; i++)
-        pg_array_text(&parameters, keys[i].project);
-    pg_array_end(&parameters);
-    pg_array_begin(&parameters, PG_TEXT);
-    for (size_t i = 0; i < count; i++)
-        pg_array_text(&parameters, keys[i].domain);
-    pg_array_end(&parameters);
-    pg_array_begin(&parameters, PG_TEXT);
-    for (size_t i = 0; i < count; i++)
-        pg_array_text(&parameters, keys[i].run_name);
-    pg_array_end(&parameters);
+    BIND_RUN(&parameters, count, keys[i]);
     return run_call(repo, &by_key_statement, &parameters,
                     &(struct changed_runs_call){.on_run = on_run, .on_end = end, .arg = arg});
 }

@@ -25,6 +25,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "model/text.h"
 #include "sql/pg_connection.h"
 
 enum {
@@ -331,16 +332,6 @@ static int adapt_user(struct embedded_postgres *postgres)
     return 0;
 }
 
-/* FNV-1a: names a folder, protects nothing. */
-static uint64_t hash_of(const char *text)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 /* Anybody may make files in /var/tmp: only what root made there and nobody else can change is
  * trusted. */
 static int make_elsewhere(struct embedded_postgres *postgres)
@@ -375,7 +366,7 @@ static int choose_base(struct embedded_postgres *postgres)
                         " and the folders above it (chmod o+x), or choose another --data-dir",
                         (uintmax_t)postgres->uid, data_dir);
         snprintf(postgres->base, sizeof postgres->base, "/var/tmp/runtree-%016" PRIx64,
-                 hash_of(data_dir));
+                 hash_bytes(HASH_START, data_dir, strlen(data_dir)));
     }
     if (make_elsewhere(postgres) < 0)
         return -1;

@@ -21,38 +21,6 @@ const struct pg_statement writer_settings_statement = {
            " false)",
 };
 
-/* `add` is a statement. NOLINTBEGIN(bugprone-macro-parentheses) */
-#define BIND_COLUMN(parameters, type, count, add)                                                  \
-    do {                                                                                           \
-        pg_array_begin(parameters, type);                                                          \
-        for (size_t i = 0; i < (count); i++)                                                       \
-            add;                                                                                   \
-        pg_array_end(parameters);                                                                  \
-    } while (0)
-
-/* NOLINTEND(bugprone-macro-parentheses) */
-
-#define BIND_TEXT(parameters, count, value)                                                        \
-    BIND_COLUMN(parameters, PG_TEXT, count, pg_array_text(parameters, value))
-#define BIND_INT2(parameters, count, value)                                                        \
-    BIND_COLUMN(parameters, PG_INT2, count, pg_array_int2(parameters, (int16_t)(value)))
-#define BIND_INT4(parameters, count, value)                                                        \
-    BIND_COLUMN(parameters, PG_INT4, count, pg_array_int4(parameters, value))
-#define BIND_INT8(parameters, count, value)                                                        \
-    BIND_COLUMN(parameters, PG_INT8, count, pg_array_int8(parameters, value))
-#define BIND_BOOL(parameters, count, value)                                                        \
-    BIND_COLUMN(parameters, PG_BOOL, count, pg_array_bool(parameters, value))
-#define BIND_TIME(parameters, count, value)                                                        \
-    BIND_COLUMN(parameters, PG_TIMESTAMPTZ, count, pg_array_time(parameters, value))
-
-/* The three columns that name the run of each row. */
-#define BIND_RUN(parameters, count, key)                                                           \
-    do {                                                                                           \
-        BIND_TEXT(parameters, count, (key).project);                                               \
-        BIND_TEXT(parameters, count, (key).domain);                                                \
-        BIND_TEXT(parameters, count, (key).run_name);                                              \
-    } while (0)
-
 static const Oid find_events_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
                                         PG_INT4_ARRAY, PG_INT2_ARRAY, PG_INT4_ARRAY};
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/text.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum {
@@ -96,12 +98,8 @@ static void copy_line(char *line, size_t size, const char *text)
         else if (length > 0 && line[length - 1] != ' ')
             line[length++] = ' ';
     }
-    if (*text != '\0') {
-        while (length > 0 && ((unsigned char)*text & 0xC0) == 0x80) {
-            text--;
-            length--;
-        }
-    }
+    line[length] = *text; /* its NUL, or where it is cut */
+    length = utf8_cut(line, length);
     while (length > 0 && line[length - 1] == ' ')
         length--;
     line[length] = '\0';
@@ -457,7 +455,7 @@ static void roll_back(struct pg_connection *connection)
     static const struct pg_statement rollback = {.sql = "ROLLBACK"};
 
     connection->exchange.step_count = 0;
-    if (send_statement(connection, &rollback, NULL) == 0) {
+    if (PQsendQueryParams(connection->pg, rollback.sql, 0, NULL, NULL, NULL, NULL, 1) == 0) {
         lose_soon(connection, PQerrorMessage(connection->pg));
         return;
     }

@@ -67,6 +67,39 @@ void pg_array_int4(struct pg_parameters *parameters, int32_t number);
 void pg_array_int8(struct pg_parameters *parameters, int64_t number);
 void pg_array_time(struct pg_parameters *parameters, int64_t time_us);
 
+/* A whole array: `value` is of the element `i`. */
+/* `add` is a statement. NOLINTBEGIN(bugprone-macro-parentheses) */
+#define BIND_COLUMN(parameters, type, count, add)                                                  \
+    do {                                                                                           \
+        pg_array_begin(parameters, type);                                                          \
+        for (size_t i = 0; i < (count); i++)                                                       \
+            add;                                                                                   \
+        pg_array_end(parameters);                                                                  \
+    } while (0)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
+
+#define BIND_TEXT(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_TEXT, count, pg_array_text(parameters, value))
+#define BIND_INT2(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_INT2, count, pg_array_int2(parameters, (int16_t)(value)))
+#define BIND_INT4(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_INT4, count, pg_array_int4(parameters, value))
+#define BIND_INT8(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_INT8, count, pg_array_int8(parameters, value))
+#define BIND_BOOL(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_BOOL, count, pg_array_bool(parameters, value))
+#define BIND_TIME(parameters, count, value)                                                        \
+    BIND_COLUMN(parameters, PG_TIMESTAMPTZ, count, pg_array_time(parameters, value))
+
+/* The three arrays that name the run of each row. */
+#define BIND_RUN(parameters, count, key)                                                           \
+    do {                                                                                           \
+        BIND_TEXT(parameters, count, (key).project);                                               \
+        BIND_TEXT(parameters, count, (key).domain);                                                \
+        BIND_TEXT(parameters, count, (key).run_name);                                              \
+    } while (0)
+
 /* Values of a result in binary format. Text is borrowed from the result, NULL for SQL NULL; a time
  * that is NULL is TIME_NONE. */
 const char *pg_text(const PGresult *result, int row, int column);

@@ -1,0 +1,25 @@
+/* What texts are as bytes: UTF-8, and hashes of them. */
+#ifndef RUNTREE_MODEL_TEXT_H
+#define RUNTREE_MODEL_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* FNV-1a, 64 bits, the same on every machine: from HASH_START on, each call takes further bytes in.
+ * A text's NUL, if it is counted, keeps it apart from the next. It protects nothing. */
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length);
+
+/* Length in bytes of the valid UTF-8 sequence that `text`, which is not empty, starts with; 0 if
+ * there is none (RFC 3629, section 4). A NUL ends the text, so it never counts as a continuation.
+ */
+size_t utf8_sequence_length(const char *text);
+
+bool utf8_is_valid(const char *text);
+
+/* The greatest length up to `length`, which is inside of the valid UTF-8 `text`, that cuts no
+ * character. */
+size_t utf8_cut(const char *text, size_t length);
+
+#endif
