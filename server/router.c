@@ -7,8 +7,8 @@ static bool matches(const char *pattern, const struct uri *uri, struct route_cap
     size_t segment = 0;
 
     captures->count = 0;
-    while (*pattern++ == '/' && *pattern != '\0') {
-        size_t length = strcspn(pattern, "/");
+    while (pattern[0] == '/' && pattern[1] != '\0') {
+        size_t length = strcspn(++pattern, "/");
 
         if (segment == uri->segment_count)
             return false;

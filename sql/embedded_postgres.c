@@ -131,7 +131,7 @@ static void run_child(const struct embedded_postgres *postgres, char *const argv
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     setsid();
-    if (dup2(nothing, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+    if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
         dup2(output, STDERR_FILENO) < 0 || become_user(postgres) < 0 || chdir("/") < 0)
         _exit(126);
     close_range(STDERR_FILENO + 1, ~0U, 0);

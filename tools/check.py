@@ -46,6 +46,8 @@ NAMES_OF_OTHERS = """
     uv_poll xact_start
 """.split()
 
+CLANG_FORMAT = ROOT / ".venv/bin/clang-format"  # of tools/requirements.txt
+
 FUNCTION_LINES_MAX = 70
 LINE_COLUMNS_MAX = 100
 
@@ -238,7 +240,7 @@ def check_leftovers():
 
 
 def check_format():
-    command = ["clang-format", "--dry-run", "--ferror-limit=1", *c_sources()]
+    command = [CLANG_FORMAT, "--dry-run", "--ferror-limit=1", *c_sources()]
     said = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True).stderr
     for name in sorted(set(re.findall(r"^([^:\s]+):\d+:\d+: warning", said, re.MULTILINE))):
         yield name, 1, f"not as clang-format has it: clang-format -i {name}"

@@ -76,7 +76,8 @@ static void write_file(const char *path, const char *mode, const char *text)
     FILE *file = fopen(path, mode);
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    int closed = fclose(file);
+    assert_int_equal(closed, 0);
 }
 
 /* Adds a row; how many there are now. */

@@ -3,14 +3,14 @@
 # To build and to run, and so for everything but the checks and tools.
 base_packages=(build-essential cmake ninja-build pkg-config python3 python3-yaml libmicrohttpd-dev
     libjansson-dev libpq-dev librhonabwy-dev libuv1-dev zlib1g-dev uthash-dev libcmocka-dev postgresql)
-check_packages=(python3 clang-format)
-lint_packages=(clang-tidy-14 cppcheck)
+lint_packages=(clang-tidy cppcheck)
 python_packages=(python3-venv curl)
 bench_packages=(wrk)
 deploy_packages=(adduser dpkg-dev file)
 browser_packages=(chromium nginx-light)
 fault_packages=(haproxy libfaketime)
-fuzz_packages=(clang-14 libclang-rt-14-dev llvm-14)
+fuzz_packages=(clang libclang-rt-dev llvm)
+fresh_packages=(debootstrap)
 
 say() {
     printf '%s\n' "-- $*" >&2
@@ -71,6 +71,12 @@ need_python() {
     cp tests/requirements.txt .venv/requirements.txt
 }
 
+# need_python_of FILE: .venv, and in it what FILE says, too.
+need_python_of() {
+    need_python
+    .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$1"
+}
+
 # The dashboard's npm packages as package-lock.json says; node from Debian where there is none.
 need_dashboard() {
     command -v npm >/dev/null || need_packages nodejs npm || return 1
@@ -113,8 +119,7 @@ prepare_faults() {
 prepare_deploy() {
     need_packages "${deploy_packages[@]}"
     build dev build
-    need_python
-    .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/deploy/requirements.txt
+    need_python_of tests/deploy/requirements.txt
 }
 
 prepare_fuzz() {

@@ -10,7 +10,7 @@ run_pytest() {
 }
 
 stage_check() {
-    need_packages "${check_packages[@]}"
+    need_python_of tools/requirements.txt
     "$(system_python)" tools/check.py --all
 }
 
