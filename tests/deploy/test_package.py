@@ -68,7 +68,8 @@ def test_control_data(package):
     assert control["Version"] in (ROOT / "CMakeLists.txt").read_text()
     assert control["Architecture"] == output("dpkg", "--print-architecture").strip()
     assert package.name == f"runtree_{control['Version']}_{control['Architecture']}.deb"
-    depends = {part.split()[0] for part in control["Depends"].split(", ")}
+    # Debian 13 marks with t64 what was built for 64 bits of time.
+    depends = {part.split()[0].removesuffix("t64") for part in control["Depends"].split(", ")}
     assert {"adduser", "libc6", "libjansson4", "libmicrohttpd12", "libpq5", "libuv1"} <= depends
     assert control["Recommends"] == "postgresql"
 
