@@ -88,9 +88,8 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
     [PROBLEM_UNSUPPORTED_MEDIA_TYPE] =
         {"unsupported-media-type", "The media type is not supported", 415,
          "Events are taken as `application/json` (one event, or an object with `events`) and as "
-         "`application/x-ndjson` (one event a line), in UTF-8 and without a content coding that "
-         "the "
-         "service does not know. Set `Content-Type` to one of them."},
+         "`application/x-ndjson` (one event a line), in UTF-8, and as they are or packed with "
+         "`Content-Encoding: gzip`. Set `Content-Type` and `Content-Encoding` accordingly."},
     [PROBLEM_TOO_MANY_REQUESTS] =
         {"too-many-requests", "Too many requests", 429,
          "This client has used up its share of requests or of open streams. Wait for as many "

@@ -1,5 +1,6 @@
 #include "server/gzip.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <zlib.h>
@@ -97,6 +98,60 @@ void gzip_append_file(struct json_buffer *out, const char *bytes, size_t length)
     if (to != NULL)
         out->length += deflate_all(&deflater, bytes, length, to, room, Z_FINISH);
     deflateEnd(&deflater);
+}
+
+struct gunzip {
+    z_stream inflater;
+    bool is_member_complete;
+};
+
+struct gunzip *gunzip_new(void)
+{
+    struct gunzip *gunzip = calloc(1, sizeof *gunzip);
+
+    if (gunzip == NULL)
+        return NULL;
+    if (inflateInit2(&gunzip->inflater, FILE_WINDOW_BITS) != Z_OK) {
+        free(gunzip);
+        return NULL;
+    }
+    return gunzip;
+}
+
+void gunzip_free(struct gunzip *gunzip)
+{
+    if (gunzip == NULL)
+        return;
+    inflateEnd(&gunzip->inflater);
+    free(gunzip);
+}
+
+int gunzip_some(struct gunzip *gunzip, const char *bytes, size_t length, size_t *taken, char *out,
+                size_t *room)
+{
+    z_stream *inflater = &gunzip->inflater;
+    int status;
+
+    if (gunzip->is_member_complete && length > 0) {
+        inflateReset(inflater);
+        gunzip->is_member_complete = false;
+    }
+    inflater->next_in = bytes_in(bytes);
+    inflater->avail_in = (uInt)length;
+    inflater->next_out = (Bytef *)out;
+    inflater->avail_out = (uInt)*room;
+    status = inflate(inflater, Z_NO_FLUSH);
+    *taken = length - inflater->avail_in;
+    *room -= inflater->avail_out;
+    gunzip->is_member_complete = status == Z_STREAM_END;
+    if (status == Z_MEM_ERROR)
+        return -ENOMEM;
+    return status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR ? 0 : -EBADMSG;
+}
+
+bool gunzip_is_complete(const struct gunzip *gunzip)
+{
+    return gunzip->is_member_complete;
 }
 
 /* -------- pieces -------- */

@@ -1,4 +1,5 @@
-/* gzip (RFC 1952) for answers and streams: who wants it, and how its bytes are made.
+/* gzip (RFC 1952) for answers, streams and requests: who wants it, and how its bytes are made and
+ * read.
  *
  * A stream's frames are deflated (RFC 1951) each on its own with a full flush: such a piece fits
  * behind any other, so that one serves every stream, and no stream has a compressor of its own. */
@@ -17,6 +18,19 @@ bool gzip_is_accepted(const char *accept_encoding);
 /* Appends all of `bytes` as a gzip file. A failed allocation is noted in `out`. May be called on
  * any thread. */
 void gzip_append_file(struct json_buffer *out, const char *bytes, size_t length);
+
+/* Reads a gzip file, of any number of members, as it comes. NULL when out of memory. */
+struct gunzip;
+struct gunzip *gunzip_new(void);
+void gunzip_free(struct gunzip *gunzip);
+
+/* Unpacks into `out`, which has *room bytes, until that is full or `bytes` are used up. 0, with
+ * *taken of `bytes` used and *room of `out` filled; -EBADMSG if it is no gzip; -ENOMEM. */
+int gunzip_some(struct gunzip *gunzip, const char *bytes, size_t length, size_t *taken, char *out,
+                size_t *room);
+
+/* Whether what came so far is a whole file. */
+bool gunzip_is_complete(const struct gunzip *gunzip);
 
 /* Makes pieces, one after the other, with one compressor. NULL when out of memory. */
 struct gzip_packer;

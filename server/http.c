@@ -106,7 +106,7 @@ static void request_end(struct http_request *request)
         MHD_destroy_response(request->response);
     uri_clear(&request->uri);
     access_release(request->access);
-    free(request->body);
+    body_release(&request->body, request->app->shared->memory);
     free(request->target);
     free(request);
 }
@@ -360,43 +360,56 @@ static enum MHD_Result send_answer(struct http_request *request)
 
 /* -------- reading -------- */
 
-static int append_body(struct http_request *request, const char *bytes, size_t length)
+static void reply_bad_body(struct http_request *request, int status)
 {
-    size_t needed = request->body_length + length;
-
-    if (request->is_answered || request->is_too_large || needed > HTTP_BODY_BYTES_MAX) {
-        request->is_too_large = !request->is_answered;
-        request->body_dropped += length;
-        return request->body_dropped > BODY_DROPPED_MAX ? -E2BIG : 0;
-    }
-    if (needed > request->body_capacity) {
-        size_t capacity = request->body_capacity == 0 ? 1024 : request->body_capacity * 2;
-        char *body;
-
-        while (capacity < needed)
-            capacity *= 2;
-        body = realloc(request->body, capacity);
-        if (body == NULL)
-            return -ENOMEM;
-        request->body = body;
-        request->body_capacity = capacity;
-    }
-    memcpy(request->body + request->body_length, bytes, length);
-    request->body_length = needed;
-    return 0;
+    if (status == -E2BIG)
+        reply_problemf(request, PROBLEM_PAYLOAD_TOO_LARGE, NULL, "%s", body_too_large);
+    else if (status == -EBADMSG)
+        reply_problemf(request, PROBLEM_BAD_REQUEST, NULL,
+                       "The body is not what Content-Encoding says: it is no gzip, not all of it, "
+                       "or has something behind it.");
+    else
+        reply_unavailable(request, status);
 }
 
-static void check_announced_length(struct http_request *request)
+/* What comes after an answer is dropped: the answer goes out at its end. */
+static enum MHD_Result append_body(struct http_request *request, const char *bytes, size_t length)
 {
-    const char *length = http_request_header(request, "Content-Length");
+    int status;
 
-    if (length != NULL && strtoull(length, NULL, 10) > HTTP_BODY_BYTES_MAX)
-        request->is_too_large = true;
+    if (request->is_answered) {
+        request->dropped_length += length;
+        return request->dropped_length > BODY_DROPPED_MAX ? MHD_NO : MHD_YES;
+    }
+    status = body_append(&request->body, request->app->shared->memory, bytes, length,
+                         request->announced_length);
+    if (status < 0)
+        reply_bad_body(request, status);
+    return MHD_YES;
 }
 
-static void reply_too_large(struct http_request *request)
+static void read_announced_length(struct http_request *request)
 {
-    reply_problemf(request, PROBLEM_PAYLOAD_TOO_LARGE, NULL, "%s", body_too_large);
+    const char *length = http_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+    request->announced_length = length == NULL ? 0 : strtoull(length, NULL, 10);
+}
+
+/* Nothing of a body is read that is too large, or that there is no room for. */
+static bool guard_length(struct http_request *request)
+{
+    size_t length = request->announced_length;
+    int status = 0;
+
+    if (length > BODY_BYTES_MAX)
+        status = -E2BIG;
+    else if (length > 0 && !memory_has_room(request->app->shared->memory, length))
+        status = -ENOBUFS;
+    if (status == 0)
+        return true;
+    request->is_last = true;
+    reply_bad_body(request, status);
+    return false;
 }
 
 static void read_head(struct http_request *request, const char *url, const char *method,
@@ -410,12 +423,11 @@ static void read_head(struct http_request *request, const char *url, const char 
     http_request_read_ids(request, server->ids_start + server->ids_given++);
     if (!http_guard_form(request, url, version))
         return;
-    check_announced_length(request);
+    read_announced_length(request);
+    request->is_last = request->announced_length > BODY_BYTES_MAX;
     http_dispatch(request);
-    if (!request->is_answered && !http_guard_access(request))
-        return;
-    if (!request->is_answered && request->is_too_large)
-        reply_too_large(request);
+    if (!request->is_answered && http_guard_access(request) && http_guard_coding(request))
+        guard_length(request);
 }
 
 /* Called for the head, for each stretch of the body, at its end, and again after a resume. */
@@ -439,22 +451,22 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
         read_head(request, url, method, version);
         /* An answer before the body would leave its rest unread, and the connection useless: a body
          * that is not too large is read first. */
-        if (!request->is_too_large && !request->is_last)
+        if (!request->is_last)
             return MHD_YES;
         let_linger(connection);
         return send_answer(request);
     }
     if (*upload_size > 0) {
-        int status = append_body(request, upload, *upload_size);
+        size_t length = *upload_size;
 
         *upload_size = 0;
-        return status < 0 ? MHD_NO : MHD_YES;
+        return append_body(request, upload, length);
     }
     if (request->read_ns == 0)
         request->read_ns = uv_hrtime();
     if (!request->is_answered) {
-        if (request->is_too_large)
-            reply_too_large(request);
+        if (body_end(&request->body) < 0)
+            reply_bad_body(request, -EBADMSG);
         else
             request->route->handler(request->app, request);
         if (!request->is_answered) {

@@ -21,7 +21,6 @@ struct http_server;
 struct http_request;
 
 enum {
-    HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024,
     HTTP_HEAD_BYTES_MAX = 16 * 1024, /* request line and headers; more is answered by 431 or 414 */
     HTTP_IDLE_TIMEOUT_S = 60,
     HTTP_ANSWER_TIMEOUT_S = 300, /* for an answer to be taken */
@@ -81,6 +80,9 @@ bool http_request_may_take(struct http_request *request, enum rate_kind kind, in
 
 /* Hands the body over (malloc'd, not ended by a NUL, NULL if empty). */
 char *http_request_take_body(struct http_request *request, size_t *length);
+
+/* The body, and what was made of it, takes so many bytes from now on. */
+void http_request_hold(struct http_request *request, size_t bytes);
 
 /* The socket leaves libmicrohttpd: on_detached gets a descriptor of its own, which it then owns, or
  * -1 if the request ended otherwise (its client has left, the service shuts down). It is called

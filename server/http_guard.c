@@ -1,5 +1,6 @@
 /* What a request must be before its handler sees it. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -137,6 +138,39 @@ bool http_guard_form(struct http_request *request, const char *url, const char *
     /* Where the next request starts is not certain. */
     request->is_last = true;
     reply_problemf(request, PROBLEM_BAD_REQUEST, NULL, "%s", check.wrong);
+    return false;
+}
+
+/* -------- the body's coding -------- */
+
+static enum MHD_Result count_coding(void *arg, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    (void)kind;
+    (void)value;
+    *(size_t *)arg += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_ENCODING) == 0;
+    return MHD_YES;
+}
+
+bool http_guard_coding(struct http_request *request)
+{
+    const char *coding = http_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
+    size_t count = 0;
+
+    if (coding == NULL || request->route->method == HTTP_GET)
+        return true;
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_coding, &count);
+    if (count > 1)
+        coding = "a list of them";
+    else if (*coding == '\0' || strcasecmp(coding, "identity") == 0)
+        return true;
+    else if (strcasecmp(coding, "gzip") == 0 || strcasecmp(coding, "x-gzip") == 0)
+        if (body_expect_gzip(&request->body) == 0)
+            return true;
+        else
+            reply_unavailable(request, -ENOMEM);
+    else
+        reply_unsupported_coding(request, coding);
     return false;
 }
 

@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 
 #include "model/json_buffer.h"
+#include "server/body.h"
 #include "server/http.h"
 
 enum { REQUEST_ID_SIZE = 65, TRACEPARENT_SIZE = 56, CLIENT_ADDRESS_SIZE = 46 };
@@ -23,14 +24,14 @@ struct http_request {
     const struct route *route; /* NULL: answered without one */
     struct access *access;     /* what the token allows; NULL: nobody is asked for one */
     bool was_seen;             /* its head was read */
-    bool is_too_large;
-    bool is_last;     /* of its connection, which cannot be trusted with another */
-    bool is_answered; /* without response or on_detached the connection is closed */
+    bool is_last;              /* of its connection, which cannot be trusted with another */
+    bool is_answered;          /* without response or on_detached the connection is closed */
     bool is_suspended;
     bool is_sent; /* libmicrohttpd has the answer */
-    char *body;
-    size_t body_length, body_capacity, body_dropped;
-    struct answer *packing; /* an answer that a worker thread makes or compresses; NULL: none */
+    struct body body;
+    size_t announced_length; /* of the body; 0: not known */
+    size_t dropped_length;   /* of what came of it and is not wanted */
+    struct answer *packing;  /* an answer that a worker thread makes or compresses; NULL: none */
     struct MHD_Response *response;
     unsigned status;
     http_detached_fn *on_detached; /* owed: it was not called yet */
@@ -54,11 +55,14 @@ void http_dispatch(struct http_request *request);
 /* Whether libmicrohttpd refuses by itself, if told to, a head that can be read in two ways. */
 bool http_guard_parser_is_strict(void);
 
-/* -------- http_guard.c: both answer a request that must not go on, and return false -------- */
+/* -------- http_guard.c: these answer a request that must not go on, and return false -------- */
 
 /* The head can be read in one way only, so that no proxy in front reads another. `url` and
  * `version` are libmicrohttpd's. */
 bool http_guard_form(struct http_request *request, const char *url, const char *version);
+
+/* The body's content coding is one that is known here. */
+bool http_guard_coding(struct http_request *request);
 
 /* Nobody's page, and nobody without the right for it, goes to the route. */
 bool http_guard_access(struct http_request *request);

@@ -81,12 +81,12 @@ const char *http_request_bearer(const struct http_request *request)
 
 char *http_request_take_body(struct http_request *request, size_t *length)
 {
-    char *body = request->body;
+    return body_take(&request->body, length);
+}
 
-    *length = request->body_length;
-    request->body = NULL;
-    request->body_length = request->body_capacity = 0;
-    return body;
+void http_request_hold(struct http_request *request, size_t bytes)
+{
+    body_hold(&request->body, request->app->shared->memory, bytes);
 }
 
 /* -------- who asks, and how often -------- */

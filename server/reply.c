@@ -55,7 +55,7 @@ static void add_common(const struct http_request *request, struct MHD_Response *
 {
     add_default(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     add_default(response, MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY, no_page);
-    if (request->is_last || request->is_too_large)
+    if (request->is_last)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     http_common_headers(request, add_header, response);
 }
@@ -385,6 +385,15 @@ void reply_unavailable(struct http_request *request, int status)
                        "The service has as many descriptors open as the system allows.");
     else
         reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "The database cannot be reached.");
+}
+
+void reply_unsupported_coding(struct http_request *request, const char *coding)
+{
+    struct problem problem;
+
+    problem_set(&problem, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL,
+                "The body may have the content coding gzip or none, not %.100s.", coding);
+    reply_problem_with(request, &problem, MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip");
 }
 
 void reply_method_not_allowed(struct http_request *request, const char *allow)
