@@ -429,6 +429,7 @@ static void on_reload(uv_async_t *reload)
     if (keys == NULL)
         return;
     auth_use_keys(runner->app.auth, keys);
+    metrics_set(runner->app.metrics, METRIC_AUTH_KEYS, auth_keys_count(keys));
     log_write(runner->app.shared->log, LOG_INFO, "new keys are in use", "s:I", "keys",
               (json_int_t)auth_keys_count(keys));
 }
@@ -500,9 +501,12 @@ static int start_auth(struct app *app, struct auth_keys *keys)
     if (keys == NULL)
         return 0;
     app->auth = auth_new(keys, &options);
-    if (app->auth == NULL)
+    if (app->auth == NULL) {
         auth_keys_free(keys);
-    return app->auth == NULL ? -ENOMEM : 0;
+        return -ENOMEM;
+    }
+    metrics_set(app->metrics, METRIC_AUTH_KEYS, auth_keys_count(keys));
+    return 0;
 }
 
 /* 0, also if there are no limits, or -ENOMEM. */

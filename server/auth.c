@@ -69,30 +69,45 @@ static int digit_of(char c)
     return c == '-' ? 62 : c == '_' ? 63 : -1;
 }
 
-/* JSON in base64url without padding (RFC 7515, section 2): a new reference, NULL if it is none. */
-static json_t *decode_json(const char *text, size_t length)
+/* The bytes that base64url without padding stands for (RFC 7515, section 2), of which there is one
+ * text only: the bits left over are 0. `length` is at most TOKEN_BYTES_MAX. */
+static bool decode(const char *text, size_t length, unsigned char out[static TOKEN_BYTES_MAX],
+                   size_t *out_length)
 {
-    char decoded[TOKEN_BYTES_MAX];
-    size_t used = 0;
     uint32_t group = 0;
 
+    *out_length = 0;
     for (size_t i = 0; i < length; i++) {
         int digit = digit_of(text[i]);
 
         if (digit < 0)
-            return NULL;
+            return false;
         group = group << 6 | (uint32_t)digit;
         if (i % 4 != 0)
-            decoded[used++] = (char)(group >> (6 - 2 * (i % 4)) & 0xff);
+            out[(*out_length)++] = (unsigned char)(group >> (6 - 2 * (i % 4)) & 0xff);
     }
-    return json_loadb(decoded, used, JSON_REJECT_DUPLICATES, NULL);
+    return length % 4 == 0 || (length % 4 == 2 && (group & 0xf) == 0) ||
+           (length % 4 == 3 && (group & 0x3) == 0);
 }
 
-/* NULL, or what is wrong. `header` keeps what `parts` points into. */
-static const char *take_apart(const char *token, struct signed_token *parts, json_t **header)
+/* A new reference, NULL if it is none. */
+static json_t *decode_json(const char *text, size_t length)
+{
+    unsigned char decoded[TOKEN_BYTES_MAX];
+    size_t used;
+
+    if (!decode(text, length, decoded, &used))
+        return NULL;
+    return json_loadb((const char *)decoded, used, JSON_REJECT_DUPLICATES, NULL);
+}
+
+/* NULL, or what is wrong. `header` and `decoded` keep what `parts` points into. */
+static const char *take_apart(const char *token, struct signed_token *parts, json_t **header,
+                              unsigned char decoded[static TOKEN_BYTES_MAX])
 {
     const char *payload = strchr(token, '.');
     const char *signature = payload == NULL ? NULL : strchr(payload + 1, '.');
+    size_t signature_length;
 
     *header = NULL;
     if (signature == NULL || strchr(signature + 1, '.') != NULL)
@@ -100,10 +115,13 @@ static const char *take_apart(const char *token, struct signed_token *parts, jso
     *header = decode_json(token, (size_t)(payload - token));
     if (!json_is_object(*header))
         return "The token's header is not JSON in base64url.";
+    if (!decode(signature + 1, strlen(signature + 1), decoded, &signature_length))
+        return "The token's signature is not base64url.";
     *parts = (struct signed_token){
         .text = token,
         .signed_length = (size_t)(signature - token),
-        .signature = signature + 1,
+        .signature = decoded,
+        .signature_length = signature_length,
         .algorithm = json_string_value(json_object_get(*header, "alg")),
         .key_id = json_string_value(json_object_get(*header, "kid")),
     };
@@ -233,6 +251,7 @@ struct access *auth_check(struct auth *auth, const char *token, int64_t now_us,
 {
     struct remembered *slot = slot_of(auth, token);
     struct access *access = NULL;
+    unsigned char signature[TOKEN_BYTES_MAX];
     struct signed_token parts;
     const char *wrong;
     json_t *header;
@@ -246,7 +265,7 @@ struct access *auth_check(struct auth *auth, const char *token, int64_t now_us,
             return access_hold(slot->access);
         forget(slot);
     }
-    wrong = take_apart(token, &parts, &header);
+    wrong = take_apart(token, &parts, &header, signature);
     if (wrong == NULL && !auth_keys_verify(auth->keys, &parts))
         wrong = "No key of this service made the token's signature.";
     if (wrong == NULL)

@@ -1,10 +1,17 @@
-/* The keys that tokens must be signed with, from a file: a JWKS or a single JWK (RFC 7517), public
- * keys or certificates in PEM, or, if it is none of these, a secret for HMAC as it stands.
+/* The keys that tokens must be signed with, from files, each of which says by its option what it
+ * holds; nothing is guessed.
+ *
+ * The file of keys is a JWKS or a single JWK (RFC 7517), or public keys and certificates in PEM
+ * (RFC 7468, and the older RSA PUBLIC KEY). A key of it that is not understood, too short or meant
+ * for something else is skipped (RFC 7517, section 5); a file that is anything else, holds a
+ * private key or no usable one is refused. The file of the secret has the bytes of a secret for
+ * HMAC; one line end behind them is not part of it.
  *
  * A key verifies only the algorithms that fit its kind, so a token cannot choose how it is read:
  * RSA (2,048 bits or more) RS256-512 and PS256-512, P-256 ES256, P-384 ES384, P-521 ES512, Ed25519
- * and Ed448 EdDSA, a secret HS256-512 as far as it is as long as the hash (RFC 7518, section 3.2).
- * Where a JWK says `alg` or `use`, that holds, too. */
+ * and Ed448 EdDSA, a secret (of AUTH_SECRET_BYTES_MIN to _MAX, also as a JWK of kty oct) HS256-512
+ * as far as it is as long as the hash (RFC 7518, section 3.2). Where a JWK says `alg`, `use` or
+ * `key_ops`, that holds, too. */
 #ifndef RUNTREE_SERVER_AUTH_KEYS_H
 #define RUNTREE_SERVER_AUTH_KEYS_H
 
@@ -13,23 +20,45 @@
 
 struct auth_keys;
 
-enum { AUTH_KEYS_MAX = 64, AUTH_KEYS_BYTES_MAX = 1024 * 1024, AUTH_KEYS_WHY_SIZE = 256 };
+enum {
+    AUTH_KEYS_MAX = 64,                /* that are used */
+    AUTH_KEYS_SEEN_MAX = 1000,         /* in a file, the skipped ones counted */
+    AUTH_KEYS_BYTES_MAX = 1024 * 1024, /* of a file */
+    AUTH_SECRET_BYTES_MIN = 32,
+    AUTH_SECRET_BYTES_MAX = 4096,
+    AUTH_KEYS_WHY_SIZE = 384,
+};
+
+/* Where keys come from: one of the two or both. */
+struct auth_keys_source {
+    const char *keys_path;   /* "": none */
+    const char *secret_path; /* "": none */
+    /* For each key that is skipped: the how manieth of its file it is, its `kid` (NULL: none), and
+     * why. May be NULL. */
+    void (*on_skipped)(void *arg, const char *path, size_t number, const char *kid,
+                       const char *why);
+    void *arg;
+};
 
 /* Once, before the first thread starts. */
 void auth_keys_start(void);
 
-/* Reads the file: blocks. NULL with the reason in `why`; what the file holds is never part of it. A
- * private key is refused: nobody who verifies needs one. */
-struct auth_keys *auth_keys_load(const char *path, char why[static AUTH_KEYS_WHY_SIZE]);
+/* Reads the files: blocks. NULL with the option, the file and the reason in `why`; what a file
+ * holds is never part of it. */
+struct auth_keys *auth_keys_load(const struct auth_keys_source *source,
+                                 char why[static AUTH_KEYS_WHY_SIZE]);
+/* For another thread; NULL when out of memory. */
+struct auth_keys *auth_keys_copy(const struct auth_keys *keys);
 void auth_keys_free(struct auth_keys *keys); /* NULL is fine */
 
 size_t auth_keys_count(const struct auth_keys *keys);
 
-/* A compact JWS (RFC 7515): its three parts and what its header says. */
+/* A compact JWS (RFC 7515): what is signed, the signature, and what the header says. */
 struct signed_token {
     const char *text;     /* all of it, ended by a NUL */
     size_t signed_length; /* of header and payload with the dot between them */
-    const char *signature;
+    const unsigned char *signature;
+    size_t signature_length;
     const char *algorithm; /* the header's `alg` */
     const char *key_id;    /* the header's `kid`; NULL: none */
 };

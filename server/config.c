@@ -47,8 +47,10 @@ static const struct option_row options[] = {
     TEXT(auth, "auth", "RUNTREE_AUTH", "off",
          "off, or jwt: every request needs a signed token (docs/security.md)"),
     TEXT(auth_keys, "auth-keys", "RUNTREE_AUTH_KEYS", "",
-         "file of the keys that sign tokens: JWKS, PEM public keys, or a secret; read again at a"
+         "file of the public keys of those who sign tokens: JWKS, JWK or PEM; read again at a"
          " SIGHUP"),
+    TEXT(auth_secret, "auth-secret-file", "RUNTREE_AUTH_SECRET_FILE", "",
+         "file of a secret that signs tokens (HMAC): 32 to 4096 bytes; read again at a SIGHUP"),
     TEXT(auth_issuer, "auth-issuer", "RUNTREE_AUTH_ISSUER", "", "iss that tokens must have"),
     TEXT(auth_audience, "auth-audience", "RUNTREE_AUTH_AUDIENCE", "",
          "aud that tokens must have; without it they must have none"),
@@ -188,8 +190,10 @@ static int check_access(const struct config *config, char why[static CONFIG_WHY_
 
     if (!wants_tokens && strcmp(config->auth, "off") != 0)
         snprintf(why, CONFIG_WHY_SIZE, "--auth: \"%.100s\" is neither off nor jwt", config->auth);
-    else if (wants_tokens && config->auth_keys[0] == '\0')
-        snprintf(why, CONFIG_WHY_SIZE, "--auth jwt wants --auth-keys FILE to verify tokens with");
+    else if (wants_tokens && config->auth_keys[0] == '\0' && config->auth_secret[0] == '\0')
+        snprintf(why, CONFIG_WHY_SIZE,
+                 "--auth jwt wants --auth-keys FILE, --auth-secret-file FILE or both to verify"
+                 " tokens with");
     else if (!wants_tokens && !config->insecure_listen_anywhere && !is_loopback(config->listen))
         snprintf(why, CONFIG_WHY_SIZE,
                  "--listen %.60s can be reached from other machines, and without --auth jwt whoever"

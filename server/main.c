@@ -16,7 +16,7 @@
 #include "sql/embedded_postgres.h"
 #include "sql/migrate.h"
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, KID_BYTES_MAX = 255 /* in the log */ };
 
 /* One event loop and its thread. */
 struct loop_thread {
@@ -26,8 +26,9 @@ struct loop_thread {
     struct auth_keys *keys; /* taken over by the loop; NULL: no tokens are asked for */
     pthread_t thread;
     pthread_mutex_t mutex;
-    uv_async_t *stop; /* NULL until the loop runs */
-    bool is_stopped;  /* before it ran */
+    uv_async_t *stop;            /* NULL until the loop runs */
+    bool is_stopped;             /* before it ran */
+    struct auth_keys *next_keys; /* that came before it ran; NULL: none did */
     int status;
 };
 
@@ -37,6 +38,9 @@ static void on_started(void *arg, uv_async_t *stop)
 
     pthread_mutex_lock(&self->mutex);
     self->stop = stop;
+    if (self->next_keys != NULL)
+        app_use_keys(stop, self->next_keys);
+    self->next_keys = NULL;
     if (self->is_stopped)
         app_stop(stop);
     pthread_mutex_unlock(&self->mutex);
@@ -90,34 +94,76 @@ static int open_sockets(struct loop_thread *loops, const struct config *config,
     return 0;
 }
 
-/* NULL when no tokens are asked for, or the reason is in the log. */
-static struct auth_keys *load_keys(const struct config *config, const struct log *log)
+static void on_key_skipped(void *arg, const char *path, size_t number, const char *kid,
+                           const char *why)
 {
-    char why[AUTH_KEYS_WHY_SIZE];
-    struct auth_keys *keys;
+    const struct log *log = arg;
 
-    if (!config_wants_tokens(config))
-        return NULL;
-    keys = auth_keys_load(config->auth_keys, why);
-    if (keys == NULL)
-        log_write(log, LOG_ERROR, "--auth-keys cannot be used", "s:s", "why", why);
-    return keys;
+    if (kid != NULL && strlen(kid) > KID_BYTES_MAX)
+        kid = NULL;
+    log_write(log, LOG_WARNING, "a key is not used", "s:s, s:I, s:s?, s:s", "file", path, "key",
+              (json_int_t)number, "kid", kid, "why", why);
 }
 
-/* Each loop has keys of its own. A file that cannot be used leaves them as they are. */
+static struct auth_keys *load_keys(const struct config *config, const struct log *log,
+                                   char why[static AUTH_KEYS_WHY_SIZE])
+{
+    const struct auth_keys_source source = {
+        .keys_path = config->auth_keys,
+        .secret_path = config->auth_secret,
+        .on_skipped = on_key_skipped,
+        .arg = (void *)log,
+    };
+
+    return auth_keys_load(&source, why);
+}
+
+/* Fills `copies`, one for each loop; false, and none is left, when out of memory. */
+static bool copy_keys(const struct auth_keys *keys, struct auth_keys **copies, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        copies[i] = auth_keys_copy(keys);
+        if (copies[i] == NULL) {
+            while (i-- > 0)
+                auth_keys_free(copies[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void give_keys(struct loop_thread *loop, struct auth_keys *keys)
+{
+    pthread_mutex_lock(&loop->mutex);
+    if (loop->stop != NULL) {
+        app_use_keys(loop->stop, keys);
+    } else {
+        auth_keys_free(loop->next_keys);
+        loop->next_keys = keys;
+    }
+    pthread_mutex_unlock(&loop->mutex);
+}
+
+/* The keys are read once, and all loops are given them or none is. */
 static void reload_keys(struct loop_thread *loops, const struct config *config,
                         const struct log *log)
 {
-    for (int64_t i = 0; i < config->threads; i++) {
-        struct auth_keys *keys = load_keys(config, log);
+    struct auth_keys *copies[METRICS_LOOPS_MAX], *keys;
+    char why[AUTH_KEYS_WHY_SIZE] = "out of memory";
+    bool is_done;
 
-        pthread_mutex_lock(&loops[i].mutex);
-        if (keys != NULL && loops[i].stop != NULL)
-            app_use_keys(loops[i].stop, keys);
-        else
-            auth_keys_free(keys);
-        pthread_mutex_unlock(&loops[i].mutex);
+    if (!config_wants_tokens(config))
+        return;
+    keys = load_keys(config, log, why);
+    is_done = keys != NULL && copy_keys(keys, copies, (size_t)config->threads);
+    if (is_done) {
+        for (int64_t i = 0; i < config->threads; i++)
+            give_keys(&loops[i], copies[i]);
+    } else {
+        metrics_add(loops[0].metrics, METRIC_AUTH_RELOAD_FAILED, 1);
+        log_write(log, LOG_ERROR, "the new keys cannot be used", "s:s", "why", why);
     }
+    auth_keys_free(keys);
 }
 
 /* Signals come to the main thread alone, which waits for them here until one says to stop, and
@@ -143,15 +189,16 @@ static void wait_for_signal(struct loop_thread *loops, const struct config *conf
 }
 
 static int run_loops(struct loop_thread *loops, const struct config *config,
-                     const sigset_t *signals, struct embedded_postgres *postgres,
-                     const struct log *log)
+                     const struct auth_keys *keys, const sigset_t *signals,
+                     struct embedded_postgres *postgres, const struct log *log)
 {
     int64_t started = 0;
     int status = 0;
 
     for (; started < config->threads; started++) {
-        loops[started].keys = load_keys(config, log);
-        if (config_wants_tokens(config) && loops[started].keys == NULL) {
+        loops[started].keys = keys == NULL ? NULL : auth_keys_copy(keys);
+        if (keys != NULL && loops[started].keys == NULL) {
+            log_write(log, LOG_ERROR, "out of memory", "");
             status = -1;
             break;
         }
@@ -167,16 +214,18 @@ static int run_loops(struct loop_thread *loops, const struct config *config,
         stop_loop(&loops[i]);
     for (int64_t i = 0; i < started; i++) {
         pthread_join(loops[i].thread, NULL);
+        auth_keys_free(loops[i].next_keys);
         if (loops[i].status < 0)
             status = -1;
     }
     return status;
 }
 
-/* `postgres` is NULL for a database of somebody else. 0 or -1. */
-static int serve_on(const struct config *config, const char *database_url,
-                    struct embedded_postgres *postgres, const struct log *log,
-                    const sigset_t *signals)
+/* `keys` is NULL if no tokens are asked for, `postgres` for a database of somebody else. 0 or -1.
+ */
+static int serve_on(const struct config *config, const struct auth_keys *keys,
+                    const char *database_url, struct embedded_postgres *postgres,
+                    const struct log *log, const sigset_t *signals)
 {
     size_t count = (size_t)config->threads;
     struct loop_thread *loops = calloc(count, sizeof *loops);
@@ -205,7 +254,7 @@ static int serve_on(const struct config *config, const char *database_url,
         pthread_mutex_init(&loops[i].mutex, NULL);
     }
     if (open_sockets(loops, config, log) == 0)
-        status = run_loops(loops, config, signals, postgres, log);
+        status = run_loops(loops, config, keys, signals, postgres, log);
 done:
     memory_free(memory);
     free((void *)all);
@@ -215,7 +264,8 @@ done:
 }
 
 /* On the database that is configured, or one of our own. 0 or -1. */
-static int serve_logged(const struct config *config, const struct log *log, const sigset_t *signals)
+static int serve_with_keys(const struct config *config, const struct auth_keys *keys,
+                           const struct log *log, const sigset_t *signals)
 {
     struct embedded_postgres *postgres = NULL;
     const char *url = config->database_url;
@@ -232,11 +282,31 @@ static int serve_logged(const struct config *config, const struct log *log, cons
         }
         url = embedded_postgres_url(postgres);
     }
-    status = serve_on(config, url, postgres, log, signals);
+    status = serve_on(config, keys, url, postgres, log, signals);
     if (postgres != NULL)
         embedded_postgres_stop(postgres);
     log_write(log, LOG_INFO, "stopped", "");
     return status;
+}
+
+/* What is wrong with the keys is told before anything starts. The program's exit status. */
+static int serve_logged(const struct config *config, const struct log *log, const sigset_t *signals)
+{
+    char why[AUTH_KEYS_WHY_SIZE];
+    struct auth_keys *keys = NULL;
+    int status;
+
+    if (config_wants_tokens(config)) {
+        auth_keys_start();
+        keys = load_keys(config, log, why);
+        if (keys == NULL) {
+            fprintf(stderr, "runtree: %s\n", why);
+            return EXIT_USAGE;
+        }
+    }
+    status = serve_with_keys(config, keys, log, signals);
+    auth_keys_free(keys);
+    return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int serve(const struct config *config)
@@ -259,23 +329,7 @@ static int serve(const struct config *config)
     }
     status = serve_logged(config, log, &signals);
     log_end(log);
-    return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-/* Whether the keys can be used: told before anything starts. */
-static bool check_keys(const struct config *config)
-{
-    char why[AUTH_KEYS_WHY_SIZE];
-    struct auth_keys *keys;
-
-    if (!config_wants_tokens(config))
-        return true;
-    auth_keys_start();
-    keys = auth_keys_load(config->auth_keys, why);
-    if (keys == NULL)
-        fprintf(stderr, "runtree: --auth-keys: %s\n", why);
-    auth_keys_free(keys);
-    return keys != NULL;
+    return status;
 }
 
 /* What can be seen to lead nowhere before anything starts. 0, or -1 with the reason in `why`. */
@@ -331,7 +385,7 @@ int main(int argc, char *argv[])
     }
     raise_descriptor_limit();
     status = EXIT_USAGE;
-    if (config_hide_secrets(&config, argc, argv) == 0 && check_keys(&config))
+    if (config_hide_secrets(&config, argc, argv) == 0)
         status = serve(&config);
     config_clear(&config);
     return status;

@@ -1,7 +1,7 @@
 /* What an operator wants to know, as Prometheus text.
  *
- * Each loop has a struct metrics of its own, which it alone writes; a scrape on any loop adds them
- * all up. */
+ * Each loop has a struct metrics of its own, which it alone sets; what happens on another thread is
+ * added to the first one's. A scrape on any loop adds them all up. */
 #ifndef RUNTREE_SERVER_METRICS_H
 #define RUNTREE_SERVER_METRICS_H
 
@@ -40,7 +40,9 @@ enum metric {
     METRIC_STREAM_FRAMES,
     METRIC_STREAM_FRAMES_COMPRESSED,
     METRIC_STREAM_BYTES,
+    METRIC_AUTH_RELOAD_FAILED,
     /* gauges */
+    METRIC_AUTH_KEYS,
     METRIC_WRITE_QUEUE_BYTES,
     METRIC_READ_QUEUE,
     METRIC_DATABASE_CONNECTIONS,

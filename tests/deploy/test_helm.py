@@ -22,7 +22,13 @@ EVERYTHING = {
     "config": {"THREADS": "2"},
     "networkPolicy": {"from": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]},
 }
-VALUES = [{}, EVERYTHING, {"auth": {"enabled": False}}, {"autoscaling": {"enabled": True}}]
+VALUES = [
+    {},
+    EVERYTHING,
+    {"auth": {"enabled": False}},
+    {"auth": {"secretKey": "secret"}},
+    {"autoscaling": {"enabled": True}},
+]
 
 
 def render(values):
@@ -92,6 +98,22 @@ def test_pod_ends_within_its_grace_period():
     ending_ms = int(variables["RUNTREE_DRAIN_MS"]) + int(variables["RUNTREE_GOODBYE_MS"])
     grace = one(documents, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert ending_ms + 10_000 < grace * 1000
+
+
+@pytest.mark.parametrize(
+    "auth, variables",
+    [
+        ({}, {"RUNTREE_AUTH_KEYS": "/etc/runtree/auth/keys.json"}),
+        (
+            {"key": "", "secretKey": "hmac"},
+            {"RUNTREE_AUTH_SECRET_FILE": "/etc/runtree/auth/hmac"},
+        ),
+    ],
+)
+def test_keys_and_secret_are_told_apart(auth, variables):
+    env = {each["name"]: each.get("value") for each in container(render({"auth": auth}))["env"]}
+    files = ("RUNTREE_AUTH_KEYS", "RUNTREE_AUTH_SECRET_FILE")
+    assert {name: env[name] for name in files if name in env} == variables
 
 
 def test_streams_pass_the_ingress():

@@ -16,8 +16,8 @@ bool auth_keys_verify(const struct auth_keys *keys, const struct signed_token *t
 {
     (void)keys;
     MUST(token->text[token->signed_length] == '.');
-    MUST(token->signature == token->text + token->signed_length + 1);
-    MUST(strchr(token->signature, '.') == NULL);
+    MUST(strchr(token->text + token->signed_length + 1, '.') == NULL);
+    MUST(token->signature_length == strlen(token->text + token->signed_length + 1) * 3 / 4);
     MUST(token->algorithm != NULL);
     return strcmp(token->algorithm, "none") != 0;
 }

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from client import assert_problem
-from runtree import run_to_exit
 from tokens import AUDIENCE, ISSUER, KEYS, STRANGER, Key, claims, token_for, write_jwks
 
 ALL = {"admin": ["*/*"]}
@@ -41,6 +40,13 @@ def flipped(token, part):
     return ".".join(parts)
 
 
+def other_text(token):
+    """With bits in the last character that stand for nothing."""
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert len(token.rpartition(".")[2]) % 4 == 3, "two bits are left over"
+    return token[:-1] + digits[digits.index(token[-1]) + 1]
+
+
 BAD_TOKENS = {
     "alg none": lambda: forged({"alg": "none"}, claims(**ALL)),
     "alg NONE": lambda: forged({"alg": "NONE", "typ": "JWT"}, claims(**ALL)),
@@ -64,6 +70,9 @@ BAD_TOKENS = {
     "signature changed": lambda: flipped(ES.sign(claims(**ALL)), 2),
     "HMAC changed": lambda: flipped(HS.sign(claims(**ALL)), 2),
     "signature cut": lambda: HS.sign(claims(**ALL))[:-1],
+    "signature padded": lambda: HS.sign(claims(**ALL)) + "=",
+    "signature of other text for the same bytes": lambda: other_text(HS.sign(claims(**ALL))),
+    "signature with a line end in it": lambda: HS.sign(claims(**ALL)) + "%0A",
     "four parts": lambda: ES.sign(claims(**ALL)) + ".x",
     "no exp": lambda: ES.sign(claims(**ALL, exp=None)),
     "exp is text": lambda: forged({"alg": "HS256"}, claims(**ALL, exp="never")),
@@ -167,38 +176,6 @@ def test_keys_in_pem_and_a_claim_of_another_name(start_runtree, postgres, tmp_pa
     assert session_status(runtree, with_audience) == 401, "it is for somebody else"
 
 
-def test_key_that_is_a_secret(start_runtree, postgres, tmp_path):
-    secret = Key("HS512", "s", b"s" * 64)
-    runtree, _ = start_guarded(start_runtree, postgres, tmp_path, secret.private + b"\n")
-    assert session_status(runtree, secret.sign(claims(aud=None))) == 200
-    assert session_status(runtree, secret.sign(claims(aud=None), algorithm="HS256")) == 200
-    assert session_status(runtree, HS.sign(claims(aud=None))) == 401
-
-
-@pytest.mark.parametrize(
-    "keys, why",
-    [
-        (None, "No such file"),
-        (b"", "32 bytes"),
-        (b"x" * 31, "32 bytes"),
-        (b'{"keys": []}', "no key"),
-        (b'{"keys": [{"kty": "RSA"}]}', "malformed"),
-        (b"{", "not valid JSON"),
-        (RS.private_pem(), "private key"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "neither"),
-        (b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPGUKhJoJ0y0+NfHSiVQ ada@example", "SSH"),
-        (b"x" * (1024 * 1024 + 1), "too large"),
-    ],
-)
-def test_keys_that_cannot_be_used(tmp_path, keys, why):
-    path = tmp_path / "keys"
-    if keys is not None:
-        path.write_bytes(keys)
-    done = run_to_exit("serve", "--auth", "jwt", "--auth-keys", str(path))
-    assert done.returncode == 2
-    assert why in done.stderr, done.stderr
-
-
 def test_new_keys_at_a_sighup(start_runtree, postgres, tmp_path):
     old, new = Key("ES256", "old"), Key("EdDSA", "new")
     path = write_jwks(tmp_path / "keys.json", [old])
@@ -219,7 +196,7 @@ def test_new_keys_at_a_sighup(start_runtree, postgres, tmp_path):
     assert statuses() == {(200, 401)}
     path.write_text("{")
     runtree.process.send_signal(signal.SIGHUP)
-    while "cannot be used" not in runtree.log():
+    while "the new keys cannot be used" not in runtree.log():
         time.sleep(0.05)
     assert statuses() == {(200, 401)}, "a file that is no good changes nothing"
     write_jwks(path, [new])
