@@ -26,8 +26,9 @@ enum {
     HTTP_ANSWER_TIMEOUT_S = 300, /* for an answer to be taken */
 };
 
-/* The cookie that keeps a browser's token (see handlers/session.c). */
-#define SESSION_COOKIE "runtree_session"
+/* The cookie that keeps a browser's token (see handlers/session.c). By its prefix browsers take it
+ * only from this very host, over TLS or loopback, and for all paths (RFC 6265bis, 4.1.3.2). */
+#define SESSION_COOKIE "__Host-runtree_session"
 
 struct http_options {
     int listen_fd;   /* listening, non-blocking; owned by the server from then on */

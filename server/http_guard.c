@@ -254,15 +254,53 @@ static bool guard_site(struct http_request *request)
 
 /* -------- tokens -------- */
 
-/* The bearer token (RFC 6750, section 2.1), else the cookie's; NULL if there is neither. */
-static const char *find_token(const struct http_request *request, bool *is_cookie)
+/* The session cookie of all headers Cookie. */
+struct session_cookie {
+    unsigned count; /* of cookies with its name, which is told by case (RFC 6265bis, 5.7) */
+    char token[TOKEN_BYTES_MAX + 1];
+};
+
+static void read_cookie(struct session_cookie *session, const char *text, size_t length)
+{
+    static const char start[] = SESSION_COOKIE "=";
+
+    while (length > 0 && (*text == ' ' || *text == '\t'))
+        text++, length--;
+    if (length < sizeof start - 1 || memcmp(text, start, sizeof start - 1) != 0)
+        return;
+    session->count++;
+    text += sizeof start - 1;
+    length -= sizeof start - 1;
+    while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+        length--;
+    snprintf(session->token, sizeof session->token, "%.*s", (int)length, text);
+    if (length > TOKEN_BYTES_MAX)
+        session->token[0] = '\0';
+}
+
+static enum MHD_Result read_cookies(void *arg, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    (void)kind;
+    if (strcasecmp(name, "Cookie") != 0)
+        return MHD_YES;
+    for (size_t length; value != NULL && *value != '\0'; value += length + (value[length] == ';')) {
+        length = strcspn(value, ";");
+        read_cookie(arg, value, length);
+    }
+    return MHD_YES;
+}
+
+/* The bearer token (RFC 6750, section 2.1), else the cookie's; NULL if there is neither. Of two
+ * session cookies one is not from here, and which one cannot be told: that is neither, too. */
+static const char *find_token(const struct http_request *request, struct session_cookie *session)
 {
     const char *token = http_request_bearer(request);
 
-    *is_cookie = token == NULL;
-    return token != NULL
-               ? token
-               : MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, SESSION_COOKIE);
+    session->count = 0;
+    if (token == NULL)
+        MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_cookies, session);
+    return token != NULL ? token : session->count == 1 ? session->token : NULL;
 }
 
 static bool guard_right(struct http_request *request, enum route_access needed)
@@ -291,8 +329,8 @@ bool http_guard_access(struct http_request *request)
     char why[AUTH_WHY_SIZE];
     const char *token;
     const char *site = http_request_header(request, "Sec-Fetch-Site");
+    struct session_cookie session;
     uv_timeval64_t now;
-    bool is_cookie;
 
     if (!guard_site(request))
         return false;
@@ -302,12 +340,12 @@ bool http_guard_access(struct http_request *request)
         return true;
     if (app->auth == NULL)
         return http_request_may_take(request, RATE_REQUESTS, 1);
-    token = find_token(request, &is_cookie);
+    token = find_token(request, &session);
     if (token == NULL || *token == '\0') {
         reply_unauthorized(request, NULL);
         return false;
     }
-    if (is_cookie && site != NULL && strcmp(site, "cross-site") == 0)
+    if (session.count > 0 && site != NULL && strcmp(site, "cross-site") == 0)
         return refuse(request, "A page of another site must not use this session.");
     uv_gettimeofday(&now);
     request->access = auth_check(app->auth, token, now.tv_sec * 1000000 + now.tv_usec, why);

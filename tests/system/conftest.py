@@ -15,7 +15,7 @@ from inventions import RunKey
 from postgres import Postgres
 from runtree import Runtree
 from sse import EventStream
-from tokens import CHECKS, KEYS, token_for, write_jwks
+from tokens import CHECKS, COOKIE, KEYS, token_for, write_jwks
 
 
 @pytest.fixture(scope="session")
@@ -142,11 +142,11 @@ def ask(guarded):
     with httpx.Client(base_url=guarded.url, timeout=10) as client:
 
         def ask(method, path, token=None, cookie=None, headers=None, **options):
-            headers = dict(headers or {})
+            headers = httpx.Headers(headers)
             if token is not None:
                 headers["Authorization"] = f"Bearer {token}"
             if cookie is not None:
-                headers["Cookie"] = f"runtree_session={cookie}"
+                headers["Cookie"] = f"{COOKIE}={cookie}"
             with client.stream(method, path, headers=headers, **options) as response:
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
                     response.read()

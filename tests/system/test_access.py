@@ -11,9 +11,10 @@ import pytest
 import contract
 from client import assert_problem, assert_problem_document
 from sse import EventStream
-from tokens import KEYS, STRANGER, claims, token_for
+from tokens import COOKIE, KEYS, STRANGER, claims, token_for
 
 ES = KEYS["ES256"]
+TOKEN = token_for(admin=["*/*"], seconds=86400)
 METHODS = ("get", "put", "post", "delete")
 
 
@@ -220,7 +221,9 @@ def test_events_of_other_projects_are_rejected_one_by_one(ask, run, master, form
 
 def cookie_of(response):
     value, *attributes = response.headers["set-cookie"].split("; ")
-    return value.removeprefix("runtree_session="), attributes
+    name, _, content = value.partition("=")
+    assert name == COOKIE
+    return content, attributes
 
 
 def test_session(ask, guarded_run):
@@ -232,6 +235,7 @@ def test_session(ask, guarded_run):
     ages = [int(part.removeprefix("Max-Age=")) for part in attributes if "Max-Age" in part]
     assert 590 <= ages[0] <= 600
     assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/"} < set(attributes)
+    assert not [part for part in attributes if part.startswith("Domain")], "what __Host- asks for"
     assert ask("GET", guarded_run.path, cookie=value).status_code == 200
     assert ask("GET", "/v1/session", cookie=value).json() == response.json()
     assert ask("POST", "/v1/session", cookie=value).status_code == 401, "it does not prolong itself"
@@ -253,6 +257,43 @@ def test_cookie_beside_another_scheme(ask, master):
     headers = {"Authorization": "Basic eDp5"}
     assert ask("GET", "/v1/runs", cookie=master, headers=headers).status_code == 200
     assert ask("GET", "/v1/runs", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        [f"runtree_session={TOKEN}"],
+        [f"{COOKIE.lower()}={TOKEN}"],
+        [f"{COOKIE}={TOKEN}; {COOKIE}={TOKEN}"],
+        [f"{COOKIE}={TOKEN}; a=b; {COOKIE}=planted"],
+        [f"{COOKIE}=planted; {COOKIE}={TOKEN}"],
+        [f"{COOKIE}=; {COOKIE}={TOKEN}"],
+        [f"{COOKIE}={TOKEN}", f"{COOKIE}=planted"],
+        [f"{COOKIE}=planted", f"{COOKIE}={TOKEN}"],
+        [f"{COOKIE}={TOKEN}.x"],
+        [f"{COOKIE}={TOKEN * 40}"],
+        [f"x{COOKIE}={TOKEN}"],
+        [f'a="{COOKIE}={TOKEN}"'],
+    ],
+)
+def test_session_that_is_nobodys(ask, cookies):
+    """A sibling subdomain can plant cookies, but none with this very name; of two, one is planted."""
+    response = ask("GET", "/v1/runs", headers=[("Cookie", cookie) for cookie in cookies])
+    assert_problem(response, 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        [f"{COOKIE}={TOKEN}"],
+        [f"a=b; {COOKIE}={TOKEN};c=d"],
+        ["a=b", f"{COOKIE}={TOKEN}"],
+        [f"runtree_session=planted; {COOKIE}={TOKEN}; {COOKIE.lower()}=planted"],
+    ],
+)
+def test_session_among_other_cookies(ask, cookies):
+    response = ask("GET", "/v1/runs", headers=[("Cookie", cookie) for cookie in cookies])
+    assert response.status_code == 200
 
 
 def test_token_that_does_not_fit_into_a_cookie(ask):
@@ -282,7 +323,7 @@ def test_stream_ends_when_its_token_expires(guarded, guarded_run, carrier):
     headers = (
         {"Authorization": f"Bearer {token}"}
         if carrier == "bearer"
-        else {"Cookie": f"other=1; runtree_session={token}"}
+        else {"Cookie": f"other=1; {COOKIE}={token}"}
     )
     path = f"{guarded_run.path}/watch?follow=true"
     with EventStream(guarded.url, path, headers=headers) as stream:

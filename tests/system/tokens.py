@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 ISSUER = "https://issuer.example"
 AUDIENCE = "runtree"
+COOKIE = "__Host-runtree_session"
 
 
 class Key:
