@@ -200,6 +200,13 @@ static int64_t retention_us(const struct app *app)
     return is_first ? app->shared->config->retention_days * INT64_C(86400000000) : 0;
 }
 
+int app_database_connections(const struct config *config)
+{
+    enum { READERS = 1, LISTENERS = 1, REMOVERS = 1 }; /* see start_database_objects */
+
+    return (int)(config->threads * (config->writer_connections + READERS + LISTENERS + REMOVERS));
+}
+
 static int start_database_objects(struct app *app)
 {
     static const struct action_repo_events repo_events = {.on_ready = on_repo_ready,

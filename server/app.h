@@ -60,6 +60,9 @@ struct app {
     char not_ready_why[APP_WHY_SIZE]; /* why the database is not usable, for /readyz; "" for none */
 };
 
+/* Connections to the database that all loops of a process together hold open. */
+int app_database_connections(const struct config *config);
+
 /* Runs a loop until app_stop: 0, or -1 with a reason in `why` when it could not start. `listen_fd`
  * and `keys` (NULL: no tokens are asked for) are taken over. `metrics` is that of this loop.
  * `on_started` is called on the loop's thread before it runs, with what app_stop takes. */

@@ -275,7 +275,8 @@ static int serve_with_keys(const struct config *config, const struct auth_keys *
     if (url == NULL) {
         log_write(log, LOG_INFO, "starting a PostgreSQL of our own", "s:s", "folder",
                   config->data_dir);
-        postgres = embedded_postgres_start(config->data_dir, why, sizeof why);
+        postgres = embedded_postgres_start(config->data_dir, app_database_connections(config), why,
+                                           sizeof why);
         if (postgres == NULL) {
             log_write(log, LOG_ERROR, "PostgreSQL did not start", "s:s", "why", why);
             return -1;

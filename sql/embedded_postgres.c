@@ -55,6 +55,7 @@ struct embedded_postgres {
     gid_t gid;
     int lock;
     int base_lock; /* of the folder elsewhere; else -1 */
+    int connections_max;
     char data_dir[DATA_DIR_SIZE];
     char base[DATA_DIR_SIZE]; /* holds the cluster; the data folder, or elsewhere */
     char log_path[PATH_SIZE];
@@ -788,7 +789,7 @@ static void quote_socket_dir(const char *path, char *setting, size_t size)
 
 static pid_t run_server(struct embedded_postgres *postgres, int log)
 {
-    char program[PATH_MAX + 16], sockets[2 * PATH_SIZE], port[32];
+    char program[PATH_MAX + 16], sockets[2 * PATH_SIZE], port[32], connections[40];
     /* What an answer 2xx rests on is said here, whatever postgresql.conf says; the rest is left to
      * it. */
     char *const arguments[] = {
@@ -797,6 +798,7 @@ static pid_t run_server(struct embedded_postgres *postgres, int log)
         postgres->cluster,
         port,
         sockets,
+        connections,
         "--unix_socket_permissions=0700",
         "--listen_addresses=",
         "--fsync=on",
@@ -812,6 +814,7 @@ static pid_t run_server(struct embedded_postgres *postgres, int log)
 
     snprintf(program, sizeof program, "%s/postgres", postgres->bin_dir);
     snprintf(port, sizeof port, "--port=%d", PORT);
+    snprintf(connections, sizeof connections, "--max_connections=%d", postgres->connections_max);
     quote_socket_dir(postgres->own_socket_dir, sockets, sizeof sockets);
     return start_program(postgres, arguments, log, false);
 }
@@ -897,6 +900,20 @@ static int make_database(struct embedded_postgres *postgres)
     return status;
 }
 
+/* Whether the server takes as many connections as are wanted. */
+static bool is_wide_enough(struct embedded_postgres *postgres)
+{
+    char why[PG_WHY_SIZE];
+    PGconn *pg = connect_to(postgres, why);
+    PGresult *found = PQexec(pg, "SHOW max_connections");
+    bool is_enough = PQresultStatus(found) == PGRES_TUPLES_OK &&
+                     strtol(PQgetvalue(found, 0, 0), NULL, 10) >= postgres->connections_max;
+
+    PQclear(found);
+    PQfinish(pg);
+    return is_enough;
+}
+
 static int bring_up(struct embedded_postgres *postgres)
 {
     for (int i = 0; i < STARTS_MAX; i++) {
@@ -904,6 +921,10 @@ static int bring_up(struct embedded_postgres *postgres)
 
         if (settled < 0)
             return -1;
+        if (settled == 1 && !is_wide_enough(postgres)) {
+            stop_server(postgres);
+            settled = 0;
+        }
         if (settled == 1 || start_server(postgres) == 0)
             return make_database(postgres);
         /* A server that an earlier runtree had just started may have come first: then adopt that
@@ -914,7 +935,8 @@ static int bring_up(struct embedded_postgres *postgres)
     return -1;
 }
 
-struct embedded_postgres *embedded_postgres_start(const char *data_dir, char *why, size_t why_size)
+struct embedded_postgres *embedded_postgres_start(const char *data_dir, int connections, char *why,
+                                                  size_t why_size)
 {
     struct embedded_postgres *postgres = calloc(1, sizeof *postgres);
 
@@ -923,6 +945,7 @@ struct embedded_postgres *embedded_postgres_start(const char *data_dir, char *wh
         return NULL;
     }
     postgres->lock = postgres->base_lock = -1;
+    postgres->connections_max = connections + EMBEDDED_CONNECTIONS_SPARE;
     if (open_folder(postgres, data_dir) < 0 || bring_up(postgres) < 0) {
         snprintf(why, why_size, "%s", postgres->why);
         embedded_postgres_stop(postgres);

@@ -22,11 +22,15 @@
 
 struct embedded_postgres;
 
+enum { EMBEDDED_CONNECTIONS_SPARE = 100 /* for whoever else connects: psql, pg_dump */ };
+
 /* Blocks until it accepts connections (initdb at the first time; up to ten minutes while it
- * recovers from a crash), or a SIGTERM or SIGINT is pending, which the caller has blocked. NULL on
- * failure, `why` gets a sentence that says what to do (what was looked for, where, which Debian
- * package has it). */
-struct embedded_postgres *embedded_postgres_start(const char *data_dir, char *why, size_t why_size);
+ * recovers from a crash), or a SIGTERM or SIGINT is pending, which the caller has blocked. It takes
+ * `connections` of the caller and EMBEDDED_CONNECTIONS_SPARE more; one that was left behind with
+ * room for fewer is started again. NULL on failure, `why` gets a sentence that says what to do
+ * (what was looked for, where, which Debian package has it). */
+struct embedded_postgres *embedded_postgres_start(const char *data_dir, int connections, char *why,
+                                                  size_t why_size);
 
 /* The connection string of its database "runtree"; borrowed. */
 const char *embedded_postgres_url(const struct embedded_postgres *postgres);

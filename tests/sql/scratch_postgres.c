@@ -36,7 +36,7 @@ int scratch_postgres_start(void **state)
     struct scratch_postgres *scratch = calloc(1, sizeof *scratch);
     assert_non_null(scratch);
     scratch->folder = scratch_folder_new();
-    scratch->server = embedded_postgres_start(scratch->folder, why, sizeof why);
+    scratch->server = embedded_postgres_start(scratch->folder, CONNECTIONS, why, sizeof why);
     if (scratch->server == NULL) {
         print_error("%s\n", why);
         scratch_folder_remove(scratch->folder);

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+enum { CONNECTIONS = 5 /* of a runtree with one loop */ };
+
 /* A new folder that every user can enter; its path is freed by scratch_folder_remove. */
 char *scratch_folder_new(void);
 

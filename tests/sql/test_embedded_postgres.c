@@ -23,7 +23,8 @@ static int remove_folder(void **state)
 static struct embedded_postgres *start(const char *folder)
 {
     char why[700] = "";
-    struct embedded_postgres *postgres = embedded_postgres_start(folder, why, sizeof why);
+    struct embedded_postgres *postgres =
+        embedded_postgres_start(folder, CONNECTIONS, why, sizeof why);
     if (postgres == NULL) {
         print_error("%s\n", why);
     }
@@ -39,7 +40,7 @@ static void start_and_die(const char *folder)
     assert_true(pid >= 0);
     if (pid == 0) {
         char why[700] = "";
-        bool is_started = embedded_postgres_start(folder, why, sizeof why) != NULL;
+        bool is_started = embedded_postgres_start(folder, CONNECTIONS, why, sizeof why) != NULL;
         _exit(is_started ? 0 : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -151,7 +152,7 @@ static void a_folder_is_used_by_one_only(void **state)
 {
     char why[700] = "";
     struct embedded_postgres *postgres = start(*state);
-    assert_null(embedded_postgres_start(*state, why, sizeof why));
+    assert_null(embedded_postgres_start(*state, CONNECTIONS, why, sizeof why));
     assert_non_null(strstr(why, "another runtree is using the data folder"));
     assert_non_null(strstr(why, *state));
     add_row(postgres);
@@ -184,7 +185,8 @@ static void a_signal_ends_the_start(void **state)
     sigaddset(&term, SIGTERM);
     assert_int_equal(sigprocmask(SIG_BLOCK, &term, NULL), 0);
     assert_int_equal(raise(SIGTERM), 0);
-    struct embedded_postgres *postgres = embedded_postgres_start(*state, why, sizeof why);
+    struct embedded_postgres *postgres =
+        embedded_postgres_start(*state, CONNECTIONS, why, sizeof why);
     assert_int_equal(sigwaitinfo(&term, &info), SIGTERM);
     assert_int_equal(sigprocmask(SIG_UNBLOCK, &term, NULL), 0);
     assert_null(postgres);
@@ -201,7 +203,7 @@ static void quotes_the_log_when_it_does_not_start(void **state)
     snprintf(path, sizeof path, "%s/postgres/postgresql.conf", (const char *)*state);
     assert_int_equal(stat(path, &before), 0);
     write_file(path, "a", "\nno_such_setting = 1\n");
-    assert_null(embedded_postgres_start(*state, why, sizeof why));
+    assert_null(embedded_postgres_start(*state, CONNECTIONS, why, sizeof why));
     assert_int_equal(truncate(path, before.st_size), 0);
     assert_non_null(strstr(why, "no_such_setting"));
     embedded_postgres_stop(start(*state));
@@ -221,7 +223,7 @@ static void says_which_version_is_missing(void **state)
     }
     snprintf(path, sizeof path, "%s/postgres/PG_VERSION", folder);
     write_file(path, "w", "11\n");
-    assert_null(embedded_postgres_start(folder, why, sizeof why));
+    assert_null(embedded_postgres_start(folder, CONNECTIONS, why, sizeof why));
     assert_non_null(strstr(why, "postgresql-11"));
 }
 

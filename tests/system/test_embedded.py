@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 
+import httpx
 import pytest
 
 from inventions import RunKey
@@ -56,7 +57,7 @@ def start_embedded(open_folder, start_runtree, used_folder):
     """Starts runtrees on `data` in the open folder, where one has been before. Asks for the folder
     first, so that it is removed last."""
     subprocess.run(["cp", "-a", used_folder, open_folder / "data"], check=True)
-    return lambda: start_runtree("--data-dir", str(open_folder / "data"))
+    return lambda *arguments: start_runtree("--data-dir", str(open_folder / "data"), *arguments)
 
 
 def test_embedded_database(start_embedded, open_folder, open_api):
@@ -93,6 +94,24 @@ def test_embedded_database_survives_the_kill_of_runtree(start_embedded, open_fol
     pid, _ = postmaster(open_folder)
     runtree.stop()
     wait_until_gone([pid])
+
+
+@pytest.mark.parametrize("left", ["stopped", "running"])
+def test_embedded_database_has_a_connection_for_every_loop(
+    start_embedded, open_folder, open_api, left
+):
+    """Also in a folder of before, and where a database of before, with less room, still runs."""
+    runtree = start_embedded()
+    open_api(runtree).post_one(RUN.event(parent=None))
+    (runtree.stop if left == "stopped" else runtree.kill)()
+    runtree = start_embedded("--threads", "24")
+    deadline = time.monotonic() + 30
+    statuses = set()
+    while statuses != {200}:
+        # Each on a connection of its own, which some loop takes.
+        statuses = {httpx.get(f"{runtree.url}/readyz").status_code for _ in range(100)}
+        assert time.monotonic() < deadline, runtree.log()
+    assert open_api(runtree).read(RUN.path)["revision"] == 1
 
 
 def test_embedded_database_that_was_killed_too(start_embedded, open_folder, open_api):
