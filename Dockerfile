@@ -1,13 +1,16 @@
-# The release build with the dashboard inside. The image has no PostgreSQL: give it a database,
+# The release build with the dashboard inside. The image has no PostgreSQL: deploy/compose.yaml brings
+# one, or give it a database,
 #
 #   docker build -t runtree .
 #   docker run -p 127.0.0.1:8080:8080 -e RUNTREE_DATABASE_URL=postgresql://… \
 #       -e RUNTREE_INSECURE_LISTEN_ANYWHERE=true runtree
 #
 # which lets whoever reaches the port do everything; beyond one's own machine say RUNTREE_AUTH=jwt
-# and RUNTREE_AUTH_KEYS instead (docs/security.md).
+# and RUNTREE_AUTH_KEYS instead (docs/security.md). The names of images are whole, for who has no
+# registry to search; buildah and podman keep HEALTHCHECK with --format docker only, because the OCI
+# format has none (docs/operations.md).
 
-FROM debian:12-slim AS build
+FROM docker.io/library/debian:12-slim AS build
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends build-essential ca-certificates cmake \
         libjansson-dev libmicrohttpd-dev libpq-dev librhonabwy-dev libuv1-dev ninja-build nodejs npm \
@@ -21,19 +24,18 @@ RUN cmake --preset release \
     && cmake --build build-release \
     && cmake --install build-release --prefix /usr/local --strip
 
-FROM debian:12-slim
+FROM docker.io/library/debian:12-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates libjansson4 libmicrohttpd12 \
         libpq5 librhonabwy1.1 libuv1 zlib1g \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/runtree /usr/local/bin/runtree
+COPY --chmod=755 deploy/image/runtree-health /usr/local/bin/runtree-health
 ENV RUNTREE_LISTEN=0.0.0.0:8080
 EXPOSE 8080
 # A number, so that Kubernetes can see that it is not root's.
 USER 10001:10001
 WORKDIR /tmp
-# Without curl in the image: bash opens the connection itself.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["bash", "-c", \
-    "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["runtree-health"]
 ENTRYPOINT ["runtree"]
 CMD ["serve"]
