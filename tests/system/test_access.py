@@ -275,6 +275,7 @@ def test_cookie_beside_another_scheme(ask, master):
         [f"x{COOKIE}={TOKEN}"],
         [f'a="{COOKIE}={TOKEN}"'],
     ],
+    ids=range(12),
 )
 def test_session_that_is_nobodys(ask, cookies):
     """A sibling subdomain can plant cookies, but none with this very name; of two, one is planted."""
@@ -290,6 +291,7 @@ def test_session_that_is_nobodys(ask, cookies):
         ["a=b", f"{COOKIE}={TOKEN}"],
         [f"runtree_session=planted; {COOKIE}={TOKEN}; {COOKIE.lower()}=planted"],
     ],
+    ids=range(4),
 )
 def test_session_among_other_cookies(ask, cookies):
     response = ask("GET", "/v1/runs", headers=[("Cookie", cookie) for cookie in cookies])
