@@ -324,6 +324,10 @@ int action_repo_get_run(struct action_repo *repo, const struct run_key *key, rep
         &(struct repo_call){.on_row = on_run_row, .fn.run = on_run, .on_end = end, .arg = arg});
 }
 
+/* What is left of a deleted run, until it is removed, is nobody's to see. */
+#define RUN_EXISTS                                                                                 \
+    "EXISTS (SELECT FROM runs x WHERE x.project = $1 AND x.domain = $2 AND x.run_name = $3)"
+
 static const Oid list_actions_types[] = {PG_TEXT,       PG_TEXT, PG_TEXT, PG_INT4,
                                          PG_INT2_ARRAY, PG_TEXT, PG_TEXT, PG_INT4};
 
@@ -341,7 +345,7 @@ static const struct pg_statement list_actions_statement = {
              " + coalesce(octet_length(r.short_name), 0)",
              "SELECT r.* FROM actions r"
              " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 AND r.ordinal > $4"
-             " AND r.ordinal > 0",
+             " AND r.ordinal > 0 AND " RUN_EXISTS,
              "r.ordinal", "$8"),
     .parameter_count = 8,
     .types = list_actions_types,
@@ -378,7 +382,8 @@ static const Oid get_action_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
 static const struct pg_statement get_action_statement = {
     .name = "get_action",
     .sql = "SELECT " ACTION_COLUMNS " FROM actions a"
-           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $4",
+           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $4"
+           " AND " RUN_EXISTS,
     .parameter_count = 4,
     .types = get_action_types,
 };
@@ -412,7 +417,7 @@ static const struct pg_statement list_events_statement = {
            " sum(octet_length(e.info)) OVER w - octet_length(e.info) AS bytes_before"
            " FROM (SELECT " EVENT_COLUMNS " FROM action_events e WHERE " OF_ACTION
            " AND e.attempt <= $5 AND (e.attempt, e.phase, e.version) > ($6, $7, $8)"
-           " ORDER BY e.attempt, e.phase, e.version LIMIT $9 + 1) e"
+           " AND " RUN_EXISTS " ORDER BY e.attempt, e.phase, e.version LIMIT $9 + 1) e"
            " WINDOW w AS (ORDER BY e.attempt, e.phase, e.version)) e"
            " WHERE e.place <= $9 AND e.bytes_before < " PAGE_BYTES " ORDER BY e.place",
     .parameter_count = 9,

@@ -8,4 +8,6 @@ UPDATE runs
     SET incarnation = substr(md5(random()::text || run_name), 1, 12),
         -- Transaction ids of the server that the backup is from mean nothing on this one.
         changed_xid = pg_current_xact_id()::text::bigint;
-DELETE FROM deleted_runs;
+DELETE FROM deleted_runs WHERE NOT has_rows;
+-- What these have left is still to be removed.
+UPDATE deleted_runs SET deleted_xid = pg_current_xact_id()::text::bigint, deleted_at = now();

@@ -24,14 +24,24 @@ const struct pg_statement writer_settings_statement = {
 static const Oid find_events_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
                                         PG_INT4_ARRAY, PG_INT2_ARRAY, PG_INT4_ARRAY};
 
+#define FIND_EVENTS                                                                                \
+    "SELECT k.i, e.revision, e.info FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY"       \
+    " AS k(project, domain, run_name, name, attempt, phase, version, i)"                           \
+    " JOIN action_events e ON e.project = k.project AND e.domain = k.domain"                       \
+    " AND e.run_name = k.run_name AND e.name = k.name AND e.attempt = k.attempt"                   \
+    " AND e.phase = k.phase AND e.version = k.version"
+
 const struct pg_statement find_events_statement = {
     .name = "find_events",
-    .sql = "SELECT k.i, e.revision, e.info"
-           " FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY"
-           " AS k(project, domain, run_name, name, attempt, phase, version, i)"
-           " JOIN action_events e ON e.project = k.project AND e.domain = k.domain"
-           " AND e.run_name = k.run_name AND e.name = k.name AND e.attempt = k.attempt"
-           " AND e.phase = k.phase AND e.version = k.version",
+    .sql = FIND_EVENTS,
+    .parameter_count = 7,
+    .types = find_events_types,
+};
+
+const struct pg_statement find_duplicates_statement = {
+    .name = "find_duplicates",
+    .sql = FIND_EVENTS " WHERE EXISTS (SELECT FROM runs r WHERE r.project = e.project"
+                       " AND r.domain = e.domain AND r.run_name = e.run_name)",
     .parameter_count = 7,
     .types = find_events_types,
 };
@@ -78,6 +88,15 @@ const struct pg_statement free_runs_statement = {
     .sql = "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
            " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
            " AND r.run_name = k.run_name FOR NO KEY UPDATE OF r SKIP LOCKED",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
+
+const struct pg_statement removed_runs_statement = {
+    .name = "removed_runs",
+    .sql = "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
+           " JOIN deleted_runs d ON d.project = k.project AND d.domain = k.domain"
+           " AND d.run_name = k.run_name WHERE d.has_rows",
     .parameter_count = 3,
     .types = read_runs_types,
 };

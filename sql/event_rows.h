@@ -15,8 +15,9 @@ extern const struct pg_statement begin_statement, commit_statement, rollback_sta
  * the role or the database says otherwise. */
 extern const struct pg_statement writer_settings_statement;
 
-/* Rows: ordinality of the event (int8, from 1), revision, info. */
-extern const struct pg_statement find_events_statement;
+/* Rows: ordinality of the event (int8, from 1), revision, info. The second finds only those of runs
+ * that exist: not what is left of a deleted one. */
+extern const struct pg_statement find_events_statement, find_duplicates_statement;
 void bind_find_events(struct pg_parameters *parameters, const struct action_event *const *events,
                       size_t count);
 
@@ -26,8 +27,9 @@ extern const struct pg_statement read_runs_statement;
 void bind_read_runs(struct pg_parameters *parameters, const struct run_key *runs, size_t count);
 
 /* Rows: ordinality of the run (int8, from 1), parameters as of read_runs_statement. The first finds
- * those that exist, the second those of them that nobody has locked. */
-extern const struct pg_statement stored_runs_statement, free_runs_statement;
+ * those that exist, the second those of them that nobody has locked, the third those that were
+ * deleted and have rows left: their key is not free for a new run. */
+extern const struct pg_statement stored_runs_statement, free_runs_statement, removed_runs_statement;
 
 /* Locks the runs in the order given, makes those that are missing. `incarnations` has one for each.
  * Rows: as read_runs_statement. */

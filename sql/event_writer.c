@@ -49,6 +49,7 @@ struct parked_run {
     struct run_key key; /* into parts */
     struct write_queue queue;
     uint64_t due_ms, pause_ms; /* the next look, and from this to the one behind it */
+    bool is_removed;           /* it waits for the removal of a deleted run, not for a lock */
     bool is_free;              /* seen so: its events go into the next batch */
     UT_hash_handle hh;         /* event_writer.parked, by the path */
 };
@@ -57,6 +58,7 @@ struct parked_run {
 struct probed_run {
     struct run_key key;
     bool is_stored, is_free;
+    bool is_removed; /* deleted, but rows of it are left */
 };
 
 struct event_writer {
@@ -86,8 +88,9 @@ struct event_writer {
     uint64_t lock_first_until_ms, lock_first_ms;
 
     /* One try. */
-    bool is_locked;  /* the runs are locked before they are read */
-    bool is_writing; /* the half that commits was sent */
+    bool is_locked;     /* the runs are locked before they are read */
+    bool meets_removed; /* one of them was deleted, and not all of it is gone */
+    bool is_writing;    /* the half that commits was sent */
     struct decision *decision;
     const struct action_event **events; /* those asked for, WRITE_EVENTS_MAX of them */
     size_t event_count;
@@ -125,6 +128,7 @@ static void try_next_range(struct event_writer *writer);
 static void run_writer(struct event_writer *writer);
 static void write_decision(struct event_writer *writer);
 static void fail(struct event_writer *writer, const struct pg_end *end);
+static void set_aside(struct event_writer *writer);
 
 static int64_t wall_clock_us(void)
 {
@@ -240,6 +244,13 @@ static void fail_for_memory(struct event_writer *writer)
     run_writer(writer);
 }
 
+static void send_rollback(struct event_writer *writer, pg_end_fn *on_end)
+{
+    pg_exchange_begin(writer->connection, ignore_result, on_end, writer);
+    pg_exchange_add(writer->connection, &rollback_statement, NULL);
+    pg_exchange_send(writer->connection);
+}
+
 /* -------- the read half -------- */
 
 static void on_more_read(void *arg, const struct pg_end *end);
@@ -352,10 +363,10 @@ static void put_read(struct event_writer *writer, size_t statement, const PGresu
         put_actions(writer, result, writer->names);
 }
 
-static void add_find_events(struct event_writer *writer)
+static void add_find(struct event_writer *writer, const struct pg_statement *statement)
 {
     bind_find_events(&writer->parameters[READ_EVENTS], writer->events, writer->event_count);
-    add_statement(writer, &find_events_statement, READ_EVENTS);
+    add_statement(writer, statement, READ_EVENTS);
 }
 
 /* Behind the statement that reads the runs. */
@@ -381,20 +392,39 @@ static int take_runs_and_names(struct event_writer *writer)
 
 /* -------- with locks -------- */
 
+/* What comes behind BEGIN and the reads: whether a key is free, seen when the run is locked. */
+enum { LOCKED_READS = 1, LOCKED_REMOVED = LOCKED_READS + READ_EVENTS + 1 };
+
 static void on_locked_result(void *arg, size_t statement, const PGresult *result)
 {
-    if (statement > 0) /* BEGIN */
-        put_read(arg, statement - 1, result);
+    struct event_writer *writer = arg;
+
+    if (statement == LOCKED_REMOVED)
+        writer->meets_removed = PQntuples(result) > 0;
+    else if (statement >= LOCKED_READS) /* BEGIN comes before */
+        put_read(writer, statement - LOCKED_READS, result);
+}
+
+static void on_removed_met(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome == PG_OK)
+        set_aside(writer);
+    else
+        fail(writer, end);
 }
 
 static void on_locked(void *arg, const struct pg_end *end)
 {
     struct event_writer *writer = arg;
 
-    if (end->outcome == PG_OK)
-        read_more_or_decide(writer);
-    else
+    if (end->outcome != PG_OK)
         fail(writer, end);
+    else if (writer->meets_removed)
+        send_rollback(writer, on_removed_met);
+    else
+        read_more_or_decide(writer);
 }
 
 /* Random ids of twelve of 0-9 a-z. */
@@ -429,7 +459,10 @@ static void send_lock(struct event_writer *writer)
                    writer->now_us);
     add_statement(writer, &lock_runs_statement, READ_RUNS);
     add_reads(writer);
-    add_find_events(writer); /* most were found before: another round trip would cost more */
+    /* Most were found before: another round trip would cost more. */
+    add_find(writer, &find_events_statement);
+    bind_read_runs(&writer->parameters[READ_EVENTS + 1], writer->runs, writer->run_count);
+    add_statement(writer, &removed_runs_statement, READ_EVENTS + 1);
     pg_exchange_send(writer->connection);
 }
 
@@ -496,7 +529,7 @@ static void find_duplicates(struct event_writer *writer)
     for (size_t i = writer->range.first; i < writer->range.last; i++)
         writer->events[writer->event_count++] = writer->batch[i].event;
     pg_exchange_begin(writer->connection, on_found_result, on_found, writer);
-    add_find_events(writer);
+    add_find(writer, &find_duplicates_statement);
     pg_exchange_send(writer->connection);
 }
 
@@ -520,7 +553,7 @@ static void find_old_events(struct event_writer *writer, const size_t *old, size
         writer->events[i] = writer->events[old[i]];
     writer->event_count = count;
     pg_exchange_begin(writer->connection, on_old_result, on_more_read, writer);
-    add_find_events(writer);
+    add_find(writer, &find_events_statement);
     pg_exchange_send(writer->connection);
 }
 
@@ -597,13 +630,6 @@ static void on_written(void *arg, const struct pg_end *end)
     finish_range(writer);
 }
 
-static void send_rollback(struct event_writer *writer)
-{
-    pg_exchange_begin(writer->connection, ignore_result, on_written, writer);
-    pg_exchange_add(writer->connection, &rollback_statement, NULL);
-    pg_exchange_send(writer->connection);
-}
-
 static void send_write(struct event_writer *writer)
 {
     struct pg_parameters *parameters = writer->parameters;
@@ -642,7 +668,7 @@ static void write_decision(struct event_writer *writer)
     if (event_count > 0)
         send_write(writer);
     else if (writer->is_locked)
-        send_rollback(writer);
+        send_rollback(writer, on_written);
     else
         finish_range(writer);
 }
@@ -653,7 +679,7 @@ static void try_next_range(struct event_writer *writer)
     writer->is_out_of_memory = false;
     writer->now_us = wall_clock_us();
     writer->started_ns = uv_hrtime();
-    writer->is_writing = false;
+    writer->is_writing = writer->meets_removed = false;
     read_range(writer);
 }
 
@@ -716,7 +742,7 @@ static void look_later(struct event_writers *owner, struct parked_run *parked)
 }
 
 /* Puts the events of a stretch of one run aside, before those of it that are there already. */
-static void park(struct event_writer *writer, struct range range)
+static void park(struct event_writer *writer, struct range range, bool is_removed)
 {
     const struct run_key *key = &writer->batch[range.first].event->run;
     struct event_writer *home = writer_of(writer->owner, key);
@@ -729,15 +755,19 @@ static void park(struct event_writer *writer, struct range range)
             write_item_give_up(item, "Out of memory.");
         item->request = NULL; /* it has moved */
     }
-    if (parked != NULL)
-        look_later(writer->owner, parked);
+    if (parked == NULL)
+        return;
+    parked->is_removed = is_removed;
+    look_later(writer->owner, parked);
 }
 
 static void give_up_parked(const struct parked_run *parked, struct write_item *item)
 {
     char why[WRITE_WHY_SIZE];
 
-    snprintf(why, sizeof why, "The run %s is locked in the database by somebody else.",
+    snprintf(why, sizeof why,
+             parked->is_removed ? "What is left of a deleted run %s is still being removed."
+                                : "The run %s is locked in the database by somebody else.",
              parked->path);
     write_item_give_up(item, why);
 }
@@ -776,7 +806,7 @@ static void on_look_due(uv_timer_t *timer)
 }
 
 /* What is looked for, of the runs in writer->probed. */
-enum { PROBE_STORED, PROBE_FREE };
+enum { PROBE_STORED, PROBE_FREE, PROBE_REMOVED };
 
 static void on_probe_result(void *arg, size_t statement, const PGresult *result)
 {
@@ -788,14 +818,16 @@ static void on_probe_result(void *arg, size_t statement, const PGresult *result)
 
         if (statement == PROBE_STORED)
             run->is_stored = true;
-        else
+        else if (statement == PROBE_FREE)
             run->is_free = true;
+        else
+            run->is_removed = true;
     }
 }
 
 static bool is_blocked(const struct probed_run *run)
 {
-    return run->is_stored && !run->is_free;
+    return run->is_removed || (run->is_stored && !run->is_free);
 }
 
 static void bind_probed(struct pg_parameters *parameters, const struct probed_run *probed,
@@ -818,6 +850,7 @@ static int send_probe(struct event_writer *writer, pg_end_fn *on_end)
     pg_exchange_begin(writer->connection, on_probe_result, on_end, writer);
     add_statement(writer, &stored_runs_statement, 0);
     add_statement(writer, &free_runs_statement, 0);
+    add_statement(writer, &removed_runs_statement, 0);
     pg_exchange_send(writer->connection);
     return 0;
 }
@@ -836,6 +869,7 @@ static void on_parked_probed(void *arg, const struct pg_end *end)
     for (size_t i = 0; i < writer->probed_count; i++) {
         struct parked_run *parked = find_parked(writer, &writer->probed[i].key);
 
+        parked->is_removed = writer->probed[i].is_removed;
         if (end->outcome != PG_OK || is_blocked(&writer->probed[i]))
             look_later(writer->owner, parked);
         else
@@ -1033,7 +1067,7 @@ static void on_range_probed(void *arg, const struct pg_end *end)
 
         at = stretch.last;
         if (is_blocked(&writer->probed[i])) {
-            park(writer, stretch);
+            park(writer, stretch, writer->probed[i].is_removed);
             continue;
         }
         for (size_t k = stretch.first; k < stretch.last; k++) {
@@ -1051,7 +1085,7 @@ static void on_range_probed(void *arg, const struct pg_end *end)
     } else if (end->outcome == PG_OK && kept == range.first) {
         go_on(writer);
     } else if (is_one_run(writer, range)) {
-        park(writer, range);
+        park(writer, range, false);
         go_on(writer);
     } else {
         try_halves(writer);
@@ -1074,6 +1108,24 @@ static void find_locked(struct event_writer *writer)
         drop_probe(writer);
         fail_for_memory(writer);
     }
+}
+
+/* Takes back what the try decided, and puts the range in the order of runs. */
+static void take_back(struct event_writer *writer)
+{
+    struct range range = writer->range;
+
+    drop_try(writer);
+    for (size_t i = range.first; i < range.last; i++)
+        write_item_reopen(&writer->batch[i]);
+    qsort(&writer->batch[range.first], range.last - range.first, sizeof *writer->batch,
+          compare_items);
+}
+
+static void set_aside(struct event_writer *writer)
+{
+    take_back(writer);
+    find_locked(writer);
 }
 
 /* Writes nothing, to see whether it could. */
@@ -1124,8 +1176,6 @@ static void fail_lost(struct event_writer *writer)
 
 static void fail_refused(struct event_writer *writer, const struct pg_end *end)
 {
-    struct range range = writer->range;
-
     memcpy(writer->sqlstate, end->sqlstate, sizeof writer->sqlstate);
     if (writer->refusals == 0)
         log_refusal(writer, end->message);
@@ -1140,8 +1190,6 @@ static void fail_refused(struct event_writer *writer, const struct pg_end *end)
         event_writers_run(writer->owner);
         return;
     }
-    qsort(&writer->batch[range.first], range.last - range.first, sizeof *writer->batch,
-          compare_items);
     if (is_lock_timeout(end->sqlstate)) {
         find_locked(writer);
     } else if (is_schema_in_doubt(end->sqlstate) && !writer->was_schema_in_doubt) {
@@ -1157,12 +1205,10 @@ static void fail(struct event_writer *writer, const struct pg_end *end)
 {
     struct event_writers *owner = writer->owner;
 
-    drop_try(writer);
-    for (size_t i = writer->range.first; i < writer->range.last; i++) {
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
         if (end->outcome == PG_LOST && writer->is_writing)
             write_item_lose(&writer->batch[i]);
-        write_item_reopen(&writer->batch[i]);
-    }
+    take_back(writer);
     if (end->outcome == PG_LOST) {
         fail_lost(writer);
     } else if (is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX) {

@@ -1,6 +1,7 @@
 #include "sql/run_remover.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -11,9 +12,13 @@
 
 enum {
     REMOVE_TIMEOUT_MS = 60000,
-    LOOK_INTERVAL_MS = 60000, /* between two looks for runs that are due */
-    PAUSE_MS = 100,           /* between two runs that are due */
-    DUE_RUNS_MAX = 100,       /* taken from one look */
+    LOOK_INTERVAL_MS = 60000, /* between two looks for runs that are due or have rows left */
+    LOOK_AGAIN_MS = 1000,     /* when the last look may not have seen all */
+    RUNS_MAX = 100,           /* taken from one look, of either kind */
+
+    PIECE_ROWS_MAX = 2000, /* removed in one transaction */
+    LOCKED_PAUSE_MS = 100, /* until a run that somebody holds locked is tried again … */
+    LOCKED_MAX_MS = 10000, /* … and for how long */
 };
 
 struct removal_request {
@@ -21,20 +26,41 @@ struct removal_request {
     char path[RUN_PATH_SIZE];
     struct run_key key; /* into path */
     int64_t due_us; /* of one that is due: only if it has ended before; TIME_NONE: in any state */
-    removal_fn *on_end; /* NULL for one that is due */
+    uint64_t asked_ms, not_before_ms; /* uv_now */
+    removal_fn *on_end;               /* NULL for one that is due */
     void *arg;
-    bool is_removed;
+};
+
+/* A deleted run of which rows are left, and how far they are removed. */
+struct leftover {
+    struct leftover *prev, *next;
+    char path[RUN_PATH_SIZE];
+    struct run_key key;  /* into path */
+    int64_t deleted_xid; /* which deletion of the key it is */
+    bool is_awaited;     /* asked for by somebody, who may want the key again: no pauses */
+    int table;           /* of removed_tables */
+    char name[NAME_BYTES_MAX + 1]; /* removed up to this key */
+    int32_t attempt, version;
+    int16_t phase;
 };
 
 struct run_remover {
     struct pg_connection *connection;
+    uv_loop_t *loop;
     uv_timer_t timer;
     int64_t retention_us;
     const struct run_remover_events *events;
     void *arg;
+    bool is_set_up; /* the session has its settings */
     struct removal_request *waiting;
     size_t waiting_count;
-    struct removal_request *running;
+    struct removal_request *running; /* being marked */
+    int64_t marked_xid;              /* 0: there was nothing to mark */
+    struct leftover *leftovers;      /* the first is being worked on */
+    int32_t piece_rows;
+    bool is_ours, may_be_more; /* what the piece found */
+    uint64_t piece_started_ms, pause_until_ms;
+    bool saw_all; /* the last look */
     struct pg_parameters parameters[2];
     int open;
     void (*on_closed)(void *arg);
@@ -51,7 +77,8 @@ static int64_t retention_edge_us(const struct run_remover *remover)
     return now.tv_sec * 1000000 + now.tv_usec - remover->retention_us;
 }
 
-static struct removal_request *request_new(const struct run_key *key)
+static struct removal_request *request_new(const struct run_remover *remover,
+                                           const struct run_key *key)
 {
     struct removal_request *request = calloc(1, sizeof *request);
 
@@ -60,89 +87,8 @@ static struct removal_request *request_new(const struct run_key *key)
     run_key_path(key, request->path);
     request->key = run_key_split(request->path);
     request->due_us = TIME_NONE;
+    request->asked_ms = uv_now(remover->loop);
     return request;
-}
-
-/* -------- one run -------- */
-
-static const Oid lock_types[] = {PG_TEXT, PG_TEXT, PG_TEXT};
-
-static const struct pg_statement lock_statement = {
-    .name = "lock_run",
-    .sql = "SELECT 1 FROM runs r WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
-           " FOR UPDATE",
-    .parameter_count = 3,
-    .types = lock_types,
-};
-
-static const Oid remove_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ};
-
-/* Every phase that is not terminal has a count of zero. */
-#define HAS_ENDED                                                                                  \
-    "r.phase IN (5, 6, 7, 8, 10) AND r.phase_counts[1] + r.phase_counts[2] + r.phase_counts[3]"    \
-    " + r.phase_counts[4] + r.phase_counts[9] = 0"
-
-/* Behind the lock, so that its snapshot has all that the run's writers committed. */
-static const struct pg_statement remove_statement = {
-    .name = "remove_run",
-    .sql =
-        "WITH gone AS (DELETE FROM runs r WHERE r.project = $1 AND r.domain = $2"
-        " AND r.run_name = $3 AND ($4::timestamptz IS NULL OR (r.first_seen_at < $4"
-        " AND r.ended_at < $4 AND " HAS_ENDED ")) RETURNING r.project, r.domain, r.run_name),"
-        " gone_events AS (DELETE FROM action_events e USING gone g"
-        " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3),"
-        " gone_actions AS (DELETE FROM actions a USING gone g"
-        " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3),"
-        " noted AS (INSERT INTO deleted_runs (project, domain, run_name, deleted_xid, deleted_at)"
-        " SELECT g.*, pg_current_xact_id()::text::int8, now() FROM gone g"
-        " ON CONFLICT (project, domain, run_name) DO UPDATE"
-        " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at)"
-        " SELECT pg_notify('runtree', g.project || '/' || g.domain || '/' || g.run_name || '/0')"
-        " FROM gone g",
-    .parameter_count = 4,
-    .types = remove_types,
-};
-
-enum { REMOVE_BEGIN, REMOVE_LOCK, REMOVE_RUN, REMOVE_COMMIT };
-
-static void on_remove_result(void *arg, size_t statement, const PGresult *result)
-{
-    struct run_remover *remover = arg;
-
-    if (statement == REMOVE_RUN)
-        remover->running->is_removed = PQntuples(result) > 0;
-}
-
-static void finish(struct removal_request *request, enum removal removal)
-{
-    if (request->on_end != NULL)
-        request->on_end(request->arg, removal);
-    free(request);
-}
-
-static void on_pause_ended(uv_timer_t *timer)
-{
-    run_next(timer->data);
-}
-
-static void on_remove_end(void *arg, const struct pg_end *end)
-{
-    struct run_remover *remover = arg;
-    struct removal_request *request = remover->running;
-    bool is_due = request->on_end == NULL;
-
-    remover->running = NULL;
-    if (end->outcome == PG_REFUSED)
-        remover->events->on_refused(remover->arg, end->message);
-    if (end->outcome == PG_OK && request->is_removed)
-        remover->events->on_removed(remover->arg, &request->key);
-    finish(request, end->outcome != PG_OK ? REMOVAL_FAILED
-                    : request->is_removed ? REMOVAL_DONE
-                                          : REMOVAL_ABSENT);
-    if (is_due)
-        uv_timer_start(&remover->timer, on_pause_ended, PAUSE_MS, 0);
-    else
-        run_next(remover);
 }
 
 static void bind_key(struct pg_parameters *parameters, const struct run_key *key)
@@ -153,21 +99,291 @@ static void bind_key(struct pg_parameters *parameters, const struct run_key *key
     pg_bind_text(parameters, key->run_name);
 }
 
-static void remove_run(struct run_remover *remover, struct removal_request *request)
+static void add_statement(struct run_remover *remover, const struct pg_statement *statement,
+                          int slot)
 {
-    struct pg_value lock_values[PG_PARAMETERS_MAX], remove_values[PG_PARAMETERS_MAX];
+    struct pg_value values[PG_PARAMETERS_MAX];
 
+    pg_parameters_values(&remover->parameters[slot], values);
+    pg_exchange_add(remover->connection, statement, values);
+}
+
+/* -------- the rows that are left -------- */
+
+static void add_leftover(struct run_remover *remover, const struct run_key *key,
+                         int64_t deleted_xid, bool is_awaited)
+{
+    struct leftover *leftover;
+
+    DL_FOREACH (remover->leftovers, leftover)
+        if (leftover->deleted_xid == deleted_xid && run_key_compare(&leftover->key, key) == 0)
+            return;
+    leftover = calloc(1, sizeof *leftover);
+    if (leftover == NULL)
+        return; /* the next look finds it again */
+    run_key_path(key, leftover->path);
+    leftover->key = run_key_split(leftover->path);
+    leftover->deleted_xid = deleted_xid;
+    leftover->is_awaited = is_awaited;
+    if (is_awaited)
+        DL_PREPEND(remover->leftovers, leftover);
+    else
+        DL_APPEND(remover->leftovers, leftover);
+}
+
+static void drop_leftover(struct run_remover *remover, struct leftover *leftover)
+{
+    DL_DELETE(remover->leftovers, leftover);
+    free(leftover);
+}
+
+/* Locks the note of the deletion, so that no two processes remove the same rows; not if it is
+ * another deletion of the key by now. */
+#define OURS                                                                                       \
+    "WITH ours AS MATERIALIZED (SELECT 1 FROM deleted_runs d WHERE d.project = $1"                 \
+    " AND d.domain = $2 AND d.run_name = $3 AND d.deleted_xid = $4 AND d.has_rows"                 \
+    " FOR UPDATE SKIP LOCKED)"
+
+/* One row: is it ours, how many were removed, and the key up to which all are. */
+#define REMOVED(name, attempt, phase, version)                                                     \
+    " SELECT (SELECT count(*) FROM ours), (SELECT count(*) FROM piece), last.*"                    \
+    " FROM (VALUES (1)) AS one LEFT JOIN (SELECT " name ", " attempt ", " phase ", " version       \
+    " FROM piece p ORDER BY 1 DESC, 2 DESC, 3 DESC, 4 DESC LIMIT 1) AS last ON true"
+
+static const Oid piece_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_INT4,
+                                  PG_TEXT, PG_INT4, PG_INT2, PG_INT4};
+
+/* By their places in the table: the planner does not know how few they are. Nobody moves them any
+ * more. */
+static const struct pg_statement remove_events_statement = {
+    .name = "remove_events",
+    .sql = OURS ", piece AS MATERIALIZED (SELECT e.ctid, e.name, e.attempt, e.phase, e.version"
+                " FROM action_events e WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
+                " AND (e.name, e.attempt, e.phase, e.version) > ($6, $7, $8, $9)"
+                " AND EXISTS (SELECT FROM ours)"
+                " ORDER BY e.name, e.attempt, e.phase, e.version LIMIT $5),"
+                " gone AS (DELETE FROM action_events e"
+                " WHERE e.ctid = ANY (ARRAY(SELECT p.ctid FROM piece p)))" REMOVED(
+                    "p.name", "p.attempt", "p.phase", "p.version"),
+    .parameter_count = 9,
+    .types = piece_types,
+};
+
+static const struct pg_statement remove_actions_statement = {
+    .name = "remove_actions",
+    .sql = OURS
+    ", piece AS MATERIALIZED (SELECT a.ctid, a.name FROM actions a"
+    " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name > $6"
+    " AND EXISTS (SELECT FROM ours) ORDER BY a.name LIMIT $5),"
+    " gone AS (DELETE FROM actions a"
+    " WHERE a.ctid = ANY (ARRAY(SELECT p.ctid FROM piece p)))" REMOVED("p.name", "$7", "$8", "$9"),
+    .parameter_count = 9,
+    .types = piece_types,
+};
+
+static const struct pg_statement *const removed_tables[] = {&remove_events_statement,
+                                                            &remove_actions_statement};
+enum { REMOVED_TABLES = sizeof removed_tables / sizeof removed_tables[0] };
+
+static const Oid removed_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
+
+/* From now on the key may be given to a new run. */
+static const struct pg_statement removed_statement = {
+    .name = "removed",
+    .sql = "UPDATE deleted_runs d SET has_rows = false WHERE d.project = $1 AND d.domain = $2"
+           " AND d.run_name = $3 AND d.deleted_xid = $4",
+    .parameter_count = 4,
+    .types = removed_types,
+};
+
+enum { PIECE_OURS, PIECE_COUNT, PIECE_NAME, PIECE_ATTEMPT, PIECE_PHASE, PIECE_VERSION };
+
+static void on_piece_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct run_remover *remover = arg;
+    struct leftover *leftover = remover->leftovers;
+
+    (void)statement;
+    remover->is_ours = pg_int8(result, 0, PIECE_OURS) > 0;
+    remover->may_be_more = pg_int8(result, 0, PIECE_COUNT) == remover->piece_rows;
+    if (!remover->may_be_more)
+        return;
+    snprintf(leftover->name, sizeof leftover->name, "%s", pg_text(result, 0, PIECE_NAME));
+    leftover->attempt = pg_int4(result, 0, PIECE_ATTEMPT);
+    leftover->phase = pg_int2(result, 0, PIECE_PHASE);
+    leftover->version = pg_int4(result, 0, PIECE_VERSION);
+}
+
+static void piece_refused(struct run_remover *remover, const struct pg_end *end)
+{
+    struct leftover *leftover = remover->leftovers;
+
+    if (strcmp(end->sqlstate, "55P03") == 0) { /* somebody holds a row: behind the others */
+        DL_DELETE(remover->leftovers, leftover);
+        DL_APPEND(remover->leftovers, leftover);
+        remover->pause_until_ms = uv_now(remover->loop) + LOCKED_PAUSE_MS;
+    } else if (strcmp(end->sqlstate, "57014") == 0 && remover->piece_rows > 1) {
+        remover->piece_rows = (remover->piece_rows + 3) / 4; /* it took longer than it may */
+    } else {
+        remover->events->on_refused(remover->arg, end->message);
+        drop_leftover(remover, leftover); /* the next look finds it again */
+    }
+}
+
+static void piece_done(struct run_remover *remover)
+{
+    struct leftover *leftover = remover->leftovers;
+    uint64_t now_ms = uv_now(remover->loop);
+
+    if (!leftover->is_awaited)
+        remover->pause_until_ms = now_ms + (now_ms - remover->piece_started_ms);
+    if (remover->piece_rows < PIECE_ROWS_MAX)
+        remover->piece_rows++;
+    if (!remover->is_ours) {
+        drop_leftover(remover, leftover); /* another process removes it, or has done so */
+    } else if (!remover->may_be_more) {
+        leftover->table++;
+        leftover->name[0] = '\0';
+        leftover->attempt = leftover->version = leftover->phase = 0;
+    }
+}
+
+static void on_piece_end(void *arg, const struct pg_end *end)
+{
+    struct run_remover *remover = arg;
+
+    if (end->outcome == PG_LOST)
+        return;
+    if (end->outcome == PG_REFUSED)
+        piece_refused(remover, end);
+    else
+        piece_done(remover);
+    run_next(remover);
+}
+
+static void on_removed_end(void *arg, const struct pg_end *end)
+{
+    struct run_remover *remover = arg;
+
+    if (end->outcome == PG_LOST)
+        return;
+    if (end->outcome == PG_REFUSED)
+        remover->events->on_refused(remover->arg, end->message);
+    drop_leftover(remover, remover->leftovers);
+    run_next(remover);
+}
+
+/* Removes a piece of the first leftover, or notes that nothing is left of it. */
+static void remove_piece(struct run_remover *remover)
+{
+    const struct leftover *leftover = remover->leftovers;
+    struct pg_parameters *parameters = &remover->parameters[0];
+    bool is_removed = leftover->table == REMOVED_TABLES;
+
+    bind_key(parameters, &leftover->key);
+    pg_bind_int8(parameters, leftover->deleted_xid);
+    if (!is_removed) {
+        pg_bind_int4(parameters, remover->piece_rows);
+        pg_bind_text(parameters, leftover->name);
+        pg_bind_int4(parameters, leftover->attempt);
+        pg_bind_int2(parameters, leftover->phase);
+        pg_bind_int4(parameters, leftover->version);
+    }
+    remover->piece_started_ms = uv_now(remover->loop);
+    pg_exchange_begin(remover->connection, is_removed ? NULL : on_piece_result,
+                      is_removed ? on_removed_end : on_piece_end, remover);
+    add_statement(remover, is_removed ? &removed_statement : removed_tables[leftover->table], 0);
+    pg_exchange_send(remover->connection);
+}
+
+/* -------- one deletion -------- */
+
+static const Oid mark_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ};
+
+/* Every phase that is not terminal has a count of zero. */
+#define HAS_ENDED                                                                                  \
+    "r.phase IN (5, 6, 7, 8, 10) AND r.phase_counts[1] + r.phase_counts[2] + r.phase_counts[3]"    \
+    " + r.phase_counts[4] + r.phase_counts[9] = 0"
+
+static const struct pg_statement mark_statement = {
+    .name = "mark_deleted",
+    .sql = "WITH gone AS (DELETE FROM runs r WHERE r.project = $1 AND r.domain = $2"
+           " AND r.run_name = $3 AND ($4::timestamptz IS NULL OR (r.first_seen_at < $4"
+           " AND r.ended_at < $4 AND " HAS_ENDED ")) RETURNING r.project, r.domain, r.run_name),"
+           " noted AS (INSERT INTO deleted_runs"
+           " (project, domain, run_name, deleted_xid, deleted_at, has_rows)"
+           " SELECT g.*, pg_current_xact_id()::text::int8, now(), true FROM gone g"
+           " ON CONFLICT (project, domain, run_name) DO UPDATE"
+           " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
+           " has_rows = true)"
+           " SELECT pg_current_xact_id()::text::int8,"
+           " pg_notify('runtree', g.project || '/' || g.domain || '/' || g.run_name || '/0')"
+           " FROM gone g",
+    .parameter_count = 4,
+    .types = mark_types,
+};
+
+static void on_mark_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct run_remover *remover = arg;
+
+    (void)statement;
+    if (PQntuples(result) > 0)
+        remover->marked_xid = pg_int8(result, 0, 0);
+}
+
+static void finish(struct removal_request *request, enum removal removal)
+{
+    if (request->on_end != NULL)
+        request->on_end(request->arg, removal);
+    free(request);
+}
+
+/* Whether the run is locked and the request is to be tried again. */
+static bool try_later(struct run_remover *remover, struct removal_request *request,
+                      const struct pg_end *end)
+{
+    uint64_t now_ms = uv_now(remover->loop);
+
+    if (end->outcome != PG_REFUSED || strcmp(end->sqlstate, "55P03") != 0 ||
+        now_ms - request->asked_ms > LOCKED_MAX_MS)
+        return false;
+    request->not_before_ms = now_ms + LOCKED_PAUSE_MS;
+    DL_APPEND(remover->waiting, request);
+    remover->waiting_count++;
+    return true;
+}
+
+static void on_mark_end(void *arg, const struct pg_end *end)
+{
+    struct run_remover *remover = arg;
+    struct removal_request *request = remover->running;
+
+    remover->running = NULL;
+    if (!try_later(remover, request, end)) {
+        if (end->outcome == PG_REFUSED)
+            remover->events->on_refused(remover->arg, end->message);
+        if (end->outcome == PG_OK && remover->marked_xid != 0) {
+            remover->events->on_removed(remover->arg, &request->key);
+            add_leftover(remover, &request->key, remover->marked_xid, request->on_end != NULL);
+        }
+        finish(request, end->outcome != PG_OK      ? REMOVAL_FAILED
+                        : remover->marked_xid != 0 ? REMOVAL_DONE
+                                                   : REMOVAL_ABSENT);
+    }
+    run_next(remover);
+}
+
+static void mark(struct run_remover *remover, struct removal_request *request)
+{
+    DL_DELETE(remover->waiting, request);
+    remover->waiting_count--;
     remover->running = request;
+    remover->marked_xid = 0;
     bind_key(&remover->parameters[0], &request->key);
-    bind_key(&remover->parameters[1], &request->key);
-    pg_bind_time(&remover->parameters[1], request->due_us);
-    pg_parameters_values(&remover->parameters[0], lock_values);
-    pg_parameters_values(&remover->parameters[1], remove_values);
-    pg_exchange_begin(remover->connection, on_remove_result, on_remove_end, remover);
-    pg_exchange_add(remover->connection, &begin_statement, NULL);
-    pg_exchange_add(remover->connection, &lock_statement, lock_values);
-    pg_exchange_add(remover->connection, &remove_statement, remove_values);
-    pg_exchange_add(remover->connection, &commit_statement, NULL);
+    pg_bind_time(&remover->parameters[0], request->due_us);
+    pg_exchange_begin(remover->connection, on_mark_result, on_mark_end, remover);
+    add_statement(remover, &mark_statement, 0);
     pg_exchange_send(remover->connection);
 }
 
@@ -184,78 +400,139 @@ static const struct pg_statement due_statement = {
     .types = due_types,
 };
 
-static const struct pg_statement forget_statement = {
-    .name = "forget_deleted",
-    .sql = "DELETE FROM deleted_runs WHERE deleted_at < now() - interval '2 days'",
+static const Oid limit_types[] = {PG_INT4};
+
+static const struct pg_statement leftovers_statement = {
+    .name = "leftovers",
+    .sql = "SELECT d.project, d.domain, d.run_name, d.deleted_xid FROM deleted_runs d"
+           " WHERE d.has_rows ORDER BY d.deleted_at LIMIT $1",
+    .parameter_count = 1,
+    .types = limit_types,
 };
 
-static void on_due_result(void *arg, size_t statement, const PGresult *result)
+static const struct pg_statement forget_statement = {
+    .name = "forget_deleted",
+    .sql = "DELETE FROM deleted_runs d USING (SELECT f.project, f.domain, f.run_name"
+           " FROM deleted_runs f WHERE f.deleted_at < now() - interval '2 days'"
+           " AND NOT f.has_rows ORDER BY f.deleted_at LIMIT 1000) AS old"
+           " WHERE (d.project, d.domain, d.run_name) = (old.project, old.domain, old.run_name)"
+           " AND NOT d.has_rows AND d.deleted_at < now() - interval '2 days'",
+};
+
+enum { LOOK_FORGET, LOOK_LEFTOVERS, LOOK_DUE };
+
+static void take_due(struct run_remover *remover, const struct run_key *key)
+{
+    struct removal_request *request = request_new(remover, key);
+
+    if (request == NULL)
+        return;
+    request->due_us = retention_edge_us(remover);
+    DL_APPEND(remover->waiting, request);
+    remover->waiting_count++;
+}
+
+static void on_look_result(void *arg, size_t statement, const PGresult *result)
 {
     struct run_remover *remover = arg;
-    int rows = statement == 0 ? PQntuples(result) : 0;
+    int rows = statement == LOOK_FORGET ? 0 : PQntuples(result);
 
+    if (rows == RUNS_MAX)
+        remover->saw_all = false;
     for (int row = 0; row < rows; row++) {
         const struct run_key key = {pg_text(result, row, 0), pg_text(result, row, 1),
                                     pg_text(result, row, 2)};
-        struct removal_request *request = request_new(&key);
 
-        if (request == NULL)
-            return;
-        request->due_us = retention_edge_us(remover);
-        DL_APPEND(remover->waiting, request);
-        remover->waiting_count++;
+        if (statement == LOOK_DUE)
+            take_due(remover, &key);
+        else
+            add_leftover(remover, &key, pg_int8(result, row, 3), false);
     }
 }
 
-static void on_look_due(uv_timer_t *timer);
+static void start_timer(struct run_remover *remover, uint64_t delay_ms);
 
-static void on_due_end(void *arg, const struct pg_end *end)
+static void on_look_end(void *arg, const struct pg_end *end)
 {
     struct run_remover *remover = arg;
 
     if (end->outcome == PG_REFUSED)
         remover->events->on_refused(remover->arg, end->message);
-    if (remover->waiting == NULL)
-        uv_timer_start(&remover->timer, on_look_due, LOOK_INTERVAL_MS, 0);
+    if (remover->waiting == NULL && remover->leftovers == NULL)
+        start_timer(remover, LOOK_INTERVAL_MS);
     else
         run_next(remover);
 }
 
-static void look_for_due(struct run_remover *remover)
+static void look(struct run_remover *remover)
 {
-    struct pg_value values[PG_PARAMETERS_MAX];
-
-    if (remover->retention_us == 0 || !pg_connection_is_idle(remover->connection))
-        return;
+    remover->saw_all = true;
     pg_parameters_reset(&remover->parameters[0]);
-    pg_bind_time(&remover->parameters[0], retention_edge_us(remover));
-    pg_bind_int4(&remover->parameters[0], DUE_RUNS_MAX);
-    pg_parameters_values(&remover->parameters[0], values);
-    pg_exchange_begin(remover->connection, on_due_result, on_due_end, remover);
-    pg_exchange_add(remover->connection, &due_statement, values);
+    pg_bind_int4(&remover->parameters[0], RUNS_MAX);
+    pg_exchange_begin(remover->connection, on_look_result, on_look_end, remover);
     pg_exchange_add(remover->connection, &forget_statement, NULL);
+    add_statement(remover, &leftovers_statement, 0);
+    if (remover->retention_us != 0) {
+        pg_parameters_reset(&remover->parameters[1]);
+        pg_bind_time(&remover->parameters[1], retention_edge_us(remover));
+        pg_bind_int4(&remover->parameters[1], RUNS_MAX);
+        add_statement(remover, &due_statement, 1);
+    }
     pg_exchange_send(remover->connection);
 }
 
-static void on_look_due(uv_timer_t *timer)
+/* -------- what comes next -------- */
+
+static bool is_free(const struct run_remover *remover)
 {
-    look_for_due(timer->data);
+    return remover->is_set_up && remover->running == NULL &&
+           pg_connection_is_idle(remover->connection);
 }
 
+static void on_timer(uv_timer_t *timer)
+{
+    struct run_remover *remover = timer->data;
+
+    if (remover->waiting == NULL && remover->leftovers == NULL && is_free(remover))
+        look(remover);
+    else
+        run_next(remover);
+}
+
+static void start_timer(struct run_remover *remover, uint64_t delay_ms)
+{
+    uv_timer_start(&remover->timer, on_timer, delay_ms, 0);
+}
+
+static struct removal_request *next_request(const struct run_remover *remover)
+{
+    struct removal_request *request;
+
+    DL_FOREACH (remover->waiting, request)
+        if (request->not_before_ms <= uv_now(remover->loop))
+            return request;
+    return NULL;
+}
+
+/* Deletions first, for somebody waits for their answer; then the rows that they left. */
 static void run_next(struct run_remover *remover)
 {
-    struct removal_request *request = remover->waiting;
+    uint64_t now_ms = uv_now(remover->loop);
+    struct removal_request *request;
 
-    if (remover->running != NULL || !pg_connection_is_idle(remover->connection))
+    if (!is_free(remover))
         return;
-    if (request == NULL) {
-        if (!uv_is_active((uv_handle_t *)&remover->timer))
-            uv_timer_start(&remover->timer, on_look_due, LOOK_INTERVAL_MS, 0);
-        return;
-    }
-    DL_DELETE(remover->waiting, request);
-    remover->waiting_count--;
-    remove_run(remover, request);
+    request = next_request(remover);
+    if (request != NULL)
+        mark(remover, request);
+    else if (remover->leftovers != NULL && remover->pause_until_ms <= now_ms)
+        remove_piece(remover);
+    else if (remover->leftovers != NULL)
+        start_timer(remover, remover->pause_until_ms - now_ms);
+    else if (remover->waiting != NULL)
+        start_timer(remover, LOCKED_PAUSE_MS);
+    else if (!uv_is_active((uv_handle_t *)&remover->timer))
+        start_timer(remover, remover->saw_all ? LOOK_INTERVAL_MS : LOOK_AGAIN_MS);
 }
 
 /* -------- life -------- */
@@ -270,16 +547,41 @@ static void give_up_waiting(struct run_remover *remover)
         finish(request, REMOVAL_FAILED);
 }
 
+static void drop_leftovers(struct run_remover *remover)
+{
+    while (remover->leftovers != NULL)
+        drop_leftover(remover, remover->leftovers);
+}
+
+static void on_set_up(void *arg, const struct pg_end *end)
+{
+    struct run_remover *remover = arg;
+
+    if (end->outcome == PG_REFUSED)
+        pg_connection_reset(remover->connection, end->message);
+    if (end->outcome != PG_OK)
+        return;
+    remover->is_set_up = true;
+    look(remover);
+}
+
 static void on_ready(void *arg)
 {
-    look_for_due(arg);
-    run_next(arg);
+    struct run_remover *remover = arg;
+
+    pg_exchange_begin(remover->connection, NULL, on_set_up, remover);
+    pg_exchange_add(remover->connection, &writer_settings_statement, NULL);
+    pg_exchange_send(remover->connection);
 }
 
 static void on_lost(void *arg, const char *why)
 {
+    struct run_remover *remover = arg;
+
     (void)why; /* the other connections say it */
-    give_up_waiting(arg);
+    remover->is_set_up = false;
+    give_up_waiting(remover);
+    drop_leftovers(remover); /* the look at the next session finds them again */
 }
 
 struct run_remover *run_remover_new(uv_loop_t *loop, const char *url, int64_t retention_us,
@@ -296,6 +598,8 @@ struct run_remover *run_remover_new(uv_loop_t *loop, const char *url, int64_t re
 
     if (remover == NULL)
         return NULL;
+    remover->loop = loop;
+    remover->piece_rows = PIECE_ROWS_MAX;
     remover->retention_us = retention_us;
     remover->events = events;
     remover->arg = arg;
@@ -339,13 +643,14 @@ void run_remover_close(struct run_remover *remover, void (*on_closed)(void *arg)
         finish(remover->running, REMOVAL_FAILED);
     remover->running = NULL;
     give_up_waiting(remover);
+    drop_leftovers(remover);
     uv_close((uv_handle_t *)&remover->timer, on_timer_closed);
     pg_connection_close(remover->connection, on_connection_closed);
 }
 
 bool run_remover_is_ready(const struct run_remover *remover)
 {
-    return pg_connection_is_ready(remover->connection);
+    return remover->is_set_up;
 }
 
 int run_remover_remove(struct run_remover *remover, const struct run_key *run, removal_fn *on_end,
@@ -353,11 +658,11 @@ int run_remover_remove(struct run_remover *remover, const struct run_key *run, r
 {
     struct removal_request *request;
 
-    if (!pg_connection_is_ready(remover->connection))
+    if (!remover->is_set_up)
         return -ENOTCONN;
     if (remover->waiting_count >= REMOVER_QUEUE_MAX)
         return -EAGAIN;
-    request = request_new(run);
+    request = request_new(remover, run);
     if (request == NULL)
         return -ENOMEM;
     request->on_end = on_end;

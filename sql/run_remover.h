@@ -1,9 +1,11 @@
 /* Deletes runs, whole: on demand, and those that ended long ago.
  *
- * One run is one transaction of its own on a connection of its own, with a pause behind it, so that
- * ingest hardly notices. The run's row is locked first, as the writers do, so nothing of a run can
- * come between; whoever posts to it afterwards makes it anew, with another incarnation. Watchers
- * are told by a notification with revision 0. */
+ * A deletion is one small transaction that takes the run's row away and notes the run in
+ * deleted_runs: from then on nobody sees anything of it, watchers are told by a notification with
+ * revision 0, and the deletion counts as done. Events and actions are removed afterwards, in pieces
+ * of bounded size, by whichever process gets to it, also after a crash; until they are gone
+ * the writers put events for the same key aside (sql/event_writer.h). Then whoever posts to it
+ * makes the run anew, with another incarnation. */
 #ifndef RUNTREE_SQL_RUN_REMOVER_H
 #define RUNTREE_SQL_RUN_REMOVER_H
 
@@ -34,7 +36,8 @@ bool run_remover_is_ready(const struct run_remover *remover); /* its connection 
 enum removal {
     REMOVAL_DONE,
     REMOVAL_ABSENT, /* there is no such run */
-    REMOVAL_FAILED, /* the database is away or refused; asking again is safe */
+    REMOVAL_FAILED, /* the database is away or refused, or the run stays locked; asking again is
+                       safe */
 };
 typedef void removal_fn(void *arg, enum removal removal);
 
