@@ -23,6 +23,7 @@ wal_retrieve_retry_interval = 200ms
 wal_receiver_timeout = 10s
 wal_sender_timeout = 10s
 max_connections = 100
+autovacuum_naptime = 5s               # the rows of runs that were deleted make room soon
 """
 
 

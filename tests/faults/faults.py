@@ -9,6 +9,7 @@ import itertools
 import random
 import time
 
+import hostile
 from database import Pair
 from runtree import Runtree
 
@@ -24,7 +25,7 @@ SUDDEN = (
 )
 LASTING = ("network stalled", "network cut", "disk full", "clock jumped")
 HEAVY = ("runtree told to end", "postmaster killed", "standby promoted")
-KINDS = SUDDEN + LASTING + HEAVY
+KINDS = SUDDEN + LASTING + HEAVY + hostile.KINDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +54,11 @@ def draw(rng, kind, pause):
     )
 
 
-def sequence(seed):
+def sequence(seed, kinds=KINDS):
     """Every kind once in some order, then all over again in another, without end."""
     rng = random.Random(f"faults {seed}")
     for _ in itertools.count():
-        for kind in rng.sample(KINDS, len(KINDS)):
+        for kind in rng.sample(kinds, len(kinds)):
             fault = draw(rng, kind, rng.uniform(0.2, 2.5))
             other = draw(rng, rng.choice(SUDDEN), rng.uniform(0.1, 0.5))
             if kind in LASTING and rng.random() < 0.4:
@@ -70,6 +71,7 @@ class Faults:
 
     def __init__(self, pair, service, ledger):
         self._pair, self._service, self._ledger = pair, service, ledger
+        self._hostile = hostile.HostileClients(pair, service, ledger, self._expect_progress)
         self.fail_overs = 0
         self.skipped = {}  # kind -> why
         if pair.disks[0].why_not_full:
@@ -82,22 +84,28 @@ class Faults:
         if fault.kind in self.skipped:
             return False
         time.sleep(fault.pause)
-        self._do(fault)
-        self._wait_for_progress(fault)
+        try:
+            self._do(fault)
+            self._service.wait_until_ready(PROGRESS_SECONDS)
+            self._expect_progress(PROGRESS_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{fault}: {error}") from error
         return True
 
     def _do(self, fault):
-        getattr(self, "_" + fault.kind.replace(" ", "_"))(fault)
+        if fault.kind in hostile.KINDS:
+            self._hostile.do(fault)
+        else:
+            getattr(self, "_" + fault.kind.replace(" ", "_"))(fault)
         self._ledger.count(f"fault: {fault.kind}")
 
-    def _wait_for_progress(self, fault):
-        """Until each runtree is ready and events are acknowledged again."""
-        self._service.wait_until_ready(PROGRESS_SECONDS)
+    def _expect_progress(self, seconds):
+        """Until so many events more are acknowledged."""
         target = len(self._ledger.acknowledged) + PROGRESS_EVENTS
-        deadline = time.monotonic() + PROGRESS_SECONDS
+        deadline = time.monotonic() + seconds
         while len(self._ledger.acknowledged) < target:
             self._ledger.check()
-            assert time.monotonic() < deadline, f"nothing is accepted any more after: {fault}"
+            assert time.monotonic() < deadline, f"no events are accepted for {seconds} s"
             time.sleep(0.02)
 
     def _last(self, fault):

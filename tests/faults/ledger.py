@@ -5,6 +5,9 @@ import threading
 
 KEY_MEMBERS = ("project", "domain", "runName", "name", "attempt", "phase", "version")
 
+# Of the runs of hostile clients, of whose events nobody keeps a ledger.
+HOSTILE_DOMAIN = "hostile"
+
 
 def key_of(event):
     return tuple(event[member] for member in KEY_MEMBERS)

@@ -1,11 +1,13 @@
 """The fault harness: three runtrees behind HAProxy on one PostgreSQL with a standby, posters and
 watchers, and everything that goes wrong in a data centre, drawn from a seed.
 
-Laps: faults under load; then load with only the database and its network at fault, to see whether
-the processes keep memory or descriptors; then a fail-over that loses commits.
+Laps: faults under load; then load with only hostile clients, and with only the database and its
+network at fault, to see whether the processes keep memory or descriptors; then a fail-over that
+loses commits.
 """
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import random
@@ -16,6 +18,7 @@ import time
 import traceback
 
 import checks
+import hostile
 from database import Pair
 from faults import KINDS, Faults, draw, sequence
 from ledger import Ledger
@@ -29,8 +32,8 @@ LEAK_LAP_FAULTS = ("writer cut off", "network cut", "listener cut off", "reader 
 
 
 class Harness:
-    def __init__(self, seed, seconds):
-        self.seed, self.seconds = seed, seconds
+    def __init__(self, seed, seconds, kinds):
+        self.seed, self.seconds, self.kinds = seed, seconds, kinds
         self.began = time.monotonic()
         self.ledger = Ledger()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="runtree-faults-"))
@@ -53,13 +56,16 @@ class Harness:
         fresh = checks.Footprint(self.service)
         self.run_lap(1, self.inflict_faults)
         after_faults = self.come_to_rest()
-        self.run_lap(2, self.inflict_cuts)
+        self.run_lap(2, lambda: self.inflict_each(hostile.KINDS))
+        after_hostile = self.come_to_rest()
+        self.run_lap(3, lambda: self.inflict_each(LEAK_LAP_FAULTS))
         after_load = self.come_to_rest()
-        after_faults.check_since(fresh)
-        after_load.check_since(after_faults)
-        say(f"descriptors at rest {fresh.descriptors}, {after_faults.descriptors}, "
-            f"{after_load.descriptors}; RSS in KiB {fresh.rss_kib}, {after_faults.rss_kib}, "
-            f"{after_load.rss_kib}")  # fmt: skip
+        footprints = (fresh, after_faults, after_hostile, after_load)
+        say(f"descriptors at rest {', '.join(str(at.descriptors) for at in footprints)};"
+            f" RSS in KiB {', '.join(str(at.rss_kib) for at in footprints)}")  # fmt: skip
+        after_faults.check_since(fresh, checks.RSS_GROWTH_HOSTILE_MAX_KIB)
+        after_hostile.check_since(after_faults, checks.RSS_GROWTH_HOSTILE_MAX_KIB)
+        after_load.check_since(after_hostile, checks.RSS_GROWTH_MAX_KIB)
         say(f"{self.now()} a fail-over that loses commits")
         fail_over_with_loss(self.service, self.pair, self.ledger)
         for name in ("runtree_streams_stalled_total", "runtree_events_rejected_total"):
@@ -88,16 +94,17 @@ class Harness:
 
     def inflict_faults(self):
         deadline = time.monotonic() + max(5, self.seconds - OVERHEAD_SECONDS)
-        for number, fault in enumerate(sequence(self.seed)):
-            if number >= len(KINDS) and time.monotonic() > deadline:
+        for number, fault in enumerate(sequence(self.seed, self.kinds)):
+            if number >= len(self.kinds) and time.monotonic() > deadline:
                 return
             self.inflict(fault)
 
-    def inflict_cuts(self):
+    def inflict_each(self, kinds):
+        """So that every process lives on."""
         rng = random.Random(self.seed)
         for _ in range(max(1, self.seconds // 200)):
-            for kind in LEAK_LAP_FAULTS:
-                self.inflict(draw(rng, kind, 0.2))
+            for kind in (kind for kind in kinds if kind in self.kinds):
+                self.inflict(dataclasses.replace(draw(rng, kind, 0.2), coin=False))
 
     def inflict(self, fault):
         began = time.monotonic()
@@ -136,7 +143,9 @@ def read_arguments():
     parser.add_argument("--seed", type=int, default=None, help="of the faults (default: any)")
     parser.add_argument("--list", type=int, metavar="N", help="print the seed's first N faults")
     parser.add_argument("--keep", action="store_true", help="keep the logs")
+    parser.add_argument("--only", action="append", choices=KINDS, help="this kind of fault")
     arguments = parser.parse_args()
+    arguments.kinds = arguments.only or KINDS
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(3), "big")
     return arguments
@@ -145,10 +154,10 @@ def read_arguments():
 def main():
     arguments = read_arguments()
     if arguments.list:
-        for _, fault in zip(range(arguments.list), sequence(arguments.seed)):
+        for _, fault in zip(range(arguments.list), sequence(arguments.seed, arguments.kinds)):
             say(f"{fault.pause:.1f} s later: {fault}")
         return 0
-    harness = Harness(arguments.seed, arguments.seconds)
+    harness = Harness(arguments.seed, arguments.seconds, arguments.kinds)
     failed = True
     try:
         harness.set_up()

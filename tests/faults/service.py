@@ -1,8 +1,11 @@
 """Three runtrees behind HAProxy, each with links of its own to both PostgreSQLs."""
 
+import fcntl
+import os
 import pathlib
 import shutil
 import subprocess
+import threading
 import time
 
 import httpx
@@ -17,6 +20,7 @@ OPTIONS = (
     "--stall-ms=3000",
     "--drain-ms=300",
     "--flush-interval-ms=20",
+    "--memory-max-bytes=134217728",
 )
 
 # What matters for streams: the timeouts are over the heartbeat, nothing is buffered to the end
@@ -81,13 +85,47 @@ class Clock:
         }
 
 
+class LogReader:
+    """Reads what is written to the pipe `end` into a file, unless it is paused."""
+
+    PIPE_BYTES = 4096  # the least that Linux makes: it is full soon
+
+    def __init__(self, path):
+        self._reads = threading.Event()
+        self._reads.set()
+        self._source, self.end = os.pipe()
+        fcntl.fcntl(self.end, fcntl.F_SETPIPE_SZ, self.PIPE_BYTES)
+        self._thread = threading.Thread(target=self._copy, args=(path,), daemon=True)
+        self._thread.start()
+
+    def pause(self):
+        self._reads.clear()
+
+    def resume(self):
+        self._reads.set()
+
+    def close(self):
+        """When nobody writes any more."""
+        self._reads.set()
+        os.close(self.end)
+        self._thread.join(10)
+        os.close(self._source)
+
+    def _copy(self, path):
+        with open(path, "ab", buffering=0) as out:
+            while chunk := os.read(self._source, self.PIPE_BYTES):
+                out.write(chunk)
+                self._reads.wait()
+
+
 class Service:
-    """The runtrees, HAProxy in front, and the links behind."""
+    """The runtrees, HAProxy in front, the links behind, and who reads their logs."""
 
     def __init__(self, folder, network, pair, count=3):
         self.clock = Clock(folder)
         self.links = []  # of each runtree: to either PostgreSQL
         self.runtrees = []
+        self.logs = []
         for number in range(count):
             links = [network.link(port) for port in pair.ports]
             self.links.append(links)
@@ -96,12 +134,16 @@ class Service:
                 f"host=127.0.0.1,127.0.0.1 port={ports} user=postgres dbname={Pair.DATABASE}"
                 " target_session_attrs=read-write connect_timeout=2"
             )
+            home = folder / f"runtree{number}"
+            home.mkdir()
+            self.logs.append(LogReader(home / "stderr"))
             self.runtrees.append(
                 Runtree(
-                    folder / f"runtree{number}",
+                    home,
                     *OPTIONS,
                     database_url=url,
                     environment=self.clock.environment() if number == count - 1 else {},
+                    stderr=self.logs[number].end,
                 )
             )
         for runtree in self.runtrees:
@@ -154,5 +196,7 @@ class Service:
         for runtree in self.runtrees:
             if runtree.is_running():
                 runtree.kill()
+        for log in self.logs:
+            log.close()
         self._haproxy.kill()
         self._haproxy.wait(10)

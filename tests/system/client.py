@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import threading
 
 import httpx
 
@@ -79,6 +81,20 @@ class Api:
 
     def close(self):
         self._client.close()
+
+
+def ask_many(port, path, count):
+    """So many requests at once on one connection, numbered by X-Request-Id; their statuses."""
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: "
+    requests = [f"{head}{number}\r\n" for number in range(count)]
+    requests[-1] += "Connection: close\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        content = "".join(request + "\r\n" for request in requests).encode()
+        threading.Thread(target=connection.sendall, args=(content,), daemon=True).start()
+        with connection.makefile("rb") as answers:
+            statuses = re.findall(rb"HTTP/1.1 (\d+)", answers.read())
+    assert len(statuses) == count, f"{len(statuses)} answers to {count} requests"
+    return [int(status) for status in statuses]
 
 
 def metric(url, name, **options):

@@ -4,13 +4,12 @@ import collections
 import fcntl
 import json
 import os
-import socket
 import threading
 
 import httpx
 import pytest
 
-from client import metric
+from client import ask_many, metric
 from postgres import free_port
 from runtree import Runtree
 
@@ -33,20 +32,6 @@ def pipe():
 def away():
     """The address of a database that is not there: every /readyz is 503, and a line of the log."""
     return f"host=127.0.0.1 port={free_port()} dbname=none connect_timeout=2"
-
-
-def ask_many(runtree, path, count):
-    """So many requests at once on one connection, numbered; their statuses."""
-    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: "
-    with socket.create_connection(("127.0.0.1", runtree.port), timeout=30) as connection:
-        requests = "".join(f"{head}{number}\r\n\r\n" for number in range(count)).encode()
-        threading.Thread(target=connection.sendall, args=(requests,), daemon=True).start()
-        answers = b""
-        while answers.count(b"HTTP/1.1 ") < count or not answers.endswith((b"}", b"ok\n")):
-            chunk = connection.recv(1 << 20)
-            assert chunk, f"only {answers.count(b'HTTP/1.1 ')} of {count} answers"
-            answers += chunk
-    return [int(answer[:3]) for answer in answers.split(b"HTTP/1.1 ")[1:]]
 
 
 class Reader:
@@ -78,7 +63,7 @@ class Reader:
 def test_stderr_that_nobody_reads_stops_nothing(tmp_path, pipe):
     runtree = Runtree(tmp_path, database_url=away(), stderr=pipe[1]).start(until="/healthz")
     try:
-        assert set(ask_many(runtree, "/readyz", 1500)) == {503}
+        assert set(ask_many(runtree.port, "/readyz", 1500)) == {503}
         assert httpx.get(runtree.url + "/healthz", timeout=5).status_code == 200
         assert metric(runtree.url, DROPPED) > 0
         runtree.stop()
@@ -90,7 +75,7 @@ def test_lines_are_dropped_past_the_queue_and_the_next_one_says_how_many(tmp_pat
     runtree = Runtree(tmp_path, "--log-level=debug", database_url=away(), stderr=pipe[1])
     runtree.start(until="/healthz")
     try:
-        ask_many(runtree, "/healthz", 10_000)
+        ask_many(runtree.port, "/healthz", 10_000)
         dropped = metric(runtree.url, DROPPED)
         assert dropped > 0
         reader = Reader(pipe[0])
@@ -111,7 +96,7 @@ def test_lines_that_are_alike_are_counted_beyond_100_a_second(tmp_path, pipe):
     runtree = Runtree(tmp_path, database_url=away(), stderr=pipe[1]).start(until="/healthz")
     try:
         reader = Reader(pipe[0])
-        ask_many(runtree, "/readyz", 4000)
+        ask_many(runtree.port, "/readyz", 4000)
         runtree.stop()
         reader.wait_for("stopped")
     finally:
