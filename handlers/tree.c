@@ -1,39 +1,42 @@
-/* The watch's snapshot as one document. */
+/* The watch's snapshot as one document, which is made while its client takes it: all of it as the
+ * run was at one revision, whatever happens meanwhile (view_reading). */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "handlers/handlers.h"
 #include "handlers/parameters.h"
 #include "model/run_view.h"
 #include "server/reply.h"
 
-enum {
-    PIECE_BYTES = 256 * 1024, /* of the document that are written in one turn of the loop, about */
-    PIECE_NODES = 20000,      /* and nodes looked at */
-    RESTARTS_MAX = 3,         /* a run that moves more often is written in one turn */
-};
+enum { NODES_AT_ONCE = 20000 /* looked at for one piece of the document */ };
 
 struct tree_reply {
     struct http_request *request;
+    struct memory *memory;
+    size_t held; /* of the account */
     struct run_hub *hub;
-    struct filter filter;
-    /* What is written so far is of this tree at this revision. */
-    struct run_state_manager *manager;
-    char incarnation[INCARNATION_SIZE];
-    int64_t revision;
-    struct run_view *view; /* NULL: nothing is */
-    struct view_walk walk;
-    struct json_buffer body;
-    size_t nodes;
-    int starts;
+    struct hub_view *view; /* held until the document begins */
+    struct view_reading *reading;
+    struct json_buffer *piece; /* the one that is being written */
+    size_t nodes;              /* written */
 };
 
-static void end_reply(struct tree_reply *reply)
+static void release_view(struct tree_reply *reply)
 {
-    run_view_free(reply->view);
-    json_buffer_free(&reply->body);
-    run_hub_release(reply->hub);
+    if (reply->view != NULL)
+        run_hub_release_view(reply->hub, reply->view);
+    reply->view = NULL;
+}
+
+static void end_reply(void *arg)
+{
+    struct tree_reply *reply = arg;
+
+    view_reading_free(reply->reading);
+    memory_hold(reply->memory, MEMORY_ANSWERS, &reply->held, 0);
+    release_view(reply);
+    if (reply->hub != NULL)
+        run_hub_release(reply->hub);
     free(reply);
 }
 
@@ -42,72 +45,68 @@ static void write_node(void *arg, const char *bytes, size_t length, bool meets_f
     struct tree_reply *reply = arg;
 
     if (reply->nodes++ > 0)
-        json_buffer_text(&reply->body, ",");
-    json_buffer_append(&reply->body, bytes, length);
-    json_buffer_text(&reply->body, meets_filter ? "true}" : "false}");
+        json_buffer_text(reply->piece, ",");
+    json_buffer_append(reply->piece, bytes, length);
+    json_buffer_text(reply->piece, meets_filter ? "true}" : "false}");
 }
 
-static bool has_moved(const struct tree_reply *reply)
+static int next_piece(void *arg, struct json_buffer *piece)
 {
-    const struct hub_state *state = run_hub_state(reply->hub);
-
-    return state->manager != reply->manager || run_hub_revision(reply->hub) != reply->revision ||
-           strcmp(state->incarnation, reply->incarnation) != 0;
-}
-
-static int start_document(struct tree_reply *reply)
-{
-    const struct hub_state *state = run_hub_state(reply->hub);
-
-    run_view_free(reply->view);
-    reply->manager = state->manager;
-    reply->revision = run_hub_revision(reply->hub);
-    memcpy(reply->incarnation, state->incarnation, sizeof reply->incarnation);
-    reply->view = run_view_new(reply->manager, &reply->filter);
-    if (reply->view == NULL)
-        return -ENOMEM;
-    reply->walk = (struct view_walk){.next_ordinal = 1, .target = reply->revision};
-    reply->body.length = reply->nodes = 0;
-    reply->starts++;
-    json_buffer_text(&reply->body, "{\"revision\":");
-    json_buffer_integer(&reply->body, reply->revision);
-    json_buffer_text(&reply->body, ",\"nodes\":[");
-    return 0;
-}
-
-/* 1: the document is done; 0: there is more to write; -ENOMEM. */
-static int write_piece(struct tree_reply *reply)
-{
-    bool is_last_start;
+    struct tree_reply *reply = arg;
+    bool is_first = reply->piece == NULL;
     int status;
 
-    if ((reply->view == NULL || has_moved(reply)) && start_document(reply) < 0)
-        return -ENOMEM;
-    status = run_view_sync(reply->view);
-    if (status != 0)
-        return status < 0 ? status : 0;
-    is_last_start = reply->starts > RESTARTS_MAX;
-    return run_view_walk(reply->view, &reply->walk, is_last_start ? SIZE_MAX : PIECE_BYTES,
-                         is_last_start ? SIZE_MAX : PIECE_NODES, write_node, reply);
+    reply->piece = piece;
+    if (is_first) {
+        json_buffer_text(piece, "{\"revision\":");
+        json_buffer_integer(piece, view_reading_revision(reply->reading));
+        json_buffer_text(piece, ",\"nodes\":[");
+    }
+    status = view_reading_next(reply->reading, REPLY_PIECE_BYTES, NODES_AT_ONCE, write_node, reply);
+    run_hub_account(reply->hub);
+    if (status == 1)
+        json_buffer_text(piece, "]}");
+    return status;
 }
 
+static void start_document(struct tree_reply *reply, const struct run_view *view)
+{
+    static const struct reply_source source = {.next = next_piece, .end = end_reply};
+
+    reply->reading = view_reading_new(view);
+    if (reply->reading == NULL) {
+        reply_unavailable(reply->request, -ENOMEM);
+        end_reply(reply);
+        return;
+    }
+    memory_hold(reply->memory, MEMORY_ANSWERS, &reply->held,
+                sizeof *reply + view_reading_bytes(reply->reading));
+    release_view(reply);
+    reply_pieces(reply->request, 200, "application/json", &source, reply);
+}
+
+/* The tree is there: brings the view up to date, in as many turns of the loop as that takes. */
 static void on_hub_ready(void *arg, enum hub_outcome outcome)
 {
     struct tree_reply *reply = arg;
-    int status = outcome == HUB_LIVE ? write_piece(reply) : -ENOTCONN;
+    struct run_view *view;
+    int status = outcome == HUB_NO_ROOM ? -ENOBUFS : -ENOTCONN;
 
-    if (status == 0)
+    if (outcome == HUB_LIVE)
+        status = run_hub_has_room_for(reply->hub, reply->view) ? hub_view_sync(reply->view, &view)
+                                                               : -ENOBUFS;
+    if (status == 0) {
+        start_document(reply, view);
+        return;
+    }
+    if (status == 1)
         status = run_hub_next_turn(reply->hub, on_hub_ready, reply);
     if (status == 0)
         return;
-    if (status == 1) {
-        json_buffer_text(&reply->body, "]}");
-        reply_buffer(reply->request, 200, "application/json", &reply->body);
-    } else if (outcome == HUB_ABSENT) {
+    if (outcome == HUB_ABSENT)
         reply_problemf(reply->request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
-    } else {
-        reply_unavailable(reply->request, outcome == HUB_NO_ROOM ? -ENOBUFS : status);
-    }
+    else
+        reply_unavailable(reply->request, status);
     end_reply(reply);
 }
 
@@ -125,19 +124,22 @@ void handle_get_tree(struct app *app, struct http_request *request)
         reply_unavailable(request, -ENOTCONN);
         return;
     }
-    reply = malloc(sizeof *reply);
+    reply = calloc(1, sizeof *reply);
     if (reply == NULL) {
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    *reply = (struct tree_reply){.request = request, .filter = filter};
+    reply->request = request;
+    reply->memory = app->shared->memory;
     status = run_hub_open(app->hubs, &key, &reply->hub);
+    if (status == 0) {
+        reply->view = run_hub_hold_view(reply->hub, &filter);
+        status = reply->view == NULL ? -ENOMEM : 0;
+    }
     if (status == 0)
         status = run_hub_when_read(reply->hub, INT64_MAX, on_hub_ready, reply);
     if (status < 0) {
         reply_unavailable(request, status);
-        if (reply->hub != NULL)
-            run_hub_release(reply->hub);
-        free(reply);
+        end_reply(reply);
     }
 }

@@ -5,8 +5,198 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
-#include "model/run_state_manager_internal.h"
+#include "model/arena.h"
+#include "model/change_list.h"
+#include "model/json_buffer.h"
+#include "model/node_table.h"
+#include "model/records.h"
+
+struct run_state_manager {
+    int64_t revision;
+    struct node_table nodes;
+    struct change_list changes;
+    struct arena texts; /* names, and the first strings of each node */
+    uint32_t phase_counts[PHASE_SLOTS];
+    size_t string_bytes, encoded_bytes; /* outside of `texts` */
+    size_t next_to_forget;              /* of the records: where dropping them goes on */
+    struct tree_hold *holds;            /* by revision */
+    struct node_record *held;           /* records of nodes that changed since, oldest first */
+    size_t held_bytes;
+    struct json_buffer scratch; /* in which a record is built before its length is known */
+};
+
+/* -------- records -------- */
+
+/* Forgets the node's cached record. */
+static void node_update_forget(struct run_node *node)
+{
+    if (!node->encoded)
+        return;
+    node->manager->encoded_bytes -= node->encoded_length;
+    free(node->encoded);
+    node->encoded = NULL;
+    node->encoded_length = 0;
+}
+
+/* The record is only a cache, so a node that is const to the world may get one. */
+static struct run_node *writable(const struct run_node *node)
+{
+    return node_table_at(&node->manager->nodes, (size_t)node->action.ordinal - 1);
+}
+
+const char *node_update_encode(const struct run_node *node, size_t *length)
+{
+    struct run_state_manager *manager = node->manager;
+    *length = node->encoded_length;
+    if (node->encoded)
+        return node->encoded;
+    struct json_buffer *out = &manager->scratch;
+    out->length = 0;
+    json_buffer_text(out, "{\"action\":{");
+    record_write_action_members(out, &node->action);
+    json_buffer_text(out, "},\"childPhaseCounts\":");
+    record_write_phase_counts(out, node->child_phase_counts);
+    json_buffer_text(out, ",\"meetsFilter\":");
+    char *encoded = out->failed || out->length > UINT32_MAX ? NULL : malloc(out->length);
+    if (!encoded) {
+        json_buffer_free(out);
+        return NULL;
+    }
+    memcpy(encoded, out->bytes, out->length);
+    struct run_node *cache = writable(node);
+    cache->encoded = encoded;
+    cache->encoded_length = (uint32_t)out->length;
+    manager->encoded_bytes += out->length;
+    *length = out->length;
+    return encoded;
+}
+
+/* -------- the tree as it was, for who reads it slowly -------- */
+
+/* A record that a node had until it changed. */
+struct node_record {
+    struct node_record *prev, *next; /* of all nodes, in the order in which they changed */
+    struct node_record *newer;       /* of the same node */
+    struct run_node *node;
+    int64_t until; /* those who hold an earlier revision want this record */
+    size_t length;
+    char *bytes;
+};
+
+/* It is its node's oldest one. */
+static void free_oldest(struct run_state_manager *manager)
+{
+    struct node_record *oldest = manager->held;
+    oldest->node->held = oldest->newer;
+    manager->held_bytes -= sizeof *oldest + oldest->length;
+    DL_DELETE(manager->held, oldest);
+    free(oldest->bytes);
+    free(oldest);
+}
+
+static void free_unwanted(struct run_state_manager *manager)
+{
+    while (manager->held && (!manager->holds || manager->held->until <= manager->holds->revision))
+        free_oldest(manager);
+}
+
+void run_state_manager_hold(struct run_state_manager *manager, struct tree_hold *hold)
+{
+    *hold = (struct tree_hold){
+        .manager = manager, .revision = manager->revision, .count = (int32_t)manager->nodes.count};
+    DL_APPEND(manager->holds, hold);
+}
+
+static void lose(struct tree_hold *hold)
+{
+    DL_DELETE(hold->manager->holds, hold);
+    hold->manager = NULL;
+}
+
+void tree_hold_release(struct tree_hold *hold)
+{
+    struct run_state_manager *manager = hold->manager;
+    if (!manager)
+        return;
+    lose(hold);
+    free_unwanted(manager);
+}
+
+void run_state_manager_end_holds(struct run_state_manager *manager)
+{
+    while (manager->holds)
+        lose(manager->holds);
+}
+
+const char *tree_hold_encode(const struct tree_hold *hold, int32_t ordinal, size_t *length)
+{
+    const struct run_node *node = run_state_manager_at(hold->manager, ordinal);
+    for (const struct node_record *held = node->held; held; held = held->newer) {
+        if (held->until > hold->revision) {
+            *length = held->length;
+            return held->bytes;
+        }
+    }
+    return node_update_encode(node, length);
+}
+
+/* The node's record as it is, which becomes the caller's; NULL when out of memory. */
+static struct node_record *take_record(struct run_node *node)
+{
+    size_t length;
+    if (!node_update_encode(node, &length))
+        return NULL;
+    struct node_record *record = malloc(sizeof *record);
+    if (!record)
+        return NULL;
+    *record = (struct node_record){.node = node, .length = length, .bytes = node->encoded};
+    node->encoded = NULL;
+    node->encoded_length = 0;
+    node->manager->encoded_bytes -= length;
+    return record;
+}
+
+static int keep_record(struct run_node *node)
+{
+    struct run_state_manager *manager = node->manager;
+    struct node_record *record = take_record(node), **place = &node->held;
+    if (!record)
+        return -ENOMEM;
+    record->until = manager->revision + 1;
+    while (*place)
+        place = &(*place)->newer;
+    *place = record;
+    DL_APPEND(manager->held, record);
+    manager->held_bytes += sizeof *record + record->length;
+    return 0;
+}
+
+/* Before a node, or what is below it, changes: keeps its record, and of those above it, for who
+ * holds them. */
+static void keep_records(struct run_node *node)
+{
+    struct run_state_manager *manager = node->manager;
+    for (struct run_node *at = node; at && manager->holds; at = at->parent) {
+        if (at->changed_revision == 0) /* it is new */
+            continue;
+        /* The last one holds the greatest revision. Whoever came after the node's last change has
+         * it as it is, and those above it changed with it. */
+        if (at->changed_revision > manager->holds->prev->revision)
+            return;
+        if (keep_record(at) != 0) {
+            run_state_manager_end_holds(manager);
+            free_unwanted(manager);
+        }
+    }
+    while (manager->held_bytes > TREE_HELD_BYTES_MAX) {
+        lose(manager->holds);
+        free_unwanted(manager);
+    }
+}
+
+/* -------- life -------- */
 
 struct run_state_manager *run_state_manager_new(void)
 {
@@ -27,12 +217,16 @@ void run_state_manager_free(struct run_state_manager *manager)
         free(node->strings);
         free(node->encoded);
     }
+    run_state_manager_end_holds(manager);
+    free_unwanted(manager);
     json_buffer_free(&manager->scratch);
     arena_free(&manager->texts);
     change_list_free(&manager->changes);
     node_table_free(&manager->nodes);
     free(manager);
 }
+
+/* -------- upserting -------- */
 
 /* An action of an upsert after it was checked: everything that can fail is done. */
 struct prepared {
@@ -246,6 +440,7 @@ static void apply(struct run_state_manager *manager, const struct prepared *prep
     enum phase phase_before = node->action.phase;
     if (!prepared->is_newer)
         return;
+    keep_records(node);
     action.name = node->action.name;
     action.parent = node->parent ? node->parent->action.name : NULL;
     if (prepared->is_new)
@@ -298,6 +493,8 @@ int run_state_manager_upsert_actions(struct run_state_manager *manager,
     return status;
 }
 
+/* -------- reading -------- */
+
 int64_t run_state_manager_revision(const struct run_state_manager *manager)
 {
     return manager->revision;
@@ -344,7 +541,7 @@ size_t run_state_manager_bytes(const struct run_state_manager *manager)
     return sizeof *manager + node_table_bytes(&manager->nodes) +
            manager->changes.bucket_count * sizeof(*manager->changes.buckets) +
            manager->texts.bytes + manager->string_bytes + manager->encoded_bytes +
-           manager->scratch.capacity;
+           manager->held_bytes + manager->scratch.capacity;
 }
 
 bool run_state_manager_drop_encoded(struct run_state_manager *manager, size_t nodes)

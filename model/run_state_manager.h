@@ -26,6 +26,8 @@ struct run_node {
     char *strings; /* the block that holds strings of `action` that replaced its first ones, or NULL
                     */
     struct run_state_manager *manager;
+    struct node_record
+        *held; /* the records that it had, for those who hold the tree; oldest first */
 };
 
 /* NULL when out of memory. */
@@ -72,6 +74,29 @@ size_t run_state_manager_bytes(const struct run_state_manager *manager);
 /* The node's record without its last member: {"action":{…},"childPhaseCounts":{…},"meetsFilter":
  * encoded once per change and kept in the node. *length in bytes; NULL when out of memory. */
 const char *node_update_encode(const struct run_node *node, size_t *length);
+
+/* Who reads the tree as it is at one moment, and takes his time. A plain value that must not move
+ * while it holds a tree. */
+struct tree_hold {
+    struct tree_hold *prev, *next;
+    struct run_state_manager *manager; /* NULL: it holds none, or lost it */
+    int64_t revision;
+    int32_t count; /* nodes */
+};
+
+/* Records that a tree keeps at most for those who hold it; the longest holder loses it then. */
+enum { TREE_HELD_BYTES_MAX = 64 * 1024 * 1024 };
+
+/* Holds the tree as it is now: until it is released, tree_hold_encode answers what
+ * node_update_encode would answer now. Each node that changes meanwhile costs its record once. */
+void run_state_manager_hold(struct run_state_manager *manager, struct tree_hold *hold);
+void tree_hold_release(struct tree_hold *hold); /* one that holds none: does nothing */
+
+/* `ordinal` 1 to hold->count; see node_update_encode. */
+const char *tree_hold_encode(const struct tree_hold *hold, int32_t ordinal, size_t *length);
+
+/* Nobody holds the tree any more; before it is freed, which another thread may do. */
+void run_state_manager_end_holds(struct run_state_manager *manager);
 
 /* Forgets cached records (when nobody watches), going on where the last call stopped: looks at
  * `nodes` of the tree. Whether some are left. */

@@ -344,3 +344,72 @@ int run_view_walk(struct run_view *view, struct view_walk *walk, size_t bytes_ma
         return walk_by_list(&call, ordinals, count);
     return walk_by_scan(&call, scan_max);
 }
+
+/* -------- reading -------- */
+
+struct view_reading {
+    struct tree_hold hold;
+    int32_t next_ordinal;
+    size_t words;
+    uint64_t visible[]; /* a bit for each node; none: all are */
+};
+
+enum { WORD_BITS = 64 };
+
+struct view_reading *view_reading_new(const struct run_view *view)
+{
+    size_t words = view->sees_all ? 0 : (view->count + WORD_BITS - 1) / WORD_BITS;
+    struct view_reading *reading = calloc(1, sizeof *reading + words * sizeof(*reading->visible));
+    if (!reading)
+        return NULL;
+    for (size_t i = 0; words > 0 && i < view->count; i++)
+        reading->visible[i / WORD_BITS] |= (uint64_t)is_in_view(&view->nodes[i]) << i % WORD_BITS;
+    reading->words = words;
+    reading->next_ordinal = 1;
+    run_state_manager_hold(view->manager, &reading->hold);
+    return reading;
+}
+
+void view_reading_free(struct view_reading *reading)
+{
+    if (!reading)
+        return;
+    tree_hold_release(&reading->hold);
+    free(reading);
+}
+
+int64_t view_reading_revision(const struct view_reading *reading)
+{
+    return reading->hold.revision;
+}
+
+size_t view_reading_bytes(const struct view_reading *reading)
+{
+    return sizeof *reading + reading->words * sizeof(*reading->visible);
+}
+
+static bool is_read(const struct view_reading *reading, int32_t ordinal)
+{
+    size_t i = (size_t)ordinal - 1;
+    return reading->words == 0 || (reading->visible[i / WORD_BITS] >> i % WORD_BITS & 1);
+}
+
+int view_reading_next(struct view_reading *reading, size_t bytes_max, size_t scan_max,
+                      view_record_fn *record, void *arg)
+{
+    if (!reading->hold.manager)
+        return -ESTALE;
+    for (; reading->next_ordinal <= reading->hold.count; reading->next_ordinal++, scan_max--) {
+        if (bytes_max == 0 || scan_max == 0)
+            return 0;
+        if (!is_read(reading, reading->next_ordinal))
+            continue;
+        size_t length;
+        const char *bytes = tree_hold_encode(&reading->hold, reading->next_ordinal, &length);
+        if (!bytes)
+            return -ENOMEM;
+        record(arg, bytes, length, true);
+        bytes_max -= length < bytes_max ? length : bytes_max;
+    }
+    return 1;
+}

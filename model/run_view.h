@@ -66,4 +66,20 @@ enum { VIEW_WALK_LIST_MAX = 512 };
 int run_view_walk(struct run_view *view, struct view_walk *walk, size_t bytes_max, size_t scan_max,
                   view_record_fn *record, void *arg);
 
+/* The tree as a view sees it at one moment, to be read as slowly as one likes. */
+struct view_reading;
+
+/* As it is now; the view must be synced, and is not needed any more. NULL when out of memory. */
+struct view_reading *view_reading_new(const struct run_view *view);
+void view_reading_free(struct view_reading *reading); /* NULL does nothing */
+
+int64_t view_reading_revision(const struct view_reading *reading);
+size_t view_reading_bytes(const struct view_reading *reading); /* that it holds */
+
+/* Hands out the next visible nodes, as run_view_walk does. 1: done; 0: there is more; -ENOMEM: call
+ * again, nothing is lost or repeated; -ESTALE: the tree is not held any more (see struct
+ * tree_hold). */
+int view_reading_next(struct view_reading *reading, size_t bytes_max, size_t scan_max,
+                      view_record_fn *record, void *arg);
+
 #endif

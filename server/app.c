@@ -455,8 +455,10 @@ static int start_http(struct app_runner *runner, int listen_fd, char *why, size_
 {
     struct app *app = &runner->app;
     const struct config *config = app->shared->config;
-    const struct sse_streams_options stream_options = {
-        .heartbeat_ms = (uint64_t)config->heartbeat_ms, .stall_ms = (uint64_t)config->stall_ms};
+    const struct sse_streams_options stream_options = {.heartbeat_ms =
+                                                           (uint64_t)config->heartbeat_ms,
+                                                       .stall_ms = (uint64_t)config->stall_ms,
+                                                       .packer = app->packer};
     const struct http_options http_options = {
         .listen_fd = listen_fd,
         .app = app,
@@ -549,7 +551,8 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     start_handles(runner);
     if (shared->loops > 1)
         uv_timer_start(&runner->collect, on_collect, COLLECT_MS, COLLECT_MS);
-    status = start_auth(&runner->app, keys);
+    runner->app.packer = gzip_packer_new();
+    status = runner->app.packer == NULL ? -ENOMEM : start_auth(&runner->app, keys);
     if (status == 0)
         status = start_rate_limits(&runner->app);
     if (status < 0)
@@ -566,6 +569,7 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     uv_loop_close(&runner->loop);
     auth_keys_free(runner->next_keys);
     rate_limits_free(runner->app.rate_limits);
+    gzip_packer_free(runner->app.packer);
     auth_free(runner->app.auth);
     free(runner);
     return status;

@@ -47,6 +47,7 @@ struct app {
     struct auth *auth;               /* NULL: nobody is asked for a token */
     struct rate_limits *rate_limits; /* NULL: none are configured */
     struct http_server *http;
+    struct gzip_packer *packer;
     struct sse_streams *streams;
     struct frame_pool frames;
     /* NULL until the schema is current: */

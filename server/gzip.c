@@ -56,7 +56,7 @@ bool gzip_is_accepted(const char *accept_encoding)
     return accepts_any;
 }
 
-/* -------- files -------- */
+/* -------- pieces -------- */
 
 static Bytef *bytes_in(const char *bytes)
 {
@@ -71,34 +71,93 @@ static Bytef *bytes_in(const char *bytes)
 
 /* Deflates all of `bytes` into `out`, which has the room; its length, or 0. */
 static size_t deflate_all(z_stream *deflater, const char *bytes, size_t length, char *out,
-                          size_t room, int flush)
+                          size_t room)
 {
     deflater->next_in = bytes_in(bytes);
     deflater->avail_in = (uInt)length;
     deflater->next_out = (Bytef *)out;
     deflater->avail_out = (uInt)room;
-    if (deflate(deflater, flush) == Z_STREAM_ERROR || deflater->avail_in > 0)
+    if (deflate(deflater, Z_FULL_FLUSH) == Z_STREAM_ERROR || deflater->avail_in > 0)
         return 0;
     return room - deflater->avail_out;
 }
 
-void gzip_append_file(struct json_buffer *out, const char *bytes, size_t length)
-{
-    z_stream deflater = {0};
-    size_t room;
-    char *to;
+struct gzip_packer {
+    z_stream deflater;
+};
 
-    if (length > UINT32_MAX / 2 || deflateInit2(&deflater, LEVEL, Z_DEFLATED, FILE_WINDOW_BITS,
-                                                MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {
-        out->failed = true;
-        return;
+struct gzip_packer *gzip_packer_new(void)
+{
+    struct gzip_packer *packer = calloc(1, sizeof *packer);
+
+    if (packer == NULL)
+        return NULL;
+    if (deflateInit2(&packer->deflater, LEVEL, Z_DEFLATED, RAW_WINDOW_BITS, MEMORY_LEVEL,
+                     Z_DEFAULT_STRATEGY) != Z_OK) {
+        free(packer);
+        return NULL;
     }
-    room = deflateBound(&deflater, (uLong)length);
-    to = json_buffer_reserve(out, room);
-    if (to != NULL)
-        out->length += deflate_all(&deflater, bytes, length, to, room, Z_FINISH);
-    deflateEnd(&deflater);
+    return packer;
 }
+
+void gzip_packer_free(struct gzip_packer *packer)
+{
+    if (packer == NULL)
+        return;
+    deflateEnd(&packer->deflater);
+    free(packer);
+}
+
+struct gzip_piece *gzip_pack(struct gzip_packer *packer, const char *bytes, size_t length)
+{
+    struct gzip_piece *piece, *fitting;
+    size_t room;
+
+    deflateReset(&packer->deflater);
+    room = deflateBound(&packer->deflater, (uLong)length) + FLUSH_BYTES;
+    piece = malloc(sizeof *piece + room);
+    if (piece == NULL)
+        return NULL;
+    piece->length = deflate_all(&packer->deflater, bytes, length, piece->bytes, room);
+    piece->sum.crc = (uint32_t)crc32(0, bytes_in(bytes), (uInt)length);
+    piece->sum.length = (uint32_t)length;
+    piece->combine = (uint32_t)crc32_combine_gen((z_off_t)length);
+    fitting = realloc(piece, sizeof *piece + piece->length);
+    /* cppcheck-suppress memleak ; whichever it is, the caller has it */
+    return fitting != NULL ? fitting : piece;
+}
+
+void gzip_sum_add(struct gzip_sum *sum, const struct gzip_piece *piece)
+{
+    sum->crc = (uint32_t)crc32_combine_op(sum->crc, piece->sum.crc, piece->combine);
+    sum->length += piece->sum.length; /* modulo 2^32, as RFC 1952 has it */
+}
+
+void gzip_append_header(struct json_buffer *out)
+{
+    static const char header[] = {'\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 0, 3};
+
+    json_buffer_append(out, header, sizeof header);
+}
+
+static void append_little_endian(struct json_buffer *out, uint32_t number)
+{
+    const char bytes[] = {(char)number, (char)(number >> 8), (char)(number >> 16),
+                          (char)(number >> 24)};
+
+    json_buffer_append(out, bytes, sizeof bytes);
+}
+
+void gzip_append_trailer(struct json_buffer *out, const struct gzip_sum *sum)
+{
+    static const char last_block[] = {3, 0}; /* empty */
+
+    json_buffer_append(out, last_block, sizeof last_block);
+    append_little_endian(out, sum->crc);
+    append_little_endian(out, sum->length);
+}
+
+/* -------- files that are read -------- */
 
 struct gunzip {
     z_stream inflater;
@@ -152,81 +211,4 @@ int gunzip_some(struct gunzip *gunzip, const char *bytes, size_t length, size_t 
 bool gunzip_is_complete(const struct gunzip *gunzip)
 {
     return gunzip->is_member_complete;
-}
-
-/* -------- pieces -------- */
-
-struct gzip_packer {
-    z_stream deflater;
-};
-
-struct gzip_packer *gzip_packer_new(void)
-{
-    struct gzip_packer *packer = calloc(1, sizeof *packer);
-
-    if (packer == NULL)
-        return NULL;
-    if (deflateInit2(&packer->deflater, LEVEL, Z_DEFLATED, RAW_WINDOW_BITS, MEMORY_LEVEL,
-                     Z_DEFAULT_STRATEGY) != Z_OK) {
-        free(packer);
-        return NULL;
-    }
-    return packer;
-}
-
-void gzip_packer_free(struct gzip_packer *packer)
-{
-    if (packer == NULL)
-        return;
-    deflateEnd(&packer->deflater);
-    free(packer);
-}
-
-struct gzip_piece *gzip_pack(struct gzip_packer *packer, const char *bytes, size_t length)
-{
-    struct gzip_piece *piece, *fitting;
-    size_t room;
-
-    deflateReset(&packer->deflater);
-    room = deflateBound(&packer->deflater, (uLong)length) + FLUSH_BYTES;
-    piece = malloc(sizeof *piece + room);
-    if (piece == NULL)
-        return NULL;
-    piece->length = deflate_all(&packer->deflater, bytes, length, piece->bytes, room, Z_FULL_FLUSH);
-    piece->sum.crc = (uint32_t)crc32(0, bytes_in(bytes), (uInt)length);
-    piece->sum.length = (uint32_t)length;
-    piece->combine = (uint32_t)crc32_combine_gen((z_off_t)length);
-    fitting = realloc(piece, sizeof *piece + piece->length);
-    /* cppcheck-suppress memleak ; whichever it is, the caller has it */
-    return fitting != NULL ? fitting : piece;
-}
-
-void gzip_sum_add(struct gzip_sum *sum, const struct gzip_piece *piece)
-{
-    sum->crc = (uint32_t)crc32_combine_op(sum->crc, piece->sum.crc, piece->combine);
-    sum->length += piece->sum.length; /* modulo 2^32, as RFC 1952 has it */
-}
-
-void gzip_append_header(struct json_buffer *out)
-{
-    static const char header[] = {'\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 0, 3};
-
-    json_buffer_append(out, header, sizeof header);
-}
-
-static void append_little_endian(struct json_buffer *out, uint32_t number)
-{
-    const char bytes[] = {(char)number, (char)(number >> 8), (char)(number >> 16),
-                          (char)(number >> 24)};
-
-    json_buffer_append(out, bytes, sizeof bytes);
-}
-
-void gzip_append_trailer(struct json_buffer *out, const struct gzip_sum *sum)
-{
-    static const char last_block[] = {3, 0}; /* empty */
-
-    json_buffer_append(out, last_block, sizeof last_block);
-    append_little_endian(out, sum->crc);
-    append_little_endian(out, sum->length);
 }

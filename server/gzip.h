@@ -1,8 +1,9 @@
 /* gzip (RFC 1952) for answers, streams and requests: who wants it, and how its bytes are made and
  * read.
  *
- * A stream's frames are deflated (RFC 1951) each on its own with a full flush: such a piece fits
- * behind any other, so that one serves every stream, and no stream has a compressor of its own. */
+ * A stream's frames, and the pieces of an answer, are deflated (RFC 1951) each on its own with a
+ * full flush: such a piece fits behind any other, so that one serves every stream, and a loop has
+ * one compressor. */
 #ifndef RUNTREE_SERVER_GZIP_H
 #define RUNTREE_SERVER_GZIP_H
 
@@ -14,10 +15,6 @@
 
 /* Whether a client that sent this Accept-Encoding (NULL: none) takes gzip (RFC 9110, 12.5.3). */
 bool gzip_is_accepted(const char *accept_encoding);
-
-/* Appends all of `bytes` as a gzip file. A failed allocation is noted in `out`. May be called on
- * any thread. */
-void gzip_append_file(struct json_buffer *out, const char *bytes, size_t length);
 
 /* Reads a gzip file, of any number of members, as it comes. NULL when out of memory. */
 struct gunzip;
@@ -32,7 +29,8 @@ int gunzip_some(struct gunzip *gunzip, const char *bytes, size_t length, size_t 
 /* Whether what came so far is a whole file. */
 bool gunzip_is_complete(const struct gunzip *gunzip);
 
-/* Makes pieces, one after the other, with one compressor. NULL when out of memory. */
+/* Makes pieces, one after the other, with one compressor. NULL when out of memory; to free NULL
+ * does nothing. */
 struct gzip_packer;
 struct gzip_packer *gzip_packer_new(void);
 void gzip_packer_free(struct gzip_packer *packer);

@@ -23,6 +23,10 @@ enum { BODY_DROPPED_MAX = 64 * 1024 * 1024, SWEEP_MS = 500 };
 
 static const char body_too_large[] = "The body is over the limit of 4 MiB.";
 static const char head_too_large[] = "The head of the request is over the limit of 16 KiB.";
+enum {
+    ANSWERS_NS_MAX = 2000000, /* of one turn of the loop are spent on making answers, about */
+    PAUSED_AT_ONCE = 16,      /* answers that go on in a turn, of those that wait for one */
+};
 
 /* libmicrohttpd keeps a request's head, an entry for each field, parameter and cookie, a copy of
  * the cookies, and the answer's head in a pool of the connection. */
@@ -55,6 +59,9 @@ struct http_server {
     size_t active_count;
     uint64_t ids_start, ids_given; /* of requests */
     struct http_request *to_resume;
+    struct http_request *paused; /* whose answers wait for a turn, the longest first */
+    uint64_t turn_ends_ns;       /* for the making of answers */
+    bool is_closing;
     struct http_connection *waiting; /* the longest first */
     struct client_count *addresses;  /* connections of each, if they are limited */
     struct lingering *lingering;
@@ -100,10 +107,11 @@ static void request_end(struct http_request *request)
         close(request->detached_fd);
         request->on_detached(request->detached_arg, -1);
     }
-    if (request->packing != NULL)
-        reply_abandon(request->packing);
+    if (request->making != NULL)
+        reply_abandon(request->making);
     if (request->response != NULL)
         MHD_destroy_response(request->response);
+    memory_hold(request->app->shared->memory, MEMORY_ANSWERS, &request->answer_held, 0);
     uri_clear(&request->uri);
     access_release(request->access);
     body_release(&request->body, request->app->shared->memory);
@@ -358,6 +366,29 @@ static enum MHD_Result send_answer(struct http_request *request)
     return MHD_queue_response(request->connection, request->status, request->response);
 }
 
+bool http_request_has_turn(struct http_request *request)
+{
+    struct http_server *server = request->server;
+
+    if (uv_hrtime() < server->turn_ends_ns || server->is_closing)
+        return true;
+    request->is_suspended = true;
+    MHD_suspend_connection(request->connection);
+    DL_APPEND2(server->paused, request, paused_prev, paused_next);
+    return false;
+}
+
+static void resume_paused(struct http_server *server)
+{
+    for (int i = 0; server->paused != NULL && (i < PAUSED_AT_ONCE || server->is_closing); i++) {
+        struct http_request *request = server->paused;
+
+        DL_DELETE2(server->paused, request, paused_prev, paused_next);
+        request->is_suspended = false;
+        MHD_resume_connection(request->connection);
+    }
+}
+
 /* -------- reading -------- */
 
 static void reply_bad_body(struct http_request *request, int status)
@@ -551,9 +582,12 @@ void http_server_run(struct http_server *server)
     MHD_UNSIGNED_LONG_LONG timeout_ms;
     unsigned connections;
 
-    if (server->daemon == NULL || (!server->is_due && server->to_resume == NULL))
+    if (server->daemon == NULL ||
+        (!server->is_due && server->to_resume == NULL && server->paused == NULL))
         return;
     server->is_due = false;
+    server->turn_ends_ns = uv_hrtime() + ANSWERS_NS_MAX;
+    resume_paused(server);
     while (server->to_resume != NULL) {
         struct http_request *request = server->to_resume;
 
@@ -566,7 +600,7 @@ void http_server_run(struct http_server *server)
     /* At its limit libmicrohttpd does not accept; after one has left, not before it runs again. */
     if (http_server_connections(server) < connections)
         MHD_run(server->daemon);
-    if (server->to_resume != NULL) {
+    if (server->to_resume != NULL || server->paused != NULL) {
         uv_timer_start(&server->timer, on_timer, 0, 0);
     } else if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES) {
         uv_timer_start(&server->timer, on_timer, timeout_ms, 0);
@@ -666,6 +700,7 @@ void http_server_close(struct http_server *server, void (*on_closed)(void *arg),
 
     server->on_closed = on_closed;
     server->closed_arg = arg;
+    server->is_closing = true;
     DL_FOREACH (server->active, request) {
         if (request->is_suspended && !request->is_answered)
             reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "The service is shutting down.");

@@ -31,7 +31,9 @@ struct http_request {
     struct body body;
     size_t announced_length; /* of the body; 0: not known */
     size_t dropped_length;   /* of what came of it and is not wanted */
-    struct answer *packing;  /* an answer that a worker thread makes or compresses; NULL: none */
+    struct making *making;   /* an answer that a worker thread makes; NULL: none */
+    struct http_request *paused_prev, *paused_next; /* in the list of those that wait for a turn */
+    size_t answer_held;                             /* of the account */
     struct MHD_Response *response;
     unsigned status;
     http_detached_fn *on_detached; /* owed: it was not called yet */
@@ -46,6 +48,10 @@ struct http_request {
 /* The answer is there: sends it, or resumes the request to have it sent. */
 void http_request_answer(struct http_request *request, unsigned status,
                          struct MHD_Response *response);
+
+/* Of a request whose answer is being sent: whether this turn of the loop has time to make more of
+ * it. If not it has been suspended until a later turn. */
+bool http_request_has_turn(struct http_request *request);
 
 /* -------- http_dispatch.c -------- */
 
@@ -87,10 +93,8 @@ void http_request_log(const struct http_request *request);
  * libmicrohttpd (reply.c). A failed allocation is noted in `out`. */
 void reply_farewell(struct json_buffer *out, enum problem_kind kind, const char *detail);
 
-/* The request is gone: its answer, which is being compressed, is dropped (reply.c). */
-void reply_abandon(struct answer *answer);
-
-uv_loop_t *http_request_loop(const struct http_request *request);
+/* The request is gone: its answer, which is being made, is dropped (reply.c). */
+void reply_abandon(struct making *making);
 
 /* Headers that every answer has (CORS, security); `add` gets each. */
 typedef void http_header_fn(void *arg, const char *name, const char *value);

@@ -55,11 +55,6 @@ bool http_request_is_head(const struct http_request *request)
     return request->is_head;
 }
 
-uv_loop_t *http_request_loop(const struct http_request *request)
-{
-    return request->app->loop;
-}
-
 struct app *http_request_app(const struct http_request *request)
 {
     return request->app;

@@ -7,13 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/app.h"
 #include "server/gzip.h"
-#include "server/gzip_work.h"
 #include "server/http_internal.h"
 
 enum {
-    PACK_BYTES_MIN = 1024,         /* smaller bodies gain nothing */
-    PACK_ON_LOOP_MAX = 256 * 1024, /* bigger ones go to a worker thread */
+    PACK_BYTES_MIN = 1024,   /* smaller bodies gain nothing */
+    BLOCK_BYTES = 16 * 1024, /* that libmicrohttpd takes of a piece at once, where it buffers */
 };
 
 /* No answer of the API is a page. */
@@ -21,10 +21,10 @@ static const char no_page[] = "default-src 'none'; frame-ancestors 'none'";
 
 /* An answer on its way out. */
 struct answer {
-    struct http_request *request; /* NULL: gone meanwhile */
+    struct http_request *request;
     unsigned status;
     const char *content_type;
-    const struct reply_header *headers; /* more of them; NULL: none. Only for send_now */
+    const struct reply_header *headers; /* more of them; NULL: none */
     char *bytes;
     size_t length;
     bool is_static;   /* `bytes` live as long as the program; else malloc'd, and the answer's own */
@@ -60,17 +60,10 @@ static void add_common(const struct http_request *request, struct MHD_Response *
     http_common_headers(request, add_header, response);
 }
 
-/* Takes the answer's bytes over. Out of memory closes the connection: there is nothing left to
- * answer with. */
-static void send_now(struct answer *answer)
+/* `response` NULL, out of memory, closes the connection: there is nothing left to answer with. */
+static void send_response(const struct answer *answer, struct MHD_Response *response)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        answer->length, answer->bytes,
-        answer->is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
-
-    if (response == NULL) {
-        free_bytes(answer);
-    } else {
+    if (response != NULL) {
         if (answer->content_type != NULL)
             MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type);
         for (const struct reply_header *header = answer->headers;
@@ -85,69 +78,259 @@ static void send_now(struct answer *answer)
     http_request_answer(answer->request, answer->status, response);
 }
 
-/* If that failed, the plain bytes go out. */
-static void take_packed(struct answer *answer, struct json_buffer *packed)
+/* Takes the answer's bytes over. */
+static void send_now(struct answer *answer)
 {
-    if (packed->failed) {
-        json_buffer_free(packed);
-    } else {
+    struct http_request *request = answer->request;
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        answer->length, answer->bytes,
+        answer->is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
+
+    if (response == NULL)
         free_bytes(answer);
-        answer->bytes = packed->bytes;
-        answer->length = packed->length;
-        answer->is_static = false;
-        answer->is_packed = true;
-    }
-    *packed = (struct json_buffer){0};
+    else if (!answer->is_static)
+        memory_hold(request->app->shared->memory, MEMORY_ANSWERS, &request->answer_held,
+                    answer->length);
+    send_response(answer, response);
 }
 
-static void on_packed(void *arg, struct json_buffer *packed)
-{
-    struct answer *answer = arg;
+/* -------- in pieces -------- */
 
-    if (answer->request != NULL) {
-        answer->request->packing = NULL;
-        take_packed(answer, packed);
+/* A body on its way out. */
+struct pieces {
+    struct http_request *request; /* is there while it is sent */
+    const struct reply_source *source;
+    void *arg;
+    struct memory *memory;
+    size_t held;             /* of the account */
+    struct json_buffer made; /* the piece under way, as it goes out */
+    size_t sent;             /* of it */
+    bool is_packed, is_begun, is_last;
+    struct gzip_sum sum; /* of a packed one */
+};
+
+static void end_pieces(void *arg)
+{
+    struct pieces *pieces = arg;
+
+    pieces->source->end(pieces->arg);
+    memory_hold(pieces->memory, MEMORY_ANSWERS, &pieces->held, 0);
+    json_buffer_free(&pieces->made);
+    free(pieces);
+}
+
+static void pack_piece(struct json_buffer *out, struct gzip_packer *packer,
+                       const struct json_buffer *plain, struct gzip_sum *sum)
+{
+    struct gzip_piece *packed = gzip_pack(packer, plain->bytes, plain->length);
+
+    if (packed == NULL) {
+        out->failed = true;
+        return;
+    }
+    json_buffer_append(out, packed->bytes, packed->length);
+    gzip_sum_add(sum, packed);
+    free(packed);
+}
+
+/* Takes the bytes of a piece over. False when out of memory. */
+static bool take_piece(struct pieces *pieces, struct json_buffer *plain)
+{
+    pieces->sent = 0;
+    if (pieces->is_packed) {
+        pieces->made.length = 0;
+        if (!pieces->is_begun)
+            gzip_append_header(&pieces->made);
+        pieces->is_begun = true;
+        if (plain->length > 0)
+            pack_piece(&pieces->made, pieces->request->app->packer, plain, &pieces->sum);
+        if (pieces->is_last)
+            gzip_append_trailer(&pieces->made, &pieces->sum);
+        json_buffer_free(plain);
+    } else {
+        json_buffer_free(&pieces->made);
+        pieces->made = *plain;
+    }
+    memory_hold(pieces->memory, MEMORY_ANSWERS, &pieces->held,
+                sizeof *pieces + pieces->made.capacity);
+    return !pieces->made.failed;
+}
+
+static bool make_piece(struct pieces *pieces)
+{
+    struct json_buffer plain = {0};
+    int status = pieces->source->next(pieces->arg, &plain);
+
+    if (status < 0 || plain.failed) {
+        json_buffer_free(&plain);
+        return false;
+    }
+    pieces->is_last = status == 1;
+    return take_piece(pieces, &plain);
+}
+
+static ssize_t read_pieces(void *arg, uint64_t position, char *out, size_t room)
+{
+    struct pieces *pieces = arg;
+    size_t length;
+
+    (void)position;
+    while (pieces->sent == pieces->made.length) {
+        if (pieces->is_last)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (!http_request_has_turn(pieces->request))
+            return 0;
+        if (!make_piece(pieces))
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    length = pieces->made.length - pieces->sent;
+    if (length > room)
+        length = room;
+    memcpy(out, pieces->made.bytes + pieces->sent, length);
+    pieces->sent += length;
+    return (ssize_t)length;
+}
+
+/* Takes the bytes of the first piece over. */
+static void send_pieces(struct answer *answer, const struct reply_source *source, void *arg,
+                        struct json_buffer *first)
+{
+    struct pieces *pieces = calloc(1, sizeof *pieces);
+    struct MHD_Response *response = NULL;
+
+    if (pieces == NULL) {
+        json_buffer_free(first);
+        source->end(arg);
+        send_response(answer, NULL);
+        return;
+    }
+    pieces->request = answer->request;
+    pieces->memory = answer->request->app->shared->memory;
+    pieces->source = source;
+    pieces->arg = arg;
+    pieces->is_packed = answer->is_packed;
+    if (take_piece(pieces, first))
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_pieces,
+                                                     pieces, end_pieces);
+    if (response == NULL)
+        end_pieces(pieces);
+    send_response(answer, response);
+}
+
+static bool takes_gzip(const struct http_request *request)
+{
+    return gzip_is_accepted(http_request_header(request, "Accept-Encoding"));
+}
+
+/* A body that is there as a whole, in pieces. */
+struct whole {
+    char *bytes;
+    size_t length, at;
+    bool is_static;
+    struct memory *memory;
+    size_t held;
+};
+
+static int next_of_whole(void *arg, struct json_buffer *piece)
+{
+    struct whole *whole = arg;
+    size_t length = whole->length - whole->at;
+
+    if (length > REPLY_PIECE_BYTES)
+        length = REPLY_PIECE_BYTES;
+    json_buffer_append(piece, whole->bytes + whole->at, length);
+    whole->at += length;
+    return whole->at == whole->length;
+}
+
+static void end_whole(void *arg)
+{
+    struct whole *whole = arg;
+
+    memory_hold(whole->memory, MEMORY_ANSWERS, &whole->held, 0);
+    if (!whole->is_static)
+        free(whole->bytes);
+    free(whole);
+}
+
+/* The answer's bytes, packed as they are sent. */
+static void pack_large(struct answer *answer)
+{
+    static const struct reply_source source = {.next = next_of_whole, .end = end_whole};
+    struct whole *whole = calloc(1, sizeof *whole);
+    struct json_buffer first = {0};
+
+    if (whole == NULL) {
         send_now(answer);
-    } else {
-        free_bytes(answer);
+        return;
     }
-    free(answer);
+    *whole = (struct whole){.bytes = answer->bytes,
+                            .length = answer->length,
+                            .is_static = answer->is_static,
+                            .memory = answer->request->app->shared->memory};
+    if (!whole->is_static)
+        memory_hold(whole->memory, MEMORY_ANSWERS, &whole->held, whole->length);
+    answer->is_packed = true;
+    next_of_whole(whole, &first);
+    send_pieces(answer, &source, whole, &first);
 }
 
-static bool start_packing(const struct answer *template)
-{
-    struct answer *answer = malloc(sizeof *answer);
+/* -------- as a whole -------- */
 
-    if (answer == NULL)
-        return false;
-    *answer = *template;
-    if (gzip_work_start(http_request_loop(answer->request), answer->bytes, answer->length,
-                        on_packed, answer) < 0) {
-        free(answer);
-        return false;
+/* Out of memory they go out as they are. */
+static void pack(struct answer *answer)
+{
+    const struct json_buffer plain = {.bytes = answer->bytes, .length = answer->length};
+    struct json_buffer packed = {0};
+    struct gzip_sum sum = {0};
+
+    gzip_append_header(&packed);
+    pack_piece(&packed, answer->request->app->packer, &plain, &sum);
+    gzip_append_trailer(&packed, &sum);
+    if (packed.failed) {
+        json_buffer_free(&packed);
+        return;
     }
-    answer->request->packing = answer;
-    return true;
-}
-
-void reply_abandon(struct answer *answer)
-{
-    answer->request = NULL;
+    free_bytes(answer);
+    answer->bytes = packed.bytes;
+    answer->length = packed.length;
+    answer->is_static = false;
+    answer->is_packed = true;
 }
 
 static void send_answer(struct answer *answer)
 {
-    struct json_buffer packed = {0};
-
     answer->is_packable = answer->length >= PACK_BYTES_MIN;
-    if (answer->is_packable &&
-        gzip_is_accepted(http_request_header(answer->request, "Accept-Encoding"))) {
-        if (answer->length > PACK_ON_LOOP_MAX && start_packing(answer))
+    if (answer->is_packable && takes_gzip(answer->request)) {
+        if (answer->length > REPLY_PIECE_BYTES) {
+            pack_large(answer);
             return;
-        gzip_append_file(&packed, answer->bytes, answer->length);
-        take_packed(answer, &packed);
+        }
+        pack(answer);
     }
     send_now(answer);
+}
+
+void reply_pieces(struct http_request *request, unsigned status, const char *content_type,
+                  const struct reply_source *source, void *arg)
+{
+    struct answer answer = {.request = request, .status = status, .content_type = content_type};
+    struct json_buffer first = {0};
+    int made = source->next(arg, &first);
+
+    if (made == 0 && !first.failed) {
+        answer.is_packable = true;
+        answer.is_packed = takes_gzip(request);
+        send_pieces(&answer, source, arg, &first);
+        return;
+    }
+    source->end(arg);
+    if (made == 1) {
+        reply_buffer(request, status, content_type, &first);
+        return;
+    }
+    json_buffer_free(&first);
+    reply_unavailable(request, made < 0 ? made : -ENOMEM);
 }
 
 void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
@@ -171,13 +354,18 @@ void reply_buffer(struct http_request *request, unsigned status, const char *con
 /* -------- answers that a worker thread makes -------- */
 
 struct making {
-    struct answer answer; /* of which only `request` counts: NULL, gone meanwhile */
+    struct http_request *request; /* NULL: gone meanwhile */
     uv_work_t work;
     struct json_buffer body;
     reply_make_fn *make;
     void (*done)(void *arg);
     void *arg;
 };
+
+void reply_abandon(struct making *making)
+{
+    making->request = NULL;
+}
 
 static void on_making(uv_work_t *work)
 {
@@ -189,11 +377,11 @@ static void on_making(uv_work_t *work)
 static void after_making(uv_work_t *work, int status)
 {
     struct making *making = work->data;
-    struct http_request *request = making->answer.request;
+    struct http_request *request = making->request;
 
     (void)status;
     if (request != NULL) {
-        request->packing = NULL;
+        request->making = NULL;
         reply_buffer(request, 200, "application/json", &making->body);
     } else {
         json_buffer_free(&making->body);
@@ -212,11 +400,10 @@ void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(
         done(arg);
         return;
     }
-    *making =
-        (struct making){.answer = {.request = request}, .make = make, .done = done, .arg = arg};
+    *making = (struct making){.request = request, .make = make, .done = done, .arg = arg};
     making->work.data = making;
-    request->packing = &making->answer;
-    uv_queue_work(http_request_loop(request), &making->work, on_making, after_making);
+    request->making = making;
+    uv_queue_work(request->app->loop, &making->work, on_making, after_making);
 }
 
 /* Takes the reference over. False when out of memory. */
@@ -484,11 +671,6 @@ static const struct {
     {"X-Accel-Buffering", "no"},           {"Vary", "Accept-Encoding"},
     {"Content-Security-Policy", no_page},
 };
-
-static bool takes_gzip(const struct http_request *request)
-{
-    return gzip_is_accepted(http_request_header(request, "Accept-Encoding"));
-}
 
 static void add_stream_headers(const struct http_request *request, http_header_fn *add, void *arg)
 {

@@ -1,6 +1,6 @@
 /* Every answer that is not a stream leaves here. Each function answers the request, exactly once;
  * the request must not be touched afterwards. Bodies of 1 KiB and more are compressed for those who
- * take gzip, on a worker thread if they are big: then the answer is sent later. */
+ * take gzip, large ones piece by piece as they are sent. */
 #ifndef RUNTREE_SERVER_REPLY_H
 #define RUNTREE_SERVER_REPLY_H
 
@@ -24,6 +24,21 @@ void reply_buffer(struct http_request *request, unsigned status, const char *con
 typedef void reply_make_fn(void *arg, struct json_buffer *out);
 void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(void *arg),
                 void *arg);
+
+/* A body that is made piece by piece while its client takes it. */
+struct reply_source {
+    /* Appends the next piece, some REPLY_PIECE_BYTES, and perhaps none of it. 1: that was the last;
+     * 0: there is more; negative: there is no more, and the connection is closed. */
+    int (*next)(void *arg, struct json_buffer *piece);
+    /* Once, when nothing more is asked of it. */
+    void (*end)(void *arg);
+};
+
+enum { REPLY_PIECE_BYTES = 64 * 1024 };
+
+/* An error of the first piece is answered (reply_unavailable). */
+void reply_pieces(struct http_request *request, unsigned status, const char *content_type,
+                  const struct reply_source *source, void *arg);
 
 /* `bytes` must live as long as the program. */
 void reply_static(struct http_request *request, unsigned status, const char *content_type,

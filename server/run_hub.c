@@ -84,6 +84,8 @@ static void drop_tree(struct run_hub *hub)
     struct run_state_manager *manager = hub->state.manager;
 
     run_hub_forget_views(hub);
+    if (manager != NULL)
+        run_state_manager_end_holds(manager);
     hub->state.manager = NULL;
     dispose(hub->owner, manager);
     dispose(hub->owner, hub->loading);

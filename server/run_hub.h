@@ -87,6 +87,10 @@ int64_t run_hub_revision(const struct run_hub *hub);
 struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter);
 void run_hub_release_view(struct run_hub *hub, struct hub_view *view);
 
+/* Brings the account up to date with what the tree holds: to be called when records of it were made
+ * or held. */
+void run_hub_account(struct run_hub *hub);
+
 /* Whether there is room for what the view will know of the tree; the hub's tree is there. */
 bool run_hub_has_room_for(struct run_hub *hub, const struct hub_view *view);
 

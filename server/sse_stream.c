@@ -53,7 +53,6 @@ struct sse_streams {
     uv_loop_t *loop;
     struct client_count *clients;
     struct sse_streams_options options;
-    struct gzip_packer *packer;
     struct sse_frame *retries[RETRY_CHOICES]; /* NULL until one is drawn */
     struct sse_stream *all;
     struct sse_stream *ready;
@@ -78,7 +77,6 @@ static void on_part_closed(struct sse_streams *streams)
         streams->on_closed(streams->closed_arg);
     for (size_t i = 0; i < RETRY_CHOICES; i++)
         sse_frame_release(streams->retries[i]);
-    gzip_packer_free(streams->packer);
     free(streams);
 }
 
@@ -155,7 +153,7 @@ static const char *frame_bytes(const struct sse_stream *stream, size_t *length)
         return frame->bytes;
     }
     owner->stats.compressed += frame->packed == NULL;
-    if (sse_frame_pack(frame, owner->packer) == NULL)
+    if (sse_frame_pack(frame, owner->options.packer) == NULL)
         return NULL;
     *length = frame->packed->length;
     return frame->packed->bytes;
@@ -407,11 +405,6 @@ struct sse_streams *sse_streams_new(uv_loop_t *loop, const struct sse_streams_op
 
     if (streams == NULL)
         return NULL;
-    streams->packer = gzip_packer_new();
-    if (streams->packer == NULL) {
-        free(streams);
-        return NULL;
-    }
     streams->loop = loop;
     streams->options = *options;
     streams->open = 1;

@@ -52,6 +52,7 @@ struct stream_source {
 struct sse_streams_options {
     uint64_t heartbeat_ms;
     uint64_t stall_ms;
+    struct gzip_packer *packer; /* borrowed */
 };
 
 struct sse_streams_stats {

@@ -103,6 +103,13 @@ def metric(url, name, **options):
     return float(re.search(rf"^{name}(?:{{}})? (\S+)$", text, re.MULTILINE)[1])
 
 
+def held(url, kind):
+    """The bytes of the memory account of the runtree at `url` that are held for something."""
+    text = httpx.get(f"{url}/metrics").text
+    found = re.search(rf'^runtree_memory_bytes{{[^}}]*"{kind}"}} (\S+)$', text, re.MULTILINE)
+    return float(found[1])
+
+
 def assert_problem(response, status, name, pointer=None):
     """The answer is that problem, and blames that field; returns it."""
     assert response.status_code == status, response.text

@@ -2,23 +2,15 @@
 nothing once their watchers are gone."""
 
 import dataclasses
-import re
 import time
 
 import httpx
 import psycopg
 
-from client import metric
+from client import held, metric
 from sse import EventStream
 
 ERROR_BYTES = 240 * 1024
-
-
-def held(url, kind):
-    """The bytes of the account that are held for something."""
-    text = httpx.get(f"{url}/metrics").text
-    found = re.search(rf'^runtree_memory_bytes{{[^}}]*"{kind}"}} (\S+)$', text, re.MULTILINE)
-    return float(found.group(1))
 
 
 def wait_until(is_so, seconds=10):
@@ -85,6 +77,7 @@ def test_views_past_the_limit(start_runtree, database, run):
     assert len(refusals) > 100
     assert {refusal.status for refusal in refusals} == {503}
     assert all("--memory-max-bytes" in str(refusal.body) for refusal in refusals)
+    assert httpx.get(f"{server.url}{run.path}/tree?name=other").status_code == 503
     assert held(server.url, "views") > len(streams) * 20_000 * 16
     assert httpx.get(f"{server.url}/healthz").status_code == 200
     task = {"name": "zz0"}

@@ -314,6 +314,52 @@ static void test_many_nodes(void **state)
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static bool is_held_as(const struct tree_hold *hold, int32_t ordinal, const char *phase)
+{
+    size_t length;
+    const char *bytes = tree_hold_encode(hold, ordinal, &length);
+    return bytes && memmem(bytes, length, phase, strlen(phase));
+}
+
+/* Records that are kept for who holds the tree have a limit; the longest holder pays for it. */
+static void test_too_much_is_held(void **state)
+{
+    enum { NODES = 90, ERROR_BYTES = 1024 * 1024 };
+    struct run_state_manager *manager = *state;
+    struct tree_hold first, second;
+    char *error = malloc(ERROR_BYTES + 1), name[16];
+    assert_non_null(error);
+    memset(error, '1', ERROR_BYTES);
+    error[ERROR_BYTES] = '\0';
+    for (int i = 1; i <= NODES; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        struct action action = tree_action(name, NULL, i, i);
+        action.error_info = error;
+        upsert(manager, action);
+    }
+    run_state_manager_hold(manager, &first);
+    for (int i = 1; i <= NODES / 2; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        upsert_phase(manager, name, PHASE_RUNNING, NODES + i);
+    }
+    run_state_manager_hold(manager, &second);
+    assert_true(is_held_as(&first, 1, "QUEUED"));
+    assert_true(is_held_as(&second, 1, "RUNNING"));
+    for (int i = 1; i <= NODES / 2; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        upsert_phase(manager, name, PHASE_FAILED, 2 * NODES + i);
+    }
+    assert_null(first.manager);
+    assert_ptr_equal(second.manager, manager);
+    assert_true(is_held_as(&second, 1, "RUNNING"));
+    assert_true(is_held_as(&second, NODES, "QUEUED"));
+    size_t bytes = run_state_manager_bytes(manager);
+    tree_hold_release(&first);
+    tree_hold_release(&second);
+    assert_true(run_state_manager_bytes(manager) + (size_t)NODES / 2 * ERROR_BYTES < bytes);
+    free(error);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +376,7 @@ int main(void)
         CASE(test_ended),
         CASE(test_strings_are_replaced),
         CASE(test_many_nodes),
+        CASE(test_too_much_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,15 @@
 #include "model/run_view.h"
 #include "random.h"
 
-enum { ROUNDS = 40, STEPS = 260, ACTIONS_MAX = 40, REPLICAS = 2, FILTERS = 4, CLIENTS = 6 };
+enum {
+    ROUNDS = 40,
+    STEPS = 260,
+    ACTIONS_MAX = 40,
+    REPLICAS = 2,
+    FILTERS = 4,
+    CLIENTS = 6,
+    READERS = 5
+};
 enum { NAME_SIZE = 16 };
 
 /* The database: the run's actions, the newest state of each. */
@@ -37,12 +45,22 @@ struct client {
     const struct run_view *connection; /* the view that serves it, NULL between connections */
 };
 
+/* Who reads the tree as one document: shows what the run was when it began. */
+struct reader {
+    const struct replica *replica;
+    struct view_reading *reading; /* NULL: none is under way */
+    struct database mirror;
+    struct client client;
+    int32_t last_ordinal;
+};
+
 struct world {
     struct random random;
     struct filter filters[FILTERS];
     struct database database;
     struct replica replicas[REPLICAS];
     struct client clients[CLIENTS];
+    struct reader readers[READERS];
 };
 
 static const char *const task_names[] = {"pkg.train", "pkg.Clean", "pkg.trainer", "load"};
@@ -118,11 +136,38 @@ static void catch_up(struct replica *replica, const struct database *database)
     copy_database(&replica->mirror, database);
 }
 
+static void forget_all(struct client *client);
+
+static void no_record(void *arg, const char *bytes, size_t length, bool meets_filter)
+{
+    fail_msg("%p %.*s %d", arg, (int)length, bytes, meets_filter);
+}
+
+static void end_reading(struct reader *reader)
+{
+    view_reading_free(reader->reading);
+    reader->reading = NULL;
+    forget_all(&reader->client);
+}
+
+/* Whoever still reads there is told that the tree is gone. */
+static void cut_off_readers(struct world *world, const struct replica *replica)
+{
+    for (size_t i = 0; i < READERS; i++) {
+        struct reader *reader = &world->readers[i];
+        if (!reader->reading || reader->replica != replica)
+            continue;
+        assert_int_equal(view_reading_next(reader->reading, 1, 1, no_record, NULL), -ESTALE);
+        end_reading(reader);
+    }
+}
+
 static void close_replica(struct world *world, struct replica *replica)
 {
     for (size_t i = 0; i < FILTERS; i++)
         run_view_free(replica->views[i]);
     run_state_manager_free(replica->manager);
+    cut_off_readers(world, replica);
     for (size_t i = 0; i < CLIENTS; i++)
         for (size_t j = 0; j < FILTERS; j++)
             if (world->clients[i].connection == replica->views[j])
@@ -348,6 +393,53 @@ static void serve_client(struct world *world, struct client *client)
     assert_int_equal(shown, run_view_visible_count(replica->views[client->filter]));
 }
 
+static void read_record(void *arg, const char *bytes, size_t length, bool meets_filter)
+{
+    struct reader *reader = arg;
+    char *text;
+    assert_true(meets_filter);
+    assert_true(asprintf(&text, "%.*strue}", (int)length, bytes) > 0);
+    int32_t ordinal = 1 + (int32_t)atol(strstr(text, ":\"n") + 3);
+    assert_true(ordinal > reader->last_ordinal);
+    reader->last_ordinal = ordinal;
+    reader->client.shown[ordinal] = text;
+}
+
+static void begin_reading(struct world *world, struct reader *reader)
+{
+    struct replica *replica = &world->replicas[random_below(&world->random, REPLICAS)];
+    reader->client.filter = random_below(&world->random, FILTERS);
+    struct run_view *view = replica->views[reader->client.filter];
+    sync_view(view);
+    reader->replica = replica;
+    reader->reading = view_reading_new(view);
+    reader->last_ordinal = 0;
+    copy_database(&reader->mirror, &replica->mirror);
+    assert_int_equal(view_reading_revision(reader->reading), reader->mirror.revision);
+}
+
+/* A piece, or a client that leaves. */
+static void read_on(struct world *world, struct reader *reader)
+{
+    int status = view_reading_next(reader->reading, 1 + random_below(&world->random, 2000),
+                                   1 + random_below(&world->random, 6), read_record, reader);
+    if (status == 1)
+        check_client(world, &reader->client, &reader->mirror);
+    else
+        assert_int_equal(status, 0);
+    if (status == 1 || random_once_in(&world->random, 50))
+        end_reading(reader);
+}
+
+static void serve_reader(struct world *world)
+{
+    struct reader *reader = &world->readers[random_below(&world->random, READERS)];
+    if (reader->reading)
+        read_on(world, reader);
+    else
+        begin_reading(world, reader);
+}
+
 /* The list of changes is in order, complete, and says of each node the newest revision below it. */
 static void check_changes(const struct replica *replica)
 {
@@ -373,7 +465,7 @@ static void step(struct world *world)
 {
     struct random *random = &world->random;
     struct replica *replica = &world->replicas[random_below(random, REPLICAS)];
-    switch (random_below(random, 9)) {
+    switch (random_below(random, 13)) {
     case 0:
     case 1:
     case 2:
@@ -397,6 +489,12 @@ static void step(struct world *world)
     case 6:
         if (random_once_in(random, 6))
             forget_all(&world->clients[random_below(random, CLIENTS)]);
+        break;
+    case 7:
+    case 8:
+    case 9:
+    case 10:
+        serve_reader(world);
         break;
     default:
         serve_client(world, &world->clients[random_below(random, CLIENTS)]);
