@@ -15,6 +15,7 @@ enum {
     FORGOTTEN_AT_ONCE = 20000, /* nodes whose records are dropped in a tick, or that are freed */
     HUB_COST_NODES = 4,       /* that a hub's freeing costs as much as, besides those of its tree */
     FREED_FOR_ROOM_MAX = 100, /* hubs, for one who wants room */
+    OTHERS_PART = 8,          /* of the account: an eighth is left to those who post and read */
     HUB_BYTES = 4096,         /* that are wanted for a further one, about */
     NODE_BYTES = 512,         /* that an action takes in a tree with its texts and record, about */
 };
@@ -478,6 +479,7 @@ bool run_hubs_make_room(struct run_hubs *hubs, size_t bytes)
     struct memory *memory = hubs->options.frames->memory;
     struct run_hub *hub = hubs->unused, *next;
 
+    bytes += (size_t)memory_max_bytes(memory) / OTHERS_PART;
     for (int looked = 0; looked < FREED_FOR_ROOM_MAX && hub != NULL; looked++, hub = next) {
         next = hub->unused_next;
         if (memory_fits(memory, bytes))

@@ -89,7 +89,8 @@ void run_hub_clear_dirty(struct run_hub *hub);
 /* The tree is about to be freed. */
 void run_hub_forget_views(struct run_hub *hub);
 
-/* Whether so many bytes more may be taken on; trees that nobody uses make room first. */
+/* Whether so many bytes more may be taken on, and something is left to those who post and read;
+ * trees that nobody uses make room first. */
 bool run_hubs_make_room(struct run_hubs *hubs, size_t bytes);
 
 #endif
