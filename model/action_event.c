@@ -225,6 +225,19 @@ static int decode_text(struct decoding *decoding, const json_t *object, const ch
     return 0;
 }
 
+/* The same of a text that the live tree carries and filters search. */
+static int decode_label(struct decoding *decoding, const json_t *object, const char *pointer,
+                        const char **out)
+{
+    if (decode_text(decoding, object, pointer, out))
+        return -1;
+    if (*out && strlen(*out) > LABEL_BYTES_MAX)
+        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer,
+                           "%s must be at most %d bytes, not %zu.", strrchr(pointer, '/') + 1,
+                           LABEL_BYTES_MAX, strlen(*out));
+    return 0;
+}
+
 static int decode_task(struct decoding *decoding)
 {
     const json_t *task = optional_member(decoding->document, "task");
@@ -233,8 +246,8 @@ static int decode_task(struct decoding *decoding)
     if (!json_is_object(task))
         return reject_type(decoding, "/task", "an object", task);
     decoding->event->has_task = true;
-    if (decode_text(decoding, task, "/task/name", &decoding->event->task_name) ||
-        decode_text(decoding, task, "/task/shortName", &decoding->event->short_name))
+    if (decode_label(decoding, task, "/task/name", &decoding->event->task_name) ||
+        decode_label(decoding, task, "/task/shortName", &decoding->event->short_name))
         return -1;
     return 0;
 }
@@ -311,7 +324,7 @@ int action_event_decode(struct action_event *event, json_t *document, struct jso
         return problem_set(problem, PROBLEM_INVALID_FIELD, NULL,
                            "An event must be an object, not %s.", type_name(document));
     if (decode_key(&decoding, path ? path : &no_path) || decode_parent(&decoding) ||
-        decode_text(&decoding, document, "/group", &decoded.group) || decode_task(&decoding) ||
+        decode_label(&decoding, document, "/group", &decoded.group) || decode_task(&decoding) ||
         decode_time(&decoding, "/updatedTime", received_us, &decoded.updated_us) ||
         decode_time(&decoding, "/reportedTime", TIME_NONE, &decoded.reported_us) ||
         decode_error_info(&decoding) || check_kept_members(&decoding))

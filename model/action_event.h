@@ -13,7 +13,11 @@
 #include "model/run_key.h"
 #include "model/timestamp.h"
 
-enum { EVENT_BYTES_MAX = 256 * 1024, EVENT_NESTING_MAX = 32 };
+enum {
+    EVENT_BYTES_MAX = 256 * 1024,
+    EVENT_NESTING_MAX = 32,
+    LABEL_BYTES_MAX = 512, /* group, and the task's name and shortName, that filters search */
+};
 
 enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 2 };
 

@@ -169,7 +169,8 @@ static bool take_task_member(struct scanner *scanner)
     struct scanned_text member, value;
     const char **out;
 
-    if (!take_text(scanner, &member) || !take(scanner, ':') || !take_text(scanner, &value))
+    if (!take_text(scanner, &member) || !take(scanner, ':') || !take_text(scanner, &value) ||
+        value.length > LABEL_BYTES_MAX)
         return false;
     if (strcmp(member.bytes, "name") == 0)
         out = &event->task_name;
@@ -222,7 +223,7 @@ static bool take_value(struct scanner *scanner, enum member member)
     case PARENT:
         return take_parent(scanner);
     case GROUP:
-        if (!take_text(scanner, &text))
+        if (!take_text(scanner, &text) || text.length > LABEL_BYTES_MAX)
             return false;
         event->group = text.bytes;
         return true;

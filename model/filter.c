@@ -83,13 +83,35 @@ const char *filter_subject(const char *short_name, const char *task_name, const 
     return dot ? dot + 1 : task_name;
 }
 
+/* For each beginning of `lower`, the length of the longest shorter beginning that it ends with
+ * (Knuth, Morris and Pratt, 1977). */
+static size_t find_borders(const char *lower, uint8_t borders[static FILTER_NAME_BYTES_MAX])
+{
+    size_t length = 1, border = 0;
+
+    borders[0] = 0;
+    for (; lower[length] != '\0'; length++) {
+        while (border > 0 && lower[length] != lower[border])
+            border = borders[border - 1];
+        border += lower[length] == lower[border];
+        borders[length] = (uint8_t)border;
+    }
+    return length;
+}
+
+/* In time that is linear in both, whatever they are. `lower` is not empty. */
 static bool contains_lower(const char *text, const char *lower)
 {
-    for (; *text; text++) {
-        size_t i = 0;
-        while (lower[i] && ascii_lower(text[i]) == lower[i])
-            i++;
-        if (!lower[i])
+    uint8_t borders[FILTER_NAME_BYTES_MAX];
+    size_t length = find_borders(lower, borders), matched = 0;
+
+    for (; *text != '\0'; text++) {
+        char c = ascii_lower(*text);
+
+        while (matched > 0 && c != lower[matched])
+            matched = borders[matched - 1];
+        matched += c == lower[matched];
+        if (matched == length)
             return true;
     }
     return false;

@@ -177,6 +177,19 @@ def test_events_of_one_attempt(api, run):
             ]
 
 
+def test_a_filter_over_long_names_holds_nobody_up(api, server, run, sql):
+    """As an older version stored them: 250 KB of one letter, of which each place begins to match."""
+    api.post_all([run.event("a0", parent=None)])
+    api.post_all([run.event(f"a{number}", parent="a0") for number in range(1, 200)])
+    sql.execute(
+        "UPDATE actions SET short_name = repeat('a', 250000) WHERE project = %s", (run.project,)
+    )
+    path = f"{run.path}/tree"
+    meanwhile, tree = asked_meanwhile(server.url, lambda: api.read(path, name="a" * 254 + "b"))
+    assert tree["nodes"] == []
+    assert meanwhile >= 3
+
+
 # -------- bounds of what is looked at --------
 
 

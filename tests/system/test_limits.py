@@ -41,6 +41,24 @@ def test_length_of_a_key(api, run, member, limit):
     assert_problem(api.post(event | {member: value + "x"}), 400, "invalid-field", f"/{member}")
 
 
+@pytest.mark.parametrize("letter", ["x", "\u00e4"])
+@pytest.mark.parametrize("pointer", ["/group", "/task/name", "/task/shortName"])
+def test_length_of_a_label(api, run, pointer, letter):
+    """Of UTF-8's bytes; what is not plain ASCII is read in another way."""
+
+    def event(text):
+        member = pointer.split("/")[-1]
+        return run.event(parent=None) | (
+            {member: text} if pointer == "/group" else {"task": {member: text}}
+        )
+
+    text = letter * (512 // len(letter.encode()))
+    assert api.post(event(text)).status_code == 201
+    assert_problem(api.post(event(text + "x")), 400, "invalid-field", pointer)
+    results = api.post({"events": [event(text), event(text + letter)]}).json()["results"]
+    assert [result["status"] for result in results] == ["duplicate", "rejected"]
+
+
 @pytest.mark.parametrize("length, status", [(255, 201), (256, 400)])
 def test_length_of_a_key_in_a_path(api, run, length, status):
     assert api.put(run.put_path("n" * length), {"parent": None}).status_code == status

@@ -1,9 +1,12 @@
 /* Which actions a filter lets through, and what it is called in an id. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cmocka_test.h"
 #include "model/filter.h"
+#include "random.h"
 
 static struct filter make(const char *phases, const char *name)
 {
@@ -72,6 +75,52 @@ static void test_name_at_the_limit_and_one_past_it(void **state)
     assert_int_equal(filter_set_name(&filter, name), -EINVAL);
 }
 
+static bool contains_naively(const char *text, const char *lower)
+{
+    for (; *text; text++)
+        if (strncasecmp(text, lower, strlen(lower)) == 0)
+            return true;
+    return false;
+}
+
+/* Words of two letters, so that a search must often go back. */
+static void test_name_equals_the_naive_search(void **state)
+{
+    (void)state;
+    struct random random = random_start("filter");
+    for (int round = 0; round < 20000; round++) {
+        char text[40], name[10];
+        size_t text_length = random_below(&random, sizeof text);
+        size_t name_length = 1 + random_below(&random, sizeof name - 1);
+        for (size_t i = 0; i < text_length; i++)
+            text[i] = "aAbB"[random_below(&random, 4)];
+        text[text_length] = '\0';
+        for (size_t i = 0; i < name_length; i++)
+            name[i] = "ab"[random_below(&random, 2)];
+        name[name_length] = '\0';
+        struct filter filter = make(NULL, name);
+        assert_int_equal(filter_matches(&filter, PHASE_QUEUED, text), contains_naively(text, name));
+    }
+}
+
+/* Every place of the text costs the whole name if the search compares anew. */
+static void test_name_that_matches_nearly_everywhere(void **state)
+{
+    (void)state;
+    enum { TEXT_BYTES = 64 * 1024 * 1024 };
+    char *text = malloc(TEXT_BYTES + 1), name[FILTER_NAME_BYTES_MAX + 1];
+    memset(text, 'a', TEXT_BYTES);
+    text[TEXT_BYTES] = '\0';
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    struct filter all = make(NULL, name);
+    assert_true(filter_matches(&all, PHASE_QUEUED, text));
+    name[sizeof name - 2] = 'b';
+    struct filter none = make(NULL, name);
+    assert_false(filter_matches(&none, PHASE_QUEUED, text));
+    free(text);
+}
+
 static void test_subject(void **state)
 {
     (void)state;
@@ -132,6 +181,8 @@ int main(void)
         cmocka_unit_test(test_name),
         cmocka_unit_test(test_both_must_hold),
         cmocka_unit_test(test_name_at_the_limit_and_one_past_it),
+        cmocka_unit_test(test_name_equals_the_naive_search),
+        cmocka_unit_test(test_name_that_matches_nearly_everywhere),
         cmocka_unit_test(test_subject),
         cmocka_unit_test(test_equal_and_empty),
         cmocka_unit_test(test_hash),
