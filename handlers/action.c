@@ -214,7 +214,8 @@ void handle_get_action(struct app *app, struct http_request *request)
     }
     reply->app = app;
     reply->request = request;
-    reply->query = (struct attempt_query){.run = run,
+    reply->query = (struct attempt_query){.client = repo_client_of(request),
+                                          .run = run,
                                           .name = name,
                                           .attempt = INT32_MAX,
                                           .before = INT64_MAX,

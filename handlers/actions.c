@@ -96,6 +96,7 @@ void handle_list_actions(struct app *app, struct http_request *request)
         free(actions);
         return;
     }
+    query.client = repo_client_of(request);
     query.after_ordinal = (int32_t)ordinal;
     status = app->repo == NULL ? -ENOTCONN
                                : action_repo_list_actions(app->repo, &query, on_listed_action,
@@ -180,7 +181,7 @@ static int read_event_query(struct http_request *request, struct event_query *qu
     struct cursor cursor;
     int64_t attempt = 0, after[3] = {0};
 
-    *query = (struct event_query){0};
+    *query = (struct event_query){.client = repo_client_of(request)};
     if (read_run_key(request, &query->run) < 0 ||
         read_captured_name(request, "action", NAME_BYTES_MAX, &query->name) < 0 ||
         read_number(request, "attempt", 1, INT32_MAX, &attempt) < 0 ||

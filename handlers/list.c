@@ -43,11 +43,30 @@ void list_cancel(struct list_reply *list)
     free(list);
 }
 
+static bool has_client(void *arg)
+{
+    return http_request_has_client(arg);
+}
+
+struct repo_client repo_client_of(struct http_request *request)
+{
+    return (struct repo_client){.is_wanted = has_client, .arg = request};
+}
+
 void reply_repo_failure(struct http_request *request, enum repo_outcome outcome,
                         const char *message)
 {
     struct app *app = http_request_app(request);
 
+    if (outcome == REPO_CANCELLED) {
+        if (http_request_has_client(request))
+            reply_problemf(request, PROBLEM_OVERLOADED, NULL,
+                           "The database was given %d s for the read, which took longer.",
+                           APP_READ_MAX_MS / 1000);
+        else
+            reply_nobody(request);
+        return;
+    }
     if (outcome == REPO_LOST) {
         reply_unavailable(request, -ENOTCONN);
         return;

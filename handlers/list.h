@@ -31,6 +31,9 @@ void list_fail(struct list_reply *list, int status);
 /* Frees without an answer. */
 void list_cancel(struct list_reply *list);
 
+/* The request's client, as reads ask for it. */
+struct repo_client repo_client_of(struct http_request *request);
+
 /* Answers for a read that did not succeed. */
 void reply_repo_failure(struct http_request *request, enum repo_outcome outcome,
                         const char *message);

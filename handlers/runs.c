@@ -43,6 +43,7 @@ void handle_list_runs(struct app *app, struct http_request *request)
     query.phases = filter.phases;
     query.name = filter.name[0] == '\0' ? NULL : filter.name;
     query.access = http_request_access(request);
+    query.client = repo_client_of(request);
     list = list_begin(request, "runs");
     if (list == NULL)
         return;
@@ -119,22 +120,24 @@ static void on_listed_project(void *arg, const char *project, const char *domain
 
 void handle_list_projects(struct app *app, struct http_request *request)
 {
+    struct project_query query = {.client = repo_client_of(request),
+                                  .access = http_request_access(request)};
     struct list_reply *list;
     struct cursor cursor;
-    int32_t limit;
     int status;
 
-    if (read_limit(request, &limit) < 0 || read_cursor(request, 'p', 2, &cursor) < 0)
+    if (read_limit(request, &query.limit) < 0 || read_cursor(request, 'p', 2, &cursor) < 0)
         return;
+    if (cursor.count > 0) {
+        query.after_project = cursor.parts[0];
+        query.after_domain = cursor.parts[1];
+    }
     list = list_begin(request, "projects");
     if (list == NULL)
         return;
-    status = app->repo == NULL
-                 ? -ENOTCONN
-                 : action_repo_list_projects(app->repo, cursor.count == 0 ? NULL : cursor.parts[0],
-                                             cursor.count == 0 ? NULL : cursor.parts[1],
-                                             http_request_access(request), limit, on_listed_project,
-                                             on_list_end, list);
+    status = app->repo == NULL ? -ENOTCONN
+                               : action_repo_list_projects(app->repo, &query, on_listed_project,
+                                                           on_list_end, list);
     if (status < 0)
         list_fail(list, status);
 }

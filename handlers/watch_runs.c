@@ -83,7 +83,7 @@ void handle_watch_runs(struct app *app, struct http_request *request)
         return;
     snprintf(filter.project, sizeof filter.project, "%s", project == NULL ? "" : project);
     snprintf(filter.domain, sizeof filter.domain, "%s", domain == NULL ? "" : domain);
-    if (!action_repo_is_ready(app->repo))
+    if (!action_repo_is_ready(app->live_repo))
         reply_unavailable(request, -ENOTCONN);
     else if (!memory_has_room(app->shared->memory, 0))
         reply_unavailable(request, -ENOBUFS);

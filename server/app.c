@@ -15,6 +15,8 @@ enum {
     FINISH_MS = 7000,          /* how long requests in flight may take at the end */
     GOODBYE_MS = 500,          /* how long streams may take to read their last frame */
     COLLECT_MS = 250,          /* how old another loop's gauges may be in a scrape */
+    CLIENT_READERS = 2,        /* connections: a long read leaves the other to the others */
+    LIVE_READERS = 1,          /* in the order of asking */
 };
 
 struct app_runner {
@@ -133,7 +135,7 @@ static void on_list_flushed(void *arg, uint64_t lag_ns)
     metrics_observe(app->metrics, HISTOGRAM_LIST_LAG, (double)lag_ns / 1e9);
 }
 
-static void on_repo_ready(void *arg)
+static void on_live_repo_ready(void *arg)
 {
     struct app *app = arg;
 
@@ -202,15 +204,16 @@ static int64_t retention_us(const struct app *app)
 
 int app_database_connections(const struct config *config)
 {
-    enum { READERS = 1, LISTENERS = 1, REMOVERS = 1 }; /* see start_database_objects */
+    enum { OTHERS = CLIENT_READERS + LIVE_READERS + 2 }; /* the listener and the remover */
 
-    return (int)(config->threads * (config->writer_connections + READERS + LISTENERS + REMOVERS));
+    return (int)(config->threads * (config->writer_connections + OTHERS));
 }
 
 static int start_database_objects(struct app *app)
 {
-    static const struct action_repo_events repo_events = {.on_ready = on_repo_ready,
-                                                          .on_lost = on_repo_lost};
+    static const struct action_repo_events repo_events = {.on_lost = on_repo_lost};
+    static const struct action_repo_events live_repo_events = {.on_ready = on_live_repo_ready,
+                                                               .on_lost = on_repo_lost};
     static const struct event_writers_events writer_events = {.on_lost = on_writer_lost,
                                                               .on_refused = on_write_refused,
                                                               .on_conflict = on_write_conflict,
@@ -227,6 +230,14 @@ static int start_database_objects(struct app *app)
         .queue_bytes_max = (size_t)config->write_queue_bytes,
         .retry_for_ms = WRITE_RETRY_FOR_MS,
     };
+    const struct action_repo_options repo_options = {
+        .url = url,
+        .connections = CLIENT_READERS,
+        .reads_max = (size_t)config->read_queue_max,
+        .read_max_ms = APP_READ_MAX_MS,
+    };
+    const struct action_repo_options live_repo_options = {
+        .url = url, .connections = LIVE_READERS, .reads_max = (size_t)config->read_queue_max};
     const struct run_hubs_options hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
@@ -242,13 +253,16 @@ static int start_database_objects(struct app *app)
         .frames = &app->frames,
     };
 
-    app->repo = action_repo_new(app->loop, url, (size_t)config->read_queue_max, &repo_events, app);
+    app->live_repo = action_repo_new(app->loop, &live_repo_options, &live_repo_events, app);
+    if (app->live_repo == NULL)
+        return -ENOMEM;
+    app->repo = action_repo_new(app->loop, &repo_options, &repo_events, app);
     if (app->repo == NULL)
         return -ENOMEM;
-    app->hubs = run_hubs_new(app->loop, app->repo, &hub_options, app->shared->log);
+    app->hubs = run_hubs_new(app->loop, app->live_repo, &hub_options, app->shared->log);
     if (app->hubs == NULL)
         return -ENOMEM;
-    app->list_hub = list_hub_new(app->loop, app->repo, &list_hub_options, app->shared->log);
+    app->list_hub = list_hub_new(app->loop, app->live_repo, &list_hub_options, app->shared->log);
     if (app->list_hub == NULL)
         return -ENOMEM;
     app->writers = event_writers_new(app->loop, &writer_options, &writer_events, app);
@@ -358,6 +372,10 @@ static void close_objects(struct app_runner *runner)
         runner->closing++;
         action_repo_close(app->repo, on_object_closed, runner);
     }
+    if (app->live_repo != NULL) {
+        runner->closing++;
+        action_repo_close(app->live_repo, on_object_closed, runner);
+    }
     runner->closing++;
     http_server_close(app->http, on_object_closed, runner);
     runner->closing++;
@@ -376,6 +394,7 @@ static void close_objects(struct app_runner *runner)
     app->remover = NULL;
     app->writers = NULL;
     app->repo = NULL;
+    app->live_repo = NULL;
     app->hubs = NULL;
     app->list_hub = NULL;
     on_object_closed(runner);
@@ -582,7 +601,8 @@ bool app_is_ready(const struct app *app, char *why, size_t why_size)
     if (app->is_draining)
         snprintf(why, why_size, "The service is shutting down.");
     else if (app->listener == NULL || !notify_listener_is_on(app->listener) ||
-             !action_repo_is_ready(app->repo) || !event_writers_are_ready(app->writers))
+             !action_repo_is_ready(app->repo) || !action_repo_is_ready(app->live_repo) ||
+             !event_writers_are_ready(app->writers))
         snprintf(why, why_size, "The database is not usable yet: %s",
                  app->not_ready_why[0] == '\0' ? "it is being connected to." : app->not_ready_why);
     else

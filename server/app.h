@@ -28,6 +28,8 @@
 
 enum { APP_WHY_SIZE = 512 };
 
+enum { APP_READ_MAX_MS = 10000 }; /* that a client's read may take */
+
 /* What all loops have in common; it does not change while they run. */
 struct app_shared {
     const struct config *config;
@@ -51,7 +53,8 @@ struct app {
     struct sse_streams *streams;
     struct frame_pool frames;
     /* NULL until the schema is current: */
-    struct action_repo *repo;
+    struct action_repo *repo;      /* for clients */
+    struct action_repo *live_repo; /* for hubs, which no client's read holds up */
     struct event_writers *writers;
     struct run_hubs *hubs;
     struct list_hub *list_hub;

@@ -20,7 +20,8 @@ static size_t usable_connections(const struct app *app)
     if (app->writers != NULL)
         count += event_writers_usable(app->writers);
     if (app->repo != NULL)
-        count += action_repo_is_ready(app->repo);
+        count += action_repo_connections_ready(app->repo) +
+                 action_repo_connections_ready(app->live_repo);
     if (app->listener != NULL)
         count += notify_listener_is_on(app->listener);
     if (app->remover != NULL)
@@ -63,7 +64,8 @@ void app_collect_metrics(struct app *app)
     if (app->writers != NULL)
         metrics_set(metrics, METRIC_WRITE_QUEUE_BYTES, event_writers_queued_bytes(app->writers));
     if (app->repo != NULL)
-        metrics_set(metrics, METRIC_READ_QUEUE, action_repo_queued(app->repo));
+        metrics_set(metrics, METRIC_READ_QUEUE,
+                    action_repo_queued(app->repo) + action_repo_queued(app->live_repo));
     if (app->listener != NULL)
         metrics_set(metrics, METRIC_NOTIFICATION_QUEUE_MILLIONTHS,
                     (uint64_t)(notify_listener_queue_usage(app->listener) * 1e6));

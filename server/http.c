@@ -333,6 +333,14 @@ void http_request_answer(struct http_request *request, unsigned status,
         LL_PREPEND2(request->server->to_resume, request, resume_next);
 }
 
+bool http_request_has_client(const struct http_request *request)
+{
+    char next;
+    ssize_t got = recv(socket_of(request->connection), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
+}
+
 int http_request_detach(struct http_request *request, http_detached_fn *on_detached, void *arg)
 {
     assert(!request->is_answered);

@@ -69,6 +69,10 @@ struct app *http_request_app(const struct http_request *request);
  * allowed. */
 struct access *http_request_access(const struct http_request *request);
 
+/* Whether the client still waits for the answer: it has not closed its side of the connection,
+ * which nobody does who reads the answer. For a request that is not answered yet. */
+bool http_request_has_client(const struct http_request *request);
+
 /* The token of `Authorization: Bearer …`; NULL if there is none. */
 const char *http_request_bearer(const struct http_request *request);
 

@@ -583,6 +583,13 @@ void reply_unsupported_coding(struct http_request *request, const char *coding)
     reply_problem_with(request, &problem, MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip");
 }
 
+void reply_nobody(struct http_request *request)
+{
+    enum { CLIENT_CLOSED_REQUEST = 499 }; /* nginx's name for it, in logs and metrics */
+
+    http_request_answer(request, CLIENT_CLOSED_REQUEST, NULL);
+}
+
 void reply_method_not_allowed(struct http_request *request, const char *allow)
 {
     struct problem problem;

@@ -80,6 +80,9 @@ void reply_unavailable(struct http_request *request, int status);
 /* 415 that says which codings are known (RFC 9110, section 15.5.16). */
 void reply_unsupported_coding(struct http_request *request, const char *coding);
 
+/* For a client that has left: closes the connection. */
+void reply_nobody(struct http_request *request);
+
 /* 405 and the answer to OPTIONS; `allow` is the value of the Allow header. */
 void reply_method_not_allowed(struct http_request *request, const char *allow);
 void reply_options(struct http_request *request, const char *allow);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sql/pg_reader.h"
 #include "sql/rows.h"
@@ -28,20 +29,25 @@ struct repo_call {
         repo_changes_fn *changes;
     } fn;
     bool is_out_of_memory;
+    struct repo_client client;
     repo_end_fn *on_end;
     void *arg;
 };
 
-struct action_repo *action_repo_new(uv_loop_t *loop, const char *url, size_t reads_max,
+struct action_repo *action_repo_new(uv_loop_t *loop, const struct action_repo_options *options,
                                     const struct action_repo_events *events, void *arg)
 {
+    const struct pg_reader_options reader_options = {.url = options->url,
+                                                     .connections = options->connections,
+                                                     .waiting_max = options->reads_max,
+                                                     .read_max_ms = options->read_max_ms};
     struct action_repo *repo = calloc(1, sizeof *repo);
 
     if (repo == NULL)
         return NULL;
     repo->reader_events.on_ready = events->on_ready;
     repo->reader_events.on_lost = events->on_lost;
-    repo->reader = pg_reader_new(loop, url, reads_max, &repo->reader_events, arg);
+    repo->reader = pg_reader_new(loop, &reader_options, &repo->reader_events, arg);
     if (repo->reader == NULL) {
         free(repo);
         return NULL;
@@ -85,6 +91,11 @@ bool action_repo_is_ready(const struct action_repo *repo)
     return pg_reader_is_ready(repo->reader);
 }
 
+size_t action_repo_connections_ready(const struct action_repo *repo)
+{
+    return pg_reader_connections_ready(repo->reader);
+}
+
 uint32_t action_repo_timeline(const struct action_repo *repo)
 {
     return pg_reader_timeline(repo->reader);
@@ -109,12 +120,19 @@ static void on_result(void *arg, size_t statement, const PGresult *result)
         call->on_row(call, result, row);
 }
 
+enum repo_outcome repo_outcome_of(const struct pg_end *end)
+{
+    if (end->outcome == PG_OK)
+        return REPO_OK;
+    if (end->outcome == PG_LOST)
+        return REPO_LOST;
+    return strcmp(end->sqlstate, "57014") == 0 ? REPO_CANCELLED : REPO_REFUSED;
+}
+
 static void on_end(void *arg, const struct pg_end *end)
 {
     struct repo_call *call = arg;
-    enum repo_outcome outcome = end->outcome == PG_OK     ? REPO_OK
-                                : end->outcome == PG_LOST ? REPO_LOST
-                                                          : REPO_REFUSED;
+    enum repo_outcome outcome = repo_outcome_of(end);
 
     if (call->is_out_of_memory)
         outcome = REPO_LOST;
@@ -132,7 +150,9 @@ static int run_calls(struct action_repo *repo, const struct pg_statement *statem
     if (call != NULL) {
         *call = *template;
         status =
-            pg_reader_query_each(repo->reader, statement, sets, count, on_result, on_end, call);
+            pg_reader_query_each(repo->reader, statement, sets, count,
+                                 (struct pg_read_client){call->client.is_wanted, call->client.arg},
+                                 on_result, on_end, call);
     }
     if (status < 0)
         free(call);
@@ -297,10 +317,12 @@ int action_repo_list_runs(struct action_repo *repo, const struct run_query *quer
     bind_run(&parameters, &query->after.key);
     pg_bind_int4(&parameters, query->limit);
     bind_readable(&parameters, query->access);
-    return run_call(
-        repo, &list_runs_statement, &parameters,
-        &(struct repo_call){
-            .on_row = on_listed_run_row, .fn.listed_run = on_run, .on_end = end, .arg = arg});
+    return run_call(repo, &list_runs_statement, &parameters,
+                    &(struct repo_call){.on_row = on_listed_run_row,
+                                        .fn.listed_run = on_run,
+                                        .client = query->client,
+                                        .on_end = end,
+                                        .arg = arg});
 }
 
 static const Oid run_types[] = {PG_TEXT, PG_TEXT, PG_TEXT};
@@ -373,6 +395,7 @@ int action_repo_list_actions(struct action_repo *repo, const struct action_query
     return run_call(repo, &list_actions_statement, &parameters,
                     &(struct repo_call){.on_row = on_listed_action_row,
                                         .fn.listed_action = on_action,
+                                        .client = query->client,
                                         .on_end = end,
                                         .arg = arg});
 }
@@ -442,12 +465,15 @@ static void on_event_row(const struct repo_call *call, const PGresult *result, i
 }
 
 static int run_event_call(struct action_repo *repo, const struct pg_statement *statement,
-                          struct pg_parameters *parameters, repo_event_fn *on_event,
-                          repo_end_fn *end, void *arg)
+                          struct pg_parameters *parameters, struct repo_client client,
+                          repo_event_fn *on_event, repo_end_fn *end, void *arg)
 {
     return run_call(repo, statement, parameters,
-                    &(struct repo_call){
-                        .on_row = on_event_row, .fn.event = on_event, .on_end = end, .arg = arg});
+                    &(struct repo_call){.on_row = on_event_row,
+                                        .fn.event = on_event,
+                                        .client = client,
+                                        .on_end = end,
+                                        .arg = arg});
 }
 
 /* One attempt is a range of the key, too. */
@@ -464,7 +490,8 @@ int action_repo_list_events(struct action_repo *repo, const struct event_query *
     pg_bind_int2(&parameters, is_behind ? (int16_t)query->after.phase : 0);
     pg_bind_int4(&parameters, is_behind ? query->after.version : 0);
     pg_bind_int4(&parameters, query->limit);
-    return run_event_call(repo, &list_events_statement, &parameters, on_event, end, arg);
+    return run_event_call(repo, &list_events_statement, &parameters, query->client, on_event, end,
+                          arg);
 }
 
 static const Oid attempt_events_types[] = {PG_TEXT, PG_TEXT,       PG_TEXT,       PG_TEXT,
@@ -529,7 +556,8 @@ int action_repo_attempt_events(struct action_repo *repo, const struct attempt_qu
     bind_phases_before(&parameters, query->before);
     pg_bind_int4(&parameters, query->limit);
     pg_bind_int4(&parameters, query->bytes_max);
-    return run_event_call(repo, &attempt_events_statement, &parameters, on_event, end, arg);
+    return run_event_call(repo, &attempt_events_statement, &parameters, query->client, on_event,
+                          end, arg);
 }
 
 static const Oid attempt_beginnings_types[] = {PG_TEXT, PG_TEXT, PG_TEXT,
@@ -558,7 +586,8 @@ int action_repo_attempt_beginnings(struct action_repo *repo, const struct attemp
     for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
         pg_array_int2(&parameters, (int16_t)phase);
     pg_array_end(&parameters);
-    return run_event_call(repo, &attempt_beginnings_statement, &parameters, on_event, end, arg);
+    return run_event_call(repo, &attempt_beginnings_statement, &parameters, query->client, on_event,
+                          end, arg);
 }
 
 static const Oid list_projects_types[] = {PG_TEXT, PG_TEXT, PG_INT4, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
@@ -593,20 +622,22 @@ static void on_project_row(const struct repo_call *call, const PGresult *result,
                      pg_int8(result, row, 2), page_row_of(result, row, 3));
 }
 
-int action_repo_list_projects(struct action_repo *repo, const char *after_project,
-                              const char *after_domain, const struct access *access, int32_t limit,
+int action_repo_list_projects(struct action_repo *repo, const struct project_query *query,
                               repo_project_fn *on_project, repo_end_fn *end, void *arg)
 {
     struct pg_parameters parameters = {0};
 
-    pg_bind_text(&parameters, after_project);
-    pg_bind_text(&parameters, after_domain);
-    pg_bind_int4(&parameters, limit < REPO_PROJECTS_PAGE ? limit : REPO_PROJECTS_PAGE);
-    bind_readable(&parameters, access);
-    return run_call(
-        repo, &list_projects_statement, &parameters,
-        &(struct repo_call){
-            .on_row = on_project_row, .fn.project = on_project, .on_end = end, .arg = arg});
+    pg_bind_text(&parameters, query->after_project);
+    pg_bind_text(&parameters, query->after_domain);
+    pg_bind_int4(&parameters,
+                 query->limit < REPO_PROJECTS_PAGE ? query->limit : REPO_PROJECTS_PAGE);
+    bind_readable(&parameters, query->access);
+    return run_call(repo, &list_projects_statement, &parameters,
+                    &(struct repo_call){.on_row = on_project_row,
+                                        .fn.project = on_project,
+                                        .client = query->client,
+                                        .on_end = end,
+                                        .arg = arg});
 }
 
 /* One statement has one snapshot: the run's revision and the actions belong together. */

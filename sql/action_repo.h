@@ -21,29 +21,46 @@ struct action_repo;
 struct pg_reader;
 
 struct action_repo_events {
-    void (*on_ready)(void *arg);
+    void (*on_ready)(void *arg); /* may be NULL */
     void (*on_lost)(void *arg, const char *why);
 };
 
-/* One connection of its own. NULL when out of memory. */
-struct action_repo *action_repo_new(uv_loop_t *loop, const char *url, size_t reads_max,
+struct action_repo_options {
+    const char *url;
+    size_t connections;   /* of its own; with one, reads are done in the order of asking */
+    size_t reads_max;     /* so many wait at most */
+    uint64_t read_max_ms; /* a read that takes longer ends with REPO_CANCELLED; 0: any time */
+};
+
+/* NULL when out of memory. */
+struct action_repo *action_repo_new(uv_loop_t *loop, const struct action_repo_options *options,
                                     const struct action_repo_events *events, void *arg);
 /* Calls under way end with REPO_LOST first. */
 void action_repo_close(struct action_repo *repo, void (*on_closed)(void *arg), void *arg);
 
 bool action_repo_is_ready(const struct action_repo *repo);
+size_t action_repo_connections_ready(const struct action_repo *repo);
 uint32_t action_repo_timeline(const struct action_repo *repo); /* see pg_connection_timeline */
 size_t action_repo_queued(const struct action_repo *repo);
 
-/* Its connection, for the other files of sql/ that read. Whatever is read through it is read in the
- * order of asking. */
+/* Its reader, for the other files of sql/ that read. */
 struct pg_reader *action_repo_reader(struct action_repo *repo);
 
 enum repo_outcome {
     REPO_OK,
-    REPO_LOST,    /* the connection broke: ask again */
-    REPO_REFUSED, /* the database refused the statement */
+    REPO_LOST,      /* the connection broke: ask again */
+    REPO_REFUSED,   /* the database refused the statement */
+    REPO_CANCELLED, /* it took too long, or was not wanted any more */
 };
+
+/* Whoever a read is for, who may leave: is_wanted (NULL: always) is asked until on_end. */
+struct repo_client {
+    bool (*is_wanted)(void *arg);
+    void *arg;
+};
+
+struct pg_end;
+enum repo_outcome repo_outcome_of(const struct pg_end *end); /* for the other files of sql/ */
 
 typedef void repo_end_fn(void *arg, enum repo_outcome outcome, const char *message);
 typedef void repo_run_fn(void *arg, const struct run *run);
@@ -62,6 +79,7 @@ struct page_row {
 
 /* Which runs, newest first by the time that they were first seen. */
 struct run_query {
+    struct repo_client client;
     const char *project, *domain; /* NULL: any; a domain comes with a project or alone */
     uint32_t phases;              /* bits as in struct filter; 0: any */
     const char *name; /* substring of the run's name, ASCII case-insensitive; NULL: any */
@@ -87,6 +105,7 @@ int action_repo_get_run(struct action_repo *repo, const struct run_key *key, rep
 
 /* Which actions of a run's tree, by ordinal. */
 struct action_query {
+    struct repo_client client;
     struct run_key run;
     struct filter filter;
     const char *parent; /* NULL: any */
@@ -117,6 +136,7 @@ typedef void repo_event_fn(void *arg, const struct stored_event *event);
 
 /* Which events of an action, by attempt, phase number, version. */
 struct event_query {
+    struct repo_client client;
     struct run_key run;
     const char *name;
     int32_t attempt; /* 0: any */
@@ -133,6 +153,7 @@ int action_repo_list_events(struct action_repo *repo, const struct event_query *
 
 /* The events of one attempt of an action, the furthest first. */
 struct attempt_query {
+    struct repo_client client;
     struct run_key run;
     const char *name;
     int32_t attempt; /* this one; if it has no event, the next lower one that has */
@@ -147,16 +168,22 @@ int action_repo_attempt_events(struct action_repo *repo, const struct attempt_qu
 int action_repo_attempt_beginnings(struct action_repo *repo, const struct attempt_query *query,
                                    repo_event_fn *on_event, repo_end_fn *on_end, void *arg);
 
-/* Projects and domains that have runs and that `access` lets read (NULL: any), by name;
- * `after_project` NULL: from the start. No more than so many runs are counted of each, and no page
- * has more of them, whatever its limit. */
+/* Projects and domains that have runs, by name. No more than REPO_RUNS_COUNTED runs are counted of
+ * each, and no page has more than REPO_PROJECTS_PAGE of them, whatever its limit. */
 #define REPO_RUNS_COUNTED 1000
 enum { REPO_PROJECTS_PAGE = 100 };
+
+struct project_query {
+    struct repo_client client;
+    const char *after_project, *after_domain; /* NULL: from the start */
+    const struct access *access;              /* only those that it lets read; NULL: any */
+    int32_t limit;
+};
+
 typedef void repo_project_fn(void *arg, const char *project, const char *domain, int64_t runs,
                              struct page_row row);
 
-int action_repo_list_projects(struct action_repo *repo, const char *after_project,
-                              const char *after_domain, const struct access *access, int32_t limit,
+int action_repo_list_projects(struct action_repo *repo, const struct project_query *query,
                               repo_project_fn *on_project, repo_end_fn *on_end, void *arg);
 
 /* The change feed: the state of every action of the tree with an event after `revision`, by

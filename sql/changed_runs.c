@@ -54,11 +54,8 @@ static void on_end(void *arg, const struct pg_end *end)
 {
     struct changed_runs_call *call = arg;
 
-    call->on_end(call->arg,
-                 end->outcome == PG_OK     ? REPO_OK
-                 : end->outcome == PG_LOST ? REPO_LOST
-                                           : REPO_REFUSED,
-                 end->message, end->outcome == PG_OK ? &call->moment : NULL);
+    call->on_end(call->arg, repo_outcome_of(end), end->message,
+                 end->outcome == PG_OK ? &call->moment : NULL);
     free(call);
 }
 

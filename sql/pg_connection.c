@@ -27,6 +27,7 @@ enum session_state {
 enum exchange_phase {
     EXCHANGE_NONE,
     EXCHANGE_BUILDING, /* between begin and send */
+    EXCHANGE_OVER,     /* but for the request to cancel it, which may still reach the server */
     EXCHANGE_RUNNING,
     EXCHANGE_ROLLING_BACK, /* refused, and the transaction that it left open is being ended */
 };
@@ -71,6 +72,9 @@ struct pg_connection {
     uv_timer_t timer; /* the pause, the exchange's limit, or 0 while breaking */
     uv_thread_t thread;
     uv_async_t connected; /* the thread's last word */
+    PGcancel *cancel;     /* that a thread asks for; NULL: none */
+    uv_thread_t cancel_thread;
+    uv_async_t cancelled; /* that thread's last word */
     uv_poll_t poll;
     int poll_events; /* 0: there is no poll */
     int open_handles;
@@ -445,9 +449,48 @@ static void end_exchange(struct pg_connection *connection)
     } else if (connection->state == SESSION_READY) {
         connection->pause_ms = PAUSE_MIN_MS;
     }
+    if (connection->cancel != NULL) { /* it must not reach the next exchange */
+        connection->exchange.phase = EXCHANGE_OVER;
+        return;
+    }
     uv_timer_stop(&connection->timer);
     connection->exchange.phase = EXCHANGE_NONE;
     ended.on_end(ended.arg, &end);
+}
+
+static void cancel_on_thread(void *arg)
+{
+    struct pg_connection *connection = arg;
+    char why[PG_WHY_SIZE];
+
+    PQcancel(connection->cancel, why, sizeof why); /* if that fails, the exchange takes its time */
+    uv_async_send(&connection->cancelled);
+}
+
+static void on_cancelled(uv_async_t *cancelled)
+{
+    struct pg_connection *connection = cancelled->data;
+
+    uv_thread_join(&connection->cancel_thread);
+    PQfreeCancel(connection->cancel);
+    connection->cancel = NULL;
+    if (connection->state == SESSION_CLOSING)
+        uv_close((uv_handle_t *)cancelled, on_handle_closed);
+    else if (is_live(connection) && connection->exchange.phase == EXCHANGE_OVER)
+        end_exchange(connection);
+}
+
+void pg_exchange_cancel(struct pg_connection *connection)
+{
+    if (!is_live(connection) || connection->exchange.phase != EXCHANGE_RUNNING ||
+        connection->cancel != NULL)
+        return;
+    connection->cancel = PQgetCancel(connection->pg);
+    if (connection->cancel != NULL &&
+        uv_thread_create(&connection->cancel_thread, cancel_on_thread, connection) < 0) {
+        PQfreeCancel(connection->cancel);
+        connection->cancel = NULL;
+    }
 }
 
 static void roll_back(struct pg_connection *connection)
@@ -752,6 +795,8 @@ static void enter(struct pg_connection *connection, enum session_state state)
         break;
     case SESSION_CLOSING:
         uv_close((uv_handle_t *)&connection->timer, on_handle_closed);
+        if (connection->cancel == NULL)
+            uv_close((uv_handle_t *)&connection->cancelled, on_handle_closed);
         if (left != SESSION_CONNECTING) { /* else the thread has it still */
             drop_session(connection);
             uv_close((uv_handle_t *)&connection->connected, on_handle_closed);
@@ -770,6 +815,7 @@ struct pg_connection *pg_connection_new(uv_loop_t *loop,
         return NULL;
     connection->url = strdup(options->url);
     connection->application_name = strdup(options->application_name);
+    connection->connected.data = connection->cancelled.data = connection;
     if (connection->url == NULL || connection->application_name == NULL ||
         uv_async_init(loop, &connection->connected, on_connected) < 0) {
         free(connection->url);
@@ -777,14 +823,15 @@ struct pg_connection *pg_connection_new(uv_loop_t *loop,
         free(connection);
         return NULL;
     }
+    uv_async_init(loop, &connection->cancelled, on_cancelled); /* the loop's second cannot fail */
     connection->loop = loop;
     connection->exchange_timeout_ms = options->exchange_timeout_ms;
     connection->events = *events;
     connection->arg = arg;
     connection->pause_ms = PAUSE_MIN_MS;
     uv_timer_init(loop, &connection->timer);
-    connection->timer.data = connection->connected.data = connection->poll.data = connection;
-    connection->open_handles = 2;
+    connection->timer.data = connection->poll.data = connection;
+    connection->open_handles = 3;
     uv_timer_start(&connection->timer, on_timer, 0, 0);
     return connection;
 }

@@ -116,4 +116,9 @@ void pg_exchange_add(struct pg_connection *connection, const struct pg_statement
                      const struct pg_value *values);
 void pg_exchange_send(struct pg_connection *connection);
 
+/* Asks the server, on a thread, to stop what the running exchange does, if one is running. It ends
+ * as the server ends it, PG_REFUSED with sqlstate 57014 if the request came in time, and not before
+ * the request has come to its end. */
+void pg_exchange_cancel(struct pg_connection *connection);
+
 #endif

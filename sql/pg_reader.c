@@ -8,35 +8,51 @@
 enum {
     READ_TIMEOUT_MS = 30000,
     PATIENCE_MS = 2000, /* reads wait so long for a broken connection to come back */
+    WATCH_MS = 200,     /* how often those that run are looked after */
+    STRAY_CANCEL_MS = 1000,
 };
+
+static const char query_canceled[] = "57014";
 
 struct read_request {
     struct read_request *prev, *next;
     const struct pg_statement *statement;
+    struct pg_read_client client;
     pg_result_fn *on_result;
     pg_end_fn *on_end;
     void *arg;
+    uint64_t started_ms;
+    bool is_cancelled; /* by us, not for another */
     int tries;         /* that were cut off */
     size_t handed_out; /* results, perhaps by a try that was cut off behind them */
     size_t count;
     struct pg_parameters sets[]; /* of parameters; each runs the statement */
 };
 
-struct pg_reader {
+struct reader_connection {
+    struct pg_reader *reader;
     struct pg_connection *connection;
+    struct read_request *running;
+};
+
+struct pg_reader {
+    uv_loop_t *loop;
+    struct reader_connection connections[PG_READER_CONNECTIONS_MAX];
+    size_t count;
     struct read_request *waiting; /* first in, first out */
     size_t waiting_count, waiting_max;
-    struct read_request *running;
-    uv_timer_t patience; /* runs while the connection is away and reads still wait for it */
+    uint64_t read_max_ms;
+    uv_timer_t patience; /* runs while no connection is there and reads still wait for one */
     bool is_patient;
-    int open; /* the connection and the timer, until they are closed */
+    uv_timer_t watch; /* runs while reads do */
+    size_t open;      /* connections and timers, until they are closed */
     const struct pg_reader_events *events;
     void *arg;
     void (*on_closed)(void *arg);
     void *closed_arg;
 };
 
-static void run_next(struct pg_reader *reader);
+static void run_waiting(struct pg_reader *reader);
 
 static void free_request(struct read_request *request)
 {
@@ -45,11 +61,30 @@ static void free_request(struct read_request *request)
     free(request);
 }
 
+static void end_request(struct read_request *request, const struct pg_end *end)
+{
+    request->on_end(request->arg, end);
+    free_request(request);
+}
+
+static bool is_wanted(const struct read_request *request)
+{
+    return request->client.is_wanted == NULL || request->client.is_wanted(request->client.arg);
+}
+
+static void wait_again(struct pg_reader *reader, struct read_request *request)
+{
+    DL_PREPEND(reader->waiting, request);
+    reader->waiting_count++;
+}
+
+/* -------- one read -------- */
+
 /* Each result is handed out once, whatever becomes of the try that it came from. */
 static void on_result(void *arg, size_t statement, const PGresult *result)
 {
-    const struct pg_reader *reader = arg;
-    struct read_request *request = reader->running;
+    const struct reader_connection *self = arg;
+    struct read_request *request = self->running;
 
     if (statement < request->handed_out)
         return;
@@ -57,50 +92,105 @@ static void on_result(void *arg, size_t statement, const PGresult *result)
     request->on_result(request->arg, statement, result);
 }
 
-/* A read that was cut off is done again: it has changed nothing. */
+/* A read that was cut off is done again: it has changed nothing. So is one that was cancelled for
+ * the one before it, whose end was faster than the request to cancel it. */
 static void on_end(void *arg, const struct pg_end *end)
 {
-    struct pg_reader *reader = arg;
-    struct read_request *request = reader->running;
+    struct reader_connection *self = arg;
+    struct pg_reader *reader = self->reader;
+    struct read_request *request = self->running;
+    bool is_cut_off = end->outcome == PG_LOST ||
+                      (end->outcome == PG_REFUSED && strcmp(end->sqlstate, query_canceled) == 0 &&
+                       !request->is_cancelled &&
+                       uv_now(reader->loop) - request->started_ms < READ_TIMEOUT_MS / 2);
 
-    reader->running = NULL;
-    if (end->outcome == PG_LOST && request->tries++ == 0) {
-        DL_PREPEND(reader->waiting, request);
-        reader->waiting_count++;
-        return;
+    self->running = NULL;
+    if (is_cut_off && request->tries++ == 0) {
+        wait_again(reader, request);
+        if (end->outcome == PG_LOST)
+            return; /* on_lost follows */
+    } else {
+        end_request(request, end);
     }
-    request->on_end(request->arg, end);
-    free_request(request);
-    run_next(reader);
+    run_waiting(reader);
 }
 
-static void run_next(struct pg_reader *reader)
+static void watch_running(uv_timer_t *timer)
 {
-    struct read_request *request = reader->waiting;
+    struct pg_reader *reader = timer->data;
+    uint64_t now_ms = uv_now(reader->loop);
+    bool is_running = false;
+
+    for (size_t i = 0; i < reader->count; i++) {
+        struct read_request *request = reader->connections[i].running;
+        bool is_late = request != NULL && reader->read_max_ms > 0 &&
+                       now_ms - request->started_ms >= reader->read_max_ms;
+
+        is_running |= request != NULL;
+        if (request == NULL || !(is_late || !is_wanted(request)))
+            continue;
+        request->is_cancelled = true;
+        pg_exchange_cancel(reader->connections[i].connection);
+    }
+    if (!is_running)
+        uv_timer_stop(timer);
+}
+
+static void run(struct reader_connection *self, struct read_request *request)
+{
+    struct pg_reader *reader = self->reader;
     struct pg_value values[PG_PARAMETERS_MAX];
 
-    if (request == NULL || reader->running != NULL || !pg_connection_is_idle(reader->connection))
-        return;
-    DL_DELETE(reader->waiting, request);
-    reader->waiting_count--;
-    reader->running = request;
-    pg_exchange_begin(reader->connection, on_result, on_end, reader);
+    self->running = request;
+    request->started_ms = uv_now(reader->loop);
+    pg_exchange_begin(self->connection, on_result, on_end, self);
     for (size_t i = 0; i < request->count; i++) {
         pg_parameters_values(&request->sets[i], values);
-        pg_exchange_add(reader->connection, request->statement, values);
+        pg_exchange_add(self->connection, request->statement, values);
     }
-    pg_exchange_send(reader->connection);
+    pg_exchange_send(self->connection);
+    if (!uv_is_active((uv_handle_t *)&reader->watch))
+        uv_timer_start(&reader->watch, watch_running, WATCH_MS, WATCH_MS);
 }
+
+static struct reader_connection *find_idle(struct pg_reader *reader)
+{
+    for (size_t i = 0; i < reader->count; i++)
+        if (reader->connections[i].running == NULL &&
+            pg_connection_is_idle(reader->connections[i].connection))
+            return &reader->connections[i];
+    return NULL;
+}
+
+/* Those that nobody wants any more are dropped on the way. */
+static void run_waiting(struct pg_reader *reader)
+{
+    static const struct pg_end dropped = {
+        .outcome = PG_REFUSED, .sqlstate = "57014", .message = "nobody waits for it any more"};
+    struct reader_connection *idle;
+    struct read_request *request;
+
+    while ((request = reader->waiting) != NULL && (idle = find_idle(reader)) != NULL) {
+        DL_DELETE(reader->waiting, request);
+        reader->waiting_count--;
+        if (is_wanted(request))
+            run(idle, request);
+        else
+            end_request(request, &dropped);
+    }
+}
+
+/* -------- connections that come and go -------- */
 
 static void on_ready(void *arg)
 {
-    struct pg_reader *reader = arg;
+    struct pg_reader *reader = ((struct reader_connection *)arg)->reader;
 
     uv_timer_stop(&reader->patience);
     reader->is_patient = true;
-    if (reader->events != NULL)
+    if (reader->events != NULL && reader->events->on_ready != NULL)
         reader->events->on_ready(reader->arg);
-    run_next(reader);
+    run_waiting(reader);
 }
 
 /* Reads that wait are told: who asks can ask again, who must know keeps asking. */
@@ -112,10 +202,8 @@ static void give_up_waiting(struct pg_reader *reader, const char *why)
     reader->is_patient = false;
     reader->waiting = NULL;
     reader->waiting_count = 0;
-    DL_FOREACH_SAFE (waiting, request, next) {
-        request->on_end(request->arg, &end);
-        free_request(request);
-    }
+    DL_FOREACH_SAFE (waiting, request, next)
+        end_request(request, &end);
 }
 
 static void on_patience_ended(uv_timer_t *timer)
@@ -125,44 +213,17 @@ static void on_patience_ended(uv_timer_t *timer)
 
 static void on_lost(void *arg, const char *why)
 {
-    struct pg_reader *reader = arg;
+    struct pg_reader *reader = ((struct reader_connection *)arg)->reader;
 
-    if (reader->is_patient && !uv_is_active((uv_handle_t *)&reader->patience))
+    if (reader->is_patient && pg_reader_connections_ready(reader) == 0 &&
+        !uv_is_active((uv_handle_t *)&reader->patience))
         uv_timer_start(&reader->patience, on_patience_ended, PATIENCE_MS, 0);
     if (reader->events != NULL)
         reader->events->on_lost(reader->arg, why);
+    run_waiting(reader);
 }
 
-struct pg_reader *pg_reader_new(uv_loop_t *loop, const char *url, size_t waiting_max,
-                                const struct pg_reader_events *events, void *arg)
-{
-    static const struct pg_connection_events connection_events = {
-        .on_ready = on_ready,
-        .on_lost = on_lost,
-    };
-    const struct pg_connection_options options = {
-        .url = url,
-        .application_name = "runtree reader",
-        .exchange_timeout_ms = READ_TIMEOUT_MS,
-    };
-    struct pg_reader *reader = calloc(1, sizeof *reader);
-
-    if (reader == NULL)
-        return NULL;
-    reader->waiting_max = waiting_max;
-    reader->events = events;
-    reader->arg = arg;
-    reader->is_patient = true;
-    reader->connection = pg_connection_new(loop, &options, &connection_events, reader);
-    if (reader->connection == NULL) {
-        free(reader);
-        return NULL;
-    }
-    uv_timer_init(loop, &reader->patience);
-    reader->patience.data = reader;
-    reader->open = 2;
-    return reader;
-}
+/* -------- life -------- */
 
 static void on_part_closed(struct pg_reader *reader)
 {
@@ -175,7 +236,7 @@ static void on_part_closed(struct pg_reader *reader)
 
 static void on_connection_closed(void *arg)
 {
-    on_part_closed(arg);
+    on_part_closed(((struct reader_connection *)arg)->reader);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -183,26 +244,92 @@ static void on_timer_closed(uv_handle_t *handle)
     on_part_closed(handle->data);
 }
 
+static void close_parts(struct pg_reader *reader)
+{
+    uv_close((uv_handle_t *)&reader->patience, on_timer_closed);
+    uv_close((uv_handle_t *)&reader->watch, on_timer_closed);
+    for (size_t i = 0; i < reader->count; i++)
+        pg_connection_close(reader->connections[i].connection, on_connection_closed);
+}
+
+static int open_connections(struct pg_reader *reader, const struct pg_reader_options *options)
+{
+    static const struct pg_connection_events connection_events = {
+        .on_ready = on_ready,
+        .on_lost = on_lost,
+    };
+    const struct pg_connection_options connection_options = {
+        .url = options->url,
+        .application_name = "runtree reader",
+        .exchange_timeout_ms = READ_TIMEOUT_MS,
+    };
+
+    for (; reader->count < options->connections; reader->count++, reader->open++) {
+        struct reader_connection *self = &reader->connections[reader->count];
+
+        self->reader = reader;
+        self->connection =
+            pg_connection_new(reader->loop, &connection_options, &connection_events, self);
+        if (self->connection == NULL)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+struct pg_reader *pg_reader_new(uv_loop_t *loop, const struct pg_reader_options *options,
+                                const struct pg_reader_events *events, void *arg)
+{
+    struct pg_reader *reader = calloc(1, sizeof *reader);
+
+    if (reader == NULL)
+        return NULL;
+    reader->loop = loop;
+    reader->waiting_max = options->waiting_max;
+    reader->read_max_ms = options->read_max_ms;
+    reader->events = events;
+    reader->arg = arg;
+    reader->is_patient = true;
+    uv_timer_init(loop, &reader->patience);
+    uv_timer_init(loop, &reader->watch);
+    reader->patience.data = reader->watch.data = reader;
+    reader->open = 2;
+    if (open_connections(reader, options) < 0) {
+        close_parts(reader);
+        return NULL;
+    }
+    return reader;
+}
+
 void pg_reader_close(struct pg_reader *reader, void (*on_closed)(void *arg), void *arg)
 {
     reader->on_closed = on_closed;
     reader->closed_arg = arg;
-    if (reader->running != NULL)
-        DL_PREPEND(reader->waiting, reader->running);
-    reader->running = NULL;
+    for (size_t i = 0; i < reader->count; i++) {
+        if (reader->connections[i].running != NULL)
+            wait_again(reader, reader->connections[i].running);
+        reader->connections[i].running = NULL;
+    }
     give_up_waiting(reader, "the service is shutting down");
-    uv_close((uv_handle_t *)&reader->patience, on_timer_closed);
-    pg_connection_close(reader->connection, on_connection_closed);
+    close_parts(reader);
+}
+
+size_t pg_reader_connections_ready(const struct pg_reader *reader)
+{
+    size_t ready = 0;
+
+    for (size_t i = 0; i < reader->count; i++)
+        ready += pg_connection_is_ready(reader->connections[i].connection);
+    return ready;
 }
 
 bool pg_reader_is_ready(const struct pg_reader *reader)
 {
-    return pg_connection_is_ready(reader->connection);
+    return pg_reader_connections_ready(reader) == reader->count;
 }
 
 uint32_t pg_reader_timeline(const struct pg_reader *reader)
 {
-    return pg_connection_timeline(reader->connection);
+    return pg_connection_timeline(reader->connections[0].connection);
 }
 
 size_t pg_reader_queued(const struct pg_reader *reader)
@@ -211,14 +338,15 @@ size_t pg_reader_queued(const struct pg_reader *reader)
 }
 
 int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *statement,
-                         struct pg_parameters *sets, size_t count, pg_result_fn *result_fn,
-                         pg_end_fn *end_fn, void *arg)
+                         struct pg_parameters *sets, size_t count, struct pg_read_client client,
+                         pg_result_fn *result_fn, pg_end_fn *end_fn, void *arg)
 {
+    struct reader_connection *idle = reader->waiting == NULL ? find_idle(reader) : NULL;
     struct read_request *request;
 
     if (!reader->is_patient)
         return -ENOTCONN;
-    if (reader->waiting_count >= reader->waiting_max)
+    if (idle == NULL && reader->waiting_count >= reader->waiting_max)
         return -EAGAIN;
     for (size_t i = 0; i < count; i++)
         if (sets[i].bytes.failed)
@@ -227,6 +355,7 @@ int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *st
     if (request == NULL)
         return -ENOMEM;
     *request = (struct read_request){.statement = statement,
+                                     .client = client,
                                      .on_result = result_fn,
                                      .on_end = end_fn,
                                      .arg = arg,
@@ -235,9 +364,12 @@ int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *st
         request->sets[i] = sets[i];
         sets[i] = (struct pg_parameters){0};
     }
+    if (idle != NULL) {
+        run(idle, request);
+        return 0;
+    }
     DL_APPEND(reader->waiting, request);
     reader->waiting_count++;
-    run_next(reader);
     return 0;
 }
 
@@ -245,5 +377,6 @@ int pg_reader_query(struct pg_reader *reader, const struct pg_statement *stateme
                     struct pg_parameters *parameters, pg_result_fn *result_fn, pg_end_fn *end_fn,
                     void *arg)
 {
-    return pg_reader_query_each(reader, statement, parameters, 1, result_fn, end_fn, arg);
+    return pg_reader_query_each(reader, statement, parameters, 1, (struct pg_read_client){0},
+                                result_fn, end_fn, arg);
 }

@@ -7,7 +7,7 @@ import pytest
 
 from client import metric
 
-WRITERS, OTHERS = 2, 3  # reader, listener, remover
+WRITERS, OTHERS = 2, 5  # three that read, listener, remover
 
 
 @pytest.fixture
