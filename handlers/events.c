@@ -8,15 +8,27 @@
 #include "model/event_batch.h"
 #include "server/reply.h"
 
+enum { DECODED_ON_LOOP_MAX = 32 * 1024 };
+
 struct submission {
     struct app *app;
-    struct http_request *request;
+    struct http_request *request; /* NULL: gone while its body was decoded */
+    char *body;                   /* owned until it is decoded */
+    size_t length;
+    enum event_batch_form form;
+    struct action_event_path path; /* of a PUT, else all NULL */
+    struct arena path_texts;
+    int64_t received_us;
+    uv_work_t work;
+    int decode_status; /* other than 0: `problem` says why */
+    struct problem problem;
     struct event_batch batch;
-    int submit_status;
 };
 
 static void submission_free(struct submission *submission)
 {
+    free(submission->body);
+    arena_free(&submission->path_texts);
     event_batch_clear(&submission->batch);
     free(submission);
 }
@@ -34,15 +46,16 @@ static void count_results(struct app *app, const struct event_batch *batch)
             metrics_add(app->metrics, metrics[batch->results[i].status], 1);
 }
 
-static void reply_single(struct http_request *request, const struct event_result *result)
+static void reply_single(struct http_request *request, const struct event_batch *batch)
 {
+    const struct event_result *result = &batch->results[0];
     struct json_buffer body = {0};
 
     if (result->status == EVENT_REJECTED) {
         reply_problem(request, result->problem);
         return;
     }
-    event_result_write(&body, result);
+    event_result_write(&body, result, batch->events[0].is_truncated);
     reply_buffer(request, result->status == EVENT_DUPLICATE ? 200 : 201, "application/json", &body);
 }
 
@@ -56,7 +69,7 @@ static void reply_list(struct http_request *request, const struct event_batch *b
         rejected += batch->results[i].status == EVENT_REJECTED;
         if (i > 0)
             json_buffer_text(&body, ",");
-        event_result_write(&body, &batch->results[i]);
+        event_result_write(&body, &batch->results[i], batch->events[i].is_truncated);
     }
     json_buffer_text(&body, "],\"rejected\":");
     json_buffer_integer(&body, rejected);
@@ -74,7 +87,7 @@ static void on_written(void *arg, enum event_write_outcome outcome, const char *
     else if (outcome == EVENT_WRITE_UNAVAILABLE)
         reply_unavailable(submission->request, -ENOTCONN);
     else if (submission->batch.is_single)
-        reply_single(submission->request, &submission->batch.results[0]);
+        reply_single(submission->request, &submission->batch);
     else
         reply_list(submission->request, &submission->batch);
     submission_free(submission);
@@ -109,15 +122,109 @@ static int reject_forbidden(const struct access *access, struct event_batch *bat
     return 0;
 }
 
-static void submit(struct app *app, struct http_request *request, enum event_batch_form form,
-                   const struct action_event_path *path)
+/* Hands the events to the writers. */
+static void submit(struct submission *submission)
+{
+    struct app *app = submission->app;
+    struct http_request *request = submission->request;
+    struct event_batch *batch = &submission->batch;
+    int status;
+
+    http_request_hold(request, event_batch_bytes(batch));
+    if (reject_forbidden(http_request_access(request), batch) < 0) {
+        submission_free(submission);
+        reply_unavailable(request, -ENOMEM);
+        return;
+    }
+    if (!http_request_may_take(request, RATE_EVENTS, count_pending(batch))) {
+        submission_free(submission);
+        return;
+    }
+    if (count_pending(batch) == 0) {
+        on_written(submission, EVENT_WRITE_DONE, NULL);
+        return;
+    }
+    status = app->writers == NULL || app->is_draining
+                 ? -ENOTCONN
+                 : event_writers_submit(app->writers, batch, on_written, submission);
+    if (status < 0) {
+        submission_free(submission);
+        reply_unavailable(request, status);
+    }
+}
+
+/* -------- from the body to the events -------- */
+
+static void decode(struct submission *submission)
+{
+    char *body = submission->body;
+
+    submission->body = NULL;
+    submission->decode_status =
+        event_batch_decode(&submission->batch, body, submission->length, submission->form,
+                           submission->path.project == NULL ? NULL : &submission->path,
+                           submission->received_us, &submission->problem);
+}
+
+static void on_worker(uv_work_t *work)
+{
+    decode(work->data);
+}
+
+static void after_decode(struct submission *submission)
+{
+    struct http_request *request = submission->request;
+
+    if (submission->decode_status == 0) {
+        submit(submission);
+        return;
+    }
+    reply_problem(request, &submission->problem);
+    submission_free(submission);
+}
+
+static void after_worker(uv_work_t *work, int status)
+{
+    struct submission *submission = work->data;
+
+    (void)status;
+    if (submission->request == NULL) {
+        submission_free(submission);
+        return;
+    }
+    http_request_when_gone(submission->request, NULL, NULL);
+    after_decode(submission);
+}
+
+static void on_gone(void *arg)
+{
+    struct submission *submission = arg;
+
+    submission->request = NULL;
+}
+
+/* The path outlives the request, too. */
+static int copy_path(struct submission *submission)
+{
+    struct action_event_path *path = &submission->path;
+    const char **parts[] = {&path->project, &path->domain, &path->run_name, &path->name,
+                            &path->attempt, &path->phase,  &path->version};
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (*parts[i] != NULL)
+            *parts[i] = arena_copy(&submission->path_texts, *parts[i]);
+        if (*parts[i] == NULL && path->project != NULL)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* A large body would hold the loop: a worker thread decodes it. */
+static void take_events(struct app *app, struct http_request *request, enum event_batch_form form,
+                        const struct action_event_path *path)
 {
     struct submission *submission = calloc(1, sizeof *submission);
-    struct problem problem;
     uv_timeval64_t now;
-    size_t length;
-    char *body;
-    int status;
 
     if (submission == NULL) {
         reply_unavailable(request, -ENOMEM);
@@ -126,33 +233,24 @@ static void submit(struct app *app, struct http_request *request, enum event_bat
     uv_gettimeofday(&now);
     submission->app = app;
     submission->request = request;
-    body = http_request_take_body(request, &length);
-    if (event_batch_decode(&submission->batch, body, length, form, path,
-                           now.tv_sec * 1000000 + now.tv_usec, &problem) < 0) {
-        free(submission);
-        reply_problem(request, &problem);
+    submission->form = form;
+    submission->received_us = now.tv_sec * 1000000 + now.tv_usec;
+    if (path != NULL)
+        submission->path = *path;
+    submission->body = http_request_take_body(request, &submission->length);
+    if (submission->length <= DECODED_ON_LOOP_MAX) {
+        decode(submission);
+        after_decode(submission);
         return;
     }
-    if (reject_forbidden(http_request_access(request), &submission->batch) < 0) {
+    if (copy_path(submission) < 0) {
         submission_free(submission);
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    if (!http_request_may_take(request, RATE_EVENTS, count_pending(&submission->batch))) {
-        submission_free(submission);
-        return;
-    }
-    if (count_pending(&submission->batch) == 0) {
-        on_written(submission, EVENT_WRITE_DONE, NULL);
-        return;
-    }
-    status = app->writers == NULL || app->is_draining
-                 ? -ENOTCONN
-                 : event_writers_submit(app->writers, &submission->batch, on_written, submission);
-    if (status < 0) {
-        submission_free(submission);
-        reply_unavailable(request, status);
-    }
+    submission->work.data = submission;
+    http_request_when_gone(request, on_gone, submission);
+    uv_queue_work(app->loop, &submission->work, on_worker, after_worker);
 }
 
 static bool has_type(const char *header, const char *type)
@@ -186,7 +284,7 @@ void handle_post_events(struct app *app, struct http_request *request)
     enum event_batch_form form;
 
     if (read_form(request, &form) == 0)
-        submit(app, request, form, NULL);
+        take_events(app, request, form, NULL);
 }
 
 void handle_put_event(struct app *app, struct http_request *request)
@@ -208,5 +306,5 @@ void handle_put_event(struct app *app, struct http_request *request)
         reply_problemf(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL,
                        "The body of a PUT is one event: application/json.");
     else
-        submit(app, request, form, &path);
+        take_events(app, request, form, &path);
 }

@@ -255,7 +255,7 @@ static int decode_task(struct decoding *decoding)
 static int decode_error_info(struct decoding *decoding)
 {
     struct action_event *event = decoding->event;
-    const json_t *error_info = optional_member(decoding->document, "errorInfo");
+    json_t *error_info = optional_member(decoding->document, "errorInfo");
     const char *kind = NULL;
     if (!error_info)
         return 0;
@@ -330,6 +330,7 @@ int action_event_decode(struct action_event *event, json_t *document, struct jso
         decode_error_info(&decoding) || check_kept_members(&decoding))
         return -1;
     decoded.document = json_incref(document);
+    json_incref(decoded.error_info);
     *event = decoded;
     return 0;
 }
@@ -337,6 +338,7 @@ int action_event_decode(struct action_event *event, json_t *document, struct jso
 void action_event_clear(struct action_event *event)
 {
     json_decref(event->document);
+    json_decref(event->error_info);
     *event = (struct action_event){0};
 }
 

@@ -25,7 +25,7 @@ enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 
  * holds a reference to, `info` from the request's body, key parts given by a path from the path. */
 struct action_event {
     json_t *document; /* NULL if it was not needed to decode the event: see action_event_document */
-    struct json_text info; /* the event as received */
+    struct json_text info; /* the event as received, or truncated */
     struct run_key run;
     const char *name;
     int32_t attempt;
@@ -36,9 +36,10 @@ struct action_event {
     const char *group, *task_name, *short_name; /* NULL if absent */
     bool has_task;
     enum error_kind error_kind;
-    const json_t *error_info; /* borrowed from `document`; NULL if absent */
-    int64_t updated_us;       /* the time of receipt if the event does not say it */
-    int64_t reported_us;      /* TIME_NONE if absent */
+    json_t *error_info;  /* a reference of its own; NULL if absent */
+    bool is_truncated;   /* `info` is what event_cut left of what was received */
+    int64_t updated_us;  /* the time of receipt if the event does not say it */
+    int64_t reported_us; /* TIME_NONE if absent */
 };
 
 /* The key when it stands in the path of a PUT; decoding checks it like members of the body, and a
@@ -81,7 +82,7 @@ struct event_record {
     int32_t version;
     int64_t revision; /* 0: its action waits */
     int64_t updated_us, recorded_us;
-    struct json_text info; /* the event as received */
+    struct json_text info; /* the event as received, or truncated */
 };
 
 /* {the key, with phase by name, "revision", "recordedAt", "updatedTime", and the event's other

@@ -93,22 +93,28 @@ static int compare_events(const void *a, const void *b)
                             (left->info_length > right->info_length);
 }
 
-static void find_members(struct attempt_event *event, const char *infos)
+/* Whether the event was kept as it came. */
+static bool find_members(struct attempt_event *event, const char *infos)
 {
     const char *at = infos + event->info_at, *end = at + event->info_length;
     struct json_member member;
+    bool is_whole = true;
 
     while (json_scan_member(&at, end, &member)) {
+        if (member.value.bytes[0] == 't' && json_name_is(member.name, "truncated"))
+            is_whole = false;
         for (int i = 0; i < MEMBERS; i++)
             if (member.value.bytes[0] != 'n' && json_name_is(member.name, member_names[i]))
                 event->members[i] = member.value;
     }
+    return is_whole;
 }
 
-/* In order, each once, with their members. */
-static void arrange(struct attempts *attempts)
+/* In order, each once, with their members. Whether all were kept as they came. */
+static bool arrange(struct attempts *attempts)
 {
     size_t kept = 0;
+    bool is_whole = true;
 
     if (attempts->count > 0)
         qsort(attempts->events, attempts->count, sizeof *attempts->events, compare_events);
@@ -118,10 +124,11 @@ static void arrange(struct attempts *attempts)
             continue;
         attempts->events[kept] = attempts->events[i];
         if (attempts->events[kept].info_length > 0)
-            find_members(&attempts->events[kept], attempts->infos.bytes);
+            is_whole &= find_members(&attempts->events[kept], attempts->infos.bytes);
         kept++;
     }
     attempts->count = kept;
+    return is_whole;
 }
 
 /* -------- arrays, joined -------- */
@@ -329,10 +336,9 @@ static bool write_attempt(struct json_buffer *out, const struct attempt_event *e
 
 bool attempts_write(struct attempts *attempts, struct json_buffer *out)
 {
-    bool is_whole = true;
+    bool is_whole = arrange(attempts);
     size_t first = 0, end;
 
-    arrange(attempts);
     json_buffer_text(out, "[");
     for (; first < attempts->count; first = end) {
         for (end = first; end < attempts->count && attempts->events[end].order.attempt ==

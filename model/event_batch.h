@@ -39,21 +39,26 @@ struct event_batch {
     size_t count;
     struct action_event *events;
     struct event_result *results;
-    struct arena texts; /* of events that were read without a document */
+    struct arena texts; /* what the events have that does not stand in the body */
 };
 
 enum event_batch_form { EVENT_BATCH_JSON, EVENT_BATCH_NDJSON };
 
 /* Decodes a request's body and takes it over (malloc'd; freed also on failure). 0, or -1 and
  * *problem when the request as a whole is refused: not JSON, too many events, neither an event
- * nor {"events": [ … ]}. An empty body of a PUT counts as {}. `path` may be NULL. */
+ * nor {"events": [ … ]}. An empty body of a PUT counts as {}. `path` may be NULL. An event over
+ * EVENT_BYTES_MAX is truncated (model/event_cut.h). From any thread. */
 int event_batch_decode(struct event_batch *batch, char *body, size_t length,
                        enum event_batch_form form, const struct action_event_path *path,
                        int64_t received_us, struct problem *problem);
 
 void event_batch_clear(struct event_batch *batch);
 
-/* {"status", "revision"?, "detail"?, "identical"?, "problem"?} */
-void event_result_write(struct json_buffer *out, const struct event_result *result);
+/* What it holds, but for the problems of rejected events. */
+size_t event_batch_bytes(const struct event_batch *batch);
+
+/* {"status", "revision"?, "detail"?, "identical"?, "truncated"?, "problem"?} */
+void event_result_write(struct json_buffer *out, const struct event_result *result,
+                        bool is_truncated);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "model/text.h"
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -58,6 +60,155 @@ const char *json_scan_value(const char *at, const char *end, size_t *nesting)
     return at;
 }
 
+/* -------- validity -------- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* What may come next. */
+enum expected { VALUE, FIRST_ITEM, FIRST_NAME, NAME, MORE };
+
+struct checker {
+    const char *at, *end;
+    size_t depth;
+    unsigned char is_object[JSON_SCAN_NESTING_MAX + 1]; /* by depth */
+};
+
+/* Behind the character that stands at `at` in a string, NULL if it must not. */
+static const char *check_character(const char *at, const char *end)
+{
+    unsigned char first = (unsigned char)*at;
+    ptrdiff_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first == '\\') {
+        if (end - at < 2 || !strchr("\"\\/bfnrtu", at[1]) || at[1] == '\0')
+            return NULL;
+        if (at[1] != 'u')
+            return at + 2;
+        if (end - at < 6)
+            return NULL;
+        for (int i = 2; i < 6; i++)
+            if (hex_digit(at[i]) < 0)
+                return NULL;
+        return at + 6;
+    }
+    if (first < ' ' || end - at < length || (length > 1 && utf8_sequence_length(at) == 0))
+        return NULL;
+    return at + length;
+}
+
+/* At an opening quote. False: `at` is at what is wrong. */
+static bool check_string(struct checker *checker)
+{
+    checker->at++;
+    while (checker->at < checker->end && *checker->at != '"') {
+        const char *next = check_character(checker->at, checker->end);
+        if (!next)
+            return false;
+        checker->at = next;
+    }
+    return checker->at < checker->end && *checker->at++ == '"';
+}
+
+static bool take_digits(struct checker *checker)
+{
+    const char *begin = checker->at;
+    while (checker->at < checker->end && *checker->at >= '0' && *checker->at <= '9')
+        checker->at++;
+    return checker->at > begin;
+}
+
+static bool take_one_of(struct checker *checker, const char *characters)
+{
+    if (checker->at == checker->end || *checker->at == '\0' || !strchr(characters, *checker->at))
+        return false;
+    checker->at++;
+    return true;
+}
+
+static bool check_number(struct checker *checker)
+{
+    take_one_of(checker, "-");
+    if (!take_one_of(checker, "0") && !take_digits(checker))
+        return false;
+    if (take_one_of(checker, ".") && !take_digits(checker))
+        return false;
+    if (!take_one_of(checker, "eE"))
+        return true;
+    take_one_of(checker, "+-");
+    return take_digits(checker);
+}
+
+static bool check_scalar(struct checker *checker)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    if (*checker->at == '"')
+        return check_string(checker);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t length = strlen(words[i]);
+        if ((size_t)(checker->end - checker->at) >= length &&
+            memcmp(checker->at, words[i], length) == 0) {
+            checker->at += length;
+            return true;
+        }
+    }
+    return check_number(checker);
+}
+
+/* One step: false if what comes is not what may. `at` is before the end and at no white space. */
+static bool check_step(struct checker *checker, enum expected *expected)
+{
+    char c = *checker->at;
+    bool is_object = checker->is_object[checker->depth];
+    if ((*expected == MORE && checker->depth > 0 && c == (is_object ? '}' : ']')) ||
+        (*expected == FIRST_ITEM && c == ']') || (*expected == FIRST_NAME && c == '}')) {
+        checker->at++;
+        checker->depth--;
+        *expected = MORE;
+        return true;
+    }
+    if (*expected == MORE) {
+        *expected = is_object ? NAME : VALUE;
+        return checker->depth > 0 && take_one_of(checker, ",");
+    }
+    if (*expected == NAME || *expected == FIRST_NAME) {
+        if (c != '"' || !check_string(checker))
+            return false;
+        checker->at = json_scan_space(checker->at, checker->end);
+        *expected = VALUE;
+        return take_one_of(checker, ":");
+    }
+    if (c == '{' || c == '[') {
+        if (checker->depth == JSON_SCAN_NESTING_MAX)
+            return false;
+        checker->at++;
+        checker->is_object[++checker->depth] = c == '{';
+        *expected = c == '{' ? FIRST_NAME : FIRST_ITEM;
+        return true;
+    }
+    *expected = MORE;
+    return check_scalar(checker);
+}
+
+const char *json_scan_error(struct json_text text)
+{
+    struct checker checker = {.at = text.bytes, .end = text.bytes + text.length};
+    enum expected expected = VALUE;
+    for (;;) {
+        checker.at = json_scan_space(checker.at, checker.end);
+        if (checker.at == checker.end)
+            return expected == MORE && checker.depth == 0 ? NULL : checker.end;
+        if (!check_step(&checker, &expected))
+            return checker.at;
+    }
+}
+
+/* -------- items and members -------- */
+
 /* The first character of the next item or member; NULL behind the last. `at` stands on the opening
  * bracket or behind an item. */
 static const char *next_element(const char *at, const char *end)
@@ -89,14 +240,6 @@ bool json_scan_member(const char **at, const char *end, struct json_member *memb
         return false;
     member->name = (struct json_text){.bytes = name.bytes + 1, .length = name.length - 2};
     return json_scan_item(at, end, &member->value); /* a colon is stepped over like a comma */
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
 }
 
 /* The character that is written as \u00XX from `at` on; -1: another one, or otherwise. */

@@ -1,5 +1,5 @@
-/* Finds values in text that is known to be valid JSON, to keep and to show an event as it was
- * received. */
+/* Whether a text is valid JSON, and values found in one that is, to keep and to show an event as it
+ * was received. */
 #ifndef RUNTREE_MODEL_JSON_SCAN_H
 #define RUNTREE_MODEL_JSON_SCAN_H
 
@@ -23,6 +23,13 @@ const char *json_scan_space_back(const char *begin, const char *end);
  * many objects and arrays stand in one another in it: 0 for a scalar, 1 for {}. Never reads at or
  * behind `end`. */
 const char *json_scan_value(const char *at, const char *end, size_t *nesting);
+
+enum { JSON_SCAN_NESTING_MAX = 2048 };
+
+/* NULL if `text` is one JSON value (RFC 8259) in UTF-8, nested no deeper than
+ * JSON_SCAN_NESTING_MAX, with nothing but white space around it; else the place of the first
+ * character that is wrong, or its end. */
+const char *json_scan_error(struct json_text text);
 
 /* The next item of an array: false behind the last. `*at` stands on the opening bracket at first,
  * and is moved behind the item. */

@@ -74,9 +74,8 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
          "Send the request again, in smaller parts if the network is slow."},
     [PROBLEM_PAYLOAD_TOO_LARGE] =
         {"payload-too-large", "The payload is too large", 413,
-         "A request's body is at most 4 MiB and a single event at most 256 KiB of JSON text. Split "
-         "the batch; keep large outputs and logs elsewhere and put a reference to them into the "
-         "event."},
+         "A request's body is at most 4 MiB, as sent and unpacked. Split the batch; keep large "
+         "outputs and logs elsewhere and put a reference to them into the event."},
     [PROBLEM_TOO_MANY_EVENTS] =
         {"too-many-events", "Too many events in one request", 413,
          "One request takes at most 5,000 events. Nothing of this request was recorded. Send the "

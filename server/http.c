@@ -107,8 +107,8 @@ static void request_end(struct http_request *request)
         close(request->detached_fd);
         request->on_detached(request->detached_arg, -1);
     }
-    if (request->making != NULL)
-        reply_abandon(request->making);
+    if (request->on_gone != NULL)
+        request->on_gone(request->gone_arg);
     if (request->response != NULL)
         MHD_destroy_response(request->response);
     memory_hold(request->app->shared->memory, MEMORY_ANSWERS, &request->answer_held, 0);

@@ -89,6 +89,10 @@ char *http_request_take_body(struct http_request *request, size_t *length);
 /* The body, and what was made of it, takes so many bytes from now on. */
 void http_request_hold(struct http_request *request, size_t bytes);
 
+/* Who works for the request on another thread is told if it ends before its answer: `gone` is
+ * called then, instead of what was given before; NULL: nobody. */
+void http_request_when_gone(struct http_request *request, void (*gone)(void *arg), void *arg);
+
 /* The socket leaves libmicrohttpd: on_detached gets a descriptor of its own, which it then owns, or
  * -1 if the request ended otherwise (its client has left, the service shuts down). It is called
  * exactly once, at the earliest by the return of the handler; the request is gone when it returns.

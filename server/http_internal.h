@@ -29,9 +29,10 @@ struct http_request {
     bool is_suspended;
     bool is_sent; /* libmicrohttpd has the answer */
     struct body body;
-    size_t announced_length; /* of the body; 0: not known */
-    size_t dropped_length;   /* of what came of it and is not wanted */
-    struct making *making;   /* an answer that a worker thread makes; NULL: none */
+    size_t announced_length;    /* of the body; 0: not known */
+    size_t dropped_length;      /* of what came of it and is not wanted */
+    void (*on_gone)(void *arg); /* of who works for it on another thread; NULL: nobody */
+    void *gone_arg;
     struct http_request *paused_prev, *paused_next; /* in the list of those that wait for a turn */
     size_t answer_held;                             /* of the account */
     struct MHD_Response *response;
@@ -92,9 +93,6 @@ void http_request_log(const struct http_request *request);
 /* The problem as an answer that ends its connection, in bytes, for who sends it past
  * libmicrohttpd (reply.c). A failed allocation is noted in `out`. */
 void reply_farewell(struct json_buffer *out, enum problem_kind kind, const char *detail);
-
-/* The request is gone: its answer, which is being made, is dropped (reply.c). */
-void reply_abandon(struct making *making);
 
 /* Headers that every answer has (CORS, security); `add` gets each. */
 typedef void http_header_fn(void *arg, const char *name, const char *value);

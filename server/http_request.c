@@ -84,6 +84,12 @@ void http_request_hold(struct http_request *request, size_t bytes)
     body_hold(&request->body, request->app->shared->memory, bytes);
 }
 
+void http_request_when_gone(struct http_request *request, void (*gone)(void *arg), void *arg)
+{
+    request->on_gone = gone;
+    request->gone_arg = arg;
+}
+
 /* -------- who asks, and how often -------- */
 
 void http_address_text(const struct sockaddr *address, char out[static CLIENT_ADDRESS_SIZE])

@@ -362,8 +362,10 @@ struct making {
     void *arg;
 };
 
-void reply_abandon(struct making *making)
+static void on_gone(void *arg)
 {
+    struct making *making = arg;
+
     making->request = NULL;
 }
 
@@ -381,7 +383,7 @@ static void after_making(uv_work_t *work, int status)
 
     (void)status;
     if (request != NULL) {
-        request->making = NULL;
+        http_request_when_gone(request, NULL, NULL);
         reply_buffer(request, 200, "application/json", &making->body);
     } else {
         json_buffer_free(&making->body);
@@ -402,7 +404,7 @@ void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(
     }
     *making = (struct making){.request = request, .make = make, .done = done, .arg = arg};
     making->work.data = making;
-    request->making = making;
+    http_request_when_gone(request, on_gone, making);
     uv_queue_work(request->app->loop, &making->work, on_making, after_making);
 }
 

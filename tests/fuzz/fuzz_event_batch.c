@@ -97,7 +97,7 @@ static void check_answer(const struct event_result *result)
     struct json_buffer text = {0};
     json_t *answer;
 
-    event_result_write(&text, result);
+    event_result_write(&text, result, false);
     answer = json_loadb(text.bytes, text.length, 0, NULL);
     MUST(json_is_string(json_object_get(answer, "status")));
     json_decref(answer);

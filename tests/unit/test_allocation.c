@@ -141,7 +141,7 @@ static bool check_batch(const struct event_batch *batch)
         return false;
     static const char rejected[] = "{\"status\":\"rejected\",\"problem\":{";
     struct json_buffer result = {0};
-    event_result_write(&result, &batch->results[2]);
+    event_result_write(&result, &batch->results[2], false);
     bool is_made = !result.failed;
     if (is_made)
         assert_memory_equal(result.bytes, rejected, sizeof rejected - 1);

@@ -5,6 +5,7 @@
 
 #include "cmocka_test.h"
 #include "model/event_batch.h"
+#include "model/event_cut.h"
 #include "model/json_buffer.h"
 
 #define KEY "\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a\",\"phase\":4"
@@ -222,6 +223,14 @@ static void append_event(struct json_buffer *body, size_t length)
     json_buffer_text(body, end);
 }
 
+static void assert_truncated(const struct event_batch *batch, size_t index)
+{
+    assert_int_equal(batch->results[index].status, EVENT_PENDING);
+    assert_true(batch->events[index].is_truncated);
+    assert_string_equal(batch->events[index].name, "a");
+    assert_true(batch->events[index].info.length < 2 * CUT_TEXT_BYTES_MAX);
+}
+
 static void test_size_of_an_event_at_the_limit_and_one_past_it(void **state)
 {
     (void)state;
@@ -240,8 +249,9 @@ static void test_size_of_an_event_at_the_limit_and_one_past_it(void **state)
                          0);
         assert_int_equal(batch.results[0].status, EVENT_PENDING);
         assert_int_equal(batch.events[0].info.length, EVENT_BYTES_MAX);
+        assert_false(batch.events[0].is_truncated);
         if (form < 2)
-            assert_rejected(&batch, 1, PROBLEM_PAYLOAD_TOO_LARGE);
+            assert_truncated(&batch, 1);
         event_batch_clear(&batch);
         json_buffer_free(&body);
     }
@@ -251,7 +261,7 @@ static void test_size_of_an_event_at_the_limit_and_one_past_it(void **state)
     append_event(&body, EVENT_BYTES_MAX + 1);
     assert_int_equal(decode_bytes(&batch, body.bytes, body.length, EVENT_BATCH_JSON, &problem), 0);
     assert_true(batch.is_single);
-    assert_rejected(&batch, 0, PROBLEM_PAYLOAD_TOO_LARGE);
+    assert_truncated(&batch, 0);
     event_batch_clear(&batch);
     json_buffer_free(&body);
 }
@@ -340,7 +350,7 @@ static void test_body_of_a_put(void **state)
 static void assert_answer(struct event_result result, const char *expected)
 {
     struct json_buffer answer = {0};
-    event_result_write(&answer, &result);
+    event_result_write(&answer, &result, false);
     assert_false(answer.failed);
     assert_int_equal(answer.length, strlen(expected));
     assert_memory_equal(answer.bytes, expected, answer.length);

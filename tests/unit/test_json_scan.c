@@ -162,12 +162,102 @@ static void test_agrees_with_the_parser(void **state)
     }
 }
 
+static bool is_valid(const char *text, size_t length)
+{
+    /* Of its own, so that the sanitizer sees the byte behind it. */
+    char *copy = malloc(length ? length : 1);
+    memcpy(copy, text, length);
+    const char *wrong = json_scan_error((struct json_text){.bytes = copy, .length = length});
+    assert_true(!wrong || (wrong >= copy && wrong <= copy + length));
+    free(copy);
+    return !wrong;
+}
+
+static void test_what_is_json(void **state)
+{
+    (void)state;
+    static const char *const valid[] = {"1", " [ ] ",
+                                        "{\"a\":[{},[],\"\\u00e9\\\"\"],\"b\":-0.5E+7}",
+                                        "\"\xf0\x9f\x98\x80\"", "[true,false,null,0,-1]"};
+    static const char *const invalid[] = {"",
+                                          " ",
+                                          "[",
+                                          "]",
+                                          "{",
+                                          "[1,]",
+                                          "{\"a\":1,}",
+                                          "{\"a\"}",
+                                          "{a:1}",
+                                          "[1 2]",
+                                          "1 2",
+                                          "[1}",
+                                          "{\"a\":1]",
+                                          "01",
+                                          "-",
+                                          "1.",
+                                          ".5",
+                                          "1e",
+                                          "+1",
+                                          "tru",
+                                          "truex",
+                                          "\"",
+                                          "\"\\",
+                                          "\"\\q\"",
+                                          "\"\\u12g4\"",
+                                          "\"\x01\"",
+                                          "\"\x80\"",
+                                          "\"\xc3\"",
+                                          "\"\xc0\x80\"",
+                                          "\"\xed\xa0\x80\"",
+                                          "NaN",
+                                          "{\"a\"::1}",
+                                          "[,]",
+                                          "{,}",
+                                          "[[]",
+                                          "\xf0\x9f"};
+    for (size_t i = 0; i < sizeof valid / sizeof *valid; i++)
+        assert_true(is_valid(valid[i], strlen(valid[i])));
+    for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++)
+        assert_false(is_valid(invalid[i], strlen(invalid[i])));
+    assert_false(is_valid("1\0", 2));
+    char deep[2 * JSON_SCAN_NESTING_MAX + 2];
+    memset(deep, '[', JSON_SCAN_NESTING_MAX + 1);
+    memset(deep + JSON_SCAN_NESTING_MAX + 1, ']', JSON_SCAN_NESTING_MAX + 1);
+    assert_false(is_valid(deep, sizeof deep));
+    assert_true(is_valid(deep + 1, sizeof deep - 2));
+}
+
+/* One byte of a valid text changed: the same verdict as jansson's. */
+static void test_verdicts_are_those_of_jansson(void **state)
+{
+    (void)state;
+    static const char bytes[] = "{}[],:\"\\ 0123456789-+.eEtrufalsn x\x01\x80\xc3\xa9\xe4";
+    struct random random = random_start("json_scan_error");
+    for (int round = 0; round < 20000; round++) {
+        json_t *value = make_value(&random, 4);
+        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        size_t length = strlen(text);
+        text[random_below(&random, length)] = bytes[random_below(&random, sizeof bytes - 1)];
+        json_t *parsed = json_loadb(text, length, JSON_DECODE_ANY, NULL);
+        if (!strstr(text, "\\u") && is_valid(text, length) != (parsed != NULL))
+            fail_msg("%s", text);
+        json_decref(parsed);
+        json_decref(value);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_never_reads_past_the_end),
-        cmocka_unit_test(test_items),  cmocka_unit_test(test_members),
-        cmocka_unit_test(test_names),  cmocka_unit_test(test_agrees_with_the_parser),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_what_is_json),
+        cmocka_unit_test(test_verdicts_are_those_of_jansson),
+        cmocka_unit_test(test_never_reads_past_the_end),
+        cmocka_unit_test(test_items),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_agrees_with_the_parser),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
