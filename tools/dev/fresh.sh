@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # ./dev fresh [--keep] [SUITE]…: do the README's two commands pass on a Debian that has git and curl only?
 #
-# For each suite: debootstrap into a new folder beside nothing of ours, a clone of what is committed here into it, and
-# there ./dev run until /readyz answers, Ctrl-C, and ./dev test. Every process of that is in namespaces of
-# its own (see in_debian.sh): when this script ends, for whatever reason, they and what they mounted are gone.
+# For each suite: debootstrap into a new folder outside the project, a clone of what is committed here
+# into it, and there ./dev run until /readyz answers, Ctrl-C, and ./dev test. All of that is in namespaces
+# of its own (see in_debian.sh): when this script ends, for whatever reason, its processes and what they
+# mounted are gone, and the folder with them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tools/dev/packages.sh
@@ -45,7 +46,8 @@ in_room() {
 # Where this machine has its Debian packages from.
 mirror() {
     local site
-    site=$(apt-get indextargets --format '$(SITE)' 'Identifier: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
+    site=$(apt-get indextargets --format '$(SITE)' 'Identifier: Packages' 'Origin: Debian' 2>/dev/null |
+        head -n 1) || true
     echo "${site:-http://deb.debian.org/debian}"
 }
 
@@ -78,9 +80,11 @@ check_suite() {
     folder=$(mktemp -d "${TMPDIR:-/var/tmp}/runtree-fresh-$suite-XXXXXX")
     chmod 755 "$folder" # it is the root folder of everybody in there
     say "$suite: debootstrap into $folder"
-    in_room debootstrap --variant=minbase --include=ca-certificates,curl,git "$suite" "$folder" "$(mirror)" \
-        >"$folder.log" 2>&1 || { cat "$folder.log" >&2; rm "$folder.log"; fail "debootstrap $suite failed"; }
-    rm "$folder.log"
+    if ! in_room debootstrap --variant=minbase --include=ca-certificates,curl,git "$suite" "$folder" \
+        "$(mirror)" >"$folder/debootstrap.out" 2>&1; then
+        cat "$folder/debootstrap.out" >&2
+        fail "debootstrap $suite failed"
+    fi
     share_network
     git clone --quiet --no-hardlinks . "$folder$clone"
     check "./dev run" bash tools/dev/run_and_stop.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # in_debian.sh FOLDER DIRECTORY COMMAND…: COMMAND as root in DIRECTORY of the Debian in FOLDER. To be
-# started in mount and pid namespaces of its own (unshare --mount --pid --fork --kill-child): what is mounted here is
-# seen by nobody else and ends with them. /dev and /proc are made for it; the machine's are not there.
+# started in mount and pid namespaces of its own (unshare --mount --pid --fork --kill-child): what is
+# mounted here is seen by nobody else and ends with them. /dev and /proc are made for it; the machine's
+# are not there.
 set -euo pipefail
 folder=$1 directory=$2
 shift 2
