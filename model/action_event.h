@@ -22,9 +22,11 @@ enum {
 enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 2 };
 
 /* A decoded event. All strings are borrowed: those of the document from `document`, which the event
- * holds a reference to, `info` from the request's body, key parts given by a path from the path. */
+ * holds a reference to, `info` from the request's body, key parts given by a path from the path; of
+ * an event of a batch from the batch, which keeps no document, and of error_info what the live tree
+ * shows (model/error_info.h). */
 struct action_event {
-    json_t *document; /* NULL if it was not needed to decode the event: see action_event_document */
+    json_t *document;      /* NULL: of a batch, see action_event_document */
     struct json_text info; /* the event as received, or truncated */
     struct run_key run;
     const char *name;
