@@ -105,16 +105,19 @@ int changed_runs_by_key(struct action_repo *repo, const struct run_key *keys, si
 
 static const Oid since_types[] = {PG_INT8, PG_INT4};
 
+/* OFFSET 0 has each era looked up by its index (0004_runs_read_by_index.sql). */
 static const struct pg_statement since_statement = {
     .name = "changed_runs_since",
-    .sql = "SELECT m.all_below, m.none_from, c.* FROM " MOMENT " LEFT JOIN ("
+    .sql = "SELECT m.all_below, m.none_from, c.* FROM " MOMENT " LEFT JOIN LATERAL ("
+           "SELECT r.* FROM generate_series($1 / 4096, m.none_from / 4096) AS era"
+           " CROSS JOIN LATERAL ("
            "SELECT r.project, r.domain, r.run_name, r.changed_xid, " RUN_COLUMNS
-           " FROM runs r WHERE r.changed_xid >= $1"
+           " FROM runs r WHERE r.changed_era = era AND r.changed_xid >= $1 OFFSET 0) r"
            " UNION ALL SELECT d.project, d.domain, d.run_name,"
            " coalesce(r.changed_xid, d.deleted_xid), " RUN_COLUMNS
-           " FROM deleted_runs d LEFT JOIN runs r"
+           " FROM (SELECT d.* FROM deleted_runs d WHERE d.deleted_xid >= $1"
+           " ORDER BY d.deleted_xid DESC LIMIT $2) d LEFT JOIN runs r"
            " ON (r.project, r.domain, r.run_name) = (d.project, d.domain, d.run_name)"
-           " WHERE d.deleted_xid >= $1"
            " LIMIT $2) AS c ON true",
     .parameter_count = 2,
     .types = since_types,

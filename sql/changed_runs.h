@@ -35,8 +35,7 @@ int changed_runs_by_key(struct action_repo *repo, const struct run_key *keys, si
                         changed_run_fn *on_run, changed_runs_end_fn *on_end, void *arg);
 
 /* The runs that a transaction from `xid` on changed or deleted, at most `limit`, in no order. With
- * a limit of 0 only the moment is read. Scans the table of runs, whose updates an index would slow.
- */
+ * a limit of 0 only the moment is read. */
 int changed_runs_since(struct action_repo *repo, int64_t xid, int32_t limit, changed_run_fn *on_run,
                        changed_runs_end_fn *on_end, void *arg);
 

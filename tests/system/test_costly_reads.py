@@ -2,11 +2,14 @@
 bound. By the order of answers and by what came, not by the clock."""
 
 import json
+import time
 
 import psycopg
 import pytest
 
-from inventions import at
+from client import metric
+from inventions import RunKey, at
+from sse import EventStream
 from turns import asked_meanwhile
 
 PAGE_BYTES = 1024 * 1024
@@ -272,3 +275,50 @@ def test_pages_of_projects(api, run):
         assert all(len(page) <= min(limit, 100) for page in found)
         names = [item["project"] for page in found for item in page]
         assert [name for name in names if name.startswith(f"{run.project}-")] == wanted
+
+
+def until(condition, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.1)
+
+
+def scans_of_runs(sql):
+    """How often the whole table was read."""
+    sql.execute("SELECT pg_stat_clear_snapshot()")
+    return sql.execute(
+        "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'runs'"
+    ).fetchone()[0]
+
+
+def test_the_poll_of_the_list_is_no_scan(start_runtree, postgres, open_api):
+    """Nor is the first read of one who comes back; and a run's updates stay heap-only."""
+    url = postgres.new_database()
+    server, run = start_runtree(database_url=url), RunKey("p", "d", "r")
+    api = open_api(server)
+    api.post_one(run.event(parent=None))
+    with psycopg.connect(url, autocommit=True) as sql, EventStream(
+        server.url, "/v1/runs/watch"
+    ) as stream:
+        stream.read_until("synced")
+        sql.execute(
+            "INSERT INTO runs (project, domain, run_name, incarnation, first_seen_at)"
+            " SELECT project, domain, 'x' || i, incarnation, first_seen_at"
+            " FROM runs, generate_series(1, 45000) i"
+        )
+        for version in range(200):
+            api.post_one(run.event(phase="RUNNING", version=version))
+        last_id = stream.read_flush()[-1].id
+        until(lambda: scans_of_runs(sql) > 0)
+        before = scans_of_runs(sql)
+        reads = metric(server.url, "runtree_list_reads_total")
+        until(lambda: metric(server.url, "runtree_list_reads_total") >= reads + 3, seconds=30)
+        with EventStream(server.url, "/v1/runs/watch", last_id) as again:
+            again.read_until("synced")
+        time.sleep(1.5)  # until the sessions have told what they did
+        assert scans_of_runs(sql) == before
+        updates, in_place = sql.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'runs'"
+        ).fetchone()
+        assert updates >= 150 and in_place >= updates * 0.9
