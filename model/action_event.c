@@ -346,12 +346,29 @@ json_t *action_event_document(const struct action_event *event)
 {
     if (event->document)
         return json_incref(event->document);
-    return json_loadb(event->info.bytes, event->info.length, action_event_parse_flags(), NULL);
+    json_error_t error;
+    return action_event_parse(event->info, 0, &error);
 }
 
-size_t action_event_parse_flags(void)
+/* jansson's lexer does not look whether its buffer could grow, and then runs past the end of a
+ * string of which it has a part only (src/load.c in 2.14). So whether there is memory for the
+ * longest of strings is tried before. */
+static bool has_memory_for_strings(size_t length)
 {
-    return JSON_REJECT_DUPLICATES;
+    json_malloc_t allocate;
+    json_free_t release;
+    json_get_alloc_funcs(&allocate, &release);
+    void *room = allocate(8 * length + 1);
+    release(room);
+    return room != NULL;
+}
+
+json_t *action_event_parse(struct json_text text, size_t flags, json_error_t *error)
+{
+    *error = (json_error_t){0};
+    if (!has_memory_for_strings(text.length))
+        return NULL;
+    return json_loadb(text.bytes, text.length, flags | JSON_REJECT_DUPLICATES, error);
 }
 
 static bool is_key_member(const char *member)
@@ -391,8 +408,8 @@ int action_event_compare(const struct action_event *event, const char *stored, s
     *is_identical = length == event->info.length && memcmp(stored, event->info.bytes, length) == 0;
     if (*is_identical)
         return 0;
-    json_error_t error = {0};
-    json_t *other = json_loadb(stored, length, action_event_parse_flags(), &error);
+    json_error_t error;
+    json_t *other = action_event_parse((struct json_text){stored, length}, 0, &error);
     if (!other)
         return !error.text[0] || json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : 0;
     json_t *document = action_event_document(event);

@@ -50,7 +50,7 @@ struct action_event_path {
     const char *project, *domain, *run_name, *name, *attempt, *phase, *version;
 };
 
-/* Decodes one event. `document` is what `info` says, parsed with action_event_parse_flags;
+/* Decodes one event. `document` is what `info` says, parsed with action_event_parse;
  * `received_us` is the time of receipt. 0 and *event filled, with a reference to `document`
  * (release with action_event_clear); or -1 and *problem with a pointer to the member that is wrong.
  * A part of the key that is wrong in the path has no pointer, its detail names it. */
@@ -63,8 +63,10 @@ void action_event_clear(struct action_event *event);
 /* What `info` says: a new reference, or NULL when out of memory. */
 json_t *action_event_document(const struct action_event *event);
 
-/* Flags for json_loadb: duplicate keys refused, as the contract (openapi.yaml) wants. */
-size_t action_event_parse_flags(void);
+/* What `text` says, with duplicate keys refused as the contract (openapi.yaml) wants, and `flags`
+ * more of json_loadb's: a new reference, or NULL and json_loadb's error, without a text when out of
+ * memory. */
+json_t *action_event_parse(struct json_text text, size_t flags, json_error_t *error);
 
 /* Whether two events with the same key say the same: equal as JSON when the members of the key are
  * left out of both. */

@@ -188,8 +188,7 @@ static enum outcome decode_event(struct batch_decoding *decoding, struct action_
                     EVENT_BYTES_MAX);
         return INVALID;
     }
-    json_t *document =
-        json_loadb(info.bytes, info.length, action_event_parse_flags() | JSON_DECODE_ANY, &error);
+    json_t *document = action_event_parse(info, JSON_DECODE_ANY, &error);
     if (!document) {
         refuse_json(decoding->form == EVENT_BATCH_NDJSON ? text.bytes : decoding->batch->body,
                     text.bytes, &error, problem);

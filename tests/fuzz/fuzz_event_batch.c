@@ -89,7 +89,7 @@ static void check_event(const struct event_batch *batch, const struct action_eve
         MUST(event->info.length <= batch->body_length - at);
         MUST(event->info.length <= EVENT_BYTES_MAX);
     }
-    again = json_loadb(event->info.bytes, event->info.length, action_event_parse_flags(), NULL);
+    again = json_loadb(event->info.bytes, event->info.length, JSON_REJECT_DUPLICATES, NULL);
     document = action_event_document(event);
     MUST(again != NULL && json_equal(again, document));
     MUST(action_event_is_identical(again, document));

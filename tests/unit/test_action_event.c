@@ -13,7 +13,7 @@ static json_t *parse(const char *text)
     for (char *at = quoted; *at; at++)
         if (*at == '\'')
             *at = '"';
-    json_t *json = json_loads(quoted, action_event_parse_flags() | JSON_DECODE_ANY, &error);
+    json_t *json = json_loads(quoted, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!json)
         fail_msg("%s: %s", quoted, error.text);
     free(quoted);

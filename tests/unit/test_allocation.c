@@ -27,7 +27,8 @@ static struct {
     size_t until_failure; /* 0: none fails */
     bool has_failed;
     bool has_failed_in_jansson;
-    long live; /* blocks that are allocated */
+    size_t largest; /* block that jansson gets; 0: any */
+    long live;      /* blocks that are allocated */
 } heap;
 
 static bool fails(void)
@@ -76,7 +77,7 @@ void __wrap_free(void *block)
 
 static void *jansson_malloc(size_t size)
 {
-    void *block = __wrap_malloc(size);
+    void *block = heap.largest > 0 && size > heap.largest ? NULL : __wrap_malloc(size);
     heap.has_failed_in_jansson |= block == NULL;
     return block;
 }
@@ -460,10 +461,33 @@ static void test_attempts(void **state)
     fail_each_allocation(merge_attempts, &info);
 }
 
+/* jansson would run past the end of a string that it has a part of only. */
+static void test_no_memory_for_a_long_string(void **state)
+{
+    (void)state;
+    enum { STRING_BYTES = 100000 };
+    static const char head[] = "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\","
+                               "\"name\":\"a0\",\"phase\":4,\"errorInfo\":{\"message\":\"";
+    char *body = malloc(sizeof head + STRING_BYTES + 4);
+    struct event_batch batch;
+    struct problem problem = {0};
+    assert_non_null(body);
+    memcpy(body, head, sizeof head);
+    memset(body + sizeof head - 1, 'x', STRING_BYTES);
+    memcpy(body + sizeof head - 1 + STRING_BYTES, "\"}}", 4);
+    heap.largest = STRING_BYTES / 2;
+    int status =
+        event_batch_decode(&batch, body, strlen(body), EVENT_BATCH_JSON, NULL, 0, &problem);
+    heap.largest = 0;
+    assert_int_equal(status, -1);
+    assert_int_equal(problem.kind, PROBLEM_OVERLOADED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decoding),
+        cmocka_unit_test(test_no_memory_for_a_long_string),
         cmocka_unit_test(test_deciding),
         cmocka_unit_test(test_trees_and_views),
         cmocka_unit_test(test_failed_upsert_changes_nothing),
