@@ -95,18 +95,35 @@ static struct batch_action **append_children(struct decision *decision, struct b
     return tail;
 }
 
-/* Joins the action, and behind it level by level all that waited for it. */
-static int join_with_descendants(struct decision *decision, struct batch_action *first)
+/* Joins the actions of a list by next_queued that ends at `tail`, and behind them level by level
+ * all that waited for them. */
+static int join_list(struct decision *decision, struct batch_action *const *first,
+                     struct batch_action **tail)
 {
-    struct batch_action **tail = &first->next_queued;
     *tail = NULL;
-    for (struct batch_action *at = first; at; at = at->next_queued) {
+    for (struct batch_action *at = *first; at; at = at->next_queued) {
         join(at);
         tail = append_children(decision, at, tail);
         if (!tail)
             return -ENOMEM;
     }
     return 0;
+}
+
+static int join_with_descendants(struct decision *decision, struct batch_action *first)
+{
+    return join_list(decision, &first, &first->next_queued);
+}
+
+/* Joins those that were read of the actions that wait for one in the tree. */
+static int continue_join(struct decision *decision, struct batch_action *parent)
+{
+    struct batch_action *first = NULL, **tail;
+    parent->run->is_changed = true;
+    if (!batch_action_is_in_tree(parent))
+        return 0;
+    tail = append_children(decision, parent, &first);
+    return tail ? join_list(decision, &first, tail) : -ENOMEM;
 }
 
 static const char *describe_parent(const char *parent)
@@ -245,6 +262,14 @@ static int decide_event(struct decision *decision, struct batch_event *event)
     return record(decision, event);
 }
 
+/* Whether a waiting action will not join, for its parent is where the tree ends. */
+static bool is_below_last_level(const struct batch_action *action)
+{
+    const struct batch_action *parent = parent_of(action);
+    return action->parent_level >= TREE_LEVELS_MAX ||
+           (parent && parent->action.level >= TREE_LEVELS_MAX);
+}
+
 /* What is known only after all events: a later one may have brought the action into the tree. */
 static int finish_event(struct batch_event *event)
 {
@@ -259,6 +284,7 @@ static int finish_event(struct batch_event *event)
         event->verdict.waiting_for = strdup(action->action.parent);
         if (!event->verdict.waiting_for)
             return -ENOMEM;
+        event->verdict.is_too_deep = is_below_last_level(action);
     }
     return 0;
 }
@@ -272,8 +298,10 @@ static int reserve_rows(struct decision *decision)
     decision->joined_rows =
         arena_alloc(arena, decision->action_count * sizeof *decision->joined_rows);
     decision->run_rows = arena_alloc(arena, decision->run_count * sizeof *decision->run_rows);
-    if (!decision->event_rows || !decision->action_rows || !decision->joined_rows ||
-        !decision->run_rows)
+    decision->pending_rows =
+        arena_alloc(arena, decision->action_count * sizeof *decision->pending_rows);
+    if (!decision->pending_rows || !decision->event_rows || !decision->action_rows ||
+        !decision->joined_rows || !decision->run_rows)
         return -ENOMEM;
     return 0;
 }
@@ -281,6 +309,11 @@ static int reserve_rows(struct decision *decision)
 static void make_action_rows(struct decision *decision, const struct batch_run *run)
 {
     for (struct batch_action *at = run->actions; at; at = at->hh.next) {
+        bool is_pending =
+            at->is_unfinished && batch_action_is_in_tree(at) && at->action.level < TREE_LEVELS_MAX;
+        if (is_pending || at->is_continued)
+            decision->pending_rows[decision->pending_row_count++] = (struct pending_join_row){
+                .run = run->index, .parent = at->action.name, .is_done = !is_pending};
         if (!at->is_changed)
             continue;
         decision->action_rows[decision->action_row_count++] =
@@ -319,6 +352,12 @@ int decision_make(struct decision *decision)
     for (struct batch_event *at = decision->events; at; at = at->next)
         if (decide_event(decision, at) != 0)
             return -ENOMEM;
+    for (struct batch_action *at = decision->continued; at;) {
+        struct batch_action *next = at->next_queued;
+        if (continue_join(decision, at) != 0)
+            return -ENOMEM;
+        at = next;
+    }
     for (struct batch_event *at = decision->events; at; at = at->next)
         if (finish_event(at) != 0)
             return -ENOMEM;
@@ -349,6 +388,12 @@ const struct joined_row *decision_joined_rows(const struct decision *decision, s
 {
     *count = decision->joined_row_count;
     return decision->joined_rows;
+}
+
+const struct pending_join_row *decision_pending_rows(const struct decision *decision, size_t *count)
+{
+    *count = decision->pending_row_count;
+    return decision->pending_rows;
 }
 
 const struct run_row *decision_run_rows(const struct decision *decision, size_t *count)

@@ -30,6 +30,7 @@ void decision_free(struct decision *decision)
     free(decision->run_keys);
     free(decision->named);
     free(decision->names);
+    free(decision->event_names);
     free(decision->old_events);
     free(decision->unread);
     arena_free(&decision->arena);
@@ -120,7 +121,6 @@ struct batch_action *batch_action_get(struct decision *decision, struct batch_ru
     if (!action)
         return NULL;
     action->run = run;
-    action->is_unread = true;
     action->action = (struct action){
         .name = name, .created_us = TIME_NONE, .started_us = TIME_NONE, .ended_us = TIME_NONE};
     HASH_ADD_KEYPTR(hh, run->actions, name, strlen(name), action);
@@ -135,17 +135,18 @@ static struct batch_action *name_action(struct decision *decision, struct batch_
                                         const char *name)
 {
     struct batch_action *action = batch_action_get(decision, run, name);
-    if (!action || !action->is_unread)
+    if (!action || action->is_named)
         return action;
     if (decision->named_count == decision->named_capacity) {
         size_t capacity = next_capacity(decision->named_capacity);
         if (grow((void **)&decision->named, sizeof *decision->named, capacity) ||
-            grow((void **)&decision->names, sizeof *decision->names, capacity))
+            grow((void **)&decision->names, sizeof *decision->names, capacity) ||
+            grow((void **)&decision->event_names, sizeof *decision->event_names, capacity))
             return NULL;
         decision->named_capacity = capacity;
     }
     decision->named[decision->named_count++] = action;
-    action->is_unread = false;
+    action->is_named = true;
     return action;
 }
 
@@ -186,6 +187,7 @@ int decision_add_event(struct decision *decision, const struct action_event *eve
     struct batch_event *added = arena_alloc(&decision->arena, sizeof *added);
     if (!action || !added)
         return -ENOMEM;
+    action->is_of_event = true;
     struct slot_key key = make_slot_key(action, event->attempt, event->phase, event->version);
     *added = (struct batch_event){
         .event = event, .result = result, .action = action, .slot = get_slot(decision, &key)};
@@ -201,6 +203,18 @@ int decision_add_event(struct decision *decision, const struct action_event *eve
     *decision->events_tail = added;
     decision->events_tail = &added->next;
     decision->event_count++;
+    return 0;
+}
+
+int decision_add_join(struct decision *decision, const struct run_key *run, const char *parent)
+{
+    struct batch_run *added = get_run(decision, run);
+    struct batch_action *action = added ? name_action(decision, added, parent) : NULL;
+    if (!action)
+        return -ENOMEM;
+    action->is_continued = true;
+    action->next_queued = decision->continued;
+    decision->continued = action;
     return 0;
 }
 
@@ -239,6 +253,43 @@ const struct decision_name *decision_names(struct decision *decision, size_t *co
                                                     .name = decision->named[i]->action.name};
     *count = decision->named_count;
     return decision->names;
+}
+
+const struct decision_name *decision_event_names(struct decision *decision, size_t *count)
+{
+    order_runs(decision);
+    *count = 0;
+    for (size_t i = 0; i < decision->named_count; i++) {
+        struct batch_action *action = decision->named[i];
+        if (!action->is_of_event)
+            continue;
+        action->children = CHILDREN_NONE; /* until it is said otherwise */
+        decision->event_names[(*count)++] =
+            (struct decision_name){.run = action->run->index, .name = action->action.name};
+    }
+    return decision->event_names;
+}
+
+static struct batch_action *find_named(const struct decision *decision,
+                                       const struct decision_name *name)
+{
+    return find_action(decision->ordered_runs[name->run], name->name);
+}
+
+void decision_put_awaited(struct decision *decision, const struct decision_name *name)
+{
+    find_named(decision, name)->children = CHILDREN_THERE;
+}
+
+void decision_put_unfinished(struct decision *decision, const struct decision_name *name)
+{
+    find_named(decision, name)->is_unfinished = true;
+}
+
+void decision_put_parent_level(struct decision *decision, const struct decision_name *name,
+                               int32_t level)
+{
+    find_named(decision, name)->parent_level = level;
 }
 
 /* A copy in the arena of a text that may be NULL. 0 or -ENOMEM. */
@@ -394,30 +445,43 @@ static void start_looking(struct decision *decision)
             enqueue(decision, at->action);
 }
 
+/* Appends the action to the names whose waiting children are to be read. 0 or -ENOMEM. */
+static int add_unread(struct decision *decision, struct batch_action *action, size_t *count)
+{
+    if (action->children == CHILDREN_NONE || action->children == CHILDREN_READ)
+        return 0;
+    if (*count == decision->unread_capacity) {
+        size_t capacity = next_capacity(decision->unread_capacity);
+        if (grow((void **)&decision->unread, sizeof *decision->unread, capacity) != 0)
+            return -ENOMEM;
+        decision->unread_capacity = capacity;
+    }
+    decision->unread[(*count)++] =
+        (struct decision_name){.run = action->run->index, .name = action->action.name};
+    action->children = CHILDREN_READ;
+    return 0;
+}
+
 const struct decision_name *decision_unread_parents(struct decision *decision, size_t *count)
 {
+    int status = 0;
     order_runs(decision);
     if (!decision->is_looking)
         start_looking(decision);
     *count = 0;
-    while (decision->queue) {
+    for (struct batch_action *at = decision->continued; at && status == 0; at = at->next_queued)
+        if (batch_action_is_in_tree(at) && at->action.level < TREE_LEVELS_MAX)
+            status = add_unread(decision, at, count);
+    while (decision->queue && status == 0) {
         struct batch_action *at = decision->queue;
-        if (at->is_unread && *count == decision->unread_capacity) {
-            size_t capacity = next_capacity(decision->unread_capacity);
-            if (grow((void **)&decision->unread, sizeof *decision->unread, capacity) != 0) {
-                *count = SIZE_MAX;
-                return NULL;
-            }
-            decision->unread_capacity = capacity;
-        }
-        if (at->is_unread)
-            decision->unread[(*count)++] =
-                (struct decision_name){.run = at->run->index, .name = at->action.name};
-        at->is_unread = false;
+        status = add_unread(decision, at, count);
         decision->queue = at->next_queued;
         if (!decision->queue)
             decision->queue_tail = &decision->queue;
         enqueue_children(decision, at);
     }
-    return decision->unread;
+    if (status == 0)
+        return decision->unread;
+    *count = SIZE_MAX;
+    return NULL;
 }

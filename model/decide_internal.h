@@ -25,15 +25,28 @@ struct batch_run {
     UT_hash_handle hh;            /* decision.runs, by the key's text */
 };
 
+/* What is known of the stored actions that wait for an action. */
+enum batch_children {
+    CHILDREN_UNKNOWN,
+    CHILDREN_NONE,
+    CHILDREN_THERE, /* some, not read */
+    CHILDREN_READ,  /* or asked for */
+};
+
 /* An action that the batch mentions or that was read. */
 struct batch_action {
     struct batch_run *run;
     struct action action;
-    bool is_stored;  /* handed in by decision_put_action */
-    bool is_changed; /* its row must be written */
-    bool is_queued;  /* it may join because of this batch; found by decision_unread_parents */
-    bool is_unread;  /* its waiting children were not asked for yet */
-    int64_t joined_revision;               /* if it joined the tree in this batch, else 0 */
+    bool is_stored;     /* handed in by decision_put_action */
+    bool is_changed;    /* its row must be written */
+    bool is_queued;     /* it may join because of this batch; found by decision_unread_parents */
+    bool is_named;      /* one of decision_names */
+    bool is_of_event;   /* one of decision_event_names */
+    bool is_continued;  /* decision_add_join */
+    bool is_unfinished; /* not all of its stored waiting children were read */
+    enum batch_children children;
+    int32_t parent_level;    /* of a stored one that waits, its parent's; 0: not in the tree */
+    int64_t joined_revision; /* if it joined the tree in this batch, else 0 */
     struct batch_action *waiting_children; /* which wait for this one */
     struct batch_action *next_sibling;     /* in the list of the parent's waiting children */
     struct batch_action *next_queued;
@@ -86,9 +99,11 @@ struct decision {
     struct event_slot *slots;    /* hash by slot_key */
     struct batch_action **named; /* the actions of decision_names */
     struct decision_name *names;
+    struct decision_name *event_names;
     size_t named_count, named_capacity;
     size_t action_count;
-    bool is_looking; /* decision_unread_parents was called */
+    struct batch_action *continued; /* by next_queued: these are in the tree and never queued */
+    bool is_looking;                /* decision_unread_parents was called */
     struct batch_action *queue, **queue_tail;
     size_t *old_events;
     struct decision_name *unread;
@@ -97,7 +112,8 @@ struct decision {
     struct action_row *action_rows;
     struct joined_row *joined_rows;
     struct run_row *run_rows;
-    size_t event_row_count, action_row_count, joined_row_count, run_row_count;
+    struct pending_join_row *pending_rows;
+    size_t event_row_count, action_row_count, joined_row_count, run_row_count, pending_row_count;
 };
 
 /* Whether the action is in the tree. */

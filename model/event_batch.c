@@ -513,16 +513,18 @@ static const char *status_name(enum event_status status)
     return names[status];
 }
 
-static void write_detail(struct json_buffer *out, const char *waiting_for)
+static void write_detail(struct json_buffer *out, const struct event_result *result)
 {
-    if (!waiting_for) {
+    if (!result->waiting_for) {
         json_buffer_text(out,
                          ",\"detail\":\"The action waits for an event that names its parent.\"");
         return;
     }
-    json_buffer_text(out, ",\"detail\":\"The action waits for its parent ");
-    json_buffer_text(out, waiting_for); /* a name has nothing to escape */
-    json_buffer_text(out, " to join the tree.\"");
+    json_buffer_text(out, result->is_too_deep ? ",\"detail\":\"The action cannot join: its parent "
+                                              : ",\"detail\":\"The action waits for its parent ");
+    json_buffer_text(out, result->waiting_for); /* a name has nothing to escape */
+    json_buffer_text(out, result->is_too_deep ? " is on the last level that a tree may have.\""
+                                              : " to join the tree.\"");
 }
 
 static void write_problem(struct json_buffer *out, const struct problem *problem)
@@ -549,7 +551,7 @@ void event_result_write(struct json_buffer *out, const struct event_result *resu
         json_buffer_integer(out, result->revision);
     }
     if (result->status == EVENT_WAITING)
-        write_detail(out, result->waiting_for);
+        write_detail(out, result);
     if (result->status == EVENT_DUPLICATE)
         json_buffer_text(out, result->identical ? ",\"identical\":true" : ",\"identical\":false");
     if (is_truncated)

@@ -22,6 +22,7 @@ struct event_result {
     bool identical;    /* of a duplicate */
     int64_t revision;  /* 0: none (yet) */
     char *waiting_for; /* of a waiting one: the parent's name, owned; NULL: that one is named */
+    bool is_too_deep;  /* of a waiting one: that parent is on the last level, it will not join */
     struct problem *problem; /* of a rejected one, owned */
 };
 

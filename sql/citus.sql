@@ -7,6 +7,7 @@
 -- schema_migrations stays on the coordinator.
 SELECT create_distributed_table(t.name::regclass, 'run_name',
                                 colocate_with => CASE t.name WHEN 'runs' THEN 'none' ELSE 'runs' END)
-    FROM (VALUES (1, 'runs'), (2, 'actions'), (3, 'action_events'), (4, 'deleted_runs')) AS t(position, name)
+    FROM (VALUES (1, 'runs'), (2, 'actions'), (3, 'action_events'), (4, 'deleted_runs'),
+          (5, 'pending_joins')) AS t(position, name)
     WHERE NOT EXISTS (SELECT FROM pg_dist_partition p WHERE p.logicalrelid = t.name::regclass)
     ORDER BY t.position;

@@ -59,11 +59,14 @@ void bind_find_events(struct pg_parameters *parameters, const struct action_even
 
 static const Oid read_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
+#define READ_RUNS                                                                                  \
+    "SELECT " RUN_COLUMNS                                                                          \
+    ", r.changed_xid FROM unnest($1, $2, $3) AS k(project, domain, run_name)"                      \
+    " JOIN runs r ON r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
+
 const struct pg_statement read_runs_statement = {
     .name = "read_runs",
-    .sql = "SELECT " RUN_COLUMNS ", r.changed_xid FROM unnest($1, $2, $3)"
-           " AS k(project, domain, run_name) JOIN runs r ON r.project = k.project"
-           " AND r.domain = k.domain AND r.run_name = k.run_name",
+    .sql = READ_RUNS,
     .parameter_count = 3,
     .types = read_runs_types,
 };
@@ -101,6 +104,13 @@ const struct pg_statement removed_runs_statement = {
     .types = read_runs_types,
 };
 
+const struct pg_statement lock_stored_runs_statement = {
+    .name = "lock_stored_runs",
+    .sql = READ_RUNS " FOR NO KEY UPDATE OF r",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
+
 static const Oid lock_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
                                       PG_TIMESTAMPTZ};
 
@@ -126,14 +136,31 @@ void bind_lock_runs(struct pg_parameters *parameters, const struct run_key *runs
     pg_bind_time(parameters, now_us);
 }
 
-static const Oid names_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
+static const Oid names_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+                                  PG_INT4};
 
 const struct pg_statement find_actions_statement = {
     .name = "find_actions",
-    .sql = "SELECT k.i, " ACTION_COLUMNS " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
+    .sql = "SELECT k.i, " ACTION_COLUMNS ", CASE WHEN a.ordinal = 0 AND a.parent IS NOT NULL THEN"
+           " (SELECT p.level FROM actions p WHERE p.project = a.project AND p.domain = a.domain"
+           " AND p.run_name = a.run_name AND p.name = a.parent) END"
+           " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
            " AS k(project, domain, run_name, name, i)"
            " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
            " AND a.run_name = k.run_name AND a.name = k.name",
+    .parameter_count = 4,
+    .types = names_types,
+};
+
+#define WAITS_FOR_NAME                                                                             \
+    " FROM actions a WHERE a.project = k.project AND a.domain = k.domain"                          \
+    " AND a.run_name = k.run_name AND a.parent = k.name AND a.ordinal = 0"
+
+const struct pg_statement find_awaited_statement = {
+    .name = "find_awaited",
+    .sql = "SELECT k.i FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
+           " AS k(project, domain, run_name, name, i)"
+           " CROSS JOIN LATERAL (SELECT 1" WAITS_FOR_NAME " LIMIT 1) w",
     .parameter_count = 4,
     .types = names_types,
 };
@@ -144,10 +171,8 @@ const struct pg_statement find_waiting_statement = {
     .name = "find_waiting",
     .sql = "SELECT k.i, a.* FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
            " AS k(project, domain, run_name, name, i)"
-           " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
-           " WHERE a.project = k.project AND a.domain = k.domain AND a.run_name = k.run_name"
-           " AND a.parent = k.name AND a.ordinal = 0 OFFSET 0) a",
-    .parameter_count = 4,
+           " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS WAITS_FOR_NAME " OFFSET 0) a LIMIT $5",
+    .parameter_count = 5,
     .types = names_types,
 };
 
@@ -157,6 +182,13 @@ void bind_names(struct pg_parameters *parameters, const struct run_key *runs,
     pg_parameters_reset(parameters);
     BIND_RUN(parameters, count, runs[names[i].run]);
     BIND_TEXT(parameters, count, names[i].name);
+}
+
+void bind_waiting(struct pg_parameters *parameters, const struct run_key *runs,
+                  const struct decision_name *names, size_t count, int32_t limit)
+{
+    bind_names(parameters, runs, names, count);
+    pg_bind_int4(parameters, limit);
 }
 
 static const Oid insert_events_types[] = {
@@ -270,6 +302,45 @@ void bind_join_events(struct pg_parameters *parameters, const struct run_key *ru
     BIND_TEXT(parameters, count, rows[i].name);
     BIND_INT8(parameters, count, rows[i].revision);
 }
+
+static const Oid pending_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
+
+const struct pg_statement add_pending_statement = {
+    .name = "add_pending",
+    .sql = "INSERT INTO pending_joins (project, domain, run_name, parent, worked_at)"
+           " SELECT k.*, now() FROM unnest($1, $2, $3, $4) AS k"
+           " ON CONFLICT (project, domain, run_name, parent) DO UPDATE"
+           " SET worked_at = excluded.worked_at",
+    .parameter_count = 4,
+    .types = pending_types,
+};
+
+const struct pg_statement end_pending_statement = {
+    .name = "end_pending",
+    .sql = "DELETE FROM pending_joins p USING unnest($1, $2, $3, $4)"
+           " AS k(project, domain, run_name, parent) WHERE p.project = k.project"
+           " AND p.domain = k.domain AND p.run_name = k.run_name AND p.parent = k.parent",
+    .parameter_count = 4,
+    .types = pending_types,
+};
+
+void bind_pending(struct pg_parameters *parameters, const struct run_key *runs,
+                  const struct pending_join_row *rows, size_t count)
+{
+    pg_parameters_reset(parameters);
+    BIND_RUN(parameters, count, runs[rows[i].run]);
+    BIND_TEXT(parameters, count, rows[i].parent);
+}
+
+static const Oid idle_types[] = {PG_INT4};
+
+const struct pg_statement idle_joins_statement = {
+    .name = "idle_joins",
+    .sql = "SELECT p.project, p.domain, p.run_name, p.parent FROM pending_joins p"
+           " WHERE p.worked_at < now() - interval '10 s' ORDER BY p.worked_at LIMIT $1",
+    .parameter_count = 1,
+    .types = idle_types,
+};
 
 static const Oid update_runs_types[] = {
     PG_TEXT_ARRAY, PG_TEXT_ARRAY,        PG_TEXT_ARRAY,        PG_INT8_ARRAY,

@@ -31,17 +31,27 @@ void bind_read_runs(struct pg_parameters *parameters, const struct run_key *runs
  * deleted and have rows left: their key is not free for a new run. */
 extern const struct pg_statement stored_runs_statement, free_runs_statement, removed_runs_statement;
 
+/* The same for runs that are there, which it locks. */
+extern const struct pg_statement lock_stored_runs_statement;
+
 /* Locks the runs in the order given, makes those that are missing. `incarnations` has one for each.
  * Rows: as read_runs_statement. */
 extern const struct pg_statement lock_runs_statement;
 void bind_lock_runs(struct pg_parameters *parameters, const struct run_key *runs,
                     const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us);
 
-/* Rows: ordinality of the name (int8, from 1), ACTION_COLUMNS. The first finds the actions, the
- * second the waiting actions whose parent has the name. */
-extern const struct pg_statement find_actions_statement, find_waiting_statement;
+/* Rows: ordinality of the name (int8, from 1). The first finds the actions: then ACTION_COLUMNS and
+ * the level of the parent that one waits for (NULL: not stored; 0: not in the tree). The second
+ * finds the names that any action waits for. */
+extern const struct pg_statement find_actions_statement, find_awaited_statement;
 void bind_names(struct pg_parameters *parameters, const struct run_key *runs,
                 const struct decision_name *names, size_t count);
+
+/* Rows: ordinality of the name (int8, from 1), in its order, and ACTION_COLUMNS of the actions that
+ * wait for it; at most `limit` rows. */
+extern const struct pg_statement find_waiting_statement;
+void bind_waiting(struct pg_parameters *parameters, const struct run_key *runs,
+                  const struct decision_name *names, size_t count, int32_t limit);
 
 extern const struct pg_statement insert_events_statement;
 void bind_insert_events(struct pg_parameters *parameters, const struct run_key *runs,
@@ -62,6 +72,14 @@ void bind_join_events(struct pg_parameters *parameters, const struct run_key *ru
 extern const struct pg_statement update_runs_statement;
 void bind_update_runs(struct pg_parameters *parameters, const struct run_key *runs,
                       const int64_t *changed_xids, const struct run_row *rows, size_t count);
+
+/* Joins that are pending from now on or are still, and those that are done. */
+extern const struct pg_statement add_pending_statement, end_pending_statement;
+void bind_pending(struct pg_parameters *parameters, const struct run_key *runs,
+                  const struct pending_join_row *rows, size_t count);
+
+/* Rows: run key and parent of pending joins that nobody works on; the parameter is how many. */
+extern const struct pg_statement idle_joins_statement;
 
 extern const struct pg_statement notify_statement;
 void bind_notify(struct pg_parameters *parameters, const struct run_key *runs,

@@ -30,12 +30,18 @@ enum {
     SIDE_BY_SIDE_EVENTS_MIN = 16, /* waiting for one writer, for it not to wait for the others */
     LOCK_FIRST_MIN_MS = 1000,     /* after a batch met another process's changes … */
     LOCK_FIRST_MAX_MS = 60000,    /* … and at most, if that goes on */
-    PARK_MIN_MS = 20,      /* from one look at a run that is in other hands to the next … */
-    PARK_MAX_MS = 1000,    /* … which doubles up to this */
-    PARKED_SHARE = 8,      /* this part of the queue's bytes may wait for one such run … */
-    PARKED_MAX_MS = 10000, /* that an event waits for such a run */
-    RANGES_MAX = 64,       /* halves of halves, of runs and then of events: 2 log2(5,000) */
-    STATEMENTS_MAX = 6,    /* with parameters, in one round trip */
+    PARK_MIN_MS = 20,          /* from one look at a run that is in other hands to the next … */
+    PARK_MAX_MS = 1000,        /* … which doubles up to this */
+    PARKED_SHARE = 8,          /* this part of the queue's bytes may wait for one such run … */
+    PARKED_MAX_MS = 10000,     /* that an event waits for such a run */
+    RANGES_MAX = 64,           /* halves of halves, of runs and then of events: 2 log2(5,000) */
+    JOINS_MAX = 1000,          /* waiting children that join in one transaction */
+    JOINS_LISTED_MAX = 2000,   /* pending joins that a writer has in mind */
+    JOINS_FOUND_MAX = 100,     /* that one look finds */
+    JOIN_PAUSE_MIN_MS = 1000,  /* until one that failed is tried again … */
+    JOIN_PAUSE_MAX_MS = 60000, /* … which doubles up to this */
+    JOINS_LOOK_MS = 10000,     /* between two looks for joins that nobody works on */
+    STATEMENTS_MAX = 7,        /* with parameters, in one round trip */
 };
 
 /* A stretch of the batch, first to before last. */
@@ -54,6 +60,16 @@ struct parked_run {
     UT_hash_handle hh;         /* event_writer.parked, by the path */
 };
 
+/* An action in the tree for which others still wait, to be joined when there is time. */
+struct pending_join {
+    char path[RUN_PATH_SIZE];
+    struct run_key key; /* into path */
+    const char *parent; /* into text */
+    uint64_t due_ms, pause_ms;
+    UT_hash_handle hh; /* event_writer.joins, by the text: the next to work on comes first */
+    char text[RUN_PATH_SIZE + NAME_BYTES_MAX + 1]; /* the run's path, a line feed, the parent */
+};
+
 /* A run that is looked at, and what was seen. */
 struct probed_run {
     struct run_key key;
@@ -67,7 +83,11 @@ struct event_writer {
     bool is_set_up;  /* the session has its settings */
     bool was_proven; /* some session could do all that a write does */
     struct write_queue queue;
-    struct parked_run *parked; /* of the runs that are this writer's */
+    struct parked_run *parked;  /* of the runs that are this writer's */
+    struct pending_join *joins; /* likewise */
+    struct pending_join *join;  /* the one that is being worked on, instead of a batch */
+    bool was_join;              /* what was done last was one */
+    bool looks_for_joins;       /* as soon as the connection is free */
 
     /* The batch in flight, and what of it is still to do: ranges[0 … range_count). */
     struct write_item *batch; /* WRITE_EVENTS_MAX of them */
@@ -101,7 +121,11 @@ struct event_writer {
     int64_t *changed_xids;                  /* one for each run, as read */
     char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
     size_t runs_read;
-    const struct decision_name *unread;
+    const struct decision_name *event_names;
+    size_t event_name_count;
+    const struct decision_name *unread; /* whose waiting children are being read */
+    size_t unread_count;
+    int32_t children_left; /* that may still be read and join in this transaction */
     int64_t now_us;
     uint64_t started_ns;
     bool is_out_of_memory;
@@ -121,6 +145,7 @@ struct event_writers {
     void *closed_arg;
     uint64_t number;    /* of the last event submitted */
     uv_timer_t parking; /* the next look at a parked run */
+    uv_timer_t joining; /* the next look for pending joins */
     struct event_writer writers[WRITERS_MAX];
 };
 
@@ -238,8 +263,12 @@ static void give_up(struct event_writer *writer)
         give_up_queue(&parked->queue, NULL);
 }
 
+static void put_join_off(struct event_writer *writer);
+
 static void fail_for_memory(struct event_writer *writer)
 {
+    if (writer->join != NULL)
+        put_join_off(writer);
     give_up_batch(writer, "Out of memory.");
     run_writer(writer);
 }
@@ -255,42 +284,104 @@ static void send_rollback(struct event_writer *writer, pg_end_fn *on_end)
 
 static void on_more_read(void *arg, const struct pg_end *end);
 
-static void put_actions(struct event_writer *writer, const PGresult *result,
-                        const struct decision_name *names)
+/* The action of a row that begins with the ordinality of its name; that name's index. */
+static size_t put_action(struct event_writer *writer, const PGresult *result, int row,
+                         const struct decision_name *names)
 {
+    size_t i = (size_t)pg_int8(result, row, 0) - 1;
+    struct action action;
+
+    action_from_row(result, row, 1, &action);
+    if (decision_put_action(writer->decision, &writer->runs[names[i].run], &action) < 0)
+        writer->is_out_of_memory = true;
+    return i;
+}
+
+static void put_actions(struct event_writer *writer, const PGresult *result)
+{
+    const int level_column = 1 + ACTION_COLUMN_COUNT;
     int rows = PQntuples(result);
 
     for (int row = 0; row < rows; row++) {
-        size_t i = (size_t)pg_int8(result, row, 0) - 1;
-        struct action action;
+        size_t i = put_action(writer, result, row, writer->names);
 
-        action_from_row(result, row, 1, &action);
-        if (decision_put_action(writer->decision, &writer->runs[names[i].run], &action) < 0)
-            writer->is_out_of_memory = true;
+        if (!PQgetisnull(result, row, level_column))
+            decision_put_parent_level(writer->decision, &writer->names[i],
+                                      pg_int4(result, row, level_column));
     }
 }
 
+static void put_awaited(struct event_writer *writer, const PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    for (int row = 0; row < rows; row++)
+        decision_put_awaited(writer->decision, &writer->event_names[pg_int8(result, row, 0) - 1]);
+}
+
+/* Rows come in the order of the names: when there may be more of them, that is of the last name and
+ * of those behind it. */
 static void on_more_result(void *arg, size_t statement, const PGresult *result)
 {
     struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+    size_t last = 0;
 
     (void)statement;
-    put_actions(writer, result, writer->unread);
+    for (int row = 0; row < rows; row++) {
+        size_t i = put_action(writer, result, row, writer->unread);
+
+        assert(i >= last);
+        last = i;
+    }
+    writer->children_left -= rows;
+    if (writer->children_left > 0) {
+        writer->unread_count = 0;
+        return;
+    }
+    decision_put_unfinished(writer->decision, &writer->unread[last]);
+    writer->unread += last + 1;
+    writer->unread_count -= last + 1;
 }
 
-/* Reads the waiting children of actions that are about to join, level by level, then decides. */
+/* Those of writer->unread for which anything waits. */
+static void on_unread_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+
+    (void)statement;
+    for (int row = 0; row < rows; row++)
+        decision_put_unfinished(writer->decision, &writer->unread[pg_int8(result, row, 0) - 1]);
+    writer->unread_count = 0;
+}
+
+/* Asks for the children of writer->unread, or, when no more may join now, whether there are any. */
+static void send_read_more(struct event_writer *writer)
+{
+    bool reads = writer->children_left > 0;
+
+    pg_exchange_begin(writer->connection, reads ? on_more_result : on_unread_result, on_more_read,
+                      writer);
+    if (reads)
+        bind_waiting(&writer->parameters[0], writer->runs, writer->unread, writer->unread_count,
+                     writer->children_left);
+    else
+        bind_names(&writer->parameters[0], writer->runs, writer->unread, writer->unread_count);
+    add_statement(writer, reads ? &find_waiting_statement : &find_awaited_statement, 0);
+    pg_exchange_send(writer->connection);
+}
+
+/* Reads the waiting children of actions that are about to join, level by level, as many as may join
+ * in one transaction; then decides. */
 static void read_more_or_decide(struct event_writer *writer)
 {
-    size_t count;
-
-    writer->unread = decision_unread_parents(writer->decision, &count);
-    if (writer->unread == NULL && count > 0)
+    if (writer->unread_count == 0)
+        writer->unread = decision_unread_parents(writer->decision, &writer->unread_count);
+    if (writer->unread == NULL && writer->unread_count > 0)
         writer->is_out_of_memory = true;
-    if (!writer->is_out_of_memory && count > 0) {
-        bind_names(&writer->parameters[0], writer->runs, writer->unread, count);
-        pg_exchange_begin(writer->connection, on_more_result, on_more_read, writer);
-        add_statement(writer, &find_waiting_statement, 0);
-        pg_exchange_send(writer->connection);
+    if (!writer->is_out_of_memory && writer->unread_count > 0) {
+        send_read_more(writer);
         return;
     }
     if (writer->is_out_of_memory || decision_make(writer->decision) < 0) {
@@ -328,7 +419,7 @@ static void put_runs(struct event_writer *writer, const PGresult *result)
         }
         writer->changed_xids[i] = pg_int8(result, row, RUN_COLUMN_COUNT);
         if (decision_put_run(writer->decision, &run,
-                             writer->is_locked &&
+                             writer->incarnations != NULL &&
                                  strcmp(run.incarnation, writer->incarnations[i]) == 0) < 0)
             writer->is_out_of_memory = true;
     }
@@ -351,7 +442,7 @@ static void put_events(struct event_writer *writer, const PGresult *result)
 
 /* What is read of the batch's runs, first of all the runs: what changes after that makes
  * update_runs fail, unless they are locked. */
-enum { READ_RUNS, READ_ACTIONS, READ_WAITING, READ_EVENTS };
+enum { READ_RUNS, READ_ACTIONS, READ_AWAITED, READ_EVENTS };
 
 static void put_read(struct event_writer *writer, size_t statement, const PGresult *result)
 {
@@ -359,8 +450,10 @@ static void put_read(struct event_writer *writer, size_t statement, const PGresu
         put_runs(writer, result);
     else if (statement == READ_EVENTS)
         put_events(writer, result);
+    else if (statement == READ_ACTIONS)
+        put_actions(writer, result);
     else
-        put_actions(writer, result, writer->names);
+        put_awaited(writer, result);
 }
 
 static void add_find(struct event_writer *writer, const struct pg_statement *statement)
@@ -376,14 +469,17 @@ static void add_reads(struct event_writer *writer)
 
     bind_names(&parameters[READ_ACTIONS], writer->runs, writer->names, writer->name_count);
     add_statement(writer, &find_actions_statement, READ_ACTIONS);
-    bind_names(&parameters[READ_WAITING], writer->runs, writer->names, writer->name_count);
-    add_statement(writer, &find_waiting_statement, READ_WAITING);
+    bind_names(&parameters[READ_AWAITED], writer->runs, writer->event_names,
+               writer->event_name_count);
+    add_statement(writer, &find_awaited_statement, READ_AWAITED);
 }
 
 static int take_runs_and_names(struct event_writer *writer)
 {
     writer->runs = decision_runs(writer->decision, &writer->run_count);
     writer->names = decision_names(writer->decision, &writer->name_count);
+    writer->event_names = decision_event_names(writer->decision, &writer->event_name_count);
+    writer->children_left = JOINS_MAX;
     if (writer->runs == NULL || writer->names == NULL)
         return -ENOMEM;
     writer->changed_xids = calloc(writer->run_count, sizeof *writer->changed_xids);
@@ -609,12 +705,240 @@ static void read_range(struct event_writer *writer)
         send_read(writer);
 }
 
+/* -------- pending joins -------- */
+
+static struct pending_join *find_join(const struct event_writer *writer, const char *text)
+{
+    struct pending_join *join;
+
+    HASH_FIND_STR(writer->joins, text, join);
+    return join;
+}
+
+static void drop_join(struct event_writer *writer, struct pending_join *join)
+{
+    HASH_DEL(writer->joins, join);
+    free(join);
+}
+
+/* Puts the join behind the others, or drops it: then a look in the database finds it again. */
+static void enqueue_join(struct event_writer *writer, struct pending_join *join)
+{
+    HASH_ADD_STR(writer->joins, text, join);
+    if (join->hh.tbl == NULL)
+        free(join);
+}
+
+/* NULL when out of memory: then a look in the database finds it later. */
+static struct pending_join *join_new(const struct run_key *run, const char *parent)
+{
+    struct pending_join *join = calloc(1, sizeof *join);
+
+    if (join == NULL)
+        return NULL;
+    run_key_path(run, join->path);
+    snprintf(join->text, sizeof join->text, "%s\n%s", join->path, parent);
+    join->parent = strchr(join->text, '\n') + 1;
+    join->key = run_key_split(join->path);
+    return join;
+}
+
+/* Puts the join into its writer's list, unless it is there already. */
+static void note_join(struct event_writers *owner, const struct run_key *run, const char *parent)
+{
+    struct event_writer *home = writer_of(owner, run);
+    struct pending_join *join = join_new(run, parent);
+
+    if (join == NULL)
+        return;
+    if (HASH_COUNT(home->joins) >= JOINS_LISTED_MAX || find_join(home, join->text) != NULL)
+        free(join);
+    else
+        enqueue_join(home, join);
+}
+
+/* After the commit: what it left pending goes on as soon as there is time, the one that was worked
+ * on behind the others. */
+static void note_pending(struct event_writer *writer)
+{
+    size_t count;
+    const struct pending_join_row *rows = decision_pending_rows(writer->decision, &count);
+
+    if (writer->join != NULL)
+        HASH_DEL(writer->joins, writer->join);
+    for (size_t i = 0; i < count; i++)
+        if (!rows[i].is_done)
+            note_join(writer->owner, &writer->runs[rows[i].run], rows[i].parent);
+    free(writer->join); /* the decision has borrowed of it what was noted */
+}
+
+/* The join failed; it is tried again after a pause. */
+static void put_join_off(struct event_writer *writer)
+{
+    struct pending_join *join = writer->join;
+
+    drop_try(writer);
+    writer->join = NULL;
+    join->pause_ms = join->pause_ms == 0 ? JOIN_PAUSE_MIN_MS : join->pause_ms * 2;
+    if (join->pause_ms > JOIN_PAUSE_MAX_MS)
+        join->pause_ms = JOIN_PAUSE_MAX_MS;
+    join->due_ms = uv_now(writer->owner->loop) + join->pause_ms;
+    HASH_DEL(writer->joins, join);
+    enqueue_join(writer, join);
+}
+
+static void fail_join(struct event_writer *writer, const struct pg_end *end)
+{
+    struct event_writers *owner = writer->owner;
+
+    put_join_off(writer);
+    if (end->outcome == PG_LOST)
+        return;
+    owner->events->on_refused(owner->arg, 0, end->sqlstate, end->message);
+    event_writers_run(owner);
+}
+
+static void on_run_gone(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+    struct pending_join *join = writer->join;
+
+    if (end->outcome != PG_OK) {
+        fail(writer, end);
+        return;
+    }
+    drop_try(writer);
+    writer->join = NULL;
+    drop_join(writer, join);
+    event_writers_run(writer->owner);
+}
+
+/* Behind BEGIN: the run, locked, and the parent. */
+enum { JOIN_RUN = 1, JOIN_PARENT };
+
+static void on_join_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+
+    if (statement == JOIN_RUN)
+        put_runs(writer, result);
+    else if (statement == JOIN_PARENT && writer->runs_read > 0)
+        put_actions(writer, result);
+}
+
+static void on_join_read(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (end->outcome != PG_OK)
+        fail(writer, end);
+    else if (writer->runs_read == 0)
+        send_rollback(writer, on_run_gone);
+    else
+        read_more_or_decide(writer);
+}
+
+static void send_join(struct event_writer *writer)
+{
+    writer->decision = decision_new();
+    if (writer->decision == NULL ||
+        decision_add_join(writer->decision, &writer->join->key, writer->join->parent) < 0 ||
+        take_runs_and_names(writer) < 0) {
+        put_join_off(writer);
+        return;
+    }
+    pg_exchange_begin(writer->connection, on_join_result, on_join_read, writer);
+    pg_exchange_add(writer->connection, &begin_statement, NULL);
+    bind_read_runs(&writer->parameters[0], writer->runs, writer->run_count);
+    add_statement(writer, &lock_stored_runs_statement, 0);
+    bind_names(&writer->parameters[1], writer->runs, writer->names, writer->name_count);
+    add_statement(writer, &find_actions_statement, 1);
+    pg_exchange_send(writer->connection);
+}
+
+static void start_try(struct event_writer *writer)
+{
+    writer->is_out_of_memory = false;
+    writer->now_us = wall_clock_us();
+    writer->started_ns = uv_hrtime();
+    writer->is_writing = writer->meets_removed = false;
+    writer->runs_read = writer->unread_count = 0;
+}
+
+/* Works on the next pending join, one transaction of it. False if there is none. */
+static bool start_join(struct event_writer *writer)
+{
+    struct event_writers *owner = writer->owner;
+    struct pending_join *join, *next;
+
+    for (int i = 0; i < owner->count; i++)
+        if (owner->writers[i].is_for_all && &owner->writers[i] != writer)
+            return false;
+    HASH_ITER (hh, writer->joins, join, next) {
+        if (join->due_ms > uv_now(owner->loop))
+            continue;
+        writer->join = join;
+        writer->was_join = true;
+        writer->range = (struct range){0, 0};
+        writer->is_locked = true;
+        start_try(writer);
+        send_join(writer);
+        return true;
+    }
+    return false;
+}
+
+static void on_idle_join(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+
+    (void)statement;
+    for (int row = 0; row < rows; row++) {
+        const struct run_key key = {pg_text(result, row, 0), pg_text(result, row, 1),
+                                    pg_text(result, row, 2)};
+
+        note_join(writer->owner, &key, pg_text(result, row, 3));
+    }
+}
+
+static void on_joins_found(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+    struct event_writers *owner = writer->owner;
+
+    if (end->outcome == PG_REFUSED)
+        owner->events->on_refused(owner->arg, 0, end->sqlstate, end->message);
+    if (end->outcome != PG_LOST)
+        event_writers_run(owner);
+}
+
+/* What a process left that has ended, or what was too much to keep in mind. */
+static void look_for_joins(struct event_writer *writer)
+{
+    writer->looks_for_joins = false;
+    pg_parameters_reset(&writer->parameters[0]);
+    pg_bind_int4(&writer->parameters[0], JOINS_FOUND_MAX);
+    pg_exchange_begin(writer->connection, on_idle_join, on_joins_found, writer);
+    add_statement(writer, &idle_joins_statement, 0);
+    pg_exchange_send(writer->connection);
+}
+
+static void on_join_look_due(uv_timer_t *timer)
+{
+    struct event_writers *owner = timer->data;
+
+    owner->writers[0].looks_for_joins = true;
+    event_writers_run(owner);
+}
+
 /* -------- the write half -------- */
 
 static void on_written(void *arg, const struct pg_end *end)
 {
     struct event_writer *writer = arg;
     struct event_writers *owner = writer->owner;
+    bool was_join;
     size_t count;
 
     if (end->outcome != PG_OK) {
@@ -627,17 +951,45 @@ static void on_written(void *arg, const struct pg_end *end)
     }
     decision_event_rows(writer->decision, &count);
     owner->events->on_committed(owner->arg, count, uv_hrtime() - writer->started_ns);
-    finish_range(writer);
+    was_join = writer->join != NULL;
+    note_pending(writer);
+    if (!was_join) {
+        finish_range(writer);
+    } else {
+        writer->join = NULL;
+        drop_try(writer);
+        event_writers_run(owner);
+    }
+}
+
+/* Of one list, what begins or goes on and what has ended: mostly one of either. */
+static void add_pending(struct event_writer *writer, const struct pending_join_row *rows,
+                        size_t count)
+{
+    size_t ended = 0;
+
+    while (ended < count && rows[ended].is_done)
+        ended++;
+    if (ended > 0) {
+        bind_pending(&writer->parameters[5], writer->runs, rows, ended);
+        add_statement(writer, &end_pending_statement, 5);
+    }
+    if (ended < count) {
+        bind_pending(&writer->parameters[6], writer->runs, rows + ended, count - ended);
+        add_statement(writer, &add_pending_statement, 6);
+    }
 }
 
 static void send_write(struct event_writer *writer)
 {
     struct pg_parameters *parameters = writer->parameters;
-    size_t event_count, action_count, joined_count, run_count;
+    size_t event_count, action_count, joined_count, run_count, pending_count;
     const struct event_row *events = decision_event_rows(writer->decision, &event_count);
     const struct action_row *actions = decision_action_rows(writer->decision, &action_count);
     const struct joined_row *joined = decision_joined_rows(writer->decision, &joined_count);
     const struct run_row *runs = decision_run_rows(writer->decision, &run_count);
+    const struct pending_join_row *pending =
+        decision_pending_rows(writer->decision, &pending_count);
 
     writer->is_writing = true;
     pg_exchange_begin(writer->connection, ignore_result, on_written, writer);
@@ -645,8 +997,10 @@ static void send_write(struct event_writer *writer)
         pg_exchange_add(writer->connection, &begin_statement, NULL);
     bind_update_runs(&parameters[0], writer->runs, writer->changed_xids, runs, run_count);
     add_statement(writer, &update_runs_statement, 0);
-    bind_insert_events(&parameters[1], writer->runs, events, event_count, writer->now_us);
-    add_statement(writer, &insert_events_statement, 1);
+    if (event_count > 0) {
+        bind_insert_events(&parameters[1], writer->runs, events, event_count, writer->now_us);
+        add_statement(writer, &insert_events_statement, 1);
+    }
     bind_upsert_actions(&parameters[2], writer->runs, actions, action_count);
     add_statement(writer, &upsert_actions_statement, 2);
     if (joined_count > 0) {
@@ -655,6 +1009,8 @@ static void send_write(struct event_writer *writer)
     }
     bind_notify(&parameters[4], writer->runs, runs, run_count);
     add_statement(writer, &notify_statement, 4);
+    if (pending_count > 0)
+        add_pending(writer, pending, pending_count);
     pg_exchange_add(writer->connection,
                     writer->is_out_of_memory ? &rollback_statement : &commit_statement, NULL);
     pg_exchange_send(writer->connection);
@@ -665,7 +1021,7 @@ static void write_decision(struct event_writer *writer)
     size_t event_count;
 
     decision_event_rows(writer->decision, &event_count);
-    if (event_count > 0)
+    if (event_count > 0 || writer->join != NULL)
         send_write(writer);
     else if (writer->is_locked)
         send_rollback(writer, on_written);
@@ -676,10 +1032,7 @@ static void write_decision(struct event_writer *writer)
 static void try_next_range(struct event_writer *writer)
 {
     writer->range = writer->ranges[--writer->range_count];
-    writer->is_out_of_memory = false;
-    writer->now_us = wall_clock_us();
-    writer->started_ns = uv_hrtime();
-    writer->is_writing = writer->meets_removed = false;
+    start_try(writer);
     read_range(writer);
 }
 
@@ -1145,6 +1498,9 @@ static void rehearse(struct event_writer *writer, pg_end_fn *on_end)
     add_statement(writer, &upsert_actions_statement, 3);
     bind_join_events(&parameters[4], NULL, NULL, 0);
     add_statement(writer, &join_events_statement, 4);
+    bind_pending(&parameters[5], NULL, NULL, 0);
+    add_statement(writer, &end_pending_statement, 5);
+    add_statement(writer, &add_pending_statement, 5);
     pg_exchange_add(writer->connection, &rollback_statement, NULL);
     pg_exchange_send(writer->connection);
 }
@@ -1205,6 +1561,10 @@ static void fail(struct event_writer *writer, const struct pg_end *end)
 {
     struct event_writers *owner = writer->owner;
 
+    if (writer->join != NULL) {
+        fail_join(writer, end);
+        return;
+    }
     for (size_t i = writer->range.first; i < writer->range.last; i++)
         if (end->outcome == PG_LOST && writer->is_writing)
             write_item_lose(&writer->batch[i]);
@@ -1297,7 +1657,7 @@ static void take_batch(struct event_writer *writer)
             continue;
         if (other->is_for_all)
             return;
-        is_alone = is_alone && other->batch_count == 0;
+        is_alone = is_alone && other->batch_count == 0 && other->join == NULL;
         is_busy = is_busy || write_queue_count(&other->queue) >= SIDE_BY_SIDE_EVENTS_MIN;
     }
     if (is_busy) {
@@ -1317,9 +1677,18 @@ static void run_writer(struct event_writer *writer)
     if (writer->batch_count == 0) {
         if (look_at_parked(writer))
             return;
-        take_batch(writer);
-        if (writer->batch_count == 0)
+        if (writer->looks_for_joins) {
+            look_for_joins(writer);
             return;
+        }
+        if (!writer->was_join && start_join(writer)) /* in turns with batches */
+            return;
+        take_batch(writer);
+        if (writer->batch_count == 0) {
+            start_join(writer);
+            return;
+        }
+        writer->was_join = false;
         writer->ranges[0] = (struct range){0, writer->batch_count};
         writer->range_count = 1;
     }
@@ -1329,9 +1698,12 @@ static void run_writer(struct event_writer *writer)
 static void free_writer(struct event_writer *writer)
 {
     struct parked_run *parked, *next;
+    struct pending_join *join, *next_join;
 
     HASH_ITER (hh, writer->parked, parked, next)
         drop_parked(writer, parked);
+    HASH_ITER (hh, writer->joins, join, next_join)
+        drop_join(writer, join);
     for (int slot = 0; slot < STATEMENTS_MAX; slot++)
         pg_parameters_free(&writer->parameters[slot]);
     write_queue_free(&writer->queue);
@@ -1353,6 +1725,7 @@ static void on_set_up(void *arg, const struct pg_end *end)
     writer->is_set_up = writer->was_proven = true;
     writer->patience_runs = false;
     uv_timer_stop(&writer->patience);
+    writer->looks_for_joins = writer == &writer->owner->writers[0];
     run_writer(writer);
 }
 
@@ -1438,7 +1811,10 @@ struct event_writers *event_writers_new(uv_loop_t *loop,
     writers->arg = arg;
     uv_timer_init(loop, &writers->parking);
     writers->parking.data = writers;
-    writers->open = 1;
+    uv_timer_init(loop, &writers->joining);
+    writers->joining.data = writers;
+    uv_timer_start(&writers->joining, on_join_look_due, JOINS_LOOK_MS, JOINS_LOOK_MS);
+    writers->open = 2;
     while (writers->count < options->connections) {
         if (start_writer(writers, &writers->writers[writers->count]) < 0) {
             event_writers_close(writers, NULL, NULL);
@@ -1477,7 +1853,7 @@ static void on_timer_closed(uv_handle_t *handle)
     on_part_closed(writer->owner);
 }
 
-static void on_parking_closed(uv_handle_t *handle)
+static void on_own_timer_closed(uv_handle_t *handle)
 {
     on_part_closed(handle->data);
 }
@@ -1486,7 +1862,8 @@ void event_writers_close(struct event_writers *writers, void (*on_closed)(void *
 {
     writers->on_closed = on_closed;
     writers->closed_arg = arg;
-    uv_close((uv_handle_t *)&writers->parking, on_parking_closed);
+    uv_close((uv_handle_t *)&writers->parking, on_own_timer_closed);
+    uv_close((uv_handle_t *)&writers->joining, on_own_timer_closed);
     for (int i = 0; i < writers->count; i++) {
         give_up(&writers->writers[i]);
         uv_close((uv_handle_t *)&writers->writers[i].patience, on_timer_closed);

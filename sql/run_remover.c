@@ -181,8 +181,20 @@ static const struct pg_statement remove_actions_statement = {
     .types = piece_types,
 };
 
-static const struct pg_statement *const removed_tables[] = {&remove_events_statement,
-                                                            &remove_actions_statement};
+static const struct pg_statement remove_joins_statement = {
+    .name = "remove_joins",
+    .sql = OURS ", piece AS MATERIALIZED (SELECT j.ctid, j.parent FROM pending_joins j"
+                " WHERE j.project = $1 AND j.domain = $2 AND j.run_name = $3 AND j.parent > $6"
+                " AND EXISTS (SELECT FROM ours) ORDER BY j.parent LIMIT $5),"
+                " gone AS (DELETE FROM pending_joins j"
+                " WHERE j.ctid = ANY (ARRAY(SELECT p.ctid FROM piece p)))" REMOVED("p.parent", "$7",
+                                                                                   "$8", "$9"),
+    .parameter_count = 9,
+    .types = piece_types,
+};
+
+static const struct pg_statement *const removed_tables[] = {
+    &remove_events_statement, &remove_actions_statement, &remove_joins_statement};
 enum { REMOVED_TABLES = sizeof removed_tables / sizeof removed_tables[0] };
 
 static const Oid removed_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};

@@ -87,6 +87,7 @@ struct exchange {
     struct memory_store *store;
     struct decision *decision;
     size_t runs[STORED_RUNS_MAX];
+    size_t children_left; /* that may still be read */
 };
 
 static int read_runs(struct exchange *exchange)
@@ -139,17 +140,39 @@ static int put_action(struct exchange *exchange, size_t run, const struct action
     return decision_put_action(exchange->decision, &exchange->store->runs[run].key, action);
 }
 
+static bool waits_for(const struct stored_action *action, size_t run, const char *name)
+{
+    return action->run == run && action->action.ordinal == 0 && action->action.parent &&
+           strcmp(action->action.parent, name) == 0;
+}
+
 static int read_children(struct exchange *exchange, const struct decision_name *name)
 {
     size_t run = exchange->runs[name->run];
     for (size_t i = 0; i < exchange->store->action_count; i++) {
         const struct stored_action *at = &exchange->store->actions[i];
-        if (at->run == run && at->action.ordinal == 0 && at->action.parent &&
-            strcmp(at->action.parent, name->name) == 0 &&
-            put_action(exchange, run, &at->action) != 0)
+        if (!waits_for(at, run, name->name))
+            continue;
+        if (exchange->children_left == 0) {
+            decision_put_unfinished(exchange->decision, name);
+            return 0;
+        }
+        exchange->children_left--;
+        if (put_action(exchange, run, &at->action) != 0)
             return -ENOMEM;
     }
     return 0;
+}
+
+static void read_parent_level(struct exchange *exchange, const struct decision_name *name,
+                              const struct action *action)
+{
+    const struct stored_action *parent =
+        action->ordinal == 0 && action->parent
+            ? find_action(exchange->store, exchange->runs[name->run], action->parent)
+            : NULL;
+    if (parent && parent->action.level > 0)
+        decision_put_parent_level(exchange->decision, name, parent->action.level);
 }
 
 static int read_actions(struct exchange *exchange)
@@ -161,10 +184,17 @@ static int read_actions(struct exchange *exchange)
         const struct stored_action *at = find_action(exchange->store, run, names[i].name);
         if (at && put_action(exchange, run, &at->action) != 0)
             return -ENOMEM;
+        if (at)
+            read_parent_level(exchange, &names[i], &at->action);
     }
+    names = decision_event_names(exchange->decision, &count);
     for (size_t i = 0; i < count; i++)
-        if (read_children(exchange, &names[i]) != 0)
-            return -ENOMEM;
+        for (size_t k = 0; k < exchange->store->action_count; k++)
+            if (waits_for(&exchange->store->actions[k], exchange->runs[names[i].run],
+                          names[i].name))
+                decision_put_awaited(exchange->decision, &names[i]);
+    exchange->children_left =
+        exchange->store->children_max == 0 ? SIZE_MAX : exchange->store->children_max;
     for (;;) {
         names = decision_unread_parents(exchange->decision, &count);
         if (count == SIZE_MAX)
@@ -253,6 +283,56 @@ static void write_runs(struct exchange *exchange)
     }
 }
 
+static void write_pending(struct exchange *exchange)
+{
+    struct memory_store *store = exchange->store;
+    size_t count;
+    const struct pending_join_row *rows = decision_pending_rows(exchange->decision, &count);
+    for (size_t i = 0; i < count; i++) {
+        size_t run = exchange->runs[rows[i].run], at = 0;
+        while (at < store->pending_count &&
+               (store->pending[at].run != run ||
+                strcmp(store->pending[at].parent, rows[i].parent) != 0))
+            at++;
+        if (rows[i].is_done && at < store->pending_count) {
+            free(store->pending[at].parent);
+            store->pending[at] = store->pending[--store->pending_count];
+        } else if (!rows[i].is_done && at == store->pending_count) {
+            store->pending =
+                realloc(store->pending, (store->pending_count + 1) * sizeof *store->pending);
+            store->pending[store->pending_count++] =
+                (struct pending_join){run, copy_text(rows[i].parent)};
+        }
+    }
+}
+
+static void write_rows(struct exchange *exchange)
+{
+    write_events(exchange);
+    write_joined(exchange);
+    write_actions(exchange);
+    write_pending(exchange);
+    write_runs(exchange);
+}
+
+bool memory_store_continue(struct memory_store *store, size_t choice)
+{
+    if (store->pending_count == 0)
+        return false;
+    struct exchange exchange = {.store = store, .decision = decision_new()};
+    const struct pending_join *pending = &store->pending[choice % store->pending_count];
+    struct run_key key = store->runs[pending->run].key;
+    char *parent = copy_text(pending->parent);
+    assert_int_equal(decision_add_join(exchange.decision, &key, parent), 0);
+    assert_int_equal(read_runs(&exchange), 0);
+    assert_int_equal(read_actions(&exchange), 0);
+    assert_int_equal(decision_make(exchange.decision), 0);
+    write_rows(&exchange);
+    decision_free(exchange.decision);
+    free(parent);
+    return true;
+}
+
 int memory_store_post(struct memory_store *store, const struct action_event *const *events,
                       struct event_result *results, size_t count)
 {
@@ -268,12 +348,8 @@ int memory_store_post(struct memory_store *store, const struct action_event *con
         status = read_events(&exchange, events);
     if (status == 0)
         status = decision_make(exchange.decision);
-    if (status == 0) {
-        write_events(&exchange);
-        write_joined(&exchange);
-        write_actions(&exchange);
-        write_runs(&exchange);
-    }
+    if (status == 0)
+        write_rows(&exchange);
     decision_free(exchange.decision);
     return status;
 }
@@ -292,7 +368,10 @@ void memory_store_clear(struct memory_store *store)
     }
     for (size_t i = 0; i < store->action_count; i++)
         drop_action(&store->actions[i].action);
+    for (size_t i = 0; i < store->pending_count; i++)
+        free(store->pending[i].parent);
     free(store->events);
     free(store->actions);
+    free(store->pending);
     *store = (struct memory_store){0};
 }

@@ -2,6 +2,7 @@
 #ifndef RUNTREE_TESTS_UNIT_MEMORY_STORE_H
 #define RUNTREE_TESTS_UNIT_MEMORY_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "model/decide.h"
@@ -24,6 +25,12 @@ struct stored_action {
     struct action action;
 };
 
+/* A row of pending_joins. */
+struct pending_join {
+    size_t run;
+    char *parent;
+};
+
 /* All zero is empty. */
 struct memory_store {
     struct run runs[STORED_RUNS_MAX]; /* each owns its strings */
@@ -32,12 +39,18 @@ struct memory_store {
     size_t event_count;
     struct stored_action *actions;
     size_t action_count;
+    struct pending_join *pending;
+    size_t pending_count;
+    size_t children_max; /* waiting children read for one batch; 0: all of them */
 };
 
 /* Posts a batch: reads what a decision asks for, decides, writes the rows. 0 or -ENOMEM. Fails the
  * test if a row contradicts what is stored. */
 int memory_store_post(struct memory_store *store, const struct action_event *const *events,
                       struct event_result *results, size_t count);
+
+/* Has one more piece of a pending join done, chosen by `choice`. False when none is pending. */
+bool memory_store_continue(struct memory_store *store, size_t choice);
 
 /* NULL if it is not stored. The first run has index 0. */
 const struct action *memory_store_action(const struct memory_store *store, size_t run,

@@ -219,6 +219,7 @@ static int feed(struct decision *decision, const struct decision_case *given,
             return -ENOMEM;
     decision_runs(decision, &count);
     decision_names(decision, &count);
+    decision_event_names(decision, &count);
     if (decision_put_run(decision, &run, false) ||
         decision_put_action(decision, key, &waiting[0]) || !decision_old_events(decision, &count) ||
         decision_put_event(decision, key, "w1", 1, PHASE_QUEUED, 0, 0, given->stored.text))

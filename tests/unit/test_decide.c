@@ -409,6 +409,8 @@ static void test_nothing_new_writes_nothing(void **state)
                      0);
     decision_names(decision, &count);
     assert_int_equal(count, 1);
+    decision_event_names(decision, &count);
+    assert_int_equal(count, 1);
     decision_unread_parents(decision, &count);
     assert_int_equal(count, 0);
     assert_int_equal(decision_make(decision), 0);

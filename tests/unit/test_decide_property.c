@@ -280,6 +280,19 @@ static void check_results(const struct plan *plan, const struct memory_store *st
     }
 }
 
+/* Between two pieces of a join: what is in the tree has its parent there, before it. */
+static void check_run_so_far(const struct memory_store *store)
+{
+    for (size_t i = 0; i < store->action_count; i++) {
+        const struct action *at = &store->actions[i].action;
+        if (at->ordinal == 0 || !at->parent)
+            continue;
+        const struct action *parent = memory_store_action(store, 0, at->parent);
+        assert_true(parent && parent->ordinal > 0 && parent->ordinal < at->ordinal);
+        assert_true(parent->revision > 0 && at->level == parent->level + 1);
+    }
+}
+
 /* Posts all events in a random order, some more than once, in batches of random size. */
 static void post_all(const struct plan *plan, struct memory_store *store, struct random *random)
 {
@@ -303,7 +316,11 @@ static void post_all(const struct plan *plan, struct memory_store *store, struct
         for (size_t i = 0; i < size; i++)
             event_result_clear(&results[i]);
         begin += size;
+        while (!random_once_in(random, 3) && memory_store_continue(store, random_below(random, 9)))
+            check_run_so_far(store);
     }
+    while (memory_store_continue(store, random_below(random, 9)))
+        check_run_so_far(store);
 }
 
 static void test_any_order_gives_the_same_tree(void **state)
@@ -314,7 +331,7 @@ static void test_any_order_gives_the_same_tree(void **state)
     for (size_t round = 0; round < ROUNDS; round++) {
         make_plan(plan, &random);
         for (size_t order = 0; order < 3; order++) {
-            struct memory_store store = {0};
+            struct memory_store store = {.children_max = random_below(&random, 4)};
             post_all(plan, &store, &random);
             assert_int_equal(store.event_count, plan->event_count);
             check_run(plan, &store);
