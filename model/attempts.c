@@ -185,12 +185,13 @@ static int gather(struct joined_items *joined, const struct attempt_event *event
                   enum member member)
 {
     while (count-- > 0) {
-        const char *at = events[count].members[member].bytes;
-        const char *end = at + events[count].members[member].length;
+        struct json_text list = events[count].members[member];
+        const char *at = list.bytes;
         struct json_text item;
 
         if (at == NULL)
             continue;
+        const char *end = at + list.length;
         for (size_t index = 0; json_scan_item(&at, end, &item); index++) {
             if (joined->count == ATTEMPT_ITEMS_MAX)
                 return 0;

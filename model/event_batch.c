@@ -1,6 +1,7 @@
 /* One request's events: from a body to decoded events, and from verdicts to an answer. */
 #include "model/event_batch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ struct place {
 static struct place find_place(const char *text, const char *at)
 {
     struct place place = {.line = 1, .column = 1};
+    assert(text);
     for (const char *c = text; c < at; c++) {
         place.line += *c == '\n';
         place.column = *c == '\n' ? 1 : place.column + 1;

@@ -111,7 +111,10 @@ static bool check_string(struct checker *checker)
             return false;
         checker->at = next;
     }
-    return checker->at < checker->end && *checker->at++ == '"';
+    if (checker->at == checker->end)
+        return false;
+    checker->at++;
+    return true;
 }
 
 static bool take_digits(struct checker *checker)

@@ -109,9 +109,9 @@ void run_state_manager_hold(struct run_state_manager *manager, struct tree_hold 
     DL_APPEND(manager->holds, hold);
 }
 
-static void lose(struct tree_hold *hold)
+static void lose(struct run_state_manager *manager, struct tree_hold *hold)
 {
-    DL_DELETE(hold->manager->holds, hold);
+    DL_DELETE(manager->holds, hold);
     hold->manager = NULL;
 }
 
@@ -120,14 +120,14 @@ void tree_hold_release(struct tree_hold *hold)
     struct run_state_manager *manager = hold->manager;
     if (!manager)
         return;
-    lose(hold);
+    lose(manager, hold);
     free_unwanted(manager);
 }
 
 void run_state_manager_end_holds(struct run_state_manager *manager)
 {
     while (manager->holds)
-        lose(manager->holds);
+        lose(manager, manager->holds);
 }
 
 const char *tree_hold_encode(const struct tree_hold *hold, int32_t ordinal, size_t *length)
@@ -190,8 +190,8 @@ static void keep_records(struct run_node *node)
             free_unwanted(manager);
         }
     }
-    while (manager->held_bytes > TREE_HELD_BYTES_MAX) {
-        lose(manager->holds);
+    while (manager->holds && manager->held_bytes > TREE_HELD_BYTES_MAX) {
+        lose(manager, manager->holds);
         free_unwanted(manager);
     }
 }

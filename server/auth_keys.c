@@ -447,23 +447,22 @@ void auth_keys_start(void)
 /* A new string of at most AUTH_KEYS_BYTES_MAX bytes; NULL with errno. */
 static char *read_file(const char *path, size_t *length)
 {
-    char *text = malloc(AUTH_KEYS_BYTES_MAX + 1);
+    char *text = malloc(AUTH_KEYS_BYTES_MAX + 2); /* one more than may be read, and the NUL */
     FILE *file = text == NULL ? NULL : fopen(path, "re");
 
     if (file == NULL) {
         free(text);
         return NULL;
     }
-    errno = 0;
-    *length = fread(text, 1, AUTH_KEYS_BYTES_MAX, file);
-    if (ferror(file) != 0 || fgetc(file) != EOF) {
-        errno = errno == 0 ? EFBIG : errno;
-        free(text);
-        text = NULL;
-    } else {
-        text[*length] = '\0';
-    }
+    *length = fread(text, 1, AUTH_KEYS_BYTES_MAX + 1, file);
+    int error = ferror(file) != 0 ? errno : *length > AUTH_KEYS_BYTES_MAX ? EFBIG : 0;
     fclose(file);
+    if (error != 0) {
+        free(text);
+        errno = error;
+        return NULL;
+    }
+    text[*length] = '\0';
     return text;
 }
 

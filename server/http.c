@@ -198,7 +198,8 @@ static int socket_of(struct MHD_Connection *connection)
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-    return info == NULL ? -1 : info->connect_fd;
+    assert(info != NULL);
+    return info->connect_fd;
 }
 
 /* What the client still sends is read on when its last answer is sent. */

@@ -161,7 +161,7 @@ bool http_guard_coding(struct http_request *request)
         return true;
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_coding, &count);
     if (count > 1)
-        coding = "a list of them";
+        reply_unsupported_coding(request, "a list of them");
     else if (*coding == '\0' || strcasecmp(coding, "identity") == 0)
         return true;
     else if (strcasecmp(coding, "gzip") == 0 || strcasecmp(coding, "x-gzip") == 0)

@@ -86,6 +86,14 @@ def test_unknown_coding(api, run, coding):
     assert api.get(run.path).status_code == 404
 
 
+def test_two_codings(api, run):
+    headers = [("Content-Type", "application/json"), *[("Content-Encoding", "gzip")] * 2]
+    body = gzip.compress(encode(run.event(parent=None)))
+    answer = api.request("POST", "/v1/events", content=body, headers=headers)
+    assert_problem(answer, 415, "unsupported-media-type")
+    assert api.get(run.path).status_code == 404
+
+
 @pytest.mark.parametrize("coding", ["identity", ""])
 def test_no_coding(api, run, coding):
     assert post_coded(api, encode(run.event(parent=None)), coding).status_code == 201

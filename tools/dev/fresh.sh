@@ -92,25 +92,31 @@ check_suite() {
     clean_up
 }
 
-for argument in "$@"; do
-    case $argument in
-    --keep) keep=yes ;;
-    bookworm | trixie) suites+=("$argument") ;;
-    *) fail "fresh: \"$argument\" is neither bookworm nor trixie nor --keep" ;;
-    esac
-done
-[ ${#suites[@]} -gt 0 ] || suites=(bookworm trixie)
-[ "$(id -u)" = 0 ] || fail "fresh: only root may make and enter another Debian"
-need_packages "${fresh_packages[@]}"
-[ -z "$(git status --porcelain)" ] || say "What is not committed is left out"
+main() {
+    local argument suite
+    for argument in "$@"; do
+        case $argument in
+        --keep) keep=yes ;;
+        bookworm | trixie) suites+=("$argument") ;;
+        *) fail "fresh: \"$argument\" is neither bookworm nor trixie nor --keep" ;;
+        esac
+    done
+    [ ${#suites[@]} -gt 0 ] || suites=(bookworm trixie)
+    [ "$(id -u)" = 0 ] || fail "fresh: only root may make and enter another Debian"
+    need_packages "${fresh_packages[@]}"
+    [ -z "$(git status --porcelain)" ] || say "What is not committed is left out"
 
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-for suite in "${suites[@]}"; do
-    check_suite "$suite"
-done
-printf '\n'
-printf '%s\n' "${summary[@]}"
-printf '%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    for suite in "${suites[@]}"; do
+        check_suite "$suite"
+    done
+    printf '\n'
+    printf '%s\n' "${summary[@]}"
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+    [ "$failed" -eq 0 ]
+}
+
+# In one line: bash has read it all before it starts, and who edits this file meanwhile changes nothing.
+main "$@"; exit
