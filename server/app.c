@@ -324,80 +324,61 @@ static void start_migration(struct app_runner *runner)
 
 /* -------- ending -------- */
 
-static void on_handle_closed(uv_handle_t *handle)
-{
-    (void)handle;
-}
-
 static void close_own_handles(struct app_runner *runner)
 {
-    uv_close((uv_handle_t *)&runner->before_wait, on_handle_closed);
-    uv_close((uv_handle_t *)&runner->busy, on_handle_closed);
-    uv_close((uv_handle_t *)&runner->stop, on_handle_closed);
-    uv_close((uv_handle_t *)&runner->reload, on_handle_closed);
-    uv_close((uv_handle_t *)&runner->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&runner->collect, on_handle_closed);
-}
-
-static void on_object_closed(void *arg)
-{
-    struct app_runner *runner = arg;
-
-    if (--runner->closing == 0)
-        close_own_handles(runner);
+    uv_close((uv_handle_t *)&runner->before_wait, NULL);
+    uv_close((uv_handle_t *)&runner->busy, NULL);
+    uv_close((uv_handle_t *)&runner->stop, NULL);
+    uv_close((uv_handle_t *)&runner->reload, NULL);
+    uv_close((uv_handle_t *)&runner->timer, NULL);
+    uv_close((uv_handle_t *)&runner->collect, NULL);
 }
 
 /* What the database owes is called off first, so that every request that waits for it gets its
- * answer. */
-static void close_objects(struct app_runner *runner)
+ * answer. When what was begun has ended, the loop is empty. */
+static void stop_objects(struct app_runner *runner)
 {
     struct app *app = &runner->app;
 
-    runner->closing = 1;
+    close_own_handles(runner);
     if (app->hubs != NULL)
         run_hubs_abandon(app->hubs);
-    if (app->listener != NULL) {
-        runner->closing++;
-        notify_listener_close(app->listener, on_object_closed, runner);
-    }
-    if (app->remover != NULL) {
-        runner->closing++;
-        run_remover_close(app->remover, on_object_closed, runner);
-    }
-    if (app->writers != NULL) {
-        runner->closing++;
-        event_writers_close(app->writers, on_object_closed, runner);
-    }
-    if (app->repo != NULL) {
-        runner->closing++;
-        action_repo_close(app->repo, on_object_closed, runner);
-    }
-    if (app->live_repo != NULL) {
-        runner->closing++;
-        action_repo_close(app->live_repo, on_object_closed, runner);
-    }
-    runner->closing++;
-    http_server_close(app->http, on_object_closed, runner);
-    runner->closing++;
-    sse_streams_close(app->streams, on_object_closed, runner);
-    if (app->hubs != NULL) {
-        runner->closing++;
-        run_hubs_close(app->hubs, on_object_closed, runner);
-    }
-    if (app->list_hub != NULL) {
-        runner->closing++;
-        list_hub_close(app->list_hub, on_object_closed, runner);
-    }
-    app->http = NULL;
-    app->streams = NULL;
-    app->listener = NULL;
-    app->remover = NULL;
-    app->writers = NULL;
-    app->repo = NULL;
-    app->live_repo = NULL;
-    app->hubs = NULL;
-    app->list_hub = NULL;
-    on_object_closed(runner);
+    if (app->remover != NULL)
+        run_remover_stop(app->remover);
+    if (app->listener != NULL)
+        notify_listener_stop(app->listener);
+    if (app->writers != NULL)
+        event_writers_stop(app->writers);
+    if (app->repo != NULL)
+        action_repo_stop(app->repo);
+    if (app->live_repo != NULL)
+        action_repo_stop(app->live_repo);
+    http_server_stop(app->http);
+    sse_streams_stop(app->streams);
+    if (app->list_hub != NULL)
+        list_hub_stop(app->list_hub);
+    if (app->hubs != NULL)
+        run_hubs_stop(app->hubs);
+}
+
+/* In the reverse order of their start. */
+static void free_objects(struct app_runner *runner)
+{
+    struct app *app = &runner->app;
+
+    run_remover_free(app->remover);
+    notify_listener_free(app->listener);
+    event_writers_free(app->writers);
+    list_hub_free(app->list_hub);
+    run_hubs_free(app->hubs);
+    action_repo_free(app->repo);
+    action_repo_free(app->live_repo);
+    http_server_free(app->http);
+    sse_streams_free(app->streams);
+    rate_limits_free(app->rate_limits);
+    auth_keys_free(runner->next_keys);
+    auth_free(app->auth);
+    gzip_packer_free(app->packer);
 }
 
 /* Requests under way get their answers, streams their last frame; then the end. */
@@ -411,7 +392,7 @@ static void on_finish_tick(uv_timer_t *timer)
     if (!is_done && uv_now(app->loop) < runner->finish_until_ms)
         return;
     uv_timer_stop(timer);
-    close_objects(runner);
+    stop_objects(runner);
 }
 
 static void on_drained(uv_timer_t *timer)
@@ -493,7 +474,7 @@ static int start_http(struct app_runner *runner, int listen_fd, char *why, size_
     }
     app->http = http_server_new(&runner->loop, &http_options, why, why_size);
     if (app->http == NULL) {
-        sse_streams_close(app->streams, NULL, NULL);
+        sse_streams_stop(app->streams);
         return -1;
     }
     return 0;
@@ -586,10 +567,7 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     }
     uv_run(&runner->loop, UV_RUN_DEFAULT);
     uv_loop_close(&runner->loop);
-    auth_keys_free(runner->next_keys);
-    rate_limits_free(runner->app.rate_limits);
-    gzip_packer_free(runner->app.packer);
-    auth_free(runner->app.auth);
+    free_objects(runner);
     free(runner);
     return status;
 }

@@ -66,9 +66,6 @@ struct http_server {
     struct client_count *addresses;  /* connections of each, if they are limited */
     struct lingering *lingering;
     uv_timer_t sweep;
-    int open; /* handles not closed yet */
-    void (*on_closed)(void *arg);
-    void *closed_arg;
 };
 
 static struct http_request *request_new(struct http_server *server, const char *target,
@@ -661,7 +658,6 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_options *
     uv_timer_init(loop, &server->timer);
     uv_timer_init(loop, &server->sweep);
     server->poll.data = server->timer.data = server->sweep.data = server;
-    server->open = 3;
     uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     uv_poll_start(&server->poll, UV_READABLE, on_poll);
     return server;
@@ -692,23 +688,10 @@ unsigned http_server_connections(const struct http_server *server)
     return info == NULL ? 0 : info->num_connections;
 }
 
-static void on_handle_closed(uv_handle_t *handle)
-{
-    struct http_server *server = handle->data;
-
-    if (--server->open > 0)
-        return;
-    if (server->on_closed != NULL)
-        server->on_closed(server->closed_arg);
-    free(server);
-}
-
-void http_server_close(struct http_server *server, void (*on_closed)(void *arg), void *arg)
+void http_server_stop(struct http_server *server)
 {
     struct http_request *request;
 
-    server->on_closed = on_closed;
-    server->closed_arg = arg;
     server->is_closing = true;
     DL_FOREACH (server->active, request) {
         if (request->is_suspended && !request->is_answered)
@@ -719,7 +702,12 @@ void http_server_close(struct http_server *server, void (*on_closed)(void *arg),
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
     linger_end_all(&server->lingering);
-    uv_close((uv_handle_t *)&server->poll, on_handle_closed);
-    uv_close((uv_handle_t *)&server->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
+    uv_close((uv_handle_t *)&server->poll, NULL);
+    uv_close((uv_handle_t *)&server->timer, NULL);
+    uv_close((uv_handle_t *)&server->sweep, NULL);
+}
+
+void http_server_free(struct http_server *server)
+{
+    free(server);
 }

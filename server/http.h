@@ -52,8 +52,10 @@ void http_server_stop_listening(struct http_server *server);
 size_t http_server_active(const struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
 
-/* Every suspended request is resumed by an answer of 503 first. */
-void http_server_close(struct http_server *server, void (*on_closed)(void *arg), void *arg);
+/* At the end: every suspended request is answered by 503, then all are ended. */
+void http_server_stop(struct http_server *server);
+/* When the loop is empty; NULL is fine. */
+void http_server_free(struct http_server *server);
 
 /* What handlers ask of a request. Everything borrowed lives until the answer. */
 

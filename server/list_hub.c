@@ -66,9 +66,6 @@ struct list_hub {
     size_t held; /* of the account */
 
     uv_timer_t tick, wake;
-    int open;
-    void (*on_closed)(void *arg);
-    void *closed_arg;
 };
 
 /* -------- runs that were notified -------- */
@@ -440,7 +437,6 @@ struct list_hub *list_hub_new(uv_loop_t *loop, struct action_repo *repo,
     hub->state.frames = options->frames;
     hub->wanted_xid = INT64_MAX;
     hub->too_old_xid = -1;
-    hub->open = 2;
     uv_timer_init(loop, &hub->tick);
     uv_timer_init(loop, &hub->wake);
     hub->tick.data = hub->wake.data = hub;
@@ -448,23 +444,18 @@ struct list_hub *list_hub_new(uv_loop_t *loop, struct action_repo *repo,
     return hub;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+void list_hub_stop(struct list_hub *hub)
 {
-    struct list_hub *hub = handle->data;
-
-    if (--hub->open > 0)
-        return;
-    if (hub->on_closed != NULL)
-        hub->on_closed(hub->closed_arg);
-    free(hub);
+    uv_close((uv_handle_t *)&hub->tick, NULL);
+    uv_close((uv_handle_t *)&hub->wake, NULL);
 }
 
-void list_hub_close(struct list_hub *hub, void (*on_closed)(void *arg), void *arg)
+void list_hub_free(struct list_hub *hub)
 {
     struct view_entry *entry, *next;
 
-    hub->on_closed = on_closed;
-    hub->closed_arg = arg;
+    if (hub == NULL)
+        return;
     DL_FOREACH_SAFE (hub->views, entry, next) {
         list_view_free(entry->view);
         free(entry);
@@ -473,8 +464,7 @@ void list_hub_close(struct list_hub *hub, void (*on_closed)(void *arg), void *ar
     clear_heard(&hub->read.heard);
     moved_runs_free(hub->state.runs);
     memory_hold(hub->state.frames->memory, MEMORY_TREES, &hub->held, 0);
-    uv_close((uv_handle_t *)&hub->tick, on_timer_closed);
-    uv_close((uv_handle_t *)&hub->wake, on_timer_closed);
+    free(hub);
 }
 
 struct list_hub_stats list_hub_stats(const struct list_hub *hub)

@@ -31,8 +31,10 @@ struct list_hub_stats {
 struct list_hub *list_hub_new(uv_loop_t *loop, struct action_repo *repo,
                               const struct list_hub_options *options, const struct log *log);
 
-/* There must be no streams any more, and the repo must be closed or closing. */
-void list_hub_close(struct list_hub *hub, void (*on_closed)(void *arg), void *arg);
+/* At the end, when there are no streams any more, and the repo is stopped. */
+void list_hub_stop(struct list_hub *hub);
+/* When the loop is empty; NULL is fine. */
+void list_hub_free(struct list_hub *hub);
 
 /* Once per turn of the loop: reads what is due. */
 void list_hub_run(struct list_hub *hub);

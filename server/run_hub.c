@@ -544,7 +544,6 @@ struct run_hubs *run_hubs_new(uv_loop_t *loop, struct action_repo *repo,
     hubs->repo = repo;
     hubs->options = *options;
     hubs->log = log;
-    hubs->open = 2;
     uv_timer_init(loop, &hubs->tick);
     uv_timer_init(loop, &hubs->flush_timer);
     hubs->tick.data = hubs->flush_timer.data = hubs;
@@ -552,28 +551,20 @@ struct run_hubs *run_hubs_new(uv_loop_t *loop, struct action_repo *repo,
     return hubs;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct run_hubs *hubs = handle->data;
-
-    if (--hubs->open > 0)
-        return;
-    if (hubs->on_closed != NULL)
-        hubs->on_closed(hubs->closed_arg);
-    free(hubs);
-}
-
-void run_hubs_close(struct run_hubs *hubs, void (*on_closed)(void *arg), void *arg)
+void run_hubs_stop(struct run_hubs *hubs)
 {
     struct run_hub *hub, *next;
 
-    hubs->on_closed = on_closed;
-    hubs->closed_arg = arg;
     end_poll(hubs);
     HASH_ITER (hh, hubs->all, hub, next)
         free_hub(hub);
-    uv_close((uv_handle_t *)&hubs->tick, on_timer_closed);
-    uv_close((uv_handle_t *)&hubs->flush_timer, on_timer_closed);
+    uv_close((uv_handle_t *)&hubs->tick, NULL);
+    uv_close((uv_handle_t *)&hubs->flush_timer, NULL);
+}
+
+void run_hubs_free(struct run_hubs *hubs)
+{
+    free(hubs);
 }
 
 struct run_hubs_stats run_hubs_stats(const struct run_hubs *hubs)

@@ -37,8 +37,11 @@ struct run_hubs_stats {
 struct run_hubs *run_hubs_new(uv_loop_t *loop, struct action_repo *repo,
                               const struct run_hubs_options *options, const struct log *log);
 
-/* There must be no streams and no waiters any more (see run_hubs_abandon). */
-void run_hubs_close(struct run_hubs *hubs, void (*on_closed)(void *arg), void *arg);
+/* At the end, when there are no streams and no waiters any more (run_hubs_abandon), and the repo is
+ * stopped. */
+void run_hubs_stop(struct run_hubs *hubs);
+/* When the loop is empty; NULL is fine. */
+void run_hubs_free(struct run_hubs *hubs);
 
 /* Once per turn of the loop: flushes what is due. Whether there is work for the next turn. */
 bool run_hubs_run(struct run_hubs *hubs);

@@ -68,9 +68,6 @@ struct run_hubs {
     struct run_hub **polled;     /* hubs of the poll under way, with a reference each */
     size_t polled_count;
     struct run_hubs_stats stats;
-    int open;
-    void (*on_closed)(void *arg);
-    void *closed_arg;
 };
 
 /* Reads what changed, or the whole tree; if a read is under way, once more after it. */

@@ -58,36 +58,20 @@ struct sse_streams {
     struct sse_stream *ready;
     uv_timer_t tick;
     struct sse_streams_stats stats;
-    size_t open; /* streams not closed yet, and the timer */
     bool is_closing;
     uint64_t dismiss_until_ms; /* 0: not dismissing */
-    void (*on_closed)(void *arg);
-    void *closed_arg;
 };
 
 static void close_stream(struct sse_stream *stream);
 
 /* -------- life -------- */
 
-static void on_part_closed(struct sse_streams *streams)
-{
-    if (--streams->open > 0)
-        return;
-    if (streams->on_closed != NULL)
-        streams->on_closed(streams->closed_arg);
-    for (size_t i = 0; i < RETRY_CHOICES; i++)
-        sse_frame_release(streams->retries[i]);
-    free(streams);
-}
-
 static void on_poll_closed(uv_handle_t *handle)
 {
     struct sse_stream *stream = handle->data;
-    struct sse_streams *owner = stream->owner;
 
     close(stream->fd);
     free(stream);
-    on_part_closed(owner);
 }
 
 static void set_ready(struct sse_stream *stream)
@@ -407,27 +391,28 @@ struct sse_streams *sse_streams_new(uv_loop_t *loop, const struct sse_streams_op
         return NULL;
     streams->loop = loop;
     streams->options = *options;
-    streams->open = 1;
     uv_timer_init(loop, &streams->tick);
     streams->tick.data = streams;
     uv_timer_start(&streams->tick, on_tick, TICK_MS, TICK_MS);
     return streams;
 }
 
-static void on_tick_closed(uv_handle_t *handle)
-{
-    on_part_closed(handle->data);
-}
-
-void sse_streams_close(struct sse_streams *streams, void (*on_closed)(void *arg), void *arg)
+void sse_streams_stop(struct sse_streams *streams)
 {
     struct sse_stream *stream, *next;
 
-    streams->on_closed = on_closed;
-    streams->closed_arg = arg;
     DL_FOREACH_SAFE (streams->all, stream, next)
         close_stream(stream);
-    uv_close((uv_handle_t *)&streams->tick, on_tick_closed);
+    uv_close((uv_handle_t *)&streams->tick, NULL);
+}
+
+void sse_streams_free(struct sse_streams *streams)
+{
+    if (streams == NULL)
+        return;
+    for (size_t i = 0; i < RETRY_CHOICES; i++)
+        sse_frame_release(streams->retries[i]);
+    free(streams);
 }
 
 struct sse_streams_stats sse_streams_stats(const struct sse_streams *streams)
@@ -468,7 +453,6 @@ struct sse_stream *sse_stream_new(struct sse_streams *streams, int fd, struct ss
     stream->source = source;
     stream->progress_ms = uv_now(streams->loop);
     DL_APPEND(streams->all, stream);
-    streams->open++;
     streams->stats.count++;
     streams->stats.opened++;
     watch_socket(stream);

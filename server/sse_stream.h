@@ -71,8 +71,10 @@ bool sse_streams_run(struct sse_streams *streams);
 /* Tells every stream to come back (`retry`) and ends it, spread over `spread_ms`. */
 void sse_streams_dismiss(struct sse_streams *streams, uint64_t spread_ms);
 
-/* Cuts off what is left. */
-void sse_streams_close(struct sse_streams *streams, void (*on_closed)(void *arg), void *arg);
+/* At the end: cuts off what is left. */
+void sse_streams_stop(struct sse_streams *streams);
+/* When the loop is empty; NULL is fine. */
+void sse_streams_free(struct sse_streams *streams);
 
 struct sse_streams_stats sse_streams_stats(const struct sse_streams *streams);
 

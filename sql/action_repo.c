@@ -60,30 +60,16 @@ struct pg_reader *action_repo_reader(struct action_repo *repo)
     return repo->reader;
 }
 
-struct repo_closing {
-    struct action_repo *repo;
-    void (*on_closed)(void *arg);
-    void *arg;
-};
-
-static void on_reader_closed(void *arg)
+void action_repo_stop(struct action_repo *repo)
 {
-    struct repo_closing *closing = arg;
-
-    free(closing->repo);
-    if (closing->on_closed != NULL)
-        closing->on_closed(closing->arg);
-    free(closing);
+    pg_reader_stop(repo->reader);
 }
 
-void action_repo_close(struct action_repo *repo, void (*on_closed)(void *arg), void *arg)
+void action_repo_free(struct action_repo *repo)
 {
-    struct repo_closing *closing = malloc(sizeof *closing);
-
-    if (closing == NULL)
-        abort(); /* nothing can be told any more, and the process is about to end */
-    *closing = (struct repo_closing){.repo = repo, .on_closed = on_closed, .arg = arg};
-    pg_reader_close(repo->reader, on_reader_closed, closing);
+    if (repo != NULL)
+        pg_reader_free(repo->reader);
+    free(repo);
 }
 
 bool action_repo_is_ready(const struct action_repo *repo)

@@ -35,8 +35,11 @@ struct action_repo_options {
 /* NULL when out of memory. */
 struct action_repo *action_repo_new(uv_loop_t *loop, const struct action_repo_options *options,
                                     const struct action_repo_events *events, void *arg);
-/* Calls under way end with REPO_LOST first. */
-void action_repo_close(struct action_repo *repo, void (*on_closed)(void *arg), void *arg);
+
+/* At the end: calls under way end with REPO_LOST, then no callback comes any more. */
+void action_repo_stop(struct action_repo *repo);
+/* When the loop is empty; NULL is fine. */
+void action_repo_free(struct action_repo *repo);
 
 bool action_repo_is_ready(const struct action_repo *repo);
 size_t action_repo_connections_ready(const struct action_repo *repo);

@@ -140,9 +140,6 @@ struct event_writers {
     const struct event_writers_events *events;
     void *arg;
     int count;
-    int open; /* handles of connections and timers not closed yet */
-    void (*on_closed)(void *arg);
-    void *closed_arg;
     uint64_t number;    /* of the last event submitted */
     uv_timer_t parking; /* the next look at a parked run */
     uv_timer_t joining; /* the next look for pending joins */
@@ -1787,14 +1784,17 @@ static int start_writer(struct event_writers *writers, struct event_writer *writ
     writer->connection = pg_connection_new(writers->loop, &options, &events, writer);
     if (writer->connection == NULL)
         goto error_memory;
-    uv_timer_init(writers->loop, &writer->patience);
-    writer->patience.data = writer;
-    writers->open += 2;
     return 0;
 
 error_memory:
     free_writer(writer);
     return -ENOMEM;
+}
+
+static void close_connections(struct event_writers *writers)
+{
+    for (int i = 0; i < writers->count; i++)
+        pg_connection_close(writers->writers[i].connection, NULL);
 }
 
 struct event_writers *event_writers_new(uv_loop_t *loop,
@@ -1809,66 +1809,45 @@ struct event_writers *event_writers_new(uv_loop_t *loop,
     writers->options = *options;
     writers->events = events;
     writers->arg = arg;
-    uv_timer_init(loop, &writers->parking);
-    writers->parking.data = writers;
-    uv_timer_init(loop, &writers->joining);
-    writers->joining.data = writers;
-    uv_timer_start(&writers->joining, on_join_look_due, JOINS_LOOK_MS, JOINS_LOOK_MS);
-    writers->open = 2;
     while (writers->count < options->connections) {
-        if (start_writer(writers, &writers->writers[writers->count]) < 0) {
-            event_writers_close(writers, NULL, NULL);
-            return NULL;
-        }
+        if (start_writer(writers, &writers->writers[writers->count]) < 0)
+            goto error_memory;
         writers->count++;
     }
-    return writers;
-}
-
-static void on_part_closed(struct event_writers *writers)
-{
-    if (--writers->open > 0)
-        return;
+    uv_timer_init(loop, &writers->parking);
+    uv_timer_init(loop, &writers->joining);
+    writers->parking.data = writers->joining.data = writers;
+    uv_timer_start(&writers->joining, on_join_look_due, JOINS_LOOK_MS, JOINS_LOOK_MS);
     for (int i = 0; i < writers->count; i++) {
-        struct event_writer *writer = &writers->writers[i];
-
-        free_writer(writer);
+        uv_timer_init(loop, &writers->writers[i].patience);
+        writers->writers[i].patience.data = &writers->writers[i];
     }
-    if (writers->on_closed != NULL)
-        writers->on_closed(writers->closed_arg);
-    free(writers);
+    return writers;
+
+error_memory:
+    close_connections(writers);
+    event_writers_free(writers);
+    return NULL;
 }
 
-static void on_connection_closed(void *arg)
+void event_writers_stop(struct event_writers *writers)
 {
-    struct event_writer *writer = arg;
-
-    on_part_closed(writer->owner);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct event_writer *writer = handle->data;
-
-    on_part_closed(writer->owner);
-}
-
-static void on_own_timer_closed(uv_handle_t *handle)
-{
-    on_part_closed(handle->data);
-}
-
-void event_writers_close(struct event_writers *writers, void (*on_closed)(void *arg), void *arg)
-{
-    writers->on_closed = on_closed;
-    writers->closed_arg = arg;
-    uv_close((uv_handle_t *)&writers->parking, on_own_timer_closed);
-    uv_close((uv_handle_t *)&writers->joining, on_own_timer_closed);
+    uv_close((uv_handle_t *)&writers->parking, NULL);
+    uv_close((uv_handle_t *)&writers->joining, NULL);
     for (int i = 0; i < writers->count; i++) {
         give_up(&writers->writers[i]);
-        uv_close((uv_handle_t *)&writers->writers[i].patience, on_timer_closed);
-        pg_connection_close(writers->writers[i].connection, on_connection_closed);
+        uv_close((uv_handle_t *)&writers->writers[i].patience, NULL);
     }
+    close_connections(writers);
+}
+
+void event_writers_free(struct event_writers *writers)
+{
+    if (writers == NULL)
+        return;
+    for (int i = 0; i < writers->count; i++)
+        free_writer(&writers->writers[i]);
+    free(writers);
 }
 
 /* -------- requests -------- */

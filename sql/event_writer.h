@@ -53,8 +53,11 @@ struct event_writers *event_writers_new(uv_loop_t *loop,
                                         const struct event_writers_options *options,
                                         const struct event_writers_events *events, void *arg);
 
-/* Requests under way are answered with EVENT_WRITE_UNAVAILABLE first. */
-void event_writers_close(struct event_writers *writers, void (*on_closed)(void *arg), void *arg);
+/* At the end: requests under way end with EVENT_WRITE_UNAVAILABLE, then no callback comes any more.
+ */
+void event_writers_stop(struct event_writers *writers);
+/* When the loop is empty; NULL is fine. */
+void event_writers_free(struct event_writers *writers);
 
 /* Submits the events of `batch` whose results are EVENT_PENDING. The batch is borrowed until
  * `done`, which comes exactly once, perhaps before the return. -EAGAIN: the queue is full;

@@ -18,8 +18,6 @@ struct notify_listener {
     double queue_usage;
     const struct notify_listener_events *events;
     void *arg;
-    void (*on_closed)(void *arg);
-    void *closed_arg;
 };
 
 static const struct pg_statement listen_statement = {.sql = "LISTEN runtree"};
@@ -149,30 +147,16 @@ struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,
     return listener;
 }
 
-static void on_ping_closed(uv_handle_t *handle)
+void notify_listener_stop(struct notify_listener *listener)
 {
-    struct notify_listener *listener = handle->data;
-
-    if (listener->on_closed != NULL)
-        listener->on_closed(listener->closed_arg);
-    free(listener);
-}
-
-static void on_connection_closed(void *arg)
-{
-    struct notify_listener *listener = arg;
-
-    uv_close((uv_handle_t *)&listener->ping, on_ping_closed);
-}
-
-void notify_listener_close(struct notify_listener *listener, void (*on_closed)(void *arg),
-                           void *arg)
-{
-    listener->on_closed = on_closed;
-    listener->closed_arg = arg;
     listener->is_listening = false;
-    uv_timer_stop(&listener->ping);
-    pg_connection_close(listener->connection, on_connection_closed);
+    uv_close((uv_handle_t *)&listener->ping, NULL);
+    pg_connection_close(listener->connection, NULL);
+}
+
+void notify_listener_free(struct notify_listener *listener)
+{
+    free(listener);
 }
 
 bool notify_listener_is_on(const struct notify_listener *listener)

@@ -31,8 +31,11 @@ struct notify_listener_events {
 /* NULL when out of memory. */
 struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,
                                             const struct notify_listener_events *events, void *arg);
-void notify_listener_close(struct notify_listener *listener, void (*on_closed)(void *arg),
-                           void *arg);
+
+/* At the end: no callback comes any more. */
+void notify_listener_stop(struct notify_listener *listener);
+/* When the loop is empty; NULL is fine. */
+void notify_listener_free(struct notify_listener *listener);
 
 /* LISTEN is on, and the server answered within the last seconds. */
 bool notify_listener_is_on(const struct notify_listener *listener);

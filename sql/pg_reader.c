@@ -45,11 +45,8 @@ struct pg_reader {
     uv_timer_t patience; /* runs while no connection is there and reads still wait for one */
     bool is_patient;
     uv_timer_t watch; /* runs while reads do */
-    size_t open;      /* connections and timers, until they are closed */
     const struct pg_reader_events *events;
     void *arg;
-    void (*on_closed)(void *arg);
-    void *closed_arg;
 };
 
 static void run_waiting(struct pg_reader *reader);
@@ -225,31 +222,10 @@ static void on_lost(void *arg, const char *why)
 
 /* -------- life -------- */
 
-static void on_part_closed(struct pg_reader *reader)
+static void close_connections(struct pg_reader *reader)
 {
-    if (--reader->open > 0)
-        return;
-    if (reader->on_closed != NULL)
-        reader->on_closed(reader->closed_arg);
-    free(reader);
-}
-
-static void on_connection_closed(void *arg)
-{
-    on_part_closed(((struct reader_connection *)arg)->reader);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    on_part_closed(handle->data);
-}
-
-static void close_parts(struct pg_reader *reader)
-{
-    uv_close((uv_handle_t *)&reader->patience, on_timer_closed);
-    uv_close((uv_handle_t *)&reader->watch, on_timer_closed);
     for (size_t i = 0; i < reader->count; i++)
-        pg_connection_close(reader->connections[i].connection, on_connection_closed);
+        pg_connection_close(reader->connections[i].connection, NULL);
 }
 
 static int open_connections(struct pg_reader *reader, const struct pg_reader_options *options)
@@ -264,7 +240,7 @@ static int open_connections(struct pg_reader *reader, const struct pg_reader_opt
         .exchange_timeout_ms = READ_TIMEOUT_MS,
     };
 
-    for (; reader->count < options->connections; reader->count++, reader->open++) {
+    for (; reader->count < options->connections; reader->count++) {
         struct reader_connection *self = &reader->connections[reader->count];
 
         self->reader = reader;
@@ -289,28 +265,33 @@ struct pg_reader *pg_reader_new(uv_loop_t *loop, const struct pg_reader_options 
     reader->events = events;
     reader->arg = arg;
     reader->is_patient = true;
+    if (open_connections(reader, options) < 0) {
+        close_connections(reader);
+        free(reader);
+        return NULL;
+    }
     uv_timer_init(loop, &reader->patience);
     uv_timer_init(loop, &reader->watch);
     reader->patience.data = reader->watch.data = reader;
-    reader->open = 2;
-    if (open_connections(reader, options) < 0) {
-        close_parts(reader);
-        return NULL;
-    }
     return reader;
 }
 
-void pg_reader_close(struct pg_reader *reader, void (*on_closed)(void *arg), void *arg)
+void pg_reader_stop(struct pg_reader *reader)
 {
-    reader->on_closed = on_closed;
-    reader->closed_arg = arg;
     for (size_t i = 0; i < reader->count; i++) {
         if (reader->connections[i].running != NULL)
             wait_again(reader, reader->connections[i].running);
         reader->connections[i].running = NULL;
     }
     give_up_waiting(reader, "the service is shutting down");
-    close_parts(reader);
+    uv_close((uv_handle_t *)&reader->patience, NULL);
+    uv_close((uv_handle_t *)&reader->watch, NULL);
+    close_connections(reader);
+}
+
+void pg_reader_free(struct pg_reader *reader)
+{
+    free(reader);
 }
 
 size_t pg_reader_connections_ready(const struct pg_reader *reader)

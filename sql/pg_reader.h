@@ -25,8 +25,10 @@ struct pg_reader_options {
 struct pg_reader *pg_reader_new(uv_loop_t *loop, const struct pg_reader_options *options,
                                 const struct pg_reader_events *events, void *arg);
 
-/* Reads under way end with PG_LOST first. */
-void pg_reader_close(struct pg_reader *reader, void (*on_closed)(void *arg), void *arg);
+/* At the end: reads under way end with PG_LOST, then no callback comes any more. */
+void pg_reader_stop(struct pg_reader *reader);
+/* When the loop is empty. */
+void pg_reader_free(struct pg_reader *reader);
 
 /* All connections are usable. */
 bool pg_reader_is_ready(const struct pg_reader *reader);

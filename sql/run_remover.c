@@ -62,9 +62,6 @@ struct run_remover {
     uint64_t piece_started_ms, pause_until_ms;
     bool saw_all; /* the last look */
     struct pg_parameters parameters[2];
-    int open;
-    void (*on_closed)(void *arg);
-    void *closed_arg;
 };
 
 static void run_next(struct run_remover *remover);
@@ -622,42 +619,27 @@ struct run_remover *run_remover_new(uv_loop_t *loop, const char *url, int64_t re
     }
     uv_timer_init(loop, &remover->timer);
     remover->timer.data = remover;
-    remover->open = 2;
     return remover;
 }
 
-static void on_part_closed(struct run_remover *remover)
+void run_remover_stop(struct run_remover *remover)
 {
-    if (--remover->open > 0)
-        return;
-    pg_parameters_free(&remover->parameters[0]);
-    pg_parameters_free(&remover->parameters[1]);
-    if (remover->on_closed != NULL)
-        remover->on_closed(remover->closed_arg);
-    free(remover);
-}
-
-static void on_connection_closed(void *arg)
-{
-    on_part_closed(arg);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    on_part_closed(handle->data);
-}
-
-void run_remover_close(struct run_remover *remover, void (*on_closed)(void *arg), void *arg)
-{
-    remover->on_closed = on_closed;
-    remover->closed_arg = arg;
     if (remover->running != NULL)
         finish(remover->running, REMOVAL_FAILED);
     remover->running = NULL;
     give_up_waiting(remover);
     drop_leftovers(remover);
-    uv_close((uv_handle_t *)&remover->timer, on_timer_closed);
-    pg_connection_close(remover->connection, on_connection_closed);
+    uv_close((uv_handle_t *)&remover->timer, NULL);
+    pg_connection_close(remover->connection, NULL);
+}
+
+void run_remover_free(struct run_remover *remover)
+{
+    if (remover == NULL)
+        return;
+    pg_parameters_free(&remover->parameters[0]);
+    pg_parameters_free(&remover->parameters[1]);
+    free(remover);
 }
 
 bool run_remover_is_ready(const struct run_remover *remover)

@@ -28,8 +28,10 @@ struct run_remover_events {
 struct run_remover *run_remover_new(uv_loop_t *loop, const char *url, int64_t retention_us,
                                     const struct run_remover_events *events, void *arg);
 
-/* Deletions that wait end with REMOVAL_FAILED first. */
-void run_remover_close(struct run_remover *remover, void (*on_closed)(void *arg), void *arg);
+/* At the end: deletions that wait end with REMOVAL_FAILED, then no callback comes any more. */
+void run_remover_stop(struct run_remover *remover);
+/* When the loop is empty; NULL is fine. */
+void run_remover_free(struct run_remover *remover);
 
 bool run_remover_is_ready(const struct run_remover *remover); /* its connection is usable */
 
