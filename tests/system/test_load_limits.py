@@ -21,7 +21,8 @@ def post_note(url, run, number):
 
 
 def test_write_queue(start_runtree, database, run):
-    url = start_runtree("--write-queue-bytes", str(QUEUE_BYTES), database_url=database).url
+    waits = f"{database} options=-clock_timeout=60s"  # for the lock below, which else is given up
+    url = start_runtree("--write-queue-bytes", str(QUEUE_BYTES), database_url=waits).url
     with (
         psycopg.connect(database) as blocker,
         concurrent.futures.ThreadPoolExecutor(12) as posters,
