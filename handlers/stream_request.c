@@ -25,7 +25,7 @@ static bool has_enough(const struct app *app, const struct http_request *request
     if (streams_max == 0)
         return false;
     http_request_client(request, client);
-    return sse_streams_of(app->streams, client) >= (size_t)streams_max;
+    return streams_of(app->streams, client) >= (size_t)streams_max;
 }
 
 bool stream_can_be_taken(struct app *app, struct http_request *request)
@@ -35,7 +35,7 @@ bool stream_can_be_taken(struct app *app, struct http_request *request)
                        "A watch answers text/event-stream only.");
     } else if (app->hubs == NULL || app->is_draining) {
         reply_unavailable(request, -ENOTCONN);
-    } else if (sse_streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max) {
+    } else if (streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max) {
         reply_unavailable(request, -EAGAIN);
     } else if (has_enough(app, request)) {
         metrics_add(app->metrics, METRIC_RATE_LIMITED, 1);
@@ -55,17 +55,25 @@ const char *stream_last_event_id(const struct http_request *request)
     return id == NULL || *id == '\0' ? NULL : id;
 }
 
-static void limit_to_token(struct sse_stream *stream, const struct access *access)
+struct frame *stream_head(const struct http_request *request)
+{
+    struct json_buffer head = {0};
+    bool is_gzip = reply_stream_head(request, &head);
+
+    return frame_of_kind(&head, is_gzip ? FRAME_GZIP_HEAD : FRAME_HEAD);
+}
+
+static void limit_to_token(struct stream *stream, const struct access *access)
 {
     uv_timeval64_t now;
     int64_t left_us;
 
     uv_gettimeofday(&now);
     left_us = access->expires_us - (now.tv_sec * 1000000 + now.tv_usec);
-    sse_stream_end_after(stream, left_us > 0 ? (uint64_t)left_us / 1000 : 0);
+    stream_end_after(stream, left_us > 0 ? (uint64_t)left_us / 1000 : 0);
 }
 
-void stream_belongs_to(struct sse_stream *stream, const struct http_request *request)
+void stream_belongs_to(struct stream *stream, const struct http_request *request)
 {
     char client[CLIENT_NAME_SIZE];
 
@@ -76,5 +84,5 @@ void stream_belongs_to(struct sse_stream *stream, const struct http_request *req
     if (http_request_app(request)->shared->config->streams_per_client_max == 0)
         return;
     http_request_client(request, client);
-    sse_stream_count_for(stream, client);
+    stream_count_for(stream, client);
 }

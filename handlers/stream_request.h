@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "server/app.h"
+#include "watch/stream.h"
 
 /* Whether the client takes a stream, and we can take one now; else answers 406, 429 or 503. */
 bool stream_can_be_taken(struct app *app, struct http_request *request);
@@ -13,7 +14,10 @@ bool stream_can_be_taken(struct app *app, struct http_request *request);
  * Borrowed. */
 const char *stream_last_event_id(const struct http_request *request);
 
+/* The head of the answer, which begins the stream; NULL when out of memory. */
+struct frame *stream_head(const struct http_request *request);
+
 /* The stream counts for the request's client, and ends when its token expires. NULL is fine. */
-void stream_belongs_to(struct sse_stream *stream, const struct http_request *request);
+void stream_belongs_to(struct stream *stream, const struct http_request *request);
 
 #endif

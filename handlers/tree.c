@@ -7,6 +7,7 @@
 #include "handlers/parameters.h"
 #include "model/run_view.h"
 #include "server/reply.h"
+#include "watch/run_hub.h"
 
 enum { NODES_AT_ONCE = 20000 /* looked at for one piece of the document */ };
 

@@ -8,6 +8,7 @@
 #include "handlers/stream_request.h"
 #include "model/stream_id.h"
 #include "server/reply.h"
+#include "watch/run_hub.h"
 
 struct watch {
     struct app *app;
@@ -19,7 +20,7 @@ struct watch {
     bool id_is_valid;
     struct stream_id id;
     struct stream_position position;
-    struct sse_frame *head;
+    struct frame *head;
 };
 
 static void watch_free(struct watch *watch)
@@ -55,13 +56,13 @@ static bool id_fits(const struct watch *watch)
 static void on_detached(void *arg, int fd)
 {
     struct watch *watch = arg;
-    struct sse_stream *stream = NULL;
+    struct stream *stream = NULL;
 
     if (fd >= 0)
         stream = hub_view_add_stream(watch->view, watch->app->streams, fd, watch->head,
                                      &watch->position);
     else
-        sse_frame_release(watch->head);
+        frame_release(watch->head);
     stream_belongs_to(stream, watch->request);
     watch_free(watch);
 }
@@ -75,13 +76,13 @@ static void open_stream(struct watch *watch)
         watch_free(watch);
         return;
     }
-    watch->head = reply_stream_head(watch->request);
+    watch->head = stream_head(watch->request);
     status =
         watch->head == NULL ? -ENOMEM : http_request_detach(watch->request, on_detached, watch);
     if (status == 0)
         return;
     if (watch->head != NULL)
-        sse_frame_release(watch->head);
+        frame_release(watch->head);
     reply_unavailable(watch->request, status);
     watch_free(watch);
 }

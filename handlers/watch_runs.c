@@ -7,25 +7,26 @@
 #include "handlers/parameters.h"
 #include "handlers/stream_request.h"
 #include "server/reply.h"
+#include "watch/list_hub.h"
 
 struct runs_watch {
     struct app *app;
     struct http_request *request;
     struct list_view *view; /* held */
     struct stream_position position;
-    struct sse_frame *head;
+    struct frame *head;
 };
 
 static void on_detached(void *arg, int fd)
 {
     struct runs_watch *watch = arg;
-    struct sse_stream *stream = NULL;
+    struct stream *stream = NULL;
 
     if (fd >= 0)
         stream = list_view_add_stream(watch->view, watch->app->streams, fd, watch->head,
                                       &watch->position);
     else
-        sse_frame_release(watch->head);
+        frame_release(watch->head);
     stream_belongs_to(stream, watch->request);
     list_view_release(watch->view);
     free(watch);
@@ -52,7 +53,7 @@ static void open_stream(struct app *app, struct http_request *request,
     watch->view = list_hub_hold_view(app->list_hub, filter, limit);
     if (watch->view == NULL)
         goto error_view;
-    watch->head = reply_stream_head(request);
+    watch->head = stream_head(request);
     if (watch->head == NULL)
         goto error_head;
     watch->position = list_view_start(watch->view, stream_last_event_id(request));
@@ -63,7 +64,7 @@ static void open_stream(struct app *app, struct http_request *request,
     return;
 
 error_detach:
-    sse_frame_release(watch->head);
+    frame_release(watch->head);
 error_head:
     list_view_release(watch->view);
 error_view:

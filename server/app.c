@@ -8,6 +8,10 @@
 #include <string.h>
 
 #include "sql/migrate.h"
+#include "watch/channel.h"
+#include "watch/list_hub.h"
+#include "watch/run_hub.h"
+#include "watch/stream.h"
 
 enum {
     MIGRATE_RETRY_MS = 1000,
@@ -62,7 +66,7 @@ static void before_wait(uv_prepare_t *prepare)
     if (app->list_hub != NULL)
         list_hub_run(app->list_hub);
     if (app->streams != NULL)
-        is_busy |= sse_streams_run(app->streams);
+        is_busy |= streams_run(app->streams);
     if (is_busy)
         uv_idle_start(&runner->busy, keep_turning);
     else
@@ -243,14 +247,14 @@ static int start_database_objects(struct app *app)
         .linger_ms = (uint64_t)config->hub_linger_ms,
         .on_flushed = on_hub_flushed,
         .arg = app,
-        .frames = &app->frames,
+        .frames = app->frames,
     };
     const struct list_hub_options list_hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
         .on_flushed = on_list_flushed,
         .arg = app,
-        .frames = &app->frames,
+        .frames = app->frames,
     };
 
     app->live_repo = action_repo_new(app->loop, &live_repo_options, &live_repo_events, app);
@@ -354,7 +358,7 @@ static void stop_objects(struct app_runner *runner)
     if (app->live_repo != NULL)
         action_repo_stop(app->live_repo);
     http_server_stop(app->http);
-    sse_streams_stop(app->streams);
+    streams_stop(app->streams);
     if (app->list_hub != NULL)
         list_hub_stop(app->list_hub);
     if (app->hubs != NULL)
@@ -374,10 +378,11 @@ static void free_objects(struct app_runner *runner)
     action_repo_free(app->repo);
     action_repo_free(app->live_repo);
     http_server_free(app->http);
-    sse_streams_free(app->streams);
+    streams_free(app->streams);
     rate_limits_free(app->rate_limits);
     auth_keys_free(runner->next_keys);
     auth_free(app->auth);
+    frame_pool_free(app->frames);
     gzip_packer_free(app->packer);
 }
 
@@ -387,7 +392,7 @@ static void on_finish_tick(uv_timer_t *timer)
     struct app_runner *runner = timer->data;
     struct app *app = &runner->app;
     bool is_done = http_server_active(app->http) == 0 && !runner->is_migrating &&
-                   sse_streams_stats(app->streams).count == 0;
+                   streams_stats(app->streams).count == 0;
 
     if (!is_done && uv_now(app->loop) < runner->finish_until_ms)
         return;
@@ -399,11 +404,11 @@ static void on_drained(uv_timer_t *timer)
 {
     struct app_runner *runner = timer->data;
     struct app *app = &runner->app;
-    bool has_streams = sse_streams_stats(app->streams).count > 0;
+    bool has_streams = streams_stats(app->streams).count > 0;
     uint64_t goodbye_ms = has_streams ? (uint64_t)app->shared->config->goodbye_ms : 0;
 
     http_server_stop_listening(app->http);
-    sse_streams_dismiss(app->streams, goodbye_ms);
+    streams_dismiss(app->streams, goodbye_ms);
     runner->finish_until_ms = uv_now(app->loop) + goodbye_ms +
                               (http_server_active(app->http) > 0     ? FINISH_MS
                                : has_streams || runner->is_migrating ? GOODBYE_MS
@@ -455,10 +460,9 @@ static int start_http(struct app_runner *runner, int listen_fd, char *why, size_
 {
     struct app *app = &runner->app;
     const struct config *config = app->shared->config;
-    const struct sse_streams_options stream_options = {.heartbeat_ms =
-                                                           (uint64_t)config->heartbeat_ms,
-                                                       .stall_ms = (uint64_t)config->stall_ms,
-                                                       .packer = app->packer};
+    const struct streams_options stream_options = {.heartbeat_ms = (uint64_t)config->heartbeat_ms,
+                                                   .stall_ms = (uint64_t)config->stall_ms,
+                                                   .packer = app->packer};
     const struct http_options http_options = {
         .listen_fd = listen_fd,
         .app = app,
@@ -467,14 +471,14 @@ static int start_http(struct app_runner *runner, int listen_fd, char *why, size_
         .request_timeout_ms = (uint64_t)config->request_timeout_ms,
     };
 
-    app->streams = sse_streams_new(&runner->loop, &stream_options);
+    app->streams = streams_new(&runner->loop, &stream_options);
     if (app->streams == NULL) {
         snprintf(why, why_size, "out of memory");
         return -1;
     }
     app->http = http_server_new(&runner->loop, &http_options, why, why_size);
     if (app->http == NULL) {
-        sse_streams_stop(app->streams);
+        streams_stop(app->streams);
         return -1;
     }
     return 0;
@@ -545,14 +549,16 @@ int app_run(const struct app_shared *shared, struct metrics *metrics, int listen
     }
     runner->app.shared = shared;
     runner->app.metrics = metrics;
-    runner->app.frames.memory = shared->memory;
     snprintf(runner->app.not_ready_why, sizeof runner->app.not_ready_why,
              "The schema has not been checked yet.");
     start_handles(runner);
     if (shared->loops > 1)
         uv_timer_start(&runner->collect, on_collect, COLLECT_MS, COLLECT_MS);
     runner->app.packer = gzip_packer_new();
-    status = runner->app.packer == NULL ? -ENOMEM : start_auth(&runner->app, keys);
+    runner->app.frames = frame_pool_new(shared->memory);
+    status = runner->app.packer == NULL || runner->app.frames == NULL
+                 ? -ENOMEM
+                 : start_auth(&runner->app, keys);
     if (status == 0)
         status = start_rate_limits(&runner->app);
     if (status < 0)

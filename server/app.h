@@ -14,17 +14,19 @@
 #include "server/auth.h"
 #include "server/config.h"
 #include "server/http.h"
-#include "server/list_hub.h"
 #include "server/log.h"
 #include "server/memory.h"
 #include "server/metrics.h"
 #include "server/rate_limit.h"
-#include "server/run_hub.h"
-#include "server/sse_stream.h"
 #include "sql/action_repo.h"
 #include "sql/event_writer.h"
 #include "sql/notify_listener.h"
 #include "sql/run_remover.h"
+
+struct frame_pool;
+struct list_hub;
+struct run_hubs;
+struct streams;
 
 enum { APP_WHY_SIZE = 512 };
 
@@ -50,8 +52,8 @@ struct app {
     struct rate_limits *rate_limits; /* NULL: none are configured */
     struct http_server *http;
     struct gzip_packer *packer;
-    struct sse_streams *streams;
-    struct frame_pool frames;
+    struct streams *streams;
+    struct frame_pool *frames;
     /* NULL until the schema is current: */
     struct action_repo *repo;      /* for clients */
     struct action_repo *live_repo; /* for hubs, which no client's read holds up */

@@ -2,6 +2,9 @@
 #include <time.h>
 
 #include "server/app.h"
+#include "watch/list_hub.h"
+#include "watch/run_hub.h"
+#include "watch/stream.h"
 
 enum { SLOW_TURN_US = 100000 /* a turn of the loop that is worth a line in the log */ };
 
@@ -32,7 +35,7 @@ static size_t usable_connections(const struct app *app)
 void app_collect_metrics(struct app *app)
 {
     struct metrics *metrics = app->metrics;
-    struct sse_streams_stats streams = sse_streams_stats(app->streams);
+    struct streams_stats streams = streams_stats(app->streams);
     uint64_t resets = 0;
 
     metrics_set(metrics, METRIC_CONNECTIONS, http_server_connections(app->http));

@@ -690,19 +690,16 @@ static void add_stream_headers(const struct http_request *request, http_header_f
     http_common_headers(request, add, arg);
 }
 
-struct sse_frame *reply_stream_head(const struct http_request *request)
+bool reply_stream_head(const struct http_request *request, struct json_buffer *head)
 {
-    struct json_buffer head = {0};
-
-    json_buffer_text(&head, "HTTP/1.1 200 OK\r\n");
-    append_date(&head);
-    append_header(&head, "Connection", "close");
-    add_stream_headers(request, append_header, &head);
-    json_buffer_text(&head, "\r\n");
-    if (!takes_gzip(request))
-        return sse_frame_of_kind(&head, FRAME_HEAD);
-    gzip_append_header(&head);
-    return sse_frame_of_kind(&head, FRAME_GZIP_HEAD);
+    json_buffer_text(head, "HTTP/1.1 200 OK\r\n");
+    append_date(head);
+    append_header(head, "Connection", "close");
+    add_stream_headers(request, append_header, head);
+    json_buffer_text(head, "\r\n");
+    if (takes_gzip(request))
+        gzip_append_header(head);
+    return takes_gzip(request);
 }
 
 void reply_stream_head_only(struct http_request *request)

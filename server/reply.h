@@ -10,7 +10,6 @@
 #include "model/json_buffer.h"
 #include "model/problem.h"
 #include "server/http.h"
-#include "server/sse_frame.h"
 
 /* Takes the reference over; NULL answers as out of memory. */
 void reply_json(struct http_request *request, unsigned status, json_t *document);
@@ -87,9 +86,9 @@ void reply_nobody(struct http_request *request);
 void reply_method_not_allowed(struct http_request *request, const char *allow);
 void reply_options(struct http_request *request, const char *allow);
 
-/* The head of a stream's answer, which begins a compressed stream if the client takes gzip. NULL
- * when out of memory. */
-struct sse_frame *reply_stream_head(const struct http_request *request);
+/* Appends the head of a stream's answer. Whether it begins a compressed stream: the client takes
+ * gzip. */
+bool reply_stream_head(const struct http_request *request, struct json_buffer *head);
 
 /* For a HEAD. */
 void reply_stream_head_only(struct http_request *request);

@@ -1,4 +1,4 @@
-#include "server/sse_stream.h"
+#include "watch/stream.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,15 +24,15 @@ enum {
     PEER_SILENT_MS = 30000, /* the kernel gives a peer up that acknowledges nothing for so long */
 };
 
-struct sse_stream {
+struct stream {
     uv_poll_t poll;
-    struct sse_streams *owner;
-    struct sse_stream *prev, *next;               /* all streams */
-    struct sse_stream *ready_prev, *ready_next;   /* those woken */
-    struct sse_stream *source_prev, *source_next; /* those of its source */
+    struct streams *owner;
+    struct stream *prev, *next;               /* all streams */
+    struct stream *ready_prev, *ready_next;   /* those woken */
+    struct stream *source_prev, *source_next; /* those of its source */
     const struct stream_source *source_class;
     void *source; /* NULL: has left it */
-    struct sse_frame *frame;
+    struct frame *frame;
     size_t sent; /* bytes of `frame` */
     struct stream_position position;
     uint64_t progress_ms;        /* when it last took bytes, or had none to take */
@@ -49,32 +49,32 @@ struct sse_stream {
     bool is_closing;
 };
 
-struct sse_streams {
+struct streams {
     uv_loop_t *loop;
     struct client_count *clients;
-    struct sse_streams_options options;
-    struct sse_frame *retries[RETRY_CHOICES]; /* NULL until one is drawn */
-    struct sse_stream *all;
-    struct sse_stream *ready;
+    struct streams_options options;
+    struct frame *retries[RETRY_CHOICES]; /* NULL until one is drawn */
+    struct stream *all;
+    struct stream *ready;
     uv_timer_t tick;
-    struct sse_streams_stats stats;
+    struct streams_stats stats;
     bool is_closing;
     uint64_t dismiss_until_ms; /* 0: not dismissing */
 };
 
-static void close_stream(struct sse_stream *stream);
+static void close_stream(struct stream *stream);
 
 /* -------- life -------- */
 
 static void on_poll_closed(uv_handle_t *handle)
 {
-    struct sse_stream *stream = handle->data;
+    struct stream *stream = handle->data;
 
     close(stream->fd);
     free(stream);
 }
 
-static void set_ready(struct sse_stream *stream)
+static void set_ready(struct stream *stream)
 {
     if (stream->is_ready || stream->is_closing)
         return;
@@ -82,7 +82,7 @@ static void set_ready(struct sse_stream *stream)
     DL_APPEND2(stream->owner->ready, stream, ready_prev, ready_next);
 }
 
-static void clear_ready(struct sse_stream *stream)
+static void clear_ready(struct stream *stream)
 {
     if (!stream->is_ready)
         return;
@@ -90,7 +90,7 @@ static void clear_ready(struct sse_stream *stream)
     DL_DELETE2(stream->owner->ready, stream, ready_prev, ready_next);
 }
 
-static void leave_source(struct sse_stream *stream)
+static void leave_source(struct stream *stream)
 {
     void *source = stream->source;
 
@@ -99,14 +99,14 @@ static void leave_source(struct sse_stream *stream)
         stream->source_class->on_left(source, stream);
 }
 
-static void close_stream(struct sse_stream *stream)
+static void close_stream(struct stream *stream)
 {
     if (stream->is_closing)
         return;
     clear_ready(stream);
     stream->is_closing = true;
     leave_source(stream);
-    sse_frame_release(stream->frame);
+    frame_release(stream->frame);
     stream->frame = NULL;
     DL_DELETE(stream->owner->all, stream);
     stream->owner->stats.count--;
@@ -116,7 +116,7 @@ static void close_stream(struct sse_stream *stream)
 
 static void on_socket(uv_poll_t *poll, int status, int events);
 
-static void watch_socket(struct sse_stream *stream)
+static void watch_socket(struct stream *stream)
 {
     int events = UV_READABLE | UV_DISCONNECT | (stream->is_blocked ? UV_WRITABLE : 0);
 
@@ -127,23 +127,23 @@ static void watch_socket(struct sse_stream *stream)
 
 /* The frame as this stream sends it; deflated by the first of those who send it compressed. NULL
  * when out of memory. */
-static const char *frame_bytes(const struct sse_stream *stream, size_t *length)
+static const char *frame_bytes(const struct stream *stream, size_t *length)
 {
-    struct sse_streams *owner = stream->owner;
-    struct sse_frame *frame = stream->frame;
+    struct streams *owner = stream->owner;
+    struct frame *frame = stream->frame;
 
     if (!stream->is_gzip || frame->kind != FRAME_RECORDS) {
         *length = frame->length;
         return frame->bytes;
     }
     owner->stats.compressed += frame->packed == NULL;
-    if (sse_frame_pack(frame, owner->options.packer) == NULL)
+    if (frame_pack(frame, owner->options.packer) == NULL)
         return NULL;
     *length = frame->packed->length;
     return frame->packed->bytes;
 }
 
-static void wait_for_socket(struct sse_stream *stream)
+static void wait_for_socket(struct stream *stream)
 {
     if (stream->is_blocked)
         return;
@@ -151,20 +151,20 @@ static void wait_for_socket(struct sse_stream *stream)
     watch_socket(stream);
 }
 
-static void finish_frame(struct sse_stream *stream)
+static void finish_frame(struct stream *stream)
 {
     if (stream->is_gzip && stream->frame->kind == FRAME_RECORDS)
         gzip_sum_add(&stream->sum, stream->frame->packed);
     stream->owner->stats.frames++;
-    sse_frame_release(stream->frame);
+    frame_release(stream->frame);
     stream->frame = NULL;
     stream->sent = 0;
 }
 
 /* Whether the frame is out. */
-static bool send_frame(struct sse_stream *stream)
+static bool send_frame(struct stream *stream)
 {
-    struct sse_streams *owner = stream->owner;
+    struct streams *owner = stream->owner;
     size_t length;
     const char *bytes = frame_bytes(stream, &length);
 
@@ -196,7 +196,7 @@ static bool send_frame(struct sse_stream *stream)
 
 /* "retry: N" with N drawn at random from 1,000 to 4,000 ms, so that a restarted server is not
  * stampeded. There are so few of them that all streams share them. */
-static struct sse_frame *retry_frame(struct sse_streams *streams)
+static struct frame *retry_frame(struct streams *streams)
 {
     struct json_buffer buffer = {0};
     uint16_t random = 0;
@@ -209,22 +209,22 @@ static struct sse_frame *retry_frame(struct sse_streams *streams)
         json_buffer_text(&buffer, "retry: ");
         json_buffer_integer(&buffer, RETRY_MIN_MS + (int64_t)choice * RETRY_STEP_MS);
         json_buffer_text(&buffer, "\n\n");
-        streams->retries[choice] = sse_frame_of_kind(&buffer, FRAME_RECORDS);
+        streams->retries[choice] = frame_of_kind(&buffer, FRAME_RECORDS);
     }
-    return streams->retries[choice] == NULL ? NULL : sse_frame_keep(streams->retries[choice]);
+    return streams->retries[choice] == NULL ? NULL : frame_keep(streams->retries[choice]);
 }
 
-static struct sse_frame *trailer_frame(const struct sse_stream *stream)
+static struct frame *trailer_frame(const struct stream *stream)
 {
     struct json_buffer buffer = {0};
 
     gzip_append_trailer(&buffer, &stream->sum);
-    return sse_frame_of_kind(&buffer, FRAME_TRAILER);
+    return frame_of_kind(&buffer, FRAME_TRAILER);
 }
 
 /* A close with unread input would be a reset that takes the last frame with it: we say that we are
  * done and wait for the peer. */
-static void shut_stream(struct sse_stream *stream)
+static void shut_stream(struct stream *stream)
 {
     leave_source(stream);
     stream->is_shut = true;
@@ -232,7 +232,7 @@ static void shut_stream(struct sse_stream *stream)
 }
 
 /* Gives the stream the next thing to send. False: nothing now. */
-static bool next_frame(struct sse_stream *stream)
+static bool next_frame(struct stream *stream)
 {
     enum stream_next next;
 
@@ -250,7 +250,7 @@ static bool next_frame(struct sse_stream *stream)
 }
 
 /* Everything that the source had to say is out. */
-static void finish_stream(struct sse_stream *stream)
+static void finish_stream(struct stream *stream)
 {
     if (stream->is_gzip) {
         stream->is_gzip = false;
@@ -260,7 +260,7 @@ static void finish_stream(struct sse_stream *stream)
         shut_stream(stream);
 }
 
-static void serve(struct sse_stream *stream)
+static void serve(struct stream *stream)
 {
     for (int frames = 0; !stream->is_closing && !stream->is_shut; frames++) {
         if (stream->frame != NULL && !send_frame(stream))
@@ -280,7 +280,7 @@ static void serve(struct sse_stream *stream)
 
 static void on_socket(uv_poll_t *poll, int status, int events)
 {
-    struct sse_stream *stream = poll->data;
+    struct stream *stream = poll->data;
     char ignored[4096];
 
     if (status < 0) {
@@ -302,12 +302,12 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     }
 }
 
-bool sse_streams_run(struct sse_streams *streams)
+bool streams_run(struct streams *streams)
 {
     uint64_t until_ns = uv_hrtime() + SERVE_NS_MAX;
 
     while (streams->ready != NULL && uv_hrtime() < until_ns) {
-        struct sse_stream *stream = streams->ready;
+        struct stream *stream = streams->ready;
 
         clear_ready(stream);
         if (!stream->is_blocked)
@@ -316,14 +316,14 @@ bool sse_streams_run(struct sse_streams *streams)
     return streams->ready != NULL;
 }
 
-void sse_stream_wake(struct sse_stream *stream)
+void stream_wake(struct stream *stream)
 {
     set_ready(stream);
 }
 
 /* -------- time -------- */
 
-static void send_heartbeat(struct sse_stream *stream)
+static void send_heartbeat(struct stream *stream)
 {
     stream->frame = stream->source_class->heartbeat(stream->source);
     stream->progress_ms = uv_now(stream->owner->loop);
@@ -331,7 +331,7 @@ static void send_heartbeat(struct sse_stream *stream)
         set_ready(stream);
 }
 
-static void send_goodbye(struct sse_stream *stream)
+static void send_goodbye(struct stream *stream)
 {
     leave_source(stream);
     stream->is_ending = true;
@@ -341,7 +341,7 @@ static void send_goodbye(struct sse_stream *stream)
 }
 
 /* As many as must go now for all to be gone at the end of the time. */
-static size_t count_to_dismiss(const struct sse_streams *streams, uint64_t now_ms)
+static size_t count_to_dismiss(const struct streams *streams, uint64_t now_ms)
 {
     uint64_t left_ms = streams->dismiss_until_ms > now_ms ? streams->dismiss_until_ms - now_ms : 0;
 
@@ -352,10 +352,10 @@ static size_t count_to_dismiss(const struct sse_streams *streams, uint64_t now_m
 
 static void on_tick(uv_timer_t *timer)
 {
-    struct sse_streams *streams = timer->data;
+    struct streams *streams = timer->data;
     uint64_t now_ms = uv_now(streams->loop);
     size_t to_dismiss = count_to_dismiss(streams, now_ms);
-    struct sse_stream *stream, *next;
+    struct stream *stream, *next;
 
     DL_FOREACH_SAFE (streams->all, stream, next) {
         uint64_t silent_ms = now_ms - stream->progress_ms;
@@ -375,7 +375,7 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
-void sse_streams_dismiss(struct sse_streams *streams, uint64_t spread_ms)
+void streams_dismiss(struct streams *streams, uint64_t spread_ms)
 {
     streams->dismiss_until_ms = uv_now(streams->loop) + spread_ms + 1;
     on_tick(&streams->tick);
@@ -383,9 +383,9 @@ void sse_streams_dismiss(struct sse_streams *streams, uint64_t spread_ms)
 
 /* -------- making and closing -------- */
 
-struct sse_streams *sse_streams_new(uv_loop_t *loop, const struct sse_streams_options *options)
+struct streams *streams_new(uv_loop_t *loop, const struct streams_options *options)
 {
-    struct sse_streams *streams = calloc(1, sizeof *streams);
+    struct streams *streams = calloc(1, sizeof *streams);
 
     if (streams == NULL)
         return NULL;
@@ -397,25 +397,25 @@ struct sse_streams *sse_streams_new(uv_loop_t *loop, const struct sse_streams_op
     return streams;
 }
 
-void sse_streams_stop(struct sse_streams *streams)
+void streams_stop(struct streams *streams)
 {
-    struct sse_stream *stream, *next;
+    struct stream *stream, *next;
 
     DL_FOREACH_SAFE (streams->all, stream, next)
         close_stream(stream);
     uv_close((uv_handle_t *)&streams->tick, NULL);
 }
 
-void sse_streams_free(struct sse_streams *streams)
+void streams_free(struct streams *streams)
 {
     if (streams == NULL)
         return;
     for (size_t i = 0; i < RETRY_CHOICES; i++)
-        sse_frame_release(streams->retries[i]);
+        frame_release(streams->retries[i]);
     free(streams);
 }
 
-struct sse_streams_stats sse_streams_stats(const struct sse_streams *streams)
+struct streams_stats streams_stats(const struct streams *streams)
 {
     return streams->stats;
 }
@@ -432,11 +432,11 @@ static void prepare_socket(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
 }
 
-struct sse_stream *sse_stream_new(struct sse_streams *streams, int fd, struct sse_frame *head,
-                                  const struct stream_position *position,
-                                  const struct stream_source *source_class, void *source)
+struct stream *stream_new(struct streams *streams, int fd, struct frame *head,
+                          const struct stream_position *position,
+                          const struct stream_source *source_class, void *source)
 {
-    struct sse_stream *stream = calloc(1, sizeof *stream);
+    struct stream *stream = calloc(1, sizeof *stream);
 
     if (stream == NULL)
         goto error_memory;
@@ -462,44 +462,44 @@ struct sse_stream *sse_stream_new(struct sse_streams *streams, int fd, struct ss
 error_poll:
     free(stream);
 error_memory:
-    sse_frame_release(head);
+    frame_release(head);
     close(fd);
     return NULL;
 }
 
-void sse_stream_count_for(struct sse_stream *stream, const char *client)
+void stream_count_for(struct stream *stream, const char *client)
 {
     stream->client = client_count_join(&stream->owner->clients, client);
 }
 
-size_t sse_streams_of(const struct sse_streams *streams, const char *client)
+size_t streams_of(const struct streams *streams, const char *client)
 {
     return client_count_of(streams->clients, client);
 }
 
-void sse_stream_end_after(struct sse_stream *stream, uint64_t after_ms)
+void stream_end_after(struct stream *stream, uint64_t after_ms)
 {
     stream->ends_ms = uv_now(stream->owner->loop) + after_ms;
 }
 
-struct stream_position *sse_stream_position(struct sse_stream *stream)
+struct stream_position *stream_position(struct stream *stream)
 {
     return &stream->position;
 }
 
-void stream_list_add(struct stream_list *list, struct sse_stream *stream)
+void stream_list_add(struct stream_list *list, struct stream *stream)
 {
     DL_PREPEND2(list->first, stream, source_prev, source_next);
     list->count++;
 }
 
-void stream_list_remove(struct stream_list *list, struct sse_stream *stream)
+void stream_list_remove(struct stream_list *list, struct stream *stream)
 {
     DL_DELETE2(list->first, stream, source_prev, source_next);
     list->count--;
 }
 
-struct sse_stream *stream_list_next(const struct sse_stream *stream)
+struct stream *stream_list_next(const struct stream *stream)
 {
     return stream->source_next;
 }

@@ -1,4 +1,4 @@
-#include "server/hub_view.h"
+#include "watch/hub_view.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -97,20 +97,20 @@ void hub_view_forget(struct hub_view *view)
 void hub_view_flush(struct hub_view *view)
 {
     frame_cache_drop(&view->cache);
-    for (struct sse_stream *stream = view->streams.first; stream != NULL;
+    for (struct stream *stream = view->streams.first; stream != NULL;
          stream = stream_list_next(stream))
-        sse_stream_wake(stream);
+        stream_wake(stream);
 }
 
 void hub_view_reset_streams(struct hub_view *view, bool is_gone)
 {
-    for (struct sse_stream *stream = view->streams.first; stream != NULL;
+    for (struct stream *stream = view->streams.first; stream != NULL;
          stream = stream_list_next(stream)) {
-        struct stream_position *position = sse_stream_position(stream);
+        struct stream_position *position = stream_position(stream);
 
         position->wants_reset = true;
         position->is_gone = is_gone;
-        sse_stream_wake(stream);
+        stream_wake(stream);
     }
 }
 
@@ -188,8 +188,7 @@ static void end_piece(const struct hub_view *view, struct frame_builder *builder
 }
 
 /* The walk's next piece, NULL if it has no record. 0, or -ENOMEM and the position is as it was. */
-static int make_piece(struct hub_view *view, struct stream_position *position,
-                      struct sse_frame **frame)
+static int make_piece(struct hub_view *view, struct stream_position *position, struct frame **frame)
 {
     struct frame_builder builder = {0};
     struct stream_position before = *position;
@@ -202,7 +201,7 @@ static int make_piece(struct hub_view *view, struct stream_position *position,
         end_piece(view, &builder, position, status == 1);
     has_records = builder.buffer.length > 0 || builder.buffer.failed;
     if (status >= 0 && has_records)
-        *frame = sse_frame_new(view->hub->frames->memory, &builder.buffer);
+        *frame = frame_new(view->hub->frames->memory, &builder.buffer);
     json_buffer_free(&builder.buffer);
     view->events.on_walked(view->arg);
     if (status >= 0 && (*frame != NULL || !has_records))
@@ -220,7 +219,7 @@ static bool is_same_place(const struct stream_position *a, const struct stream_p
 
 /* The next piece of the walk, out of the cache if somebody stood here before. */
 static enum stream_next next_piece(struct hub_view *view, struct stream_position *position,
-                                   struct sse_frame **frame)
+                                   struct frame **frame)
 {
     struct stream_position before = *position;
     const struct cached_frame *cached =
@@ -230,7 +229,7 @@ static enum stream_next next_piece(struct hub_view *view, struct stream_position
     if (cached != NULL) {
         *position = cached->after;
         position->is_following = before.is_following;
-        *frame = cached->frame == NULL ? NULL : sse_frame_keep(cached->frame);
+        *frame = cached->frame == NULL ? NULL : frame_keep(cached->frame);
         return cached->next;
     }
     if (make_piece(view, position, frame) < 0)
@@ -243,7 +242,7 @@ static enum stream_next next_piece(struct hub_view *view, struct stream_position
     return next;
 }
 
-static struct sse_frame *end_frame(const struct hub_view *view, int64_t revision)
+static struct frame *end_frame(const struct hub_view *view, int64_t revision)
 {
     struct json_buffer buffer = {0};
 
@@ -251,12 +250,12 @@ static struct sse_frame *end_frame(const struct hub_view *view, int64_t revision
     json_buffer_integer(&buffer, revision);
     json_buffer_text(&buffer, "}\n");
     add_id(view, &buffer, revision, true);
-    return sse_frame_of_kind(&buffer, FRAME_RECORDS);
+    return frame_of_kind(&buffer, FRAME_RECORDS);
 }
 
-static enum stream_next next_reset(struct stream_position *position, struct sse_frame **frame)
+static enum stream_next next_reset(struct stream_position *position, struct frame **frame)
 {
-    *frame = sse_frame_of_text("event: reset\ndata: {}\n\n");
+    *frame = frame_of_text("event: reset\ndata: {}\n\n");
     if (*frame == NULL)
         return STREAM_LATER;
     if (position->is_gone)
@@ -270,7 +269,7 @@ static enum stream_next next_reset(struct stream_position *position, struct sse_
 /* Everything is sent: the end, if the run has one and the client wants to hear of it. */
 static enum stream_next next_behind_all(const struct hub_view *view,
                                         const struct stream_position *position,
-                                        struct sse_frame **frame)
+                                        struct frame **frame)
 {
     if (position->is_following || !run_state_manager_is_ended(view->hub->manager))
         return STREAM_IDLE;
@@ -285,7 +284,7 @@ static bool is_up_to_date(const struct hub_view *view, const struct stream_posit
 }
 
 static enum stream_next on_next(void *source, struct stream_position *position,
-                                struct sse_frame **frame)
+                                struct frame **frame)
 {
     struct hub_view *view = source;
     enum stream_next next = STREAM_IDLE;
@@ -310,7 +309,7 @@ static enum stream_next on_next(void *source, struct stream_position *position,
     return next == STREAM_IDLE ? next_behind_all(view, position, frame) : next;
 }
 
-static struct sse_frame *on_heartbeat(void *source)
+static struct frame *on_heartbeat(void *source)
 {
     const struct hub_view *view = source;
     int64_t revision = view->view == NULL ? 0 : run_view_revision(view->view);
@@ -319,12 +318,12 @@ static struct sse_frame *on_heartbeat(void *source)
     json_buffer_text(&buffer, "event: heartbeat\ndata: {\"revision\":");
     json_buffer_integer(&buffer, revision);
     json_buffer_text(&buffer, "}\n\n");
-    return sse_frame_of_kind(&buffer, FRAME_RECORDS);
+    return frame_of_kind(&buffer, FRAME_RECORDS);
 }
 
 /* -------- streams -------- */
 
-static void on_stream_left(void *source, struct sse_stream *stream)
+static void on_stream_left(void *source, struct stream *stream)
 {
     struct hub_view *view = source;
 
@@ -332,16 +331,15 @@ static void on_stream_left(void *source, struct sse_stream *stream)
     view->events.on_left(view->arg);
 }
 
-struct sse_stream *hub_view_add_stream(struct hub_view *view, struct sse_streams *streams, int fd,
-                                       struct sse_frame *head,
-                                       const struct stream_position *position)
+struct stream *hub_view_add_stream(struct hub_view *view, struct streams *streams, int fd,
+                                   struct frame *head, const struct stream_position *position)
 {
     static const struct stream_source source_class = {
         .next = on_next,
         .heartbeat = on_heartbeat,
         .on_left = on_stream_left,
     };
-    struct sse_stream *stream = sse_stream_new(streams, fd, head, position, &source_class, view);
+    struct stream *stream = stream_new(streams, fd, head, position, &source_class, view);
 
     if (stream == NULL)
         return NULL;

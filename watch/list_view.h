@@ -3,15 +3,15 @@
  * A stream starts with the snapshot (the newest runs, as the list has them) or, with a good id,
  * with every run that moved since; then it walks along the runs that moved. A filter by phase
  * means: runs in these phases, and each of the others at least once when it leaves them. */
-#ifndef RUNTREE_SERVER_LIST_VIEW_H
-#define RUNTREE_SERVER_LIST_VIEW_H
+#ifndef RUNTREE_WATCH_LIST_VIEW_H
+#define RUNTREE_WATCH_LIST_VIEW_H
 
 #include "model/list_filter.h"
 #include "model/list_stream_id.h"
 #include "model/moved_runs.h"
-#include "server/frame_cache.h"
 #include "server/log.h"
 #include "sql/action_repo.h"
+#include "watch/channel.h"
 
 struct list_view;
 
@@ -55,9 +55,8 @@ void list_view_retry(struct list_view *view);
  * snapshot if it can be seen that the id is of no use. */
 struct stream_position list_view_start(const struct list_view *view, const char *id_text);
 
-/* A stream of this view; see sse_stream_new. */
-struct sse_stream *list_view_add_stream(struct list_view *view, struct sse_streams *streams, int fd,
-                                        struct sse_frame *head,
-                                        const struct stream_position *position);
+/* A stream of this view; see stream_new. */
+struct stream *list_view_add_stream(struct list_view *view, struct streams *streams, int fd,
+                                    struct frame *head, const struct stream_position *position);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "server/run_hub_internal.h"
+#include "watch/run_hub_internal.h"
 
 enum {
     LOAD_PART_ACTIONS = 500, /* a tree is read in parts of so many */

@@ -1,10 +1,10 @@
 /* What run_hub.c (reading), run_hub_views.c (flushing) and run_hub_waiters.c share. */
-#ifndef RUNTREE_SERVER_RUN_HUB_INTERNAL_H
-#define RUNTREE_SERVER_RUN_HUB_INTERNAL_H
+#ifndef RUNTREE_WATCH_RUN_HUB_INTERNAL_H
+#define RUNTREE_WATCH_RUN_HUB_INTERNAL_H
 
 #include <uthash.h>
 
-#include "server/run_hub.h"
+#include "watch/run_hub.h"
 
 struct hub_waiter;
 

@@ -1,6 +1,6 @@
-/* Where a stream of the list of runs stands; see server/list_view.h. */
-#ifndef RUNTREE_SERVER_LIST_WALK_H
-#define RUNTREE_SERVER_LIST_WALK_H
+/* Where a stream of the list of runs stands; see watch/list_view.h. */
+#ifndef RUNTREE_WATCH_LIST_WALK_H
+#define RUNTREE_WATCH_LIST_WALK_H
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "server/run_hub_internal.h"
+#include "watch/run_hub_internal.h"
 
 struct hub_waiter {
     struct hub_waiter *prev, *next;

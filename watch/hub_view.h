@@ -1,11 +1,11 @@
 /* One filter over one hub: the frames that its watchers are sent, each made once. */
-#ifndef RUNTREE_SERVER_HUB_VIEW_H
-#define RUNTREE_SERVER_HUB_VIEW_H
+#ifndef RUNTREE_WATCH_HUB_VIEW_H
+#define RUNTREE_WATCH_HUB_VIEW_H
 
 #include "model/run_view.h"
 #include "model/stream_id.h"
-#include "server/frame_cache.h"
-#include "server/sse_stream.h"
+#include "watch/channel.h"
+#include "watch/stream.h"
 
 struct hub_view;
 
@@ -51,10 +51,9 @@ void hub_view_flush(struct hub_view *view);
  * nothing more if the run `is_gone`. */
 void hub_view_reset_streams(struct hub_view *view, bool is_gone);
 
-/* A stream of this view; see sse_stream_new. */
-struct sse_stream *hub_view_add_stream(struct hub_view *view, struct sse_streams *streams, int fd,
-                                       struct sse_frame *head,
-                                       const struct stream_position *position);
+/* A stream of this view; see stream_new. */
+struct stream *hub_view_add_stream(struct hub_view *view, struct streams *streams, int fd,
+                                   struct frame *head, const struct stream_position *position);
 
 /* The `id` of the view's records at `revision`. */
 void hub_view_stream_id(const struct hub_view *view, int64_t revision, bool is_end,

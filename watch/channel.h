@@ -1,17 +1,21 @@
 /* The pieces of a view's walks that were made lately, for whoever comes to the same place. */
-#ifndef RUNTREE_SERVER_FRAME_CACHE_H
-#define RUNTREE_SERVER_FRAME_CACHE_H
+#ifndef RUNTREE_WATCH_CHANNEL_H
+#define RUNTREE_WATCH_CHANNEL_H
 
 #include "server/memory.h"
-#include "server/sse_stream.h"
+#include "watch/stream.h"
 
 struct frame_cache;
 
-/* The caches of a loop that hold frames. A plain value; all zero but for the account. */
+/* The caches of a loop that hold frames. */
 struct frame_pool {
     struct memory *memory; /* frames draw from it; NULL: from none */
     struct frame_cache *warm;
 };
+
+/* NULL when out of memory. `memory` is borrowed; NULL: frames draw from none. */
+struct frame_pool *frame_pool_new(struct memory *memory);
+void frame_pool_free(struct frame_pool *pool); /* NULL does nothing */
 
 /* Drops the frames that nobody has asked for since the last call. */
 void frame_pool_cool(struct frame_pool *pool);
@@ -19,7 +23,7 @@ void frame_pool_cool(struct frame_pool *pool);
 /* A piece as it was made for the first who stood at `before`. */
 struct cached_frame {
     struct stream_position before, after;
-    struct sse_frame *frame; /* NULL: the piece has no record */
+    struct frame *frame; /* NULL: the piece has no record */
     enum stream_next next;
 };
 

@@ -1,4 +1,4 @@
-#include "server/list_hub.h"
+#include "watch/list_hub.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,13 +3,13 @@
  * Notified runs are gathered for a flush interval and read at once, by their keys. What was not
  * heard (after a lost connection, for a client that comes back with an old id, and now and then for
  * a notification that never came) is read by transaction id. */
-#ifndef RUNTREE_SERVER_LIST_HUB_H
-#define RUNTREE_SERVER_LIST_HUB_H
+#ifndef RUNTREE_WATCH_LIST_HUB_H
+#define RUNTREE_WATCH_LIST_HUB_H
 
 #include <uv.h>
 
-#include "server/list_view.h"
 #include "sql/notify_listener.h"
+#include "watch/list_view.h"
 
 struct list_hub;
 

@@ -1,4 +1,4 @@
-#include "server/list_view.h"
+#include "watch/list_view.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ struct list_view {
         char after[RUN_PATH_SIZE];
         int64_t heard_below, sequence_begun; /* when the first page had come */
         int64_t sequence;                    /* the move that it includes */
-        struct sse_frame *frame;             /* NULL unless somebody waits for it */
+        struct frame *frame;                 /* NULL unless somebody waits for it */
     } snapshot;
     size_t holds;
     list_want_fn *want;
@@ -57,7 +57,7 @@ struct list_view *list_view_new(const struct list_state *hub, const struct list_
 void list_view_free(struct list_view *view)
 {
     frame_cache_drop(&view->cache);
-    sse_frame_release(view->snapshot.frame);
+    frame_release(view->snapshot.frame);
     json_buffer_free(&view->snapshot.records);
     access_release(view->filter.access);
     free(view);
@@ -86,9 +86,9 @@ bool list_view_is(const struct list_view *view, const struct list_filter *filter
 void list_view_flush(struct list_view *view)
 {
     frame_cache_drop(&view->cache);
-    for (struct sse_stream *stream = view->streams.first; stream != NULL;
+    for (struct stream *stream = view->streams.first; stream != NULL;
          stream = stream_list_next(stream))
-        sse_stream_wake(stream);
+        stream_wake(stream);
 }
 
 /* -------- records -------- */
@@ -135,8 +135,8 @@ static void on_snapshot_run(void *arg, const struct run *run, struct page_row ro
 static void finish_snapshot(struct list_view *view)
 {
     add_synced(view, &view->snapshot.records, view->snapshot.count, view->snapshot.heard_below);
-    sse_frame_release(view->snapshot.frame);
-    view->snapshot.frame = sse_frame_new(view->hub->frames->memory, &view->snapshot.records);
+    frame_release(view->snapshot.frame);
+    view->snapshot.frame = frame_new(view->hub->frames->memory, &view->snapshot.records);
     view->snapshot.sequence = view->snapshot.sequence_begun;
     if (view->snapshot.frame != NULL)
         view->snapshot.done = view->snapshot.begun;
@@ -214,13 +214,13 @@ static void stop_awaiting_snapshot(struct list_view *view)
     view->snapshot.awaited_by--;
     if (view->snapshot.awaited_by > 0)
         return;
-    sse_frame_release(view->snapshot.frame);
+    frame_release(view->snapshot.frame);
     view->snapshot.frame = NULL;
 }
 
 /* Whoever asked before a read began is content with it: it has all that was committed before. */
 static enum stream_next next_snapshot(struct list_view *view, struct stream_position *position,
-                                      struct sse_frame **frame)
+                                      struct frame **frame)
 {
     if (position->list.awaited_read == 0) {
         position->list.awaited_read = view->snapshot.begun + 1;
@@ -230,7 +230,7 @@ static enum stream_next next_snapshot(struct list_view *view, struct stream_posi
         read_snapshot(view);
         return STREAM_IDLE;
     }
-    *frame = sse_frame_keep(view->snapshot.frame);
+    *frame = frame_keep(view->snapshot.frame);
     position->cursor = view->snapshot.sequence;
     position->is_synced = true;
     view->want(view->arg, view->hub->heard_below);
@@ -352,7 +352,7 @@ static bool has_settled(const struct list_view *view, const struct stream_positi
 }
 
 static enum stream_next make_piece(const struct list_view *view, struct stream_position *position,
-                                   struct sse_frame **frame)
+                                   struct frame **frame)
 {
     const struct moved_run *run = moved_runs_after(view->hub->runs, position->cursor);
     struct stream_position before = *position;
@@ -375,7 +375,7 @@ static enum stream_next make_piece(const struct list_view *view, struct stream_p
     *frame = NULL;
     if (buffer.length == 0 && !buffer.failed)
         return STREAM_IDLE;
-    *frame = sse_frame_new(view->hub->frames->memory, &buffer);
+    *frame = frame_new(view->hub->frames->memory, &buffer);
     if (*frame == NULL) {
         *position = before;
         return STREAM_LATER;
@@ -393,7 +393,7 @@ static bool is_same_place(const struct stream_position *a, const struct stream_p
 
 /* The next piece of the walk, out of the cache if somebody stood here before. */
 static enum stream_next next_piece(struct list_view *view, struct stream_position *position,
-                                   struct sse_frame **frame)
+                                   struct frame **frame)
 {
     struct stream_position before = *position;
     const struct cached_frame *cached = frame_cache_find(
@@ -402,7 +402,7 @@ static enum stream_next next_piece(struct list_view *view, struct stream_positio
 
     if (cached != NULL) {
         *position = cached->after;
-        *frame = cached->frame == NULL ? NULL : sse_frame_keep(cached->frame);
+        *frame = cached->frame == NULL ? NULL : frame_keep(cached->frame);
         return cached->next;
     }
     next = make_piece(view, position, frame);
@@ -414,12 +414,12 @@ static enum stream_next next_piece(struct list_view *view, struct stream_positio
 }
 
 static enum stream_next on_next(void *source, struct stream_position *position,
-                                struct sse_frame **frame)
+                                struct frame **frame)
 {
     struct list_view *view = source;
 
     if (position->wants_reset) {
-        *frame = sse_frame_of_text("event: reset\ndata: {}\n\n");
+        *frame = frame_of_text("event: reset\ndata: {}\n\n");
         position->wants_reset = *frame == NULL;
         return *frame == NULL ? STREAM_LATER : STREAM_FRAME;
     }
@@ -441,34 +441,33 @@ static enum stream_next on_next(void *source, struct stream_position *position,
     return next_piece(view, position, frame);
 }
 
-static struct sse_frame *on_heartbeat(void *source)
+static struct frame *on_heartbeat(void *source)
 {
     (void)source;
-    return sse_frame_of_text("event: heartbeat\ndata: {}\n\n");
+    return frame_of_text("event: heartbeat\ndata: {}\n\n");
 }
 
 /* -------- streams -------- */
 
-static void on_stream_left(void *source, struct sse_stream *stream)
+static void on_stream_left(void *source, struct stream *stream)
 {
     struct list_view *view = source;
-    const struct stream_position *position = sse_stream_position(stream);
+    const struct stream_position *position = stream_position(stream);
 
     stream_list_remove(&view->streams, stream);
     if (position->list.stage == LIST_WANTS_SNAPSHOT && position->list.awaited_read > 0)
         stop_awaiting_snapshot(view);
 }
 
-struct sse_stream *list_view_add_stream(struct list_view *view, struct sse_streams *streams, int fd,
-                                        struct sse_frame *head,
-                                        const struct stream_position *position)
+struct stream *list_view_add_stream(struct list_view *view, struct streams *streams, int fd,
+                                    struct frame *head, const struct stream_position *position)
 {
     static const struct stream_source source_class = {
         .next = on_next,
         .heartbeat = on_heartbeat,
         .on_left = on_stream_left,
     };
-    struct sse_stream *stream = sse_stream_new(streams, fd, head, position, &source_class, view);
+    struct stream *stream = stream_new(streams, fd, head, position, &source_class, view);
 
     if (stream == NULL)
         return NULL;

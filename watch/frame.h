@@ -1,6 +1,6 @@
 /* Bytes of a stream, made once and shared, by reference count, by all streams that send them. */
-#ifndef RUNTREE_SERVER_SSE_FRAME_H
-#define RUNTREE_SERVER_SSE_FRAME_H
+#ifndef RUNTREE_WATCH_FRAME_H
+#define RUNTREE_WATCH_FRAME_H
 
 #include <stddef.h>
 
@@ -15,7 +15,7 @@ enum frame_kind {
     FRAME_TRAILER,   /* ends a compressed stream */
 };
 
-struct sse_frame {
+struct frame {
     size_t references;
     size_t length, capacity; /* of `bytes` */
     char *bytes;
@@ -27,18 +27,18 @@ struct sse_frame {
 
 /* Takes the buffer's bytes over; with one reference. NULL when out of memory (also if the buffer
  * failed); the buffer is empty then, too. */
-struct sse_frame *sse_frame_of_kind(struct json_buffer *buffer, enum frame_kind kind);
+struct frame *frame_of_kind(struct json_buffer *buffer, enum frame_kind kind);
 
 /* The same for records, which draw from `memory` (NULL: from none). */
-struct sse_frame *sse_frame_new(struct memory *memory, struct json_buffer *buffer);
+struct frame *frame_new(struct memory *memory, struct json_buffer *buffer);
 
 /* The frame deflated, kept in it for all who send it so; NULL when out of memory. */
-const struct gzip_piece *sse_frame_pack(struct sse_frame *frame, struct gzip_packer *packer);
+const struct gzip_piece *frame_pack(struct frame *frame, struct gzip_packer *packer);
 
 /* A frame of its own for `text`, with one reference; NULL when out of memory. */
-struct sse_frame *sse_frame_of_text(const char *text);
+struct frame *frame_of_text(const char *text);
 
-struct sse_frame *sse_frame_keep(struct sse_frame *frame);
-void sse_frame_release(struct sse_frame *frame); /* NULL does nothing */
+struct frame *frame_keep(struct frame *frame);
+void frame_release(struct frame *frame); /* NULL does nothing */
 
 #endif

@@ -1,4 +1,4 @@
-#include "server/frame_cache.h"
+#include "watch/channel.h"
 
 #include <stdlib.h>
 #include <utlist.h>
@@ -10,11 +10,25 @@ void frame_cache_drop(struct frame_cache *cache)
     if (cache->entries == NULL)
         return;
     for (size_t i = 0; i < ENTRIES_MAX; i++)
-        sse_frame_release(cache->entries[i].frame);
+        frame_release(cache->entries[i].frame);
     free(cache->entries);
     cache->entries = NULL;
     cache->put = 0;
     DL_DELETE(cache->pool->warm, cache);
+}
+
+struct frame_pool *frame_pool_new(struct memory *memory)
+{
+    struct frame_pool *pool = calloc(1, sizeof *pool);
+
+    if (pool != NULL)
+        pool->memory = memory;
+    return pool;
+}
+
+void frame_pool_free(struct frame_pool *pool)
+{
+    free(pool);
 }
 
 void frame_pool_cool(struct frame_pool *pool)
@@ -57,9 +71,9 @@ void frame_cache_put(struct frame_cache *cache, const struct cached_frame *piece
         DL_APPEND(cache->pool->warm, cache);
     }
     entry = &cache->entries[cache->put++ % ENTRIES_MAX];
-    sse_frame_release(entry->frame);
+    frame_release(entry->frame);
     *entry = *piece;
     if (entry->frame != NULL)
-        sse_frame_keep(entry->frame);
+        frame_keep(entry->frame);
     cache->was_used = true;
 }

@@ -3,17 +3,17 @@
  * A notification, a poll, a reconnect or a watcher who knows more make a hub read what changed
  * since its revision (one read in flight for each hub, coalesced); what comes goes into its
  * run_state_manager and, at most once in a flush interval, to its watchers. */
-#ifndef RUNTREE_SERVER_RUN_HUB_H
-#define RUNTREE_SERVER_RUN_HUB_H
+#ifndef RUNTREE_WATCH_RUN_HUB_H
+#define RUNTREE_WATCH_RUN_HUB_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
-#include "server/hub_view.h"
 #include "server/log.h"
 #include "sql/action_repo.h"
+#include "watch/hub_view.h"
 
 struct run_hubs;
 struct run_hub;
