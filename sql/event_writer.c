@@ -27,6 +27,7 @@ enum {
     WRITE_LOSSES_MAX = 3,              /* of the connection, while the same events are written */
     REFUSALS_MAX = 256,                /* of one batch, until what is left of it is given up */
     REFUSALS_OF_RUN_MAX = 32,          /* of one run in it, likewise */
+    LOCK_WAITS_MAX = 16,               /* of one batch, until what is left of it is put aside */
     SIDE_BY_SIDE_EVENTS_MIN = 16, /* waiting for one writer, for it not to wait for the others */
     LOCK_FIRST_MIN_MS = 1000,     /* after a batch met another process's changes … */
     LOCK_FIRST_MAX_MS = 60000,    /* … and at most, if that goes on */
@@ -97,6 +98,7 @@ struct event_writer {
     size_t range_count;
     struct range range; /* the one that is being tried */
     int retries, losses;
+    int lock_waits;                /* that timed out, of the batch */
     int refusals, refusals_of_run; /* of the batch; of the run that was refused last */
     char refused_run[RUN_PATH_SIZE];
     char sqlstate[6];         /* of the last refusal */
@@ -197,7 +199,7 @@ static void drop_try(struct event_writer *writer)
 static void end_batch(struct event_writer *writer)
 {
     writer->batch_count = writer->range_count = 0;
-    writer->retries = writer->losses = writer->refusals = 0;
+    writer->retries = writer->losses = writer->refusals = writer->lock_waits = 0;
     writer->refused_run[0] = '\0';
     writer->was_schema_in_doubt = false;
     writer->is_for_all = false;
@@ -1405,14 +1407,23 @@ static void isolate(struct event_writer *writer)
     give_up_range(writer, why);
 }
 
-/* Parks the runs of the range that were seen locked, and tries the others. */
-static void on_range_probed(void *arg, const struct pg_end *end)
+static void park_all(struct event_writer *writer, struct range range)
 {
-    struct event_writer *writer = arg;
-    struct range range = writer->range;
+    for (size_t at = range.first; at < range.last;) {
+        struct range stretch = run_stretch(writer, at, range.last);
+
+        park(writer, stretch, false);
+        at = stretch.last;
+    }
+}
+
+/* Parks the runs of the range that were seen blocked. Where the others end, which come first now.
+ */
+static size_t park_blocked(struct event_writer *writer, struct range range)
+{
     size_t kept = range.first, at = range.first;
 
-    for (size_t i = 0; i < writer->probed_count && end->outcome == PG_OK; i++) {
+    for (size_t i = 0; i < writer->probed_count; i++) {
         struct range stretch = run_stretch(writer, at, range.last);
 
         at = stretch.last;
@@ -1427,19 +1438,30 @@ static void on_range_probed(void *arg, const struct pg_end *end)
             writer->batch[kept++] = item;
         }
     }
+    return kept;
+}
+
+/* Goes on without the runs that are blocked. When none is seen to be, the lock is on something else
+ * that some run needs, which is found by halves; or, when there are too many, on a table. */
+static void on_range_probed(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+    struct range range = writer->range;
+    size_t kept = end->outcome == PG_OK ? park_blocked(writer, range) : range.last;
+
     drop_probe(writer);
-    if (end->outcome == PG_LOST || (kept > range.first && kept < range.last)) {
-        writer->range.last = end->outcome == PG_LOST ? range.last : kept;
-        writer->ranges[writer->range_count++] = writer->range;
-        go_on(writer);
-    } else if (end->outcome == PG_OK && kept == range.first) {
-        go_on(writer);
-    } else if (is_one_run(writer, range)) {
-        park(writer, range, false);
-        go_on(writer);
+    if (end->outcome == PG_LOST || kept < range.last) {
+        writer->range.last = kept;
+        if (kept > range.first)
+            writer->ranges[writer->range_count++] = writer->range;
+    } else if (end->outcome == PG_REFUSED || writer->lock_waits > LOCK_WAITS_MAX ||
+               is_one_run(writer, range)) {
+        park_all(writer, range);
     } else {
         try_halves(writer);
+        return;
     }
+    go_on(writer);
 }
 
 /* Somebody holds a lock that the range needs: mostly that of a run's row. */
@@ -1544,6 +1566,7 @@ static void fail_refused(struct event_writer *writer, const struct pg_end *end)
         return;
     }
     if (is_lock_timeout(end->sqlstate)) {
+        writer->lock_waits++;
         find_locked(writer);
     } else if (is_schema_in_doubt(end->sqlstate) && !writer->was_schema_in_doubt) {
         writer->was_schema_in_doubt = true;
