@@ -370,12 +370,43 @@ done:
     return status;
 }
 
+/* Reads a tree that moves meanwhile: either as it was, or not at all. */
+static int read_while_it_moves(void *arg)
+{
+    struct tree_case *tree = arg;
+    struct view_reading *reading = NULL;
+    size_t records = 0;
+    int status = -1;
+    struct run_state_manager *manager = run_state_manager_new();
+    struct run_view *view = manager ? run_view_new(manager, &(struct filter){0}) : NULL;
+    if (!view ||
+        run_state_manager_upsert_actions(manager, tree->actions, TREE / 2, TREE / 2) != 0 ||
+        run_view_sync(view) != 0)
+        goto done;
+    reading = view_reading_new(view);
+    if (!reading || run_state_manager_upsert_actions(manager, tree->actions, TREE, TREE) != 0)
+        goto done;
+    status = view_reading_next(reading, SIZE_MAX, SIZE_MAX, count_record, &records);
+    if (status == -ENOMEM)
+        assert_int_equal(view_reading_next(reading, SIZE_MAX, SIZE_MAX, count_record, &records), 1);
+    else if (status != 1)
+        assert_int_equal(status, -ESTALE);
+    assert_int_equal(records, status == -ESTALE ? 0 : TREE / 2);
+    status = status == 1 ? 0 : -1;
+done:
+    view_reading_free(reading);
+    run_view_free(view);
+    run_state_manager_free(manager);
+    return status;
+}
+
 static void test_trees_and_views(void **state)
 {
     (void)state;
     struct tree_case *tree = calloc(1, sizeof *tree);
     make_tree(tree);
     fail_each_allocation(build_and_walk, tree);
+    fail_each_allocation(read_while_it_moves, tree);
     free(tree);
 }
 
