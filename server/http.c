@@ -384,6 +384,11 @@ bool http_request_has_turn(struct http_request *request)
     return false;
 }
 
+void http_request_cut(struct http_request *request)
+{
+    shutdown(socket_of(request->connection), SHUT_RDWR);
+}
+
 static void resume_paused(struct http_server *server)
 {
     for (int i = 0; server->paused != NULL && (i < PAUSED_AT_ONCE || server->is_closing); i++) {

@@ -54,6 +54,10 @@ void http_request_answer(struct http_request *request, unsigned status,
  * it. If not it has been suspended until a later turn. */
 bool http_request_has_turn(struct http_request *request);
 
+/* Ends the connection of a request whose answer cannot be ended: its client is to know at once, and
+ * libmicrohttpd, which would keep it until its timeout (seen with 0.9.75). */
+void http_request_cut(struct http_request *request);
+
 /* -------- http_dispatch.c -------- */
 
 /* Finds the request's route, or answers. */

@@ -180,8 +180,10 @@ static ssize_t read_pieces(void *arg, uint64_t position, char *out, size_t room)
             return MHD_CONTENT_READER_END_OF_STREAM;
         if (!http_request_has_turn(pieces->request))
             return 0;
-        if (!make_piece(pieces))
+        if (!make_piece(pieces)) {
+            http_request_cut(pieces->request);
             return MHD_CONTENT_READER_END_WITH_ERROR;
+        }
     }
     length = pieces->made.length - pieces->sent;
     if (length > room)
