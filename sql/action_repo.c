@@ -228,8 +228,8 @@ static void bind_readable(struct pg_parameters *parameters, const struct access 
  * `order`, which an index gives; `matches` whether a row is listed. The last one looked at comes in
  * any case, to go on behind it. `bytes` is what a row weighs. */
 #define PAGE(columns, matches, bytes, looked_at, order, limit)                                     \
-    "SELECT " columns ", r.matches, r.found > r.place OR r.looked = " ROWS_LOOKED_AT               \
-    " FROM (SELECT r.*, row_number() OVER w AS place, count(*) OVER () AS found,"                  \
+    "SELECT " columns ", r.matches, r.is_followed OR r.looked = " ROWS_LOOKED_AT                   \
+    " FROM (SELECT r.*, row_number() OVER w AS place, lead(true, 1, false) OVER w AS is_followed," \
     " sum(" bytes ") OVER w - (" bytes ") AS bytes_before"                                         \
     " FROM (SELECT r.* FROM (SELECT r.*, row_number() OVER (ORDER BY " order ") AS looked,"        \
     " " matches " AS matches FROM (" looked_at " ORDER BY " order " LIMIT " ROWS_LOOKED_AT         \
@@ -247,26 +247,41 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
                                       PG_TIMESTAMPTZ, PG_TEXT,       PG_TEXT,       PG_TEXT,
                                       PG_INT4,        PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
-/* Not prepared: each call is planned for the parameters that it has, so that the fitting index
- * serves: of a domain, of a project, or of all. A run's texts are short: a page needs no bound in
- * bytes. */
-static const struct pg_statement list_runs_statement = {
-    .sql =
-        PAGE(RUN_COLUMNS,
-             "(($2::text IS NULL OR r.domain = $2) AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"
-             " AND ($4::text IS NULL OR"
-             "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"
-             " AND " IS_READABLE("$10", "$11") ")",
-             "0",
-             "SELECT r.* FROM runs r WHERE r.first_seen_at > '-infinity'"
-             " AND ($1::text IS NULL OR r.project = $1)"
-             " AND ($1::text IS NULL OR $2::text IS NULL OR r.domain = $2)"
-             " AND ($6::text IS NULL OR (r.first_seen_at <= $5"
-             "  AND (r.first_seen_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8)))",
-             "r.first_seen_at DESC, r.project DESC, r.domain DESC, r.run_name DESC", "$9"),
-    .parameter_count = 11,
-    .types = list_runs_types,
+/* The runs of a domain, of a project, or all, from the newest or behind a cursor: each has an index
+ * and a statement of its own. A run's texts are short: a page needs no bound in bytes. */
+#define LIST_RUNS(statement, conditions)                                                           \
+    {                                                                                              \
+        .name = statement,                                                                         \
+        .sql = PAGE(                                                                               \
+            RUN_COLUMNS,                                                                           \
+            "(($2::text IS NULL OR r.domain = $2) AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"  \
+            " AND ($4::text IS NULL OR"                                                            \
+            "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"          \
+            " AND " IS_READABLE("$10", "$11") ")",                                                 \
+            "0", "SELECT r.* FROM runs r WHERE r.first_seen_at > '-infinity'" conditions,          \
+            "r.first_seen_at DESC, r.project DESC, r.domain DESC, r.run_name DESC", "$9"),         \
+        .parameter_count = 11, .types = list_runs_types,                                           \
+    }
+#define OF_PROJECT " AND r.project = $1"
+#define OF_DOMAIN OF_PROJECT " AND r.domain = $2"
+#define BEHIND                                                                                     \
+    " AND r.first_seen_at <= $5"                                                                   \
+    " AND (r.first_seen_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8)"
+
+static const struct pg_statement list_runs_statements[3][2] = {
+    {LIST_RUNS("list_runs", ""), LIST_RUNS("list_runs_behind", BEHIND)},
+    {LIST_RUNS("list_runs_of_project", OF_PROJECT),
+     LIST_RUNS("list_runs_of_project_behind", OF_PROJECT BEHIND)},
+    {LIST_RUNS("list_runs_of_domain", OF_DOMAIN),
+     LIST_RUNS("list_runs_of_domain_behind", OF_DOMAIN BEHIND)},
 };
+
+static const struct pg_statement *list_runs_statement(const struct run_query *query)
+{
+    int scope = query->project == NULL ? 0 : query->domain == NULL ? 1 : 2;
+
+    return &list_runs_statements[scope][query->after.key.project != NULL];
+}
 
 /* The key behind which no run of `seen_us` is that was not looked at: of the run before, if it is
  * of the same microsecond, else none of them has been listed. */
@@ -303,7 +318,7 @@ int action_repo_list_runs(struct action_repo *repo, const struct run_query *quer
     bind_run(&parameters, &query->after.key);
     pg_bind_int4(&parameters, query->limit);
     bind_readable(&parameters, query->access);
-    return run_call(repo, &list_runs_statement, &parameters,
+    return run_call(repo, list_runs_statement(query), &parameters,
                     &(struct repo_call){.on_row = on_listed_run_row,
                                         .fn.listed_run = on_run,
                                         .client = query->client,
@@ -421,8 +436,9 @@ static const Oid list_events_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_I
 /* Every event is listed, so none is looked at in vain. */
 static const struct pg_statement list_events_statement = {
     .name = "list_events",
-    .sql = "SELECT " EVENT_COLUMNS ", e.found > e.place, 0"
-           " FROM (SELECT e.*, row_number() OVER w AS place, count(*) OVER () AS found,"
+    .sql = "SELECT " EVENT_COLUMNS ", e.is_followed, 0"
+           " FROM (SELECT e.*, row_number() OVER w AS place, lead(true, 1, false) OVER w AS "
+           "is_followed,"
            " sum(octet_length(e.info)) OVER w - octet_length(e.info) AS bytes_before"
            " FROM (SELECT " EVENT_COLUMNS " FROM action_events e WHERE " OF_ACTION
            " AND e.attempt <= $5 AND (e.attempt, e.phase, e.version) > ($6, $7, $8)"
@@ -493,8 +509,9 @@ static const Oid attempt_events_types[] = {PG_TEXT, PG_TEXT,       PG_TEXT,     
  * them. */
 static const struct pg_statement attempt_events_statement = {
     .name = "attempt_events",
-    .sql = "SELECT " EVENT_COLUMNS ", e.found > e.place, coalesce(" ATTEMPT_BEFORE ", 0)"
-           " FROM (SELECT e.*, row_number() OVER w AS place, count(*) OVER () AS found,"
+    .sql = "SELECT " EVENT_COLUMNS ", e.is_followed, coalesce(" ATTEMPT_BEFORE ", 0)"
+           " FROM (SELECT e.*, row_number() OVER w AS place, lead(true, 1, false) OVER w AS "
+           "is_followed,"
            " sum(octet_length(e.info)) OVER w - octet_length(e.info) AS bytes_before"
            " FROM (SELECT e.*, p.first + e.version::int8 * 16 AS position"
            " FROM unnest($6, $7, $8) AS p(phase, version_max, first)"

@@ -60,6 +60,7 @@ struct pg_connection {
     char *url;
     char *application_name;
     uint64_t exchange_timeout_ms;
+    const struct pg_statement *settings;
     struct pg_connection_events events;
     void *arg;
     void (*on_closed)(void *arg);
@@ -714,6 +715,8 @@ static void set_up(struct pg_connection *connection)
     connection->timeline = 0;
     pg_exchange_begin(connection, NULL, on_settings_end, connection);
     pg_exchange_add(connection, &apply_settings, NULL);
+    if (connection->settings != NULL)
+        pg_exchange_add(connection, connection->settings, NULL);
     pg_exchange_send(connection);
 }
 
@@ -826,6 +829,7 @@ struct pg_connection *pg_connection_new(uv_loop_t *loop,
     uv_async_init(loop, &connection->cancelled, on_cancelled); /* the loop's second cannot fail */
     connection->loop = loop;
     connection->exchange_timeout_ms = options->exchange_timeout_ms;
+    connection->settings = options->settings;
     connection->events = *events;
     connection->arg = arg;
     connection->pause_ms = PAUSE_MIN_MS;

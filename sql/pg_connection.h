@@ -44,10 +44,13 @@ struct pg_connection_events {
     void (*on_notification)(void *arg, const char *channel, const char *payload);
 };
 
+struct pg_statement;
+
 struct pg_connection_options {
-    const char *url;              /* any libpq connection string; copied */
-    const char *application_name; /* shown in pg_stat_activity; copied */
-    uint64_t exchange_timeout_ms; /* an exchange that takes longer breaks the session */
+    const char *url;                     /* any libpq connection string; copied */
+    const char *application_name;        /* shown in pg_stat_activity; copied */
+    uint64_t exchange_timeout_ms;        /* an exchange that takes longer breaks the session */
+    const struct pg_statement *settings; /* that each session begins with; NULL: none */
 };
 
 /* NULL when out of memory. */

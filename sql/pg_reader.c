@@ -228,6 +228,14 @@ static void close_connections(struct pg_reader *reader)
         pg_connection_close(reader->connections[i].connection, NULL);
 }
 
+/* Each read is a look-up by an index, in the order that it gives, of which a page takes the first
+ * rows. A planner with the statistics of a table that was just filled reads and sorts it all, and
+ * compiles a statement for which that is forbidden, but not possible to avoid. */
+static const struct pg_statement plan_by_index = {
+    .sql =
+        "SELECT set_config(name, 'off', false) FROM (VALUES ('enable_seqscan'), ('enable_sort'),"
+        " ('enable_bitmapscan'), ('enable_hashjoin'), ('enable_mergejoin'), ('jit')) AS s (name)"};
+
 static int open_connections(struct pg_reader *reader, const struct pg_reader_options *options)
 {
     static const struct pg_connection_events connection_events = {
@@ -238,6 +246,7 @@ static int open_connections(struct pg_reader *reader, const struct pg_reader_opt
         .url = options->url,
         .application_name = "runtree reader",
         .exchange_timeout_ms = READ_TIMEOUT_MS,
+        .settings = &plan_by_index,
     };
 
     for (; reader->count < options->connections; reader->count++) {
