@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 #include "handlers/handlers.h"
-#include "handlers/list.h"
+#include "handlers/page.h"
 #include "handlers/parameters.h"
 #include "model/attempts.h"
 #include "model/records.h"
-#include "server/reply.h"
+#include "server/http.h"
 
 enum {
     PART_EVENTS = 1000, /* are read at once … */
@@ -221,9 +221,7 @@ void handle_get_action(struct app *app, struct http_request *request)
                                           .before = INT64_MAX,
                                           .limit = PART_EVENTS,
                                           .bytes_max = PART_BYTES};
-    status = app->repo == NULL
-                 ? -ENOTCONN
-                 : action_repo_get_action(app->repo, &run, name, on_action, on_action_end, reply);
+    status = action_repo_get_action(app->repo, &run, name, on_action, on_action_end, reply);
     if (status < 0) {
         reply_unavailable(request, status);
         action_reply_free(reply);

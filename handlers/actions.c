@@ -3,16 +3,16 @@
 #include <stdlib.h>
 
 #include "handlers/handlers.h"
-#include "handlers/list.h"
+#include "handlers/page.h"
 #include "handlers/parameters.h"
 #include "model/action_event.h"
 #include "model/records.h"
-#include "server/reply.h"
+#include "server/http.h"
 
 /* -------- the list of actions -------- */
 
 struct actions_list {
-    struct list_reply *list;
+    struct page_reply *page;
     struct app *app;
     struct run_key run; /* borrowed from the request */
 };
@@ -20,14 +20,14 @@ struct actions_list {
 static void on_listed_action(void *arg, const struct action *action, struct page_row row)
 {
     struct actions_list *actions = arg;
-    struct list_reply *list = actions->list;
+    struct page_reply *page = actions->page;
 
-    if (list_add_row(list, row)) {
-        json_buffer_text(&list->body, "{");
-        record_write_action_members(&list->body, action);
-        json_buffer_text(&list->body, "}");
+    if (page_add_row(page, row)) {
+        json_buffer_text(&page->body, "{");
+        record_write_action_members(&page->body, action);
+        json_buffer_text(&page->body, "}");
     }
-    write_next_cursor(&list->next_cursor, 'a', "%d", action->ordinal);
+    write_next_cursor(&page->next_cursor, 'a', "%d", action->ordinal);
 }
 
 /* An empty list may mean that there is no such run. */
@@ -42,13 +42,13 @@ static void on_run_exists(void *arg, const struct run *run)
 static void on_run_checked(void *arg, enum repo_outcome outcome, const char *message)
 {
     struct actions_list *actions = arg;
-    struct http_request *request = actions->list->request;
+    struct http_request *request = actions->page->request;
 
     if (outcome == REPO_OK && actions->run.project != NULL) {
-        list_cancel(actions->list);
+        page_cancel(actions->page);
         reply_problemf(request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
     } else {
-        list_end(actions->list, outcome, message);
+        page_end(actions->page, outcome, message);
     }
     free(actions);
 }
@@ -58,15 +58,15 @@ static void on_actions_end(void *arg, enum repo_outcome outcome, const char *mes
     struct actions_list *actions = arg;
     int status;
 
-    if (outcome != REPO_OK || actions->list->rows > 0 || actions->list->goes_on) {
-        list_end(actions->list, outcome, message);
+    if (outcome != REPO_OK || actions->page->rows > 0 || actions->page->goes_on) {
+        page_end(actions->page, outcome, message);
         free(actions);
         return;
     }
     status = action_repo_get_run(actions->app->repo, &actions->run, on_run_exists, on_run_checked,
                                  actions);
     if (status < 0) {
-        list_fail(actions->list, status);
+        page_fail(actions->page, status);
         free(actions);
     }
 }
@@ -91,18 +91,16 @@ void handle_list_actions(struct app *app, struct http_request *request)
         return;
     }
     *actions = (struct actions_list){.app = app, .run = query.run};
-    actions->list = list_begin(request, "actions");
-    if (actions->list == NULL) {
+    actions->page = page_begin(request, "actions");
+    if (actions->page == NULL) {
         free(actions);
         return;
     }
     query.client = repo_client_of(request);
     query.after_ordinal = (int32_t)ordinal;
-    status = app->repo == NULL ? -ENOTCONN
-                               : action_repo_list_actions(app->repo, &query, on_listed_action,
-                                                          on_actions_end, actions);
+    status = action_repo_list_actions(app->repo, &query, on_listed_action, on_actions_end, actions);
     if (status < 0) {
-        list_fail(actions->list, status);
+        page_fail(actions->page, status);
         free(actions);
     }
 }
@@ -110,7 +108,7 @@ void handle_list_actions(struct app *app, struct http_request *request)
 /* -------- an action's events -------- */
 
 struct events_list {
-    struct list_reply *list;
+    struct page_reply *page;
     struct app *app;
     struct run_key run; /* borrowed from the request, as is the name */
     const char *name;
@@ -119,7 +117,7 @@ struct events_list {
 static void on_listed_event(void *arg, const struct stored_event *event)
 {
     struct events_list *events = arg;
-    struct list_reply *list = events->list;
+    struct page_reply *page = events->page;
     const struct event_record record = {.run = events->run,
                                         .name = events->name,
                                         .attempt = event->attempt,
@@ -130,9 +128,9 @@ static void on_listed_event(void *arg, const struct stored_event *event)
                                         .recorded_us = event->recorded_us,
                                         .info = event->info};
 
-    list_add_row(list, (struct page_row){.is_listed = true, .goes_on = event->goes_on});
-    event_record_write(&list->body, &record);
-    write_next_cursor(&list->next_cursor, 'e', "%d/%d/%d", event->attempt, event->phase,
+    page_add_row(page, (struct page_row){.is_listed = true, .goes_on = event->goes_on});
+    event_record_write(&page->body, &record);
+    write_next_cursor(&page->next_cursor, 'e', "%d/%d/%d", event->attempt, event->phase,
                       event->version);
 }
 
@@ -147,13 +145,13 @@ static void on_action_exists(void *arg, const struct action *action)
 static void on_action_checked(void *arg, enum repo_outcome outcome, const char *message)
 {
     struct events_list *events = arg;
-    struct http_request *request = events->list->request;
+    struct http_request *request = events->page->request;
 
     if (outcome == REPO_OK && events->name != NULL) {
-        list_cancel(events->list);
+        page_cancel(events->page);
         reply_problemf(request, PROBLEM_NOT_FOUND, NULL, "There is no such action.");
     } else {
-        list_end(events->list, outcome, message);
+        page_end(events->page, outcome, message);
     }
     free(events);
 }
@@ -163,15 +161,15 @@ static void on_events_end(void *arg, enum repo_outcome outcome, const char *mess
     struct events_list *events = arg;
     int status;
 
-    if (outcome != REPO_OK || events->list->rows > 0) {
-        list_end(events->list, outcome, message);
+    if (outcome != REPO_OK || events->page->rows > 0) {
+        page_end(events->page, outcome, message);
         free(events);
         return;
     }
     status = action_repo_get_action(events->app->repo, &events->run, events->name, on_action_exists,
                                     on_action_checked, events);
     if (status < 0) {
-        list_fail(events->list, status);
+        page_fail(events->page, status);
         free(events);
     }
 }
@@ -211,16 +209,14 @@ void handle_list_events(struct app *app, struct http_request *request)
         return;
     }
     *events = (struct events_list){.app = app, .run = query.run, .name = query.name};
-    events->list = list_begin(request, "events");
-    if (events->list == NULL) {
+    events->page = page_begin(request, "events");
+    if (events->page == NULL) {
         free(events);
         return;
     }
-    status = app->repo == NULL ? -ENOTCONN
-                               : action_repo_list_events(app->repo, &query, on_listed_event,
-                                                         on_events_end, events);
+    status = action_repo_list_events(app->repo, &query, on_listed_event, on_events_end, events);
     if (status < 0) {
-        list_fail(events->list, status);
+        page_fail(events->page, status);
         free(events);
     }
 }

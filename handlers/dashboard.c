@@ -3,7 +3,7 @@
 
 #include "handlers/handlers.h"
 #include "server/asset.h"
-#include "server/reply.h"
+#include "server/http.h"
 
 static void reply_file(struct http_request *request, const char *path)
 {

@@ -6,7 +6,7 @@
 
 #include "handlers/handlers.h"
 #include "model/event_batch.h"
-#include "server/reply.h"
+#include "server/http.h"
 
 enum { DECODED_ON_LOOP_MAX = 32 * 1024 };
 
@@ -136,7 +136,7 @@ static void submit(struct submission *submission)
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    if (!http_request_may_take(request, RATE_EVENTS, count_pending(batch))) {
+    if (!http_request_spend(request, RATE_EVENTS, count_pending(batch))) {
         submission_free(submission);
         return;
     }
@@ -144,9 +144,8 @@ static void submit(struct submission *submission)
         on_written(submission, EVENT_WRITE_DONE, NULL);
         return;
     }
-    status = app->writers == NULL || app->is_draining
-                 ? -ENOTCONN
-                 : event_writers_submit(app->writers, batch, on_written, submission);
+    status = app->is_draining ? -ENOTCONN
+                              : event_writers_submit(app->writers, batch, on_written, submission);
     if (status < 0) {
         submission_free(submission);
         reply_unavailable(request, status);

@@ -3,7 +3,7 @@
 
 #include "handlers/handlers.h"
 #include "openapi_document.h"
-#include "server/reply.h"
+#include "server/http.h"
 
 void handle_health(struct app *app, struct http_request *request)
 {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/reply.h"
+#include "server/http.h"
 
 static int refuse(struct http_request *request, const char *where, const char *name,
                   const char *what)

@@ -3,7 +3,7 @@
 
 #include "handlers/handlers.h"
 #include "handlers/parameters.h"
-#include "server/reply.h"
+#include "server/http.h"
 
 static void on_removed(void *arg, enum removal removal)
 {
@@ -24,8 +24,7 @@ void handle_delete_run(struct app *app, struct http_request *request)
 
     if (read_run_key(request, &key) < 0)
         return;
-    status = app->remover == NULL ? -ENOTCONN
-                                  : run_remover_remove(app->remover, &key, on_removed, request);
+    status = run_remover_remove(app->remover, &key, on_removed, request);
     if (status < 0)
         reply_unavailable(request, status);
 }

@@ -3,30 +3,30 @@
 #include <stdlib.h>
 
 #include "handlers/handlers.h"
-#include "handlers/list.h"
+#include "handlers/page.h"
 #include "handlers/parameters.h"
 #include "model/records.h"
-#include "server/reply.h"
+#include "server/http.h"
 
-static void on_list_end(void *arg, enum repo_outcome outcome, const char *message)
+static void on_page_end(void *arg, enum repo_outcome outcome, const char *message)
 {
-    list_end(arg, outcome, message);
+    page_end(arg, outcome, message);
 }
 
 static void on_listed_run(void *arg, const struct run *run, struct page_row row)
 {
-    struct list_reply *list = arg;
+    struct page_reply *page = arg;
 
-    if (list_add_row(list, row))
-        record_write_run(&list->body, run);
-    write_next_cursor(&list->next_cursor, 'r', "%lld/%s/%s/%s", (long long)run->first_seen_us,
+    if (page_add_row(page, row))
+        record_write_run(&page->body, run);
+    write_next_cursor(&page->next_cursor, 'r', "%lld/%s/%s/%s", (long long)run->first_seen_us,
                       run->key.project, run->key.domain, run->key.run_name);
 }
 
 void handle_list_runs(struct app *app, struct http_request *request)
 {
     struct run_query query = {0};
-    struct list_reply *list;
+    struct page_reply *page;
     struct filter filter;
     struct cursor cursor;
     int status;
@@ -44,14 +44,12 @@ void handle_list_runs(struct app *app, struct http_request *request)
     query.name = filter.name[0] == '\0' ? NULL : filter.name;
     query.access = http_request_access(request);
     query.client = repo_client_of(request);
-    list = list_begin(request, "runs");
-    if (list == NULL)
+    page = page_begin(request, "runs");
+    if (page == NULL)
         return;
-    status = app->repo == NULL
-                 ? -ENOTCONN
-                 : action_repo_list_runs(app->repo, &query, on_listed_run, on_list_end, list);
+    status = action_repo_list_runs(app->repo, &query, on_listed_run, on_page_end, page);
     if (status < 0)
-        list_fail(list, status);
+        page_fail(page, status);
 }
 
 struct run_reply {
@@ -94,8 +92,7 @@ void handle_get_run(struct app *app, struct http_request *request)
         return;
     }
     reply->request = request;
-    status = app->repo == NULL ? -ENOTCONN
-                               : action_repo_get_run(app->repo, &key, on_run, on_run_end, reply);
+    status = action_repo_get_run(app->repo, &key, on_run, on_run_end, reply);
     if (status < 0) {
         reply_unavailable(request, status);
         free(reply);
@@ -105,24 +102,24 @@ void handle_get_run(struct app *app, struct http_request *request)
 static void on_listed_project(void *arg, const char *project, const char *domain, int64_t runs,
                               struct page_row row)
 {
-    struct list_reply *list = arg;
+    struct page_reply *page = arg;
 
-    list_add_row(list, row);
-    json_buffer_text(&list->body, "{\"project\":");
-    json_buffer_string(&list->body, project);
-    json_buffer_text(&list->body, ",\"domain\":");
-    json_buffer_string(&list->body, domain);
-    json_buffer_text(&list->body, ",\"runs\":");
-    json_buffer_integer(&list->body, runs);
-    json_buffer_text(&list->body, "}");
-    write_next_cursor(&list->next_cursor, 'p', "%s/%s", project, domain);
+    page_add_row(page, row);
+    json_buffer_text(&page->body, "{\"project\":");
+    json_buffer_string(&page->body, project);
+    json_buffer_text(&page->body, ",\"domain\":");
+    json_buffer_string(&page->body, domain);
+    json_buffer_text(&page->body, ",\"runs\":");
+    json_buffer_integer(&page->body, runs);
+    json_buffer_text(&page->body, "}");
+    write_next_cursor(&page->next_cursor, 'p', "%s/%s", project, domain);
 }
 
 void handle_list_projects(struct app *app, struct http_request *request)
 {
     struct project_query query = {.client = repo_client_of(request),
                                   .access = http_request_access(request)};
-    struct list_reply *list;
+    struct page_reply *page;
     struct cursor cursor;
     int status;
 
@@ -132,12 +129,10 @@ void handle_list_projects(struct app *app, struct http_request *request)
         query.after_project = cursor.parts[0];
         query.after_domain = cursor.parts[1];
     }
-    list = list_begin(request, "projects");
-    if (list == NULL)
+    page = page_begin(request, "projects");
+    if (page == NULL)
         return;
-    status = app->repo == NULL ? -ENOTCONN
-                               : action_repo_list_projects(app->repo, &query, on_listed_project,
-                                                           on_list_end, list);
+    status = action_repo_list_projects(app->repo, &query, on_listed_project, on_page_end, page);
     if (status < 0)
-        list_fail(list, status);
+        page_fail(page, status);
 }

@@ -5,7 +5,8 @@
 
 #include "handlers/handlers.h"
 #include "model/timestamp.h"
-#include "server/reply.h"
+#include "server/head.h"
+#include "server/http.h"
 
 enum { COOKIE_BYTES_MAX = 4000 }; /* browsers take 4,096 with name and attributes (RFC 6265, 6.1) */
 

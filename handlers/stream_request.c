@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "server/reply.h"
+#include "server/http.h"
 
 enum { STREAMS_RETRY_S = 5 }; /* nobody knows when the client closes one */
 
@@ -28,12 +28,12 @@ static bool has_enough(const struct app *app, const struct http_request *request
     return streams_of(app->streams, client) >= (size_t)streams_max;
 }
 
-bool stream_can_be_taken(struct app *app, struct http_request *request)
+bool stream_admit(struct app *app, struct http_request *request)
 {
     if (!takes_event_stream(request)) {
         reply_problemf(request, PROBLEM_NOT_ACCEPTABLE, NULL,
                        "A watch answers text/event-stream only.");
-    } else if (app->hubs == NULL || app->is_draining) {
+    } else if (app->is_draining) {
         reply_unavailable(request, -ENOTCONN);
     } else if (streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max) {
         reply_unavailable(request, -EAGAIN);

@@ -7,8 +7,8 @@
 #include "server/app.h"
 #include "watch/stream.h"
 
-/* Whether the client takes a stream, and we can take one now; else answers 406, 429 or 503. */
-bool stream_can_be_taken(struct app *app, struct http_request *request);
+/* Whether the request may become a stream; if not it was answered 406, 429 or 503. */
+bool stream_admit(struct app *app, struct http_request *request);
 
 /* What the client last heard: of the header, else of the query; NULL if neither says anything.
  * Borrowed. */

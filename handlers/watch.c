@@ -7,7 +7,7 @@
 #include "handlers/parameters.h"
 #include "handlers/stream_request.h"
 #include "model/stream_id.h"
-#include "server/reply.h"
+#include "server/http.h"
 #include "watch/run_hub.h"
 
 struct watch {
@@ -145,7 +145,7 @@ void handle_watch_run(struct app *app, struct http_request *request)
 
     if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0 ||
         read_flag(request, "wait", &wait) < 0 || read_flag(request, "follow", &follow) < 0 ||
-        !stream_can_be_taken(app, request))
+        !stream_admit(app, request))
         return;
     watch = calloc(1, sizeof *watch);
     if (watch == NULL) {

@@ -6,7 +6,7 @@
 #include "handlers/handlers.h"
 #include "handlers/parameters.h"
 #include "handlers/stream_request.h"
-#include "server/reply.h"
+#include "server/http.h"
 #include "watch/list_hub.h"
 
 struct runs_watch {
@@ -80,7 +80,7 @@ void handle_watch_runs(struct app *app, struct http_request *request)
     int32_t limit;
 
     if (read_scope(request, &project, &domain) < 0 || read_filter(request, &filter.filter) < 0 ||
-        read_limit(request, &limit) < 0 || !stream_can_be_taken(app, request))
+        read_limit(request, &limit) < 0 || !stream_admit(app, request))
         return;
     snprintf(filter.project, sizeof filter.project, "%s", project == NULL ? "" : project);
     snprintf(filter.domain, sizeof filter.domain, "%s", domain == NULL ? "" : domain);

@@ -1,11 +1,14 @@
 #include "server/app.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "sql/migrate.h"
 #include "watch/channel.h"
@@ -21,10 +24,13 @@ enum {
     COLLECT_MS = 250,          /* how old another loop's gauges may be in a scrape */
     CLIENT_READERS = 2,        /* connections: a long read leaves the other to the others */
     LIVE_READERS = 1,          /* in the order of asking */
+    SLOW_TURN_US = 100000,     /* a turn of the loop that is worth a line in the log */
 };
 
 struct app_runner {
-    struct app app;
+    struct app app; /* the first member: runner_of */
+    pthread_t thread;
+    bool has_thread;
     uv_loop_t loop;
     uv_prepare_t before_wait;
     uv_idle_t busy; /* active while work is left for the next turn */
@@ -37,12 +43,43 @@ struct app_runner {
     bool is_migrating;
     char migrate_why[APP_WHY_SIZE];
     int migrate_status;
-    struct app_turn turn;
+    struct {
+        uint64_t at_ns, idle_ns, cpu_ns; /* when the last turn ended: the clock, sums until then */
+    } turn;
     uint64_t finish_until_ms;
-    int closing; /* objects that are not closed yet */
 };
 
 /* -------- once per turn -------- */
+
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec spent;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (uint64_t)spent.tv_sec * 1000000000 + (uint64_t)spent.tv_nsec;
+}
+
+/* At the end of each turn, which is everything between two waits, what the waiting call itself
+ * called back included: how long it took. */
+static void note_turn(struct app_runner *runner)
+{
+    const struct app *app = &runner->app;
+    uint64_t at_ns = uv_hrtime(), cpu_ns = thread_cpu_ns();
+    uint64_t idle_ns = uv_metrics_idle_time(app->loop);
+    uint64_t turn_us = (at_ns - runner->turn.at_ns - (idle_ns - runner->turn.idle_ns)) / 1000;
+
+    if (runner->turn.at_ns != 0) {
+        metrics_observe(app->metrics, HISTOGRAM_TURN, (double)turn_us / 1e6);
+        metrics_raise(app->metrics, METRIC_LOOP_BLOCKED_MAX_US, turn_us);
+        metrics_raise(app->metrics, METRIC_LOOP_CPU_MAX_US, (cpu_ns - runner->turn.cpu_ns) / 1000);
+        if (turn_us > SLOW_TURN_US)
+            log_write(app->shared->log, LOG_WARNING, "a turn of the loop took long", "s:I",
+                      "microseconds", (json_int_t)turn_us);
+    }
+    runner->turn.at_ns = at_ns;
+    runner->turn.cpu_ns = cpu_ns;
+    runner->turn.idle_ns = idle_ns;
+}
 
 static void keep_turning(uv_idle_t *idle)
 {
@@ -57,21 +94,66 @@ static void before_wait(uv_prepare_t *prepare)
     struct app *app = &runner->app;
     bool is_busy = false;
 
-    if (app->http != NULL)
-        http_server_run(app->http);
-    if (app->writers != NULL)
+    http_server_run(app->http);
+    if (app->has_database) {
         event_writers_run(app->writers);
-    if (app->hubs != NULL)
         is_busy |= run_hubs_run(app->hubs);
-    if (app->list_hub != NULL)
         list_hub_run(app->list_hub);
-    if (app->streams != NULL)
-        is_busy |= streams_run(app->streams);
+    }
+    is_busy |= streams_run(app->streams);
     if (is_busy)
         uv_idle_start(&runner->busy, keep_turning);
     else
         uv_idle_stop(&runner->busy);
-    app_note_turn(app, &runner->turn);
+    note_turn(runner);
+}
+
+/* -------- metrics -------- */
+
+static size_t usable_connections(const struct app *app)
+{
+    return event_writers_usable(app->writers) + action_repo_connections_ready(app->repo) +
+           action_repo_connections_ready(app->live_repo) + notify_listener_is_on(app->listener) +
+           run_remover_is_ready(app->remover);
+}
+
+static void collect_of_database(struct app *app)
+{
+    struct metrics *metrics = app->metrics;
+    struct run_hubs_stats hubs = run_hubs_stats(app->hubs);
+    struct list_hub_stats list = list_hub_stats(app->list_hub);
+
+    metrics_set(metrics, METRIC_HUBS, hubs.hubs);
+    metrics_set(metrics, METRIC_VIEWS, hubs.views);
+    metrics_set(metrics, METRIC_NODES, hubs.nodes);
+    metrics_set(metrics, METRIC_HUB_READS, hubs.reads);
+    metrics_set(metrics, METRIC_HUB_POLLED, hubs.polled);
+    metrics_set(metrics, METRIC_LIST_VIEWS, list.views);
+    metrics_set(metrics, METRIC_LIST_RUNS, list.runs);
+    metrics_set(metrics, METRIC_LIST_READS, list.reads);
+    metrics_set(metrics, METRIC_HUB_RESETS, hubs.resets + list.resets);
+    metrics_set(metrics, METRIC_WRITE_QUEUE_BYTES, event_writers_queued_bytes(app->writers));
+    metrics_set(metrics, METRIC_READ_QUEUE,
+                action_repo_queued(app->repo) + action_repo_queued(app->live_repo));
+    metrics_set(metrics, METRIC_NOTIFICATION_QUEUE_MILLIONTHS,
+                (uint64_t)(notify_listener_queue_usage(app->listener) * 1e6));
+    metrics_set(metrics, METRIC_DATABASE_CONNECTIONS, usable_connections(app));
+}
+
+void app_collect_metrics(struct app *app)
+{
+    struct metrics *metrics = app->metrics;
+    struct streams_stats streams = streams_stats(app->streams);
+
+    metrics_set(metrics, METRIC_CONNECTIONS, http_server_connections(app->http));
+    metrics_set(metrics, METRIC_STREAMS, streams.count);
+    metrics_set(metrics, METRIC_STREAMS_OPENED, streams.opened);
+    metrics_set(metrics, METRIC_STREAMS_STALLED, streams.stalled);
+    metrics_set(metrics, METRIC_STREAM_FRAMES, streams.frames);
+    metrics_set(metrics, METRIC_STREAM_FRAMES_COMPRESSED, streams.compressed);
+    metrics_set(metrics, METRIC_STREAM_BYTES, streams.bytes);
+    if (app->has_database)
+        collect_of_database(app);
 }
 
 /* A scrape on another loop finds our gauges as we left them. */
@@ -79,8 +161,7 @@ static void on_collect(uv_timer_t *timer)
 {
     struct app_runner *runner = timer->data;
 
-    if (runner->app.http != NULL)
-        app_collect_metrics(&runner->app);
+    app_collect_metrics(&runner->app);
 }
 
 /* -------- what the database says -------- */
@@ -143,10 +224,10 @@ static void on_live_repo_ready(void *arg)
 {
     struct app *app = arg;
 
-    if (app->hubs != NULL)
-        run_hubs_read_all(app->hubs);
-    if (app->list_hub != NULL)
-        list_hub_read_all(app->list_hub);
+    if (!app->has_database)
+        return;
+    run_hubs_read_all(app->hubs);
+    list_hub_read_all(app->list_hub);
 }
 
 static void on_repo_lost(void *arg, const char *why)
@@ -306,7 +387,10 @@ static void after_migrate(uv_work_t *work, int status)
         return;
     if (runner->migrate_status == 0) {
         log_write(app->shared->log, LOG_INFO, "schema is current", "");
-        if (start_database_objects(app) < 0) {
+        app->has_database = start_database_objects(app) == 0;
+        if (app->has_database) {
+            http_server_use_database(app->http);
+        } else {
             log_write(app->shared->log, LOG_ERROR, "out of memory at the start", "");
             uv_async_send(&runner->stop);
         }
@@ -357,8 +441,10 @@ static void stop_objects(struct app_runner *runner)
         action_repo_stop(app->repo);
     if (app->live_repo != NULL)
         action_repo_stop(app->live_repo);
-    http_server_stop(app->http);
-    streams_stop(app->streams);
+    if (app->http != NULL)
+        http_server_stop(app->http);
+    if (app->streams != NULL)
+        streams_stop(app->streams);
     if (app->list_hub != NULL)
         list_hub_stop(app->list_hub);
     if (app->hubs != NULL)
@@ -428,9 +514,14 @@ static void on_stop(uv_async_t *stop)
     uv_timer_start(&runner->timer, on_drained, (uint64_t)app->shared->config->drain_ms, 0);
 }
 
-void app_stop(uv_async_t *stop)
+static struct app_runner *runner_of(struct app *app)
 {
-    uv_async_send(stop);
+    return (struct app_runner *)app;
+}
+
+void app_stop(struct app *app)
+{
+    uv_async_send(&runner_of(app)->stop);
 }
 
 static void on_reload(uv_async_t *reload)
@@ -446,9 +537,9 @@ static void on_reload(uv_async_t *reload)
               (json_int_t)auth_keys_count(keys));
 }
 
-void app_use_keys(uv_async_t *stop, struct auth_keys *keys)
+void app_use_keys(struct app *app, struct auth_keys *keys)
 {
-    struct app_runner *runner = stop->data;
+    struct app_runner *runner = runner_of(app);
 
     auth_keys_free(atomic_exchange(&runner->next_keys, keys));
     uv_async_send(&runner->reload);
@@ -456,32 +547,40 @@ void app_use_keys(uv_async_t *stop, struct auth_keys *keys)
 
 /* -------- the loop -------- */
 
-static int start_http(struct app_runner *runner, int listen_fd, char *why, size_t why_size)
+static int start_streams(struct app *app)
 {
-    struct app *app = &runner->app;
     const struct config *config = app->shared->config;
-    const struct streams_options stream_options = {.heartbeat_ms = (uint64_t)config->heartbeat_ms,
-                                                   .stall_ms = (uint64_t)config->stall_ms,
-                                                   .packer = app->packer};
-    const struct http_options http_options = {
+    const struct streams_options options = {.heartbeat_ms = (uint64_t)config->heartbeat_ms,
+                                            .stall_ms = (uint64_t)config->stall_ms,
+                                            .packer = app->packer};
+
+    app->streams = streams_new(app->loop, &options);
+    return app->streams == NULL ? -ENOMEM : 0;
+}
+
+static int start_http(struct app *app, int listen_fd, char *why, size_t why_size)
+{
+    const struct config *config = app->shared->config;
+    const struct http_options options = {
         .listen_fd = listen_fd,
         .app = app,
+        .routes = app->shared->routes,
+        .log = app->shared->log,
+        .memory = app->shared->memory,
+        .metrics = app->metrics,
+        .packer = app->packer,
+        .auth = app->auth,
+        .rate_limits = app->rate_limits,
+        .cors_origins = config->cors_origins,
+        .answers_to_any_name = config->insecure_listen_anywhere,
+        .metrics_open = config->metrics_open,
         .connections_max = (unsigned)config->connections_max,
         .connections_per_address_max = (unsigned)config->connections_per_address_max,
         .request_timeout_ms = (uint64_t)config->request_timeout_ms,
     };
 
-    app->streams = streams_new(&runner->loop, &stream_options);
-    if (app->streams == NULL) {
-        snprintf(why, why_size, "out of memory");
-        return -1;
-    }
-    app->http = http_server_new(&runner->loop, &http_options, why, why_size);
-    if (app->http == NULL) {
-        streams_stop(app->streams);
-        return -1;
-    }
-    return 0;
+    app->http = http_server_new(app->loop, &options, why, why_size);
+    return app->http == NULL ? -1 : 0;
 }
 
 static void start_handles(struct app_runner *runner)
@@ -497,7 +596,6 @@ static void start_handles(struct app_runner *runner)
     uv_async_init(&runner->loop, &runner->reload, on_reload);
     runner->before_wait.data = runner;
     runner->timer.data = runner->collect.data = runner->stop.data = runner->reload.data = runner;
-    uv_prepare_start(&runner->before_wait, before_wait);
 }
 
 /* 0, also if no tokens are asked for, or -ENOMEM. */
@@ -536,46 +634,77 @@ static int start_rate_limits(struct app *app)
     return app->rate_limits == NULL ? -ENOMEM : 0;
 }
 
-int app_run(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
-            struct auth_keys *keys, void (*on_started)(void *arg, uv_async_t *stop), void *arg,
-            char *why, size_t why_size)
+static int start_objects(struct app *app, int listen_fd, struct auth_keys *keys, char *why,
+                         size_t why_size)
+{
+    app->packer = gzip_packer_new();
+    app->frames = frame_pool_new(app->shared->memory);
+    if (start_auth(app, keys) == 0 && start_rate_limits(app) == 0 && app->packer != NULL &&
+        app->frames != NULL && start_streams(app) == 0)
+        return start_http(app, listen_fd, why, why_size);
+    snprintf(why, why_size, "out of memory");
+    close(listen_fd);
+    return -1;
+}
+
+struct app *app_new(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
+                    struct auth_keys *keys, char *why, size_t why_size)
 {
     struct app_runner *runner = calloc(1, sizeof *runner);
-    int status;
 
     if (runner == NULL) {
         snprintf(why, why_size, "out of memory");
-        return -1;
+        close(listen_fd);
+        auth_keys_free(keys);
+        return NULL;
     }
     runner->app.shared = shared;
     runner->app.metrics = metrics;
     snprintf(runner->app.not_ready_why, sizeof runner->app.not_ready_why,
              "The schema has not been checked yet.");
     start_handles(runner);
-    if (shared->loops > 1)
-        uv_timer_start(&runner->collect, on_collect, COLLECT_MS, COLLECT_MS);
-    runner->app.packer = gzip_packer_new();
-    runner->app.frames = frame_pool_new(shared->memory);
-    status = runner->app.packer == NULL || runner->app.frames == NULL
-                 ? -ENOMEM
-                 : start_auth(&runner->app, keys);
-    if (status == 0)
-        status = start_rate_limits(&runner->app);
-    if (status < 0)
-        snprintf(why, why_size, "out of memory");
-    else
-        status = start_http(runner, listen_fd, why, why_size);
-    if (status == 0) {
-        start_migration(runner);
-        on_started(arg, &runner->stop);
-    } else {
-        close_own_handles(runner);
+    if (start_objects(&runner->app, listen_fd, keys, why, why_size) < 0) {
+        app_free(&runner->app);
+        return NULL;
     }
+    return &runner->app;
+}
+
+static void *run_loop(void *arg)
+{
+    struct app_runner *runner = arg;
+
+    if (runner->app.shared->loops > 1)
+        uv_timer_start(&runner->collect, on_collect, COLLECT_MS, COLLECT_MS);
+    uv_prepare_start(&runner->before_wait, before_wait);
+    start_migration(runner);
     uv_run(&runner->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+int app_start(struct app *app)
+{
+    struct app_runner *runner = runner_of(app);
+
+    if (pthread_create(&runner->thread, NULL, run_loop, runner) != 0)
+        return -1;
+    runner->has_thread = true;
+    return 0;
+}
+
+void app_free(struct app *app)
+{
+    struct app_runner *runner = runner_of(app);
+
+    if (runner->has_thread) {
+        pthread_join(runner->thread, NULL);
+    } else {
+        stop_objects(runner);
+        uv_run(&runner->loop, UV_RUN_DEFAULT);
+    }
     uv_loop_close(&runner->loop);
     free_objects(runner);
     free(runner);
-    return status;
 }
 
 /* -------- what others ask -------- */
@@ -584,7 +713,7 @@ bool app_is_ready(const struct app *app, char *why, size_t why_size)
 {
     if (app->is_draining)
         snprintf(why, why_size, "The service is shutting down.");
-    else if (app->listener == NULL || !notify_listener_is_on(app->listener) ||
+    else if (!app->has_database || !notify_listener_is_on(app->listener) ||
              !action_repo_is_ready(app->repo) || !action_repo_is_ready(app->live_repo) ||
              !event_writers_are_ready(app->writers))
         snprintf(why, why_size, "The database is not usable yet: %s",

@@ -1,7 +1,8 @@
-/* One event loop and every long-lived object on it: starts them in order and stops them backwards.
+/* One event loop with its thread, and every long-lived object on it: starts them in order; at the
+ * end stops them, drains the loop and frees them backwards.
  *
- *   loop, metrics -> HTTP (health answers from here on) -> schema -> repo, writers, hubs, listener
- * -> ready
+ *   loop, metrics -> HTTP (health answers from here on) -> schema -> repo, hubs, writers, listener,
+ * remover -> ready
  *
  * `--threads N` is N of these, which share nothing but the numbers that /metrics adds up. */
 #ifndef RUNTREE_SERVER_APP_H
@@ -54,7 +55,8 @@ struct app {
     struct gzip_packer *packer;
     struct streams *streams;
     struct frame_pool *frames;
-    /* NULL until the schema is current: */
+    /* Once the schema is current. Until then the server answers 503 to what needs them. */
+    bool has_database;
     struct action_repo *repo;      /* for clients */
     struct action_repo *live_repo; /* for hubs, which no client's read holds up */
     struct event_writers *writers;
@@ -69,36 +71,27 @@ struct app {
 /* Connections to the database that all loops of a process together hold open. */
 int app_database_connections(const struct config *config);
 
-/* Runs a loop until app_stop: 0, or -1 with a reason in `why` when it could not start. `listen_fd`
- * and `keys` (NULL: no tokens are asked for) are taken over. `metrics` is that of this loop.
- * `on_started` is called on the loop's thread before it runs, with what app_stop takes. */
-int app_run(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
-            struct auth_keys *keys, void (*on_started)(void *arg, uv_async_t *stop), void *arg,
-            char *why, size_t why_size);
+/* A loop that listens, and does not run yet. `listen_fd` and `keys` (NULL: no tokens are asked for)
+ * are taken over, also on failure; `metrics` is that of this loop. NULL with a reason in `why`. */
+struct app *app_new(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
+                    struct auth_keys *keys, char *why, size_t why_size);
+
+/* Runs it on a thread of its own. 0, or -1 when there can be none. */
+int app_start(struct app *app);
 
 /* From any thread: drains and ends the loop. */
-void app_stop(uv_async_t *stop);
+void app_stop(struct app *app);
 
-/* From any thread, until app_stop: takes `keys` over in place of those before. */
-void app_use_keys(uv_async_t *stop, struct auth_keys *keys);
+/* Waits for the end of a loop that was started, which app_stop brings about; then frees it. */
+void app_free(struct app *app);
+
+/* From any thread: takes `keys` over in place of those before. */
+void app_use_keys(struct app *app, struct auth_keys *keys);
 
 /* Ready to serve; else false with the reason in `why`. */
 bool app_is_ready(const struct app *app, char *why, size_t why_size);
 
-/* For the metrics: a request has ended. `route` NULL: there was none. */
-void app_count_request(struct app *app, const struct route *route, unsigned status,
-                       uint64_t duration_ns);
-
 /* Brings the gauges up to date, and the counters that others keep. */
 void app_collect_metrics(struct app *app);
-
-/* When the last turn of the loop ended: the clock, and the sums until then. All zero at first. */
-struct app_turn {
-    uint64_t at_ns, idle_ns, cpu_ns;
-};
-
-/* At the end of each turn, which is everything between two waits, what the waiting call itself
- * called back included: how long it took. */
-void app_note_turn(struct app *app, struct app_turn *turn);
 
 #endif

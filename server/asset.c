@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "server/gzip.h"
-#include "server/reply.h"
+#include "server/http.h"
 
 /* Scripts, styles and connections only from where the page comes from, nothing inline, no frames
  * around it (Content Security Policy Level 3). */

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/log.h"
+
 enum { RSA_BITS_MIN = 2048, HASH_BYTES_MAX = 64 };
 
 /* What fits what. `curve` NULL: whichever. */
@@ -95,6 +97,8 @@ size_t auth_keys_count(const struct auth_keys *keys)
 
 /* -------- one key -------- */
 
+enum { KID_LOGGED_MAX = 255 };
+
 struct loading {
     const struct auth_keys_source *source;
     struct auth_keys *keys;
@@ -123,12 +127,15 @@ static bool fail_for_private_key(struct loading *loading)
 /* A key that is not used, which is no fault of the others. */
 static bool skip(struct loading *loading, const char *kid, const char *why)
 {
-    const struct auth_keys_source *source = loading->source;
+    const struct log *log = loading->source->log;
 
     if (loading->first_skipped == NULL)
         loading->first_skipped = why;
-    if (source->on_skipped != NULL)
-        source->on_skipped(source->arg, loading->path, loading->seen, kid, why);
+    if (kid != NULL && strlen(kid) > KID_LOGGED_MAX)
+        kid = NULL;
+    if (log != NULL)
+        log_write(log, LOG_WARNING, "a key is not used", "s:s, s:I, s:s?, s:s", "file",
+                  loading->path, "key", (json_int_t)loading->seen, "kid", kid, "why", why);
     return true;
 }
 

@@ -19,6 +19,7 @@
 #include <stddef.h>
 
 struct auth_keys;
+struct log;
 
 enum {
     AUTH_KEYS_MAX = 64,                /* that are used */
@@ -33,11 +34,7 @@ enum {
 struct auth_keys_source {
     const char *keys_path;   /* "": none */
     const char *secret_path; /* "": none */
-    /* For each key that is skipped: the how manieth of its file it is, its `kid` (NULL: none), and
-     * why. May be NULL. */
-    void (*on_skipped)(void *arg, const char *path, size_t number, const char *kid,
-                       const char *why);
-    void *arg;
+    const struct log *log;   /* is told of each key that is skipped; NULL: none */
 };
 
 /* Once, before the first thread starts. */

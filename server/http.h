@@ -6,14 +6,20 @@
 #ifndef RUNTREE_SERVER_HTTP_H
 #define RUNTREE_SERVER_HTTP_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
 #include "model/access.h"
+#include "model/json_buffer.h"
 #include "model/problem.h"
-#include "model/run_key.h"
+#include "server/auth.h"
+#include "server/gzip.h"
+#include "server/log.h"
+#include "server/memory.h"
+#include "server/metrics.h"
 #include "server/rate_limit.h"
 #include "server/router.h"
 
@@ -26,13 +32,20 @@ enum {
     HTTP_ANSWER_TIMEOUT_S = 300, /* for an answer to be taken */
 };
 
-/* The cookie that keeps a browser's token (see handlers/session.c). By its prefix browsers take it
- * only from this very host, over TLS or loopback, and for all paths (RFC 6265bis, 4.1.3.2). */
-#define SESSION_COOKIE "__Host-runtree_session"
-
+/* What is borrowed lives longer than the server. */
 struct http_options {
     int listen_fd;   /* listening, non-blocking; owned by the server from then on */
-    struct app *app; /* handed to the handlers */
+    struct app *app; /* handed to the handlers, and nothing else */
+    const struct route *routes;
+    const struct log *log;
+    struct memory *memory;
+    struct metrics *metrics;
+    struct gzip_packer *packer;
+    struct auth *auth;               /* NULL: nobody is asked for a token */
+    struct rate_limits *rate_limits; /* NULL: none */
+    const char *cors_origins;        /* comma-separated; "": same origin only; "*": any */
+    bool answers_to_any_name;        /* in the header Host, without auth */
+    bool metrics_open;
     unsigned connections_max;
     unsigned connections_per_address_max; /* 0: any number */
     uint64_t request_timeout_ms;          /* for head and body to arrive */
@@ -44,6 +57,9 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_options *
 
 /* Once per turn of the loop, before it waits. */
 void http_server_run(struct http_server *server);
+
+/* The database is there: until then what needs it is answered 503. */
+void http_server_use_database(struct http_server *server);
 
 /* Takes no more connections; the listening socket is closed. */
 void http_server_stop_listening(struct http_server *server);
@@ -82,8 +98,9 @@ const char *http_request_bearer(const struct http_request *request);
 enum { CLIENT_NAME_SIZE = SUBJECT_SIZE + 8 };
 void http_request_client(const struct http_request *request, char out[static CLIENT_NAME_SIZE]);
 
-/* Whether the client may have so many more now; else answers 429. */
-bool http_request_may_take(struct http_request *request, enum rate_kind kind, int64_t count);
+/* Counts so many more against what the client may have. False: it has had enough, and was answered
+ * 429. */
+bool http_request_spend(struct http_request *request, enum rate_kind kind, int64_t count);
 
 /* Hands the body over (malloc'd, not ended by a NUL, NULL if empty). */
 char *http_request_take_body(struct http_request *request, size_t *length);
@@ -101,5 +118,90 @@ void http_request_when_gone(struct http_request *request, void (*gone)(void *arg
  * 0, or -EMFILE when there is no descriptor for it: then the request is still to be answered. */
 typedef void http_detached_fn(void *arg, int fd);
 int http_request_detach(struct http_request *request, http_detached_fn *on_detached, void *arg);
+
+/* What answers a request, exactly once; it must not be touched afterwards. Bodies of 1 KiB and more
+ * are gzipped for those who take that, piece by piece as they are sent. */
+
+/* Takes the reference over; NULL answers as out of memory. */
+void reply_json(struct http_request *request, unsigned status, json_t *document);
+
+/* Takes the buffer's bytes over. */
+void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
+                  struct json_buffer *buffer);
+
+/* Sends the JSON that `make` writes, on a worker thread. Then, on the loop's thread and even if the
+ * request has gone meanwhile, `done` is called, which frees what `arg` has. */
+typedef void reply_make_fn(void *arg, struct json_buffer *out);
+void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(void *arg),
+                void *arg);
+
+/* A body that is made piece by piece while its client takes it. */
+struct reply_source {
+    /* Appends the next piece, some REPLY_PIECE_BYTES, and perhaps none of it. 1: that was the last;
+     * 0: there is more; negative: there is no more, and the connection is closed. */
+    int (*next)(void *arg, struct json_buffer *piece);
+    /* Once, when nothing more is asked of it. */
+    void (*end)(void *arg);
+};
+
+enum { REPLY_PIECE_BYTES = 64 * 1024 };
+
+/* An error of the first piece is answered (reply_unavailable). */
+void reply_pieces(struct http_request *request, unsigned status, const char *content_type,
+                  const struct reply_source *source, void *arg);
+
+/* `bytes` must live as long as the program. */
+void reply_static(struct http_request *request, unsigned status, const char *content_type,
+                  const void *bytes, size_t length);
+
+/* The same with more headers, and as it is; an entry without a name ends them. */
+struct reply_header {
+    const char *name, *value;
+};
+void reply_static_with(struct http_request *request, unsigned status, const char *content_type,
+                       const void *bytes, size_t length, const struct reply_header *headers);
+
+void reply_empty(struct http_request *request, unsigned status);
+
+void reply_problem(struct http_request *request, const struct problem *problem);
+
+/* The same, put together here. */
+void reply_problemf(struct http_request *request, enum problem_kind kind, const char *pointer,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* 401; `why` NULL: there was no token. */
+void reply_unauthorized(struct http_request *request, const char *why);
+
+/* 403: the token does not give `right` on the project and domain ("*": on all). */
+void reply_forbidden(struct http_request *request, const char *right, const char *project,
+                     const char *domain);
+
+/* 429: more of `what` ("events") than a client may have; in `retry_s` seconds it may. */
+void reply_too_many(struct http_request *request, const char *what, int64_t retry_s);
+
+/* With a cookie set; takes the reference over, NULL: an empty answer. */
+void reply_session(struct http_request *request, unsigned status, json_t *document,
+                   const char *cookie);
+
+/* For a call that answered -ENOTCONN, -EAGAIN, -ENOMEM, -EMFILE (no descriptor) or -ENOBUFS (no
+ * room: memory_has_room): 503 with Retry-After. */
+void reply_unavailable(struct http_request *request, int status);
+
+/* 415 that says which codings are known (RFC 9110, section 15.5.16). */
+void reply_unsupported_coding(struct http_request *request, const char *coding);
+
+/* For a client that has left: closes the connection. */
+void reply_nobody(struct http_request *request);
+
+/* 405 and the answer to OPTIONS; `allow` is the value of the Allow header. */
+void reply_method_not_allowed(struct http_request *request, const char *allow);
+void reply_options(struct http_request *request, const char *allow);
+
+/* Appends the head of a stream's answer. Whether the client takes gzip: then it begins a compressed
+ * stream. A failed allocation is noted in `out`. */
+bool reply_stream_head(const struct http_request *request, struct json_buffer *out);
+
+/* For a HEAD. */
+void reply_stream_head_only(struct http_request *request);
 
 #endif

@@ -1,7 +1,6 @@
 /* runtree serve: options, database, sockets, signals, loops. */
 #include <errno.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,163 +15,58 @@
 #include "sql/embedded_postgres.h"
 #include "sql/migrate.h"
 
-enum { EXIT_USAGE = 2, KID_BYTES_MAX = 255 /* in the log */ };
+enum { EXIT_USAGE = 2 };
 
-/* One event loop and its thread. */
-struct loop_thread {
-    const struct app_shared *shared;
-    struct metrics *metrics;
-    int listen_fd;
-    struct auth_keys *keys; /* taken over by the loop; NULL: no tokens are asked for */
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    uv_async_t *stop;            /* NULL until the loop runs */
-    bool is_stopped;             /* before it ran */
-    struct auth_keys *next_keys; /* that came before it ran; NULL: none did */
-    int status;
+/* The loops of a process, and what they are given. */
+struct process {
+    struct app_shared shared;
+    const struct metrics *all_metrics[METRICS_LOOPS_MAX];
+    struct metrics *metrics; /* one for each loop */
+    struct app *loops[METRICS_LOOPS_MAX];
+    size_t loops_open;
 };
-
-static void on_started(void *arg, uv_async_t *stop)
-{
-    struct loop_thread *self = arg;
-
-    pthread_mutex_lock(&self->mutex);
-    self->stop = stop;
-    if (self->next_keys != NULL)
-        app_use_keys(stop, self->next_keys);
-    self->next_keys = NULL;
-    if (self->is_stopped)
-        app_stop(stop);
-    pthread_mutex_unlock(&self->mutex);
-}
-
-static void *run_loop(void *arg)
-{
-    struct loop_thread *self = arg;
-    char why[APP_WHY_SIZE];
-
-    self->status = app_run(self->shared, self->metrics, self->listen_fd, self->keys, on_started,
-                           self, why, sizeof why);
-    if (self->status < 0) {
-        log_write(self->shared->log, LOG_ERROR, "an event loop did not start", "s:s", "why", why);
-        kill(getpid(), SIGTERM);
-    }
-    return NULL;
-}
-
-static void stop_loop(struct loop_thread *self)
-{
-    pthread_mutex_lock(&self->mutex);
-    self->is_stopped = true;
-    if (self->stop != NULL)
-        app_stop(self->stop);
-    pthread_mutex_unlock(&self->mutex);
-}
-
-static int open_sockets(struct loop_thread *loops, const struct config *config,
-                        const struct log *log)
-{
-    char why[APP_WHY_SIZE], address[300];
-
-    snprintf(address, sizeof address, "%s", config->listen);
-    for (int64_t i = 0; i < config->threads; i++) {
-        loops[i].listen_fd = listen_on(address, config->threads > 1, why, sizeof why);
-        if (loops[i].listen_fd < 0) {
-            log_write(log, LOG_ERROR, "cannot listen", "s:s", "why", why);
-            while (i-- > 0)
-                close(loops[i].listen_fd);
-            return -1;
-        }
-        /* All loops share the port that the first was given for port 0. */
-        if (i == 0)
-            snprintf(address, sizeof address, "%.*s:%d",
-                     (int)(strrchr(config->listen, ':') - config->listen), config->listen,
-                     listen_port(loops[0].listen_fd));
-    }
-    log_write(log, LOG_INFO, "listening", "s:s, s:s", "address", address, "url",
-              config->listen[0] == '*' ? "" : address);
-    return 0;
-}
-
-static void on_key_skipped(void *arg, const char *path, size_t number, const char *kid,
-                           const char *why)
-{
-    const struct log *log = arg;
-
-    if (kid != NULL && strlen(kid) > KID_BYTES_MAX)
-        kid = NULL;
-    log_write(log, LOG_WARNING, "a key is not used", "s:s, s:I, s:s?, s:s", "file", path, "key",
-              (json_int_t)number, "kid", kid, "why", why);
-}
 
 static struct auth_keys *load_keys(const struct config *config, const struct log *log,
                                    char why[static AUTH_KEYS_WHY_SIZE])
 {
     const struct auth_keys_source source = {
-        .keys_path = config->auth_keys,
-        .secret_path = config->auth_secret,
-        .on_skipped = on_key_skipped,
-        .arg = (void *)log,
-    };
+        .keys_path = config->auth_keys, .secret_path = config->auth_secret, .log = log};
 
     return auth_keys_load(&source, why);
 }
 
-/* Fills `copies`, one for each loop; false, and none is left, when out of memory. */
-static bool copy_keys(const struct auth_keys *keys, struct auth_keys **copies, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        copies[i] = auth_keys_copy(keys);
-        if (copies[i] == NULL) {
-            while (i-- > 0)
-                auth_keys_free(copies[i]);
-            return false;
-        }
-    }
-    return true;
-}
-
-static void give_keys(struct loop_thread *loop, struct auth_keys *keys)
-{
-    pthread_mutex_lock(&loop->mutex);
-    if (loop->stop != NULL) {
-        app_use_keys(loop->stop, keys);
-    } else {
-        auth_keys_free(loop->next_keys);
-        loop->next_keys = keys;
-    }
-    pthread_mutex_unlock(&loop->mutex);
-}
-
 /* The keys are read once, and all loops are given them or none is. */
-static void reload_keys(struct loop_thread *loops, const struct config *config,
-                        const struct log *log)
+static void reload_keys(struct process *process)
 {
+    const struct app_shared *shared = &process->shared;
     struct auth_keys *copies[METRICS_LOOPS_MAX], *keys;
     char why[AUTH_KEYS_WHY_SIZE] = "out of memory";
-    bool is_done;
+    size_t count = 0;
 
-    if (!config_wants_tokens(config))
+    if (!config_wants_tokens(shared->config))
         return;
-    keys = load_keys(config, log, why);
-    is_done = keys != NULL && copy_keys(keys, copies, (size_t)config->threads);
-    if (is_done) {
-        for (int64_t i = 0; i < config->threads; i++)
-            give_keys(&loops[i], copies[i]);
-    } else {
-        metrics_add(loops[0].metrics, METRIC_AUTH_RELOAD_FAILED, 1);
-        log_write(log, LOG_ERROR, "the new keys cannot be used", "s:s", "why", why);
-    }
+    keys = load_keys(shared->config, shared->log, why);
+    while (keys != NULL && count < shared->loops && (copies[count] = auth_keys_copy(keys)) != NULL)
+        count++;
     auth_keys_free(keys);
+    if (count == shared->loops) {
+        for (size_t i = 0; i < count; i++)
+            app_use_keys(process->loops[i], copies[i]);
+        return;
+    }
+    while (count > 0)
+        auth_keys_free(copies[--count]);
+    metrics_add(&process->metrics[0], METRIC_AUTH_RELOAD_FAILED, 1);
+    log_write(shared->log, LOG_ERROR, "the new keys cannot be used", "s:s", "why", why);
 }
 
 /* Signals come to the main thread alone, which waits for them here until one says to stop, and
  * meanwhile sees to it that the database of our own, if there is one, runs. */
-static void wait_for_signal(struct loop_thread *loops, const struct config *config,
-                            const sigset_t *signals, struct embedded_postgres *postgres,
-                            const struct log *log)
+static void wait_for_signal(struct process *process, const sigset_t *signals,
+                            struct embedded_postgres *postgres)
 {
     const struct timespec second = {.tv_sec = 1};
+    const struct log *log = process->shared.log;
     char why[APP_WHY_SIZE];
     int number = 0;
 
@@ -181,44 +75,68 @@ static void wait_for_signal(struct loop_thread *loops, const struct config *conf
         if (number > 0)
             log_write(log, LOG_INFO, "signal received", "s:s", "signal", strsignal(number));
         if (number == SIGHUP)
-            reload_keys(loops, config, log);
+            reload_keys(process);
         else if (number < 0 && postgres != NULL &&
                  embedded_postgres_ensure(postgres, why, sizeof why) < 0)
             log_write(log, LOG_ERROR, "PostgreSQL did not come back", "s:s", "why", why);
     }
 }
 
-static int run_loops(struct loop_thread *loops, const struct config *config,
-                     const struct auth_keys *keys, const sigset_t *signals,
-                     struct embedded_postgres *postgres, const struct log *log)
+/* A loop that listens on `address`. 0, or -1 when that was logged. */
+static int open_loop(struct process *process, const char *address, const struct auth_keys *keys)
 {
-    int64_t started = 0;
-    int status = 0;
+    const struct app_shared *shared = &process->shared;
+    struct auth_keys *own_keys = keys == NULL ? NULL : auth_keys_copy(keys);
+    size_t number = process->loops_open;
+    char why[APP_WHY_SIZE];
+    int fd = listen_on(address, shared->loops > 1, why, sizeof why);
 
-    for (; started < config->threads; started++) {
-        loops[started].keys = keys == NULL ? NULL : auth_keys_copy(keys);
-        if (keys != NULL && loops[started].keys == NULL) {
-            log_write(log, LOG_ERROR, "out of memory", "");
-            status = -1;
-            break;
-        }
-        if (pthread_create(&loops[started].thread, NULL, run_loop, &loops[started]) != 0) {
+    if (fd < 0) {
+        log_write(shared->log, LOG_ERROR, "cannot listen", "s:s", "why", why);
+        auth_keys_free(own_keys);
+        return -1;
+    }
+    if (keys != NULL && own_keys == NULL) {
+        log_write(shared->log, LOG_ERROR, "out of memory", "");
+        close(fd);
+        return -1;
+    }
+    process->loops[number] =
+        app_new(shared, &process->metrics[number], fd, own_keys, why, sizeof why);
+    if (process->loops[number] == NULL) {
+        log_write(shared->log, LOG_ERROR, "an event loop did not start", "s:s", "why", why);
+        return -1;
+    }
+    process->loops_open++;
+    return fd;
+}
+
+/* All loops listen before the first one runs. 0 or -1. */
+static int start_loops(struct process *process, const struct auth_keys *keys)
+{
+    const char *listen = process->shared.config->listen;
+    const struct log *log = process->shared.log;
+    char address[300];
+
+    snprintf(address, sizeof address, "%s", listen);
+    while (process->loops_open < process->shared.loops) {
+        int fd = open_loop(process, address, keys);
+
+        if (fd < 0)
+            return -1;
+        if (process->loops_open == 1) /* all share the port that the first was given for port 0 */
+            snprintf(address, sizeof address, "%.*s:%d", (int)(strrchr(listen, ':') - listen),
+                     listen, listen_port(fd));
+    }
+    log_write(log, LOG_INFO, "listening", "s:s, s:s", "address", address, "url",
+              listen[0] == '*' ? "" : address);
+    for (size_t i = 0; i < process->loops_open; i++) {
+        if (app_start(process->loops[i]) < 0) {
             log_write(log, LOG_ERROR, "cannot start a thread", "");
-            status = -1;
-            break;
+            return -1;
         }
     }
-    if (status == 0)
-        wait_for_signal(loops, config, signals, postgres, log);
-    for (int64_t i = 0; i < started; i++)
-        stop_loop(&loops[i]);
-    for (int64_t i = 0; i < started; i++) {
-        pthread_join(loops[i].thread, NULL);
-        auth_keys_free(loops[i].next_keys);
-        if (loops[i].status < 0)
-            status = -1;
-    }
-    return status;
+    return 0;
 }
 
 /* `keys` is NULL if no tokens are asked for, `postgres` for a database of somebody else. 0 or -1.
@@ -228,38 +146,33 @@ static int serve_on(const struct config *config, const struct auth_keys *keys,
                     const struct log *log, const sigset_t *signals)
 {
     size_t count = (size_t)config->threads;
-    struct loop_thread *loops = calloc(count, sizeof *loops);
-    struct metrics *metrics = calloc(count, sizeof *metrics);
-    const struct metrics **all = calloc(count, sizeof(const struct metrics *));
+    struct process process = {.metrics = calloc(count, sizeof *process.metrics)};
     struct memory *memory = memory_new((uint64_t)config->memory_max_bytes);
-    const struct app_shared shared = {
+    int status = -1;
+
+    process.shared = (struct app_shared){
         .config = config,
         .database_url = database_url,
         .log = log,
         .memory = memory,
         .routes = routes,
-        .metrics = all,
+        .metrics = process.all_metrics,
         .loops = count,
     };
-    int status = -1;
-
-    if (loops == NULL || metrics == NULL || all == NULL || memory == NULL) {
+    for (size_t i = 0; process.metrics != NULL && i < count; i++)
+        process.all_metrics[i] = &process.metrics[i];
+    if (process.metrics == NULL || memory == NULL)
         log_write(log, LOG_ERROR, "out of memory", "");
-        goto done;
-    }
-    for (size_t i = 0; i < count; i++) {
-        all[i] = &metrics[i];
-        loops[i].shared = &shared;
-        loops[i].metrics = &metrics[i];
-        pthread_mutex_init(&loops[i].mutex, NULL);
-    }
-    if (open_sockets(loops, config, log) == 0)
-        status = run_loops(loops, config, keys, signals, postgres, log);
-done:
+    else
+        status = start_loops(&process, keys);
+    if (status == 0)
+        wait_for_signal(&process, signals, postgres);
+    for (size_t i = 0; i < process.loops_open; i++)
+        app_stop(process.loops[i]);
+    for (size_t i = 0; i < process.loops_open; i++)
+        app_free(process.loops[i]);
     memory_free(memory);
-    free((void *)all);
-    free(metrics);
-    free(loops);
+    free(process.metrics);
     return status;
 }
 

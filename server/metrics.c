@@ -134,6 +134,12 @@ void metrics_set(struct metrics *metrics, enum metric metric, uint64_t value)
     metrics->values[metric] = value;
 }
 
+void metrics_raise(struct metrics *metrics, enum metric metric, uint64_t value)
+{
+    if (value > metrics->values[metric])
+        metrics->values[metric] = value;
+}
+
 static void observe(struct histogram_values *values, const double *bounds, double value)
 {
     size_t bucket = 0;

@@ -88,6 +88,7 @@ struct metrics {
 
 void metrics_add(struct metrics *metrics, enum metric metric, uint64_t more);
 void metrics_set(struct metrics *metrics, enum metric metric, uint64_t value);
+void metrics_raise(struct metrics *metrics, enum metric metric, uint64_t value); /* to at least */
 void metrics_observe(struct metrics *metrics, enum histogram histogram, double value);
 /* `route`: its index in the table, or ROUTES_MAX. */
 void metrics_observe_request(struct metrics *metrics, size_t route, unsigned status,

@@ -23,7 +23,7 @@ enum route_access {
     ROUTE_OPEN,   /* no token */
 };
 
-/* Answers the request by one of the functions of server/reply.h, now or later, on the loop's
+/* Answers the request by one of the functions reply_* (server/http.h), now or later, on the loop's
  * thread. */
 typedef void route_handler(struct app *app, struct http_request *request);
 
@@ -34,7 +34,7 @@ struct route {
     const char *pattern; /* "/v1/projects/{project}": a part in braces takes one segment */
     route_handler *handler;
     const char *const *parameters; /* the query parameters that it knows, NULL-ended; NULL: none */
-    bool is_stream;                /* a HEAD is answered by the head alone */
+    bool is_local;                 /* answered without the database */
     enum route_access access;
 };
 

@@ -1,13 +1,13 @@
-/* A list under way: {"<things>":[…],"nextCursor":"…"}, gathered row by row; the cursor if there may
- * be more. */
-#ifndef RUNTREE_HANDLERS_LIST_H
-#define RUNTREE_HANDLERS_LIST_H
+/* A page of a list under way: {"<things>":[…],"nextCursor":"…"}, gathered row by row; the cursor if
+ * there may be more. */
+#ifndef RUNTREE_HANDLERS_PAGE_H
+#define RUNTREE_HANDLERS_PAGE_H
 
 #include "model/json_buffer.h"
 #include "server/http.h"
 #include "sql/action_repo.h"
 
-struct list_reply {
+struct page_reply {
     struct http_request *request;
     struct json_buffer body;
     struct json_buffer next_cursor; /* of the last row so far */
@@ -16,20 +16,20 @@ struct list_reply {
 };
 
 /* NULL after having answered, when there is no memory for a page. */
-struct list_reply *list_begin(struct http_request *request, const char *things);
+struct page_reply *page_begin(struct http_request *request, const char *things);
 
-/* For each row that was read. Whether it is to be written (into list->body); its cursor goes into
- * list->next_cursor in any case. */
-bool list_add_row(struct list_reply *list, struct page_row row);
+/* For each row that was read. Whether it is to be written (into page->body); its cursor goes into
+ * page->next_cursor in any case. */
+bool page_add_row(struct page_reply *page, struct page_row row);
 
-/* Sends the list, or a 503; frees. */
-void list_end(struct list_reply *list, enum repo_outcome outcome, const char *message);
+/* Sends the page, or a 503; frees. */
+void page_end(struct page_reply *page, enum repo_outcome outcome, const char *message);
 
 /* For a call of the repo that failed at once: answers, frees. */
-void list_fail(struct list_reply *list, int status);
+void page_fail(struct page_reply *page, int status);
 
 /* Frees without an answer. */
-void list_cancel(struct list_reply *list);
+void page_cancel(struct page_reply *page);
 
 /* The request's client, as reads ask for it. */
 struct repo_client repo_client_of(struct http_request *request);

@@ -1,46 +1,46 @@
-#include "handlers/list.h"
+#include "handlers/page.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "server/app.h"
-#include "server/reply.h"
+#include "server/http.h"
 
-struct list_reply *list_begin(struct http_request *request, const char *things)
+struct page_reply *page_begin(struct http_request *request, const char *things)
 {
     struct memory *memory = http_request_app(request)->shared->memory;
-    struct list_reply *list;
+    struct page_reply *page;
 
     if (!memory_has_room(memory, REPO_PAGE_BYTES)) {
         reply_unavailable(request, -ENOBUFS);
         return NULL;
     }
-    list = calloc(1, sizeof *list);
-    if (list == NULL) {
+    page = calloc(1, sizeof *page);
+    if (page == NULL) {
         reply_unavailable(request, -ENOMEM);
         return NULL;
     }
-    list->request = request;
-    json_buffer_text(&list->body, "{\"");
-    json_buffer_text(&list->body, things);
-    json_buffer_text(&list->body, "\":[");
-    return list;
+    page->request = request;
+    json_buffer_text(&page->body, "{\"");
+    json_buffer_text(&page->body, things);
+    json_buffer_text(&page->body, "\":[");
+    return page;
 }
 
-bool list_add_row(struct list_reply *list, struct page_row row)
+bool page_add_row(struct page_reply *page, struct page_row row)
 {
-    list->goes_on = row.goes_on;
-    list->next_cursor.length = 0;
-    if (row.is_listed && list->rows++ > 0)
-        json_buffer_text(&list->body, ",");
+    page->goes_on = row.goes_on;
+    page->next_cursor.length = 0;
+    if (row.is_listed && page->rows++ > 0)
+        json_buffer_text(&page->body, ",");
     return row.is_listed;
 }
 
-void list_cancel(struct list_reply *list)
+void page_cancel(struct page_reply *page)
 {
-    json_buffer_free(&list->body);
-    json_buffer_free(&list->next_cursor);
-    free(list);
+    json_buffer_free(&page->body);
+    json_buffer_free(&page->next_cursor);
+    free(page);
 }
 
 static bool has_client(void *arg)
@@ -75,24 +75,24 @@ void reply_repo_failure(struct http_request *request, enum repo_outcome outcome,
     reply_problemf(request, PROBLEM_INTERNAL, NULL, "The database refused the read.");
 }
 
-void list_end(struct list_reply *list, enum repo_outcome outcome, const char *message)
+void page_end(struct page_reply *page, enum repo_outcome outcome, const char *message)
 {
     if (outcome != REPO_OK) {
-        reply_repo_failure(list->request, outcome, message);
-        list_cancel(list);
+        reply_repo_failure(page->request, outcome, message);
+        page_cancel(page);
         return;
     }
-    json_buffer_text(&list->body, "]");
-    if (list->goes_on)
-        json_buffer_append(&list->body, list->next_cursor.bytes, list->next_cursor.length);
-    json_buffer_text(&list->body, "}");
-    list->body.failed |= list->next_cursor.failed;
-    reply_buffer(list->request, 200, "application/json", &list->body);
-    list_cancel(list);
+    json_buffer_text(&page->body, "]");
+    if (page->goes_on)
+        json_buffer_append(&page->body, page->next_cursor.bytes, page->next_cursor.length);
+    json_buffer_text(&page->body, "}");
+    page->body.failed |= page->next_cursor.failed;
+    reply_buffer(page->request, 200, "application/json", &page->body);
+    page_cancel(page);
 }
 
-void list_fail(struct list_reply *list, int status)
+void page_fail(struct page_reply *page, int status)
 {
-    reply_unavailable(list->request, status);
-    list_cancel(list);
+    reply_unavailable(page->request, status);
+    page_cancel(page);
 }

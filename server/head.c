@@ -1,0 +1,211 @@
+#include "server/head.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* -------- one reading only -------- */
+
+/* RFC 9110, section 5.6.2 */
+static bool is_token(const char *text, size_t length)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c != '\0' && strchr(others, c) != NULL)))
+            return false;
+    }
+    return length > 0;
+}
+
+static bool has_control(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (((unsigned char)text[i] < ' ' && text[i] != '\t') || text[i] == 0x7f)
+            return true;
+    return false;
+}
+
+void head_form_add(struct head_form *form, const char *name, size_t name_length, const char *value,
+                   size_t value_length)
+{
+    if (!is_token(name, name_length) || has_control(value, value_length))
+        form->wrong = "A header's name or value has characters that it must not have.";
+    if (strcasecmp(name, "Content-Length") == 0) {
+        form->lengths++;
+        if (value_length == 0 || strspn(value, "0123456789") != value_length)
+            form->wrong = "Content-Length is not a number.";
+    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        form->encodings++;
+        form->encoding = value;
+    } else if (strcasecmp(name, "Content-Encoding") == 0) {
+        form->codings++;
+    } else if (strcasecmp(name, "Host") == 0) {
+        form->hosts++;
+    } else if (strcasecmp(name, "Authorization") == 0) {
+        form->authorizations++;
+    }
+}
+
+const char *head_form_wrong(const struct head_form *form, bool is_http_1_1)
+{
+    if (form->wrong != NULL)
+        return form->wrong;
+    if (form->lengths + form->encodings > 1)
+        return "The length of the body is given twice.";
+    if (form->encoding != NULL && strcasecmp(form->encoding, "chunked") != 0)
+        return "The only transfer coding known here is chunked.";
+    if (form->encoding != NULL && !is_http_1_1)
+        return "A transfer coding needs HTTP/1.1.";
+    if (form->hosts > 1 || (form->hosts == 0 && is_http_1_1))
+        return "A request of HTTP/1.1 has one header Host.";
+    if (form->authorizations > 1)
+        return "The header Authorization is given twice.";
+    return NULL;
+}
+
+static const char *find_path(const char *target)
+{
+    const char *authority;
+
+    if (target[0] == '/')
+        return target;
+    if (strncasecmp(target, "http://", 7) == 0)
+        authority = target + 7;
+    else if (strncasecmp(target, "https://", 8) == 0)
+        authority = target + 8;
+    else
+        return "";
+    return strchr(authority, '/') == NULL ? "/" : strchr(authority, '/');
+}
+
+static bool has_blank(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text <= ' ' || *text == 0x7f)
+            return true;
+    return false;
+}
+
+const char *head_path(const char *target)
+{
+    const char *path = find_path(target);
+
+    return has_blank(path) ? "" : path;
+}
+
+/* -------- other sites' pages -------- */
+
+bool head_origin_is_listed(const char *list, const char *origin)
+{
+    size_t length = strlen(origin);
+
+    if (strcmp(list, "*") == 0)
+        return true;
+    while (*list != '\0') {
+        size_t item = strcspn(list, ",");
+
+        if (item == length && strncmp(list, origin, length) == 0)
+            return true;
+        list += item + (list[item] == ',');
+    }
+    return false;
+}
+
+bool head_is_own_name(const char *host)
+{
+    char name[256];
+    struct in6_addr address;
+    size_t length = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+
+    if (host[0] == '[')
+        host++, length--;
+    if (length >= sizeof name)
+        return false;
+    memcpy(name, host, length);
+    name[length] = '\0';
+    return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, &address) == 1 ||
+           inet_pton(AF_INET6, name, &address) == 1;
+}
+
+static bool is_same_origin(const char *origin, const char *host)
+{
+    const char *authority = strstr(origin, "://");
+
+    return authority != NULL && host != NULL && strcasecmp(authority + 3, host) == 0;
+}
+
+bool head_is_from_elsewhere(const struct head_site *site, const char *list)
+{
+    if (site->sec_fetch_site != NULL && strcmp(site->sec_fetch_site, "same-origin") == 0)
+        return false;
+    if (site->origin != NULL)
+        return !is_same_origin(site->origin, site->host) &&
+               !head_origin_is_listed(list, site->origin);
+    return site->sec_fetch_site != NULL && strcmp(site->sec_fetch_site, "none") != 0;
+}
+
+/* -------- tokens -------- */
+
+static void read_cookie(struct session_cookie *session, const char *text, size_t length)
+{
+    static const char start[] = SESSION_COOKIE "=";
+
+    while (length > 0 && (*text == ' ' || *text == '\t'))
+        text++, length--;
+    if (length < sizeof start - 1 || memcmp(text, start, sizeof start - 1) != 0)
+        return;
+    session->count++;
+    text += sizeof start - 1;
+    length -= sizeof start - 1;
+    while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+        length--;
+    snprintf(session->token, sizeof session->token, "%.*s", (int)length, text);
+    if (length > TOKEN_BYTES_MAX)
+        session->token[0] = '\0';
+}
+
+void head_read_cookies(struct session_cookie *session, const char *value)
+{
+    for (size_t length; *value != '\0'; value += length + (value[length] == ';')) {
+        length = strcspn(value, ";");
+        read_cookie(session, value, length);
+    }
+}
+
+const char *head_bearer(const char *authorization)
+{
+    if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0)
+        return NULL;
+    return authorization + 7 + strspn(authorization + 7, " ");
+}
+
+/* -------- ids -------- */
+
+bool head_is_request_id(const char *text)
+{
+    size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                 "._:/+=-");
+
+    return length > 0 && length < REQUEST_ID_SIZE && text[length] == '\0';
+}
+
+/* 2, 32, 16 and 2 hex digits with a dash between them. */
+bool head_is_traceparent(const char *text)
+{
+    if (strlen(text) != TRACEPARENT_SIZE - 1)
+        return false;
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        bool is_dash = i == 2 || i == 35 || i == 52;
+
+        if (is_dash ? text[i] != '-'
+                    : !isxdigit((unsigned char)text[i]) || isupper((unsigned char)text[i]))
+            return false;
+    }
+    return true;
+}
