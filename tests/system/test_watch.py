@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import contract
-from client import assert_problem
+from client import assert_problem, metric
 from inventions import RunKey
 from sse import EventStream, StreamClosed, TreeWatcher
 from tree_oracle import TreeOracle, comparable
@@ -89,6 +89,23 @@ def test_live_change_is_fast(open_stream, api, run, tree):
         answered = time.monotonic()
         delays.append(stream.read_flush()[-1].received_at - answered)
     assert sorted(delays)[2] < 0.2, delays
+
+
+def test_a_change_is_heard_by_notification(start_runtree, database, open_api, run):
+    """The poll, which would find it, too, is for those that are lost; one may come just between a
+    commit and its notification."""
+    server = start_runtree(database_url=database)
+    api = open_api(server)
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    watcher = TreeWatcher(f"{run.path}/watch")
+    stream = watcher.connect(server.url)
+    watcher.follow(stream, "synced")
+    for version in range(1, 6):
+        api.post_one(run.event("a0", "RUNNING", version=version))
+        watcher.follow(stream, lambda frame: frame.id)
+    stream.close()
+    assert metric(server.url, "runtree_notifications_total") >= 5
+    assert metric(server.url, "runtree_hub_polled_total") <= 1
 
 
 def test_nothing_visible_changed_nothing_is_sent(open_stream, api, run, tree):
