@@ -95,10 +95,13 @@ def test_events_that_waited_are_written_in_their_order(server, api, run, databas
     assert names == ["a0"] + [f"b{number}" for number in range(20)]
 
 
-def test_a_locked_table_holds_up_no_event_for_longer_than_a_locked_run(server, api, others, database):
+def test_a_locked_table_holds_up_no_event_for_longer(server, api, others, database):
     """Each of many runs would else be waited for, one after the other."""
-    events = [RunKey(key.project, key.domain, f"{key.name}-{number}").event("a0", parent=None)
-              for key in others for number in range(20)]
+    events = [
+        RunKey(key.project, key.domain, f"{key.name}-{number}").event("a0", parent=None)
+        for key in others
+        for number in range(20)
+    ]
     with psycopg.connect(database) as blocker, ThreadPoolExecutor(1) as pool:
         blocker.execute("LOCK TABLE actions IN SHARE MODE")
         assert_problem(api.post({"events": events}), 503, "unavailable")

@@ -105,8 +105,8 @@ def fill(postgres, url, run, actions):
     key = (run.project, run.domain, run.name)
     postgres.execute(
         url,
-        "INSERT INTO actions SELECT %s, %s, %s, 'b' || i, true, 'a0', i + 1, 2, 1, 4, 0, null, 0, 0,"
-        " null, null, 0, 0, now(), null, null, null, i + 1 FROM generate_series(1, %s) AS i",
+        "INSERT INTO actions SELECT %s, %s, %s, 'b' || i, true, 'a0', i + 1, 2, 1, 4, 0, null, 0,"
+        " 0, null, null, 0, 0, now(), null, null, null, i + 1 FROM generate_series(1, %s) AS i",
         *key,
         actions,
     )
@@ -192,7 +192,8 @@ def test_the_key_of_a_deleted_run_waits_and_no_other_does(own, postgres, run):
             httpx.post, f"{api.url}/v1/events", json=run.event("b1", "RUNNING"), timeout=30
         )
         for version in range(1, 6):
-            assert api.post_one(other.event("a0", "RUNNING", version=version))["status"] == "applied"
+            event = other.event("a0", "RUNNING", version=version)
+            assert api.post_one(event)["status"] == "applied"
         assert not answer.done()
         blocker.rollback()
         assert answer.result(20).json()["status"] == "waiting"
@@ -226,7 +227,8 @@ def test_no_limit_on_statements_makes_a_deletion_impossible(own, postgres, run, 
     )
     postgres.execute(
         url,
-        "CREATE TRIGGER dawdle BEFORE DELETE ON action_events FOR EACH ROW EXECUTE FUNCTION dawdle()",
+        "CREATE TRIGGER dawdle BEFORE DELETE ON action_events"
+        " FOR EACH ROW EXECUTE FUNCTION dawdle()",
     )
     api = Api(start_runtree(database_url=url + " options=-cstatement_timeout=100ms").url)
     assert api.request("DELETE", run.path).status_code == 204

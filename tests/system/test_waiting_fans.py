@@ -80,7 +80,7 @@ def note_joins(postgres, database):
 
 
 def test_a_fan_joins_in_pieces(api, run, postgres, database):
-    """Whose members have waiting children themselves. The parent is answered with the first piece."""
+    """Whose members have waiting children, too. The parent is answered with the first piece."""
     post_fan(api, run, 3500)
     for number in range(3):
         post_fan(api, run, 400, parent=f"c{number * 1000}", prefix=f"d{number}-")
@@ -92,7 +92,8 @@ def test_a_fan_joins_in_pieces(api, run, postgres, database):
     wait_for_actions(api, run, 1 + 3500 + 3 * 400)
     assert_parents_first(api, run)
     pieces = postgres.execute(
-        database, "SELECT sum(actions)::int FROM joined GROUP BY transaction HAVING sum(actions) > 0"
+        database,
+        "SELECT sum(actions)::int FROM joined GROUP BY transaction HAVING sum(actions) > 0",
     )
     assert sum(count for (count,) in pieces) == 4700
     assert max(count for (count,) in pieces) == JOINS_MAX
@@ -115,7 +116,9 @@ def test_other_runs_are_written_between_the_pieces(api, run):
     assert_parents_first(api, run)
 
 
-def test_a_crash_between_the_pieces_heals(server, start_runtree, open_api, api, run, postgres, database):
+def test_a_crash_between_the_pieces_heals(
+    server, start_runtree, open_api, api, run, postgres, database
+):
     post_fan(api, run, 10_000)
     api.post_one(run.event("p", "RUNNING", parent=None))
     server.kill()
@@ -150,6 +153,7 @@ def test_too_deep_is_told(api, run):
         answer = api.post_one(event)
         assert answer["status"] == "waiting"
         assert answer["detail"] == (
-            "The action cannot join: its parent level1000 is on the last level that a tree may have."
+            "The action cannot join: its parent level1000 is on the last level"
+            " that a tree may have."
         )
     assert api.read(run.path)["actionCount"] == 1000
