@@ -1421,7 +1421,8 @@ static void park_all(struct event_writer *writer, struct range range)
  */
 static size_t park_blocked(struct event_writer *writer, struct range range)
 {
-    size_t kept = range.first, at = range.first;
+    size_t at = range.first;
+    size_t kept = at;
 
     for (size_t i = 0; i < writer->probed_count; i++) {
         struct range stretch = run_stretch(writer, at, range.last);
@@ -1715,15 +1716,33 @@ static void run_writer(struct event_writer *writer)
     try_next_range(writer);
 }
 
+static void free_parked(struct event_writer *writer)
+{
+    struct parked_run *parked = writer->parked, *next;
+
+    HASH_CLEAR(hh, writer->parked);
+    for (; parked != NULL; parked = next) {
+        next = parked->hh.next;
+        write_queue_free(&parked->queue);
+        free(parked);
+    }
+}
+
+static void free_joins(struct event_writer *writer)
+{
+    struct pending_join *join = writer->joins, *next;
+
+    HASH_CLEAR(hh, writer->joins);
+    for (; join != NULL; join = next) {
+        next = join->hh.next;
+        free(join);
+    }
+}
+
 static void free_writer(struct event_writer *writer)
 {
-    struct parked_run *parked, *next;
-    struct pending_join *join, *next_join;
-
-    HASH_ITER (hh, writer->parked, parked, next)
-        drop_parked(writer, parked);
-    HASH_ITER (hh, writer->joins, join, next_join)
-        drop_join(writer, join);
+    free_parked(writer);
+    free_joins(writer);
     for (int slot = 0; slot < STATEMENTS_MAX; slot++)
         pg_parameters_free(&writer->parameters[slot]);
     write_queue_free(&writer->queue);
