@@ -25,7 +25,7 @@ struct tree_reply {
 static void release_view(struct tree_reply *reply)
 {
     if (reply->view != NULL)
-        run_hub_release_view(reply->hub, reply->view);
+        hub_view_release(reply->view);
     reply->view = NULL;
 }
 
@@ -94,8 +94,7 @@ static void on_hub_ready(void *arg, enum hub_outcome outcome)
     int status = outcome == HUB_NO_ROOM ? -ENOBUFS : -ENOTCONN;
 
     if (outcome == HUB_LIVE)
-        status = run_hub_has_room_for(reply->hub, reply->view) ? hub_view_sync(reply->view, &view)
-                                                               : -ENOBUFS;
+        status = hub_view_has_room(reply->view) ? hub_view_sync(reply->view, &view) : -ENOBUFS;
     if (status == 0) {
         start_document(reply, view);
         return;

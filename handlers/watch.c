@@ -19,14 +19,14 @@ struct watch {
     bool has_id;
     bool id_is_valid;
     struct stream_id id;
-    struct stream_position position;
+    struct hub_start start;
     struct frame *head;
 };
 
 static void watch_free(struct watch *watch)
 {
     if (watch->view != NULL)
-        run_hub_release_view(watch->hub, watch->view);
+        hub_view_release(watch->view);
     if (watch->hub != NULL)
         run_hub_release(watch->hub);
     free(watch);
@@ -40,27 +40,14 @@ static void read_last_event_id(struct watch *watch)
     watch->id_is_valid = text != NULL && stream_id_parse(text, &watch->id) == 0;
 }
 
-/* Whether what the client knows is of this run, this filter, this database, and not from the
- * future. */
-static bool id_fits(const struct watch *watch)
-{
-    const struct hub_state *state = run_hub_state(watch->hub);
-    char hash[FILTER_HASH_SIZE + 1];
-
-    filter_hash(hub_view_filter(watch->view), hash);
-    return watch->id_is_valid && strcmp(watch->id.incarnation, state->incarnation) == 0 &&
-           watch->id.timeline == state->timeline && strcmp(watch->id.filter, hash) == 0 &&
-           watch->id.revision <= run_hub_revision(watch->hub);
-}
-
 static void on_detached(void *arg, int fd)
 {
     struct watch *watch = arg;
     struct stream *stream = NULL;
 
     if (fd >= 0)
-        stream = hub_view_add_stream(watch->view, watch->app->streams, fd, watch->head,
-                                     &watch->position);
+        stream =
+            hub_view_add_stream(watch->view, watch->app->streams, fd, watch->head, &watch->start);
     else
         frame_release(watch->head);
     stream_belongs_to(stream, watch->request);
@@ -90,23 +77,20 @@ static void open_stream(struct watch *watch)
 /* The tree is there: where does this client go on? */
 static void resume_or_start(struct watch *watch)
 {
-    struct run_state_manager *manager = run_hub_state(watch->hub)->manager;
-
-    if (!run_hub_has_room_for(watch->hub, watch->view)) {
+    if (!hub_view_has_room(watch->view)) {
         reply_unavailable(watch->request, -ENOBUFS);
         watch_free(watch);
         return;
     }
-    if (watch->has_id && !id_fits(watch)) {
-        watch->position.wants_reset = true;
+    if (watch->has_id && !(watch->id_is_valid && hub_view_knows(watch->view, &watch->id))) {
+        watch->start.wants_reset = true;
         metrics_add(watch->app->metrics, METRIC_STREAMS_RESET, 1);
     } else if (watch->has_id) {
-        watch->position.cursor = watch->id.revision;
-        watch->position.is_resuming = true;
+        watch->start.since = watch->id.revision;
+        watch->start.is_resuming = true;
         metrics_add(watch->app->metrics, METRIC_STREAMS_RESUMED, 1);
-        if (watch->id.is_end && !watch->position.is_following &&
-            watch->id.revision == run_hub_revision(watch->hub) &&
-            run_state_manager_is_ended(manager)) {
+        if (watch->id.is_end && !watch->start.is_following &&
+            watch->id.revision == run_hub_revision(watch->hub) && run_hub_is_ended(watch->hub)) {
             reply_empty(watch->request, 204);
             watch_free(watch);
             return;
@@ -124,7 +108,7 @@ static void on_hub_ready(void *arg, enum hub_outcome outcome)
         return;
     }
     if (outcome == HUB_ABSENT && watch->wants_to_wait) {
-        watch->position.wants_reset = watch->has_id;
+        watch->start.wants_reset = watch->has_id;
         open_stream(watch);
         return;
     }
@@ -155,7 +139,7 @@ void handle_watch_run(struct app *app, struct http_request *request)
     watch->app = app;
     watch->request = request;
     watch->wants_to_wait = wait;
-    watch->position.is_following = follow;
+    watch->start.is_following = follow;
     status = run_hub_open(app->hubs, &key, &watch->hub);
     if (status == 0) {
         watch->view = run_hub_hold_view(watch->hub, &filter);

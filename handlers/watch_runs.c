@@ -13,18 +13,17 @@ struct runs_watch {
     struct app *app;
     struct http_request *request;
     struct list_view *view; /* held */
-    struct stream_position position;
     struct frame *head;
 };
 
 static void on_detached(void *arg, int fd)
 {
     struct runs_watch *watch = arg;
+    const char *id = stream_last_event_id(watch->request);
     struct stream *stream = NULL;
 
     if (fd >= 0)
-        stream = list_view_add_stream(watch->view, watch->app->streams, fd, watch->head,
-                                      &watch->position);
+        stream = list_view_add_stream(watch->view, watch->app->streams, fd, watch->head, id);
     else
         frame_release(watch->head);
     stream_belongs_to(stream, watch->request);
@@ -32,18 +31,11 @@ static void on_detached(void *arg, int fd)
     free(watch);
 }
 
-static void note_start(struct app *app, const struct stream_position *position)
-{
-    if (position->wants_reset)
-        metrics_add(app->metrics, METRIC_STREAMS_RESET, 1);
-    else if (position->list.stage == LIST_HAS_ID)
-        metrics_add(app->metrics, METRIC_STREAMS_RESUMED, 1);
-}
-
 static void open_stream(struct app *app, struct http_request *request,
                         const struct list_filter *filter, int32_t limit)
 {
     struct runs_watch *watch = calloc(1, sizeof *watch);
+    const char *id;
     int status = -ENOMEM;
 
     if (watch == NULL)
@@ -56,11 +48,14 @@ static void open_stream(struct app *app, struct http_request *request,
     watch->head = stream_head(request);
     if (watch->head == NULL)
         goto error_head;
-    watch->position = list_view_start(watch->view, stream_last_event_id(request));
+    id = stream_last_event_id(request);
     status = http_request_detach(request, on_detached, watch);
     if (status < 0)
         goto error_detach;
-    note_start(app, &watch->position);
+    if (id != NULL)
+        metrics_add(
+            app->metrics,
+            list_view_knows(watch->view, id) ? METRIC_STREAMS_RESUMED : METRIC_STREAMS_RESET, 1);
     return;
 
 error_detach:

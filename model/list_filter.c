@@ -58,9 +58,3 @@ bool list_filter_covers(const struct list_filter *filter, const struct run_key *
            (filter->domain[0] == '\0' || strcmp(filter->domain, run->domain) == 0) &&
            (name.name[0] == '\0' || filter_matches(&name, PHASE_NONE, run->run_name));
 }
-
-bool list_filter_has_phase(const struct list_filter *filter, enum phase phase)
-{
-    return filter->filter.phases == 0 ||
-           (filter->filter.phases & UINT32_C(1) << (unsigned)phase) != 0;
-}

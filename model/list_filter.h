@@ -27,7 +27,4 @@ void list_filter_hash(const struct list_filter *filter, char out[static LIST_FIL
 /* Whether the run is one of the filter's, whatever its phase. */
 bool list_filter_covers(const struct list_filter *filter, const struct run_key *run);
 
-/* Whether the phase (PHASE_NONE: the run has no root yet) is one of the filter's. */
-bool list_filter_has_phase(const struct list_filter *filter, enum phase phase);
-
 #endif

@@ -16,7 +16,7 @@ struct moved_runs {
     int64_t lost_through;  /* moves up to here may be forgotten */
     int64_t complete_from; /* a transaction */
     bool has_evicted;      /* since the restart */
-    bool has_refused;      /* a move of long ago, since moved_runs_complete */
+    bool has_refused;      /* an old move, since moved_runs_complete */
 };
 
 static size_t run_bytes(const struct moved_run *run)
@@ -39,7 +39,7 @@ void moved_runs_restart(struct moved_runs *runs, int64_t complete_from)
 {
     while (runs->list != NULL)
         free_run(runs, runs->list);
-    /* The gap leaves numbers for moves of long ago. */
+    /* The gap leaves numbers for old moves. */
     runs->lost_through = runs->sequence + 1;
     runs->sequence += MOVED_RUNS_MAX + 2;
     runs->complete_from = complete_from;
@@ -117,18 +117,15 @@ static void evict_oldest(struct moved_runs *runs)
     free_run(runs, runs->list);
 }
 
-static void place_new_run(struct moved_runs *runs, struct moved_run *run, enum moved_age age)
+static void place_new_run(struct moved_runs *runs, struct moved_run *run, bool is_old)
 {
-    if (age == MOVED_LONG_AGO) {
+    if (is_old) {
         run->sequence = moved_runs_start(runs);
         DL_PREPEND(runs->list, run);
     } else {
         run->sequence = ++runs->sequence;
         DL_APPEND(runs->list, run);
     }
-    if (age != MOVED_NEW_RUN)
-        for (int phase = 0; phase < PHASE_SLOTS; phase++)
-            run->left_at[phase] = run->sequence;
     HASH_ADD_KEYPTR(hh, runs->by_path, run->path, strlen(run->path), run);
     runs->count++;
     runs->bytes += run_bytes(run);
@@ -138,12 +135,11 @@ static void move_to_tail(struct moved_runs *runs, struct moved_run *run)
 {
     DL_DELETE(runs->list, run);
     run->sequence = ++runs->sequence;
-    run->left_at[run->phase] = run->sequence;
     DL_APPEND(runs->list, run);
 }
 
 /* The entry of a run that is new here; NULL when out of memory. */
-static struct moved_run *add_run(struct moved_runs *runs, const char *path, enum moved_age age)
+static struct moved_run *add_run(struct moved_runs *runs, const char *path, bool is_old)
 {
     struct moved_run *moved = new_run(path);
 
@@ -151,12 +147,12 @@ static struct moved_run *add_run(struct moved_runs *runs, const char *path, enum
         return NULL;
     if (runs->count == MOVED_RUNS_MAX)
         evict_oldest(runs);
-    place_new_run(runs, moved, age);
+    place_new_run(runs, moved, is_old);
     return moved;
 }
 
 int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t xid,
-                   const struct run *run, enum moved_age age)
+                   const struct run *run, bool is_old)
 {
     char path[RUN_PATH_SIZE];
     struct json_buffer record = {0};
@@ -166,7 +162,7 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
     HASH_FIND_STR(runs->by_path, path, moved);
     if (moved != NULL && is_known(moved, xid, run))
         return 0;
-    if (moved == NULL && age == MOVED_LONG_AGO && runs->count == MOVED_RUNS_MAX) {
+    if (moved == NULL && is_old && runs->count == MOVED_RUNS_MAX) {
         runs->has_refused = true;
         return 0;
     }
@@ -176,7 +172,7 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
     if (moved != NULL)
         move_to_tail(runs, moved);
     else
-        moved = add_run(runs, path, age);
+        moved = add_run(runs, path, is_old);
     if (moved == NULL)
         goto error_memory;
     runs->bytes -= run_bytes(moved);
@@ -186,7 +182,6 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
     moved->xid = xid;
     moved->is_deleted = run == NULL;
     moved->revision = run == NULL ? 0 : run->revision;
-    moved->phase = run == NULL ? PHASE_NONE : run->phase;
     return 1;
 
 error_memory:

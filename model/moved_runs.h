@@ -11,7 +11,6 @@
 #include <uthash.h>
 
 #include "model/json_buffer.h"
-#include "model/phase.h"
 #include "model/run.h"
 
 enum { MOVED_RUNS_MAX = 10000 };
@@ -25,10 +24,6 @@ struct moved_run {
     int64_t revision;
     struct run_key key;
     bool is_deleted;
-    enum phase phase;
-    /* The sequence number at which the run left the phase; 0: it was never seen in it. Of a run
-     * that was there before we heard of it, any phase may have been the one it left. */
-    int64_t left_at[PHASE_SLOTS];
     struct json_buffer record; /* the data of its runUpdate */
     char *path; /* the hash key, "project/domain/run"; behind it the parts of `key` */
 };
@@ -43,17 +38,11 @@ void moved_runs_free(struct moved_runs *runs);
  * numbers go on. */
 void moved_runs_restart(struct moved_runs *runs, int64_t complete_from);
 
-enum moved_age {
-    MOVED_NEW_RUN,  /* the run was made by a move that we heard of */
-    MOVED_NOW,      /* it may have been there before */
-    MOVED_LONG_AGO, /* no watcher who is live has to be told: it goes before all others */
-};
-
 /* Transaction `xid` changed the run into `run`, or deleted it (NULL). 1 if that is news, 0 if it
- * was known, -ENOMEM. When there are too many runs the oldest gives way; one that moved long ago is
- * not taken then. */
+ * was known, -ENOMEM. `is_old`: no watcher who is live has to be told, so that it goes before all
+ * others. When there are too many runs the oldest gives way; one that is old is not taken then. */
 int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t xid,
-                   const struct run *run, enum moved_age age);
+                   const struct run *run, bool is_old);
 
 /* Every move since transaction `xid` has been put. False if not all of them could be taken. */
 bool moved_runs_complete(struct moved_runs *runs, int64_t xid);

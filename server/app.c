@@ -240,8 +240,8 @@ static void on_run_moved(void *arg, const struct run_notification *notification)
     struct app *app = arg;
 
     metrics_add(app->metrics, METRIC_NOTIFICATIONS, 1);
-    run_hubs_moved(app->hubs, &notification->run, notification->revision);
-    list_hub_moved(app->list_hub, notification);
+    run_hubs_hear(app->hubs, &notification->run, notification->revision);
+    list_hub_hear(app->list_hub, notification);
 }
 
 static void on_listening(void *arg, uint32_t timeline)
@@ -328,14 +328,16 @@ static int start_database_objects(struct app *app)
         .linger_ms = (uint64_t)config->hub_linger_ms,
         .on_flushed = on_hub_flushed,
         .arg = app,
-        .frames = app->frames,
+        .memory = app->shared->memory,
+        .channels = app->channels,
     };
     const struct list_hub_options list_hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
         .on_flushed = on_list_flushed,
         .arg = app,
-        .frames = app->frames,
+        .memory = app->shared->memory,
+        .channels = app->channels,
     };
 
     app->live_repo = action_repo_new(app->loop, &live_repo_options, &live_repo_events, app);
@@ -468,7 +470,7 @@ static void free_objects(struct app_runner *runner)
     rate_limits_free(app->rate_limits);
     auth_keys_free(runner->next_keys);
     auth_free(app->auth);
-    frame_pool_free(app->frames);
+    channels_free(app->channels);
     gzip_packer_free(app->packer);
 }
 
@@ -638,9 +640,9 @@ static int start_objects(struct app *app, int listen_fd, struct auth_keys *keys,
                          size_t why_size)
 {
     app->packer = gzip_packer_new();
-    app->frames = frame_pool_new(app->shared->memory);
+    app->channels = channels_new(app->shared->memory);
     if (start_auth(app, keys) == 0 && start_rate_limits(app) == 0 && app->packer != NULL &&
-        app->frames != NULL && start_streams(app) == 0)
+        app->channels != NULL && start_streams(app) == 0)
         return start_http(app, listen_fd, why, why_size);
     snprintf(why, why_size, "out of memory");
     close(listen_fd);

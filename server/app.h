@@ -24,7 +24,7 @@
 #include "sql/notify_listener.h"
 #include "sql/run_remover.h"
 
-struct frame_pool;
+struct channels;
 struct list_hub;
 struct run_hubs;
 struct streams;
@@ -54,7 +54,7 @@ struct app {
     struct http_server *http;
     struct gzip_packer *packer;
     struct streams *streams;
-    struct frame_pool *frames;
+    struct channels *channels;
     /* Once the schema is current. Until then the server answers 503 to what needs them. */
     bool has_database;
     struct action_repo *repo;      /* for clients */

@@ -32,7 +32,6 @@ LEFTOVERS = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
 # Modules that need each other. Each circle is to become one module, or a way; none is added.
 KNOWN_CIRCLES = (
     "model/change_list model/node_table model/run_state_manager",
-    "watch/run_hub watch/run_hub_internal watch/run_hub_views watch/run_hub_waiters",
 )
 
 # What comments and documents may name although no source of ours has it.

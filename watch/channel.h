@@ -1,54 +1,94 @@
-/* The pieces of a view's walks that were made lately, for whoever comes to the same place. */
+/* Those who are told the same: the streams of one source, and the frames that they share.
+ *
+ * Each stream stands at a place in what the source has to tell. A place is bytes that only the
+ * source understands; it knows neither streams nor frames that others have. Whoever comes to a
+ * place where somebody stood lately is sent the piece that was made for him. */
 #ifndef RUNTREE_WATCH_CHANNEL_H
 #define RUNTREE_WATCH_CHANNEL_H
+
+#include <stdint.h>
 
 #include "server/memory.h"
 #include "watch/stream.h"
 
-struct frame_cache;
+/* The channels of a loop. */
+struct channels;
 
-/* The caches of a loop that hold frames. */
-struct frame_pool {
-    struct memory *memory; /* frames draw from it; NULL: from none */
-    struct frame_cache *warm;
-};
-
-/* NULL when out of memory. `memory` is borrowed; NULL: frames draw from none. */
-struct frame_pool *frame_pool_new(struct memory *memory);
-void frame_pool_free(struct frame_pool *pool); /* NULL does nothing */
+/* NULL when out of memory. Frames draw from `memory` (borrowed; NULL: from none). */
+struct channels *channels_new(struct memory *memory);
+void channels_free(struct channels *channels); /* NULL does nothing */
 
 /* Drops the frames that nobody has asked for since the last call. */
-void frame_pool_cool(struct frame_pool *pool);
+void channels_cool(struct channels *channels);
 
-/* A piece as it was made for the first who stood at `before`. */
-struct cached_frame {
-    struct stream_position before, after;
-    struct frame *frame; /* NULL: the piece has no record */
-    enum stream_next next;
+enum { CHANNEL_PLACE_BYTES = 64 };
+
+/* All zero: at the start. */
+struct channel_place {
+    _Alignas(int64_t) unsigned char bytes[CHANNEL_PLACE_BYTES];
 };
 
-/* A plain value; all zero but for the pool. Its frames are of one state of what is walked. */
-struct frame_cache {
-    struct frame_pool *pool;
-    struct frame_cache *prev, *next; /* in the pool, while it holds frames */
-    int64_t version;
-    struct cached_frame *entries; /* NULL: none are held */
-    size_t put;                   /* so many into `entries`, a ring */
-    bool was_used;                /* since the pool was cooled */
+enum channel_next {
+    CHANNEL_IDLE,  /* nothing to send now: the source will call channel_wake */
+    CHANNEL_LATER, /* ask again in the next turn of the loop */
+    CHANNEL_PIECE, /* what make_piece makes of the place */
+    CHANNEL_FRAME, /* *frame, with a reference for the stream */
+    CHANNEL_RESET, /* what the client knows is worthless */
+    CHANNEL_END,   /* *frame (may be NULL) is the last */
 };
 
-typedef bool same_place_fn(const struct stream_position *a, const struct stream_position *b);
+struct channel_source {
+    /* What comes next for who stands at `place`, which may be moved. `is_following`: he wants to
+     * stay behind the end. */
+    enum channel_next (*next)(void *source, void *place, bool is_following, struct frame **frame);
 
-/* The piece that was made of `version` at `position`; NULL: there is none. Frames of another
- * version are dropped. */
-const struct cached_frame *frame_cache_find(struct frame_cache *cache, int64_t version,
-                                            const struct stream_position *position,
-                                            same_place_fn *is_same_place);
+    /* Of what is told: pieces are of one state, and those of another are dropped. */
+    int64_t (*version)(const void *source);
 
-/* Keeps a piece of the version that was last looked for, with a reference to its frame; it is not
- * kept when out of memory. */
-void frame_cache_put(struct frame_cache *cache, const struct cached_frame *piece);
+    /* Appends the records of the next piece, perhaps none, and moves `place` behind it. 0 or
+     * -ENOMEM. */
+    int (*make_piece)(void *source, void *place, struct json_buffer *records);
 
-void frame_cache_drop(struct frame_cache *cache);
+    /* Whether the next piece is the same at both places, and what is behind it. */
+    bool (*is_same_place)(const void *a, const void *b);
+
+    /* The client was told to forget everything. */
+    void (*restart)(void *place);
+
+    void (*write_heartbeat)(const void *source, struct json_buffer *records);
+
+    /* The stream that stood at `place` is no more; the channel may be freed. */
+    void (*on_left)(void *source, const void *place);
+};
+
+struct channel;
+
+/* NULL when out of memory. */
+struct channel *channel_new(struct channels *owner, const struct channel_source *source_class,
+                            void *source);
+
+/* There must be no streams any more; NULL does nothing. */
+void channel_free(struct channel *channel);
+
+size_t channel_stream_count(const struct channel *channel);
+
+/* There is something new: what was made before is dropped, all streams ask. */
+void channel_wake(struct channel *channel);
+
+/* Each stream is sent `reset` and goes on at the start, or ends there if there will be nothing. */
+void channel_reset(struct channel *channel, bool is_gone);
+
+/* Drops the frames. */
+void channel_forget(struct channel *channel);
+
+struct channel_start {
+    struct channel_place place;
+    bool wants_reset; /* first of all */
+    bool is_following;
+};
+
+/* A stream of this channel; see stream_new. */
+struct stream *channel_add_stream(struct channel *channel, struct streams *streams, int fd,
+                                  struct frame *head, const struct channel_start *start);
 
 #endif

@@ -3,9 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <uthash.h>
 #include <utlist.h>
 
+#include "model/list_stream_id.h"
+#include "model/moved_runs.h"
+#include "model/records.h"
 #include "sql/changed_runs.h"
 
 enum {
@@ -13,14 +17,15 @@ enum {
     KEYS_MAX = 5000,             /* more are read by transaction id */
     TICK_MS = 500,
     RETRY_MS = 500,
-    POLL_MS = 5000, /* a notification that never came costs at most so long … */
-    POLL_PART = 50, /* … unless the read takes more than a fiftieth of it */
+    POLL_MS = 5000,           /* a notification that never came costs at most so long … */
+    POLL_PART = 50,           /* … unless the read takes more than a fiftieth of it */
+    PIECE_BYTES = 64 * 1024,  /* of one piece of a walk, about */
+    ID_AGE_MAX_S = 24 * 3600, /* deletions are kept for longer, see sql/migrations */
 };
 
 /* A run that was notified. */
 struct heard_run {
     UT_hash_handle hh;
-    bool is_new;
     char path[RUN_PATH_SIZE]; /* the hash key */
     char key_text[RUN_PATH_SIZE];
     struct run_key key; /* into key_text */
@@ -32,18 +37,65 @@ struct heard_runs {
     uint64_t since_ns;       /* when the first was heard; 0: none */
 };
 
-struct view_entry {
-    struct view_entry *prev, *next;
-    struct list_view *view;
+/* One filter over the list, shared by all watchers with that filter. */
+struct list_view {
+    struct list_view *prev, *next;
+    struct list_hub *hub;
+    struct list_filter filter;
+    char filter_hash[LIST_FILTER_HASH_SIZE];
+    int32_t limit;
+    struct channel *channel;
+    struct {
+        size_t awaited_by; /* streams */
+        int64_t begun, done;
+        bool is_reading;
+        struct json_buffer records;
+        int32_t count, pages;
+        bool goes_on; /* behind this run: */
+        int64_t after_us;
+        char after[RUN_PATH_SIZE];
+        int64_t heard_below, sequence_begun; /* when the first page had come */
+        int64_t sequence;                    /* the move that it includes */
+        struct frame *frame;                 /* NULL unless somebody waits for it */
+    } snapshot;
+    size_t holds;
 };
+
+enum list_stage {
+    LIST_WANTS_SNAPSHOT,
+    LIST_HAS_ID, /* it came with an id, which has to be checked */
+    LIST_TOLD,   /* everything up to `cursor`, of those that moved from `since_xid` on */
+};
+
+/* Where a stream of a view stands. */
+struct list_place {
+    enum list_stage stage;
+    uint32_t timeline;    /* of its id */
+    int64_t awaited_read; /* the number of the read that it waits for; 0: none */
+    int64_t since_xid;    /* the transaction of its id; 0 once it is synced */
+    int64_t cursor;       /* a move */
+    int64_t runs_sent;    /* before `synced` */
+    bool is_walking;
+    bool is_synced; /* `synced` was sent */
+};
+
+_Static_assert(sizeof(struct list_place) <= CHANNEL_PLACE_BYTES, "a place has room for it");
 
 enum read_kind { READ_MOMENT, READ_BY_KEY, READ_SINCE };
 
 struct list_hub {
     uv_loop_t *loop;
     struct list_hub_options options;
-    struct list_state state; /* what views see */
-    struct view_entry *views;
+    struct action_repo *repo;
+    const struct log *log;
+    struct moved_runs *runs;
+    bool is_started;
+    uint32_t timeline;
+    int64_t heard_below; /* all moves of transactions below it are known */
+    int64_t none_from;   /* no transaction from here on has been seen */
+    int64_t reads_begun; /* of what moved since a transaction; numbers the reads */
+    int64_t reads_done;
+    struct list_view *views;
     bool is_active; /* has, or had lately, a view */
     uint64_t last_used_ms;
 
@@ -100,12 +152,11 @@ static int add_heard(struct heard_runs *heard, const struct run_notification *no
     run_key_path(&notification->run, run->path);
     memcpy(run->key_text, run->path, sizeof run->path);
     run->key = run_key_split(run->key_text);
-    run->is_new = notification->revision_before == 0;
     HASH_ADD_STR(heard->by_path, path, run);
     return 0;
 }
 
-void list_hub_moved(struct list_hub *hub, const struct run_notification *notification)
+void list_hub_hear(struct list_hub *hub, const struct run_notification *notification)
 {
     if (!hub->is_active)
         return;
@@ -129,38 +180,32 @@ void list_hub_read_all(struct list_hub *hub)
 
 static void flush(struct list_hub *hub)
 {
-    struct view_entry *entry;
+    struct list_view *view;
 
-    memory_hold(hub->state.frames->memory, MEMORY_TREES, &hub->held,
-                moved_runs_bytes(hub->state.runs));
-    DL_FOREACH (hub->views, entry)
-        list_view_flush(entry->view);
+    memory_hold(hub->options.memory, MEMORY_TREES, &hub->held, moved_runs_bytes(hub->runs));
+    DL_FOREACH (hub->views, view)
+        channel_wake(view->channel);
 }
 
 /* Streams that are live end, and come back with their ids. */
 static void restart(struct list_hub *hub)
 {
     hub->resets++;
-    hub->state.is_started = false;
+    hub->is_started = false;
     hub->too_old_xid = -1;
     hub->has_gap = false;
     clear_heard(&hub->heard);
-    moved_runs_restart(hub->state.runs, INT64_MAX);
+    moved_runs_restart(hub->runs, INT64_MAX);
     flush(hub);
 }
 
 static void on_changed_run(void *arg, const struct changed_run *changed)
 {
     struct list_hub *hub = arg;
-    const struct heard_run *heard = find_heard(&hub->read.heard, &changed->key);
-    enum moved_age age = MOVED_NOW;
-    int status;
+    bool is_old =
+        changed->xid < hub->heard_below && find_heard(&hub->read.heard, &changed->key) == NULL;
+    int status = moved_runs_put(hub->runs, &changed->key, changed->xid, changed->run, is_old);
 
-    if (heard != NULL && heard->is_new)
-        age = MOVED_NEW_RUN;
-    else if (heard == NULL && changed->xid < hub->state.heard_below)
-        age = MOVED_LONG_AGO;
-    status = moved_runs_put(hub->state.runs, &changed->key, changed->xid, changed->run, age);
     hub->read.count++;
     hub->read.has_news |= status == 1;
     hub->read.has_failed |= status < 0;
@@ -174,11 +219,11 @@ static void advance(int64_t *number, int64_t to)
 
 static void end_moment(struct list_hub *hub, const struct database_moment *moment)
 {
-    moved_runs_restart(hub->state.runs, moment->none_from);
-    hub->state.timeline = action_repo_timeline(hub->state.repo);
-    hub->state.heard_below = moment->all_below;
-    hub->state.none_from = moment->none_from;
-    hub->state.is_started = true;
+    moved_runs_restart(hub->runs, moment->none_from);
+    hub->timeline = action_repo_timeline(hub->repo);
+    hub->heard_below = moment->all_below;
+    hub->none_from = moment->none_from;
+    hub->is_started = true;
     hub->next_poll_ms = uv_now(hub->loop) + POLL_MS;
     hub->read.has_news = true;
 }
@@ -188,19 +233,19 @@ static void end_since(struct list_hub *hub, const struct database_moment *moment
     bool is_all = hub->read.count <= MOVED_RUNS_MAX;
     uint64_t took_ms = uv_now(hub->loop) - hub->read.began_ms;
 
-    hub->state.reads_done = hub->state.reads_begun;
+    hub->reads_done = hub->reads_begun;
     hub->next_poll_ms =
         uv_now(hub->loop) + (took_ms * POLL_PART > POLL_MS ? took_ms * POLL_PART : POLL_MS);
     hub->read.has_news = true; /* for those who waited for it */
-    if (!is_all && hub->read.xid >= hub->state.heard_below) {
-        log_write(hub->state.log, LOG_WARNING, "too many runs moved unheard", "");
+    if (!is_all && hub->read.xid >= hub->heard_below) {
+        log_write(hub->log, LOG_WARNING, "too many runs moved unheard", "");
         restart(hub);
         return;
     }
-    if (!is_all || !moved_runs_complete(hub->state.runs, hub->read.xid))
+    if (!is_all || !moved_runs_complete(hub->runs, hub->read.xid))
         advance(&hub->too_old_xid, hub->read.xid);
     if (is_all)
-        advance(&hub->state.heard_below, moment->all_below);
+        advance(&hub->heard_below, moment->all_below);
     else
         hub->has_gap = true;
 }
@@ -211,17 +256,17 @@ static void end_read(struct list_hub *hub, const struct database_moment *moment)
         end_moment(hub, moment);
         return;
     }
-    if (hub->read.has_failed || hub->state.timeline != action_repo_timeline(hub->state.repo)) {
-        log_write(hub->state.log, LOG_INFO, "watchers of the list of runs reset", "s:s", "why",
+    if (hub->read.has_failed || hub->timeline != action_repo_timeline(hub->repo)) {
+        log_write(hub->log, LOG_INFO, "watchers of the list of runs reset", "s:s", "why",
                   hub->read.has_failed ? "out of memory" : "the database is another one");
         restart(hub);
         return;
     }
-    advance(&hub->state.none_from, moment->none_from);
+    advance(&hub->none_from, moment->none_from);
     if (hub->read.kind == READ_SINCE)
         end_since(hub, moment);
     else
-        advance(&hub->state.heard_below, hub->read.heard.all_heard_below);
+        advance(&hub->heard_below, hub->read.heard.all_heard_below);
 }
 
 static void on_read(void *arg, enum repo_outcome outcome, const char *message,
@@ -238,8 +283,8 @@ static void on_read(void *arg, enum repo_outcome outcome, const char *message,
             hub->wanted_xid = hub->read.xid;
         hub->retry_at_ms = uv_now(hub->loop) + RETRY_MS;
         if (outcome == REPO_REFUSED)
-            log_write(hub->state.log, LOG_ERROR, "the runs that moved could not be read", "s:s?",
-                      "why", message);
+            log_write(hub->log, LOG_ERROR, "the runs that moved could not be read", "s:s?", "why",
+                      message);
     }
     if (hub->read.has_news)
         flush(hub);
@@ -259,7 +304,7 @@ static int read_by_key(struct list_hub *hub)
         return -ENOMEM;
     HASH_ITER (hh, hub->read.heard.by_path, run, next)
         keys[count++] = run->key;
-    status = changed_runs_by_key(hub->state.repo, keys, count, on_changed_run, on_read, hub);
+    status = changed_runs_by_key(hub->repo, keys, count, on_changed_run, on_read, hub);
     free(keys);
     return status;
 }
@@ -279,17 +324,16 @@ static void start_read(struct list_hub *hub, enum read_kind kind)
         hub->heard = (struct heard_runs){0};
     }
     if (kind == READ_MOMENT) {
-        status = changed_runs_since(hub->state.repo, 0, 0, on_changed_run, on_read, hub);
+        status = changed_runs_since(hub->repo, 0, 0, on_changed_run, on_read, hub);
     } else if (kind == READ_BY_KEY) {
         status = read_by_key(hub);
     } else {
-        hub->read.xid =
-            hub->wanted_xid < hub->state.heard_below ? hub->wanted_xid : hub->state.heard_below;
+        hub->read.xid = hub->wanted_xid < hub->heard_below ? hub->wanted_xid : hub->heard_below;
         hub->wanted_xid = INT64_MAX;
         hub->has_gap = false;
-        hub->state.reads_begun++;
-        status = changed_runs_since(hub->state.repo, hub->read.xid, MOVED_RUNS_MAX + 1,
-                                    on_changed_run, on_read, hub);
+        hub->reads_begun++;
+        status = changed_runs_since(hub->repo, hub->read.xid, MOVED_RUNS_MAX + 1, on_changed_run,
+                                    on_read, hub);
     }
     hub->reads++;
     if (status < 0)
@@ -307,9 +351,9 @@ void list_hub_run(struct list_hub *hub)
     uint64_t due_ms = hub->last_read_ms + hub->options.flush_interval_ms;
 
     if (!hub->is_active || hub->read.is_under_way || now_ms < hub->retry_at_ms ||
-        !action_repo_is_ready(hub->state.repo))
+        !action_repo_is_ready(hub->repo))
         return;
-    if (!hub->state.is_started)
+    if (!hub->is_started)
         start_read(hub, READ_MOMENT);
     else if (hub->has_gap || hub->wanted_xid != INT64_MAX)
         start_read(hub, READ_SINCE);
@@ -319,46 +363,367 @@ void list_hub_run(struct list_hub *hub)
         uv_timer_start(&hub->wake, on_wake, due_ms - now_ms, 0);
 }
 
-/* -------- views -------- */
+/* -------- records -------- */
 
-static bool on_view_wants(void *arg, int64_t xid)
+static void add_id(const struct list_view *view, struct json_buffer *buffer, int64_t xid)
 {
-    struct list_hub *hub = arg;
+    struct list_stream_id id = {
+        .timeline = view->hub->timeline, .xid = xid, .given_s = (int64_t)time(NULL)};
+    char text[LIST_STREAM_ID_SIZE];
 
+    memcpy(id.filter, view->filter_hash, sizeof id.filter);
+    list_stream_id_format(&id, text);
+    json_buffer_text(buffer, "id: ");
+    json_buffer_text(buffer, text);
+    json_buffer_text(buffer, "\n\n");
+}
+
+static void add_synced(const struct list_view *view, struct json_buffer *buffer, int64_t runs,
+                       int64_t xid)
+{
+    json_buffer_text(buffer, "event: synced\ndata: {\"runs\":");
+    json_buffer_integer(buffer, runs);
+    json_buffer_text(buffer, "}\n");
+    add_id(view, buffer, xid);
+}
+
+/* -------- the snapshot -------- */
+
+static void on_snapshot_run(void *arg, const struct run *run, struct page_row row)
+{
+    struct list_view *view = arg;
+
+    view->snapshot.goes_on = row.goes_on;
+    view->snapshot.after_us = run->first_seen_us;
+    run_key_path(&run->key, view->snapshot.after);
+    if (!row.is_listed)
+        return;
+    json_buffer_text(&view->snapshot.records, "event: runUpdate\ndata: ");
+    record_write_run(&view->snapshot.records, run);
+    json_buffer_text(&view->snapshot.records, "\n\n");
+    view->snapshot.count++;
+}
+
+static void finish_snapshot(struct list_view *view)
+{
+    add_synced(view, &view->snapshot.records, view->snapshot.count, view->snapshot.heard_below);
+    frame_release(view->snapshot.frame);
+    view->snapshot.frame = frame_new(view->hub->options.memory, &view->snapshot.records);
+    view->snapshot.sequence = view->snapshot.sequence_begun;
+    if (view->snapshot.frame != NULL)
+        view->snapshot.done = view->snapshot.begun;
+}
+
+static bool read_snapshot_page(struct list_view *view);
+
+static void on_snapshot_end(void *arg, enum repo_outcome outcome, const char *message)
+{
+    struct list_view *view = arg;
+    bool is_awaited = outcome == REPO_OK && view->snapshot.awaited_by > 0;
+
+    if (view->snapshot.pages++ == 0) {
+        view->snapshot.sequence_begun = moved_runs_sequence(view->hub->runs);
+        view->snapshot.heard_below = view->hub->heard_below;
+    }
+    if (is_awaited && view->snapshot.goes_on && view->snapshot.count < view->limit &&
+        view->hub->is_started && read_snapshot_page(view))
+        return;
+    view->snapshot.is_reading = false;
+    if (outcome == REPO_REFUSED)
+        log_write(view->hub->log, LOG_ERROR, "the list of runs could not be read", "s:s?", "why",
+                  message);
+    if (is_awaited && !(view->snapshot.goes_on && view->snapshot.count < view->limit)) {
+        finish_snapshot(view);
+        channel_wake(view->channel);
+    }
+    json_buffer_free(&view->snapshot.records);
+    view->snapshot.records = (struct json_buffer){0};
+}
+
+/* The repo answers in the order of asking: moves that are known when the first page has come are in
+ * the snapshot, those that will be are newer or are told again. */
+static bool read_snapshot_page(struct list_view *view)
+{
+    const struct list_filter *filter = &view->filter;
+    struct run_query query = {
+        .project = filter->project[0] == '\0' ? NULL : filter->project,
+        .domain = filter->domain[0] == '\0' ? NULL : filter->domain,
+        .phases = filter->filter.phases,
+        .access = filter->access,
+        .name = filter->filter.name[0] == '\0' ? NULL : filter->filter.name,
+        .limit = view->limit - view->snapshot.count,
+    };
+    char after[RUN_PATH_SIZE];
+
+    memcpy(after, view->snapshot.after, sizeof after);
+    if (view->snapshot.pages > 0) {
+        query.after.first_seen_us = view->snapshot.after_us;
+        query.after.key = run_key_split(after);
+    }
+    view->snapshot.goes_on = false;
+    return action_repo_list_runs(view->hub->repo, &query, on_snapshot_run, on_snapshot_end, view) ==
+           0;
+}
+
+static void read_snapshot(struct list_view *view)
+{
+    if (view->snapshot.is_reading || !view->hub->is_started)
+        return;
+    view->snapshot.count = 0;
+    view->snapshot.pages = 0;
+    view->snapshot.is_reading = read_snapshot_page(view);
+    view->snapshot.begun += view->snapshot.is_reading;
+}
+
+static void stop_awaiting_snapshot(struct list_view *view)
+{
+    view->snapshot.awaited_by--;
+    if (view->snapshot.awaited_by > 0)
+        return;
+    frame_release(view->snapshot.frame);
+    view->snapshot.frame = NULL;
+}
+
+/* Whoever asked before a read began is content with it: it has all that was committed before. */
+static enum channel_next next_snapshot(struct list_view *view, struct list_place *place,
+                                       struct frame **frame)
+{
+    if (place->awaited_read == 0) {
+        place->awaited_read = view->snapshot.begun + 1;
+        view->snapshot.awaited_by++;
+    }
+    if (view->snapshot.done < place->awaited_read) {
+        read_snapshot(view);
+        return CHANNEL_IDLE;
+    }
+    *frame = frame_keep(view->snapshot.frame);
+    *place = (struct list_place){
+        .stage = LIST_TOLD, .cursor = view->snapshot.sequence, .is_synced = true};
+    stop_awaiting_snapshot(view);
+    return CHANNEL_FRAME;
+}
+
+/* -------- ids -------- */
+
+/* What can be seen without the database's present state. */
+static bool read_id(const struct list_view *view, const char *text, struct list_stream_id *id)
+{
+    return list_stream_id_parse(text, id) == 0 && strcmp(id->filter, view->filter_hash) == 0 &&
+           (int64_t)time(NULL) - id->given_s < ID_AGE_MAX_S;
+}
+
+bool list_view_knows(const struct list_view *view, const char *id)
+{
+    struct list_stream_id read;
+
+    return read_id(view, id, &read);
+}
+
+/* A stream wants to know what moved since this transaction. False: that is too much. */
+static bool want_since(struct list_hub *hub, int64_t xid)
+{
     if (xid <= hub->too_old_xid)
         return false;
-    if (xid > hub->state.heard_below)
-        xid = hub->state.heard_below;
+    if (xid > hub->heard_below)
+        xid = hub->heard_below;
     if (xid < hub->wanted_xid)
         hub->wanted_xid = xid;
     return true;
 }
 
+/* The hub reads first: the id may be older than the moves that it knows, or from a process that
+ * knows more, and whatever was committed before the client came is told before `synced`. */
+static enum channel_next check_id(struct list_view *view, struct list_place *place)
+{
+    struct list_hub *hub = view->hub;
+
+    if (place->timeline != hub->timeline)
+        return CHANNEL_RESET;
+    if (place->awaited_read == 0) {
+        if (!want_since(hub, place->since_xid))
+            return CHANNEL_RESET;
+        place->awaited_read = hub->reads_begun + 1;
+    }
+    if (hub->reads_done < place->awaited_read)
+        return CHANNEL_IDLE;
+    if (place->since_xid < moved_runs_complete_from(hub->runs) || place->since_xid > hub->none_from)
+        return CHANNEL_RESET;
+    *place = (struct list_place){
+        .stage = LIST_TOLD, .since_xid = place->since_xid, .cursor = moved_runs_start(hub->runs)};
+    return CHANNEL_LATER;
+}
+
+/* -------- walks -------- */
+
+/* A record is ended when it is known whether it is the last of its flush: that one has the id. */
+static void begin_record(struct json_buffer *buffer, const char *record, size_t length)
+{
+    json_buffer_text(buffer, buffer->length == 0 ? "event: runUpdate\ndata: "
+                                                 : "\nevent: runUpdate\ndata: ");
+    json_buffer_append(buffer, record, length);
+    json_buffer_text(buffer, "\n");
+}
+
+static void end_walk(const struct list_view *view, struct json_buffer *buffer,
+                     struct list_place *place)
+{
+    if (!place->is_synced) {
+        if (buffer->length > 0)
+            json_buffer_text(buffer, "\n");
+        add_synced(view, buffer, place->runs_sent, view->hub->heard_below);
+    } else if (buffer->length > 0) {
+        add_id(view, buffer, view->hub->heard_below);
+    }
+    *place = (struct list_place){
+        .stage = LIST_TOLD, .cursor = moved_runs_sequence(view->hub->runs), .is_synced = true};
+}
+
+static int on_make_piece(void *source, void *at, struct json_buffer *records)
+{
+    const struct list_view *view = source;
+    struct list_place *place = at;
+    const struct moved_run *run = moved_runs_after(view->hub->runs, place->cursor);
+
+    place->is_walking = true;
+    for (; run != NULL && records->length < PIECE_BYTES; run = run->next) {
+        if (run->xid >= place->since_xid && list_filter_covers(&view->filter, &run->key)) {
+            begin_record(records, run->record.bytes, run->record.length);
+            place->runs_sent += !place->is_synced;
+        }
+        place->cursor = run->sequence;
+    }
+    if (run == NULL)
+        end_walk(view, records, place);
+    else if (records->length > 0)
+        json_buffer_text(records, "\n");
+    return 0;
+}
+
+static bool is_same_place(const void *one, const void *other)
+{
+    const struct list_place *a = one, *b = other;
+
+    return a->cursor == b->cursor && a->is_walking == b->is_walking &&
+           a->is_synced == b->is_synced && a->since_xid == b->since_xid &&
+           a->runs_sent == b->runs_sent;
+}
+
+static int64_t on_version(const void *source)
+{
+    return moved_runs_sequence(((const struct list_view *)source)->hub->runs);
+}
+
+static enum channel_next on_next(void *source, void *at, bool is_following, struct frame **frame)
+{
+    struct list_view *view = source;
+    struct list_hub *hub = view->hub;
+    struct list_place *place = at;
+
+    (void)is_following; /* the list has no end */
+    if (place->stage != LIST_TOLD && !hub->is_started)
+        return CHANNEL_IDLE;
+    if (place->stage == LIST_WANTS_SNAPSHOT)
+        return next_snapshot(view, place, frame);
+    if (place->stage == LIST_HAS_ID)
+        return check_id(view, place);
+    /* Too far behind, or the hub has begun anew: the client comes back with its id. */
+    if (!moved_runs_reach(hub->runs, place->cursor))
+        return CHANNEL_END;
+    if (place->is_synced && !place->is_walking && place->cursor == moved_runs_sequence(hub->runs))
+        return CHANNEL_IDLE;
+    return CHANNEL_PIECE;
+}
+
+static void on_restart(void *at)
+{
+    *(struct list_place *)at = (struct list_place){.stage = LIST_WANTS_SNAPSHOT};
+}
+
+static void on_write_heartbeat(const void *source, struct json_buffer *records)
+{
+    (void)source;
+    json_buffer_text(records, "event: heartbeat\ndata: {}\n\n");
+}
+
+static void on_stream_left(void *source, const void *at)
+{
+    const struct list_place *place = at;
+
+    if (place->stage == LIST_WANTS_SNAPSHOT && place->awaited_read > 0)
+        stop_awaiting_snapshot(source);
+}
+
+struct stream *list_view_add_stream(struct list_view *view, struct streams *streams, int fd,
+                                    struct frame *head, const char *id_text)
+{
+    struct channel_start start = {0};
+    struct list_place place = {.stage = LIST_WANTS_SNAPSHOT};
+    struct list_stream_id id;
+
+    if (id_text != NULL && read_id(view, id_text, &id))
+        place =
+            (struct list_place){.stage = LIST_HAS_ID, .timeline = id.timeline, .since_xid = id.xid};
+    else
+        start.wants_reset = id_text != NULL;
+    memcpy(start.place.bytes, &place, sizeof place);
+    return channel_add_stream(view->channel, streams, fd, head, &start);
+}
+
+/* -------- views -------- */
+
+static void free_view(struct list_view *view)
+{
+    channel_free(view->channel);
+    frame_release(view->snapshot.frame);
+    json_buffer_free(&view->snapshot.records);
+    access_release(view->filter.access);
+    free(view);
+}
+
+static bool is_used(const struct list_view *view)
+{
+    return channel_stream_count(view->channel) > 0 || view->holds > 0 || view->snapshot.is_reading;
+}
+
 static struct list_view *find_view(const struct list_hub *hub, const struct list_filter *filter,
                                    int32_t limit)
 {
-    struct view_entry *entry;
+    struct list_view *view;
 
-    DL_FOREACH (hub->views, entry)
-        if (list_view_is(entry->view, filter, limit))
-            return entry->view;
+    DL_FOREACH (hub->views, view)
+        if (view->limit == limit && list_filter_equal(&view->filter, filter))
+            return view;
     return NULL;
 }
 
 static struct list_view *add_view(struct list_hub *hub, const struct list_filter *filter,
                                   int32_t limit)
 {
-    struct view_entry *entry = calloc(1, sizeof *entry);
+    static const struct channel_source source_class = {
+        .next = on_next,
+        .version = on_version,
+        .make_piece = on_make_piece,
+        .is_same_place = is_same_place,
+        .restart = on_restart,
+        .write_heartbeat = on_write_heartbeat,
+        .on_left = on_stream_left,
+    };
+    struct list_view *view = calloc(1, sizeof *view);
 
-    if (entry == NULL)
+    if (view == NULL)
         return NULL;
-    entry->view = list_view_new(&hub->state, filter, limit, on_view_wants, hub);
-    if (entry->view == NULL) {
-        free(entry);
+    view->channel = channel_new(hub->options.channels, &source_class, view);
+    if (view->channel == NULL) {
+        free(view);
         return NULL;
     }
-    DL_APPEND(hub->views, entry);
-    return entry->view;
+    view->hub = hub;
+    view->filter = *filter;
+    access_hold(filter->access);
+    list_filter_hash(filter, view->filter_hash);
+    view->limit = limit;
+    DL_APPEND(hub->views, view);
+    return view;
 }
 
 struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_filter *filter,
@@ -369,21 +734,25 @@ struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_fil
     if (view == NULL)
         view = add_view(hub, filter, limit);
     if (view != NULL)
-        list_view_hold(view);
+        view->holds++;
     hub->is_active = true;
     return view;
 }
 
+void list_view_release(struct list_view *view)
+{
+    view->holds--;
+}
+
 static void drop_unused_views(struct list_hub *hub)
 {
-    struct view_entry *entry, *next;
+    struct list_view *view, *next;
 
-    DL_FOREACH_SAFE (hub->views, entry, next) {
-        if (list_view_is_used(entry->view))
+    DL_FOREACH_SAFE (hub->views, view, next) {
+        if (is_used(view))
             continue;
-        DL_DELETE(hub->views, entry);
-        list_view_free(entry->view);
-        free(entry);
+        DL_DELETE(hub->views, view);
+        free_view(view);
     }
 }
 
@@ -399,7 +768,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct list_hub *hub = timer->data;
     uint64_t now_ms = uv_now(hub->loop);
-    struct view_entry *entry;
+    struct list_view *view;
 
     if (!hub->is_active)
         return;
@@ -412,8 +781,9 @@ static void on_tick(uv_timer_t *timer)
     }
     if (now_ms >= hub->next_poll_ms)
         hub->has_gap = true;
-    DL_FOREACH (hub->views, entry)
-        list_view_retry(entry->view);
+    DL_FOREACH (hub->views, view)
+        if (view->snapshot.awaited_by > 0)
+            read_snapshot(view);
 }
 
 struct list_hub *list_hub_new(uv_loop_t *loop, struct action_repo *repo,
@@ -423,8 +793,8 @@ struct list_hub *list_hub_new(uv_loop_t *loop, struct action_repo *repo,
 
     if (hub == NULL)
         return NULL;
-    hub->state.runs = moved_runs_new();
-    if (hub->state.runs == NULL) {
+    hub->runs = moved_runs_new();
+    if (hub->runs == NULL) {
         free(hub);
         return NULL;
     }
@@ -432,9 +802,8 @@ struct list_hub *list_hub_new(uv_loop_t *loop, struct action_repo *repo,
     hub->options = *options;
     if (hub->options.flush_interval_ms < FLUSH_INTERVAL_MIN_MS)
         hub->options.flush_interval_ms = FLUSH_INTERVAL_MIN_MS;
-    hub->state.repo = repo;
-    hub->state.log = log;
-    hub->state.frames = options->frames;
+    hub->repo = repo;
+    hub->log = log;
     hub->wanted_xid = INT64_MAX;
     hub->too_old_xid = -1;
     uv_timer_init(loop, &hub->tick);
@@ -452,28 +821,26 @@ void list_hub_stop(struct list_hub *hub)
 
 void list_hub_free(struct list_hub *hub)
 {
-    struct view_entry *entry, *next;
+    struct list_view *view, *next;
 
     if (hub == NULL)
         return;
-    DL_FOREACH_SAFE (hub->views, entry, next) {
-        list_view_free(entry->view);
-        free(entry);
-    }
+    DL_FOREACH_SAFE (hub->views, view, next)
+        free_view(view);
     clear_heard(&hub->heard);
     clear_heard(&hub->read.heard);
-    moved_runs_free(hub->state.runs);
-    memory_hold(hub->state.frames->memory, MEMORY_TREES, &hub->held, 0);
+    moved_runs_free(hub->runs);
+    memory_hold(hub->options.memory, MEMORY_TREES, &hub->held, 0);
     free(hub);
 }
 
 struct list_hub_stats list_hub_stats(const struct list_hub *hub)
 {
     struct list_hub_stats stats = {
-        .runs = moved_runs_count(hub->state.runs), .reads = hub->reads, .resets = hub->resets};
-    struct view_entry *entry;
+        .runs = moved_runs_count(hub->runs), .reads = hub->reads, .resets = hub->resets};
+    struct list_view *view;
 
-    DL_FOREACH (hub->views, entry)
+    DL_FOREACH (hub->views, view)
         stats.views++;
     return stats;
 }

@@ -8,10 +8,14 @@
 
 #include <uv.h>
 
+#include "model/list_filter.h"
+#include "server/log.h"
+#include "sql/action_repo.h"
 #include "sql/notify_listener.h"
-#include "watch/list_view.h"
+#include "watch/channel.h"
 
 struct list_hub;
+struct list_view;
 
 struct list_hub_options {
     uint64_t flush_interval_ms;
@@ -19,7 +23,8 @@ struct list_hub_options {
     /* What was heard `lag_ns` ago, the first of it, is flushed. */
     void (*on_flushed)(void *arg, uint64_t lag_ns);
     void *arg;
-    struct frame_pool *frames; /* borrowed */
+    struct memory *memory;     /* borrowed; what is known of runs draws from it */
+    struct channels *channels; /* borrowed */
 };
 
 struct list_hub_stats {
@@ -39,16 +44,33 @@ void list_hub_free(struct list_hub *hub);
 /* Once per turn of the loop: reads what is due. */
 void list_hub_run(struct list_hub *hub);
 
-void list_hub_moved(struct list_hub *hub, const struct run_notification *notification);
+/* A run is said to have changed. */
+void list_hub_hear(struct list_hub *hub, const struct run_notification *notification);
 
 /* Something may have been missed. */
 void list_hub_read_all(struct list_hub *hub);
 
 struct list_hub_stats list_hub_stats(const struct list_hub *hub);
 
+/* -------- views: one filter over the list --------
+ *
+ * A stream starts with the snapshot (the newest runs, as the list has them) or, with a good id,
+ * with every run that moved since; then it is told every move of a run that the filter covers. What
+ * the filter says of phases holds for the snapshot: of the others the client knows itself whether
+ * it wants them. */
+
 /* The view of this filter, made if nobody has it, with a hold (list_view_release); it is dropped
- * some time after nobody uses it. NULL when out of memory. */
+ * some time after nobody uses it. `limit` is the size of the snapshot. NULL when out of memory. */
 struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_filter *filter,
                                      int32_t limit);
+void list_view_release(struct list_view *view);
+
+/* Whether a client may go on at the id, as far as can be seen without the database. */
+bool list_view_knows(const struct list_view *view, const char *id);
+
+/* A stream of this view; see stream_new. It starts at `id`, or with a reset and a snapshot if that
+ * is of no use; NULL: with the snapshot. */
+struct stream *list_view_add_stream(struct list_view *view, struct streams *streams, int fd,
+                                    struct frame *head, const char *id);
 
 #endif

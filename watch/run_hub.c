@@ -1,9 +1,10 @@
+#include "watch/run_hub.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 #include <utlist.h>
-
-#include "watch/run_hub_internal.h"
 
 enum {
     LOAD_PART_ACTIONS = 500, /* a tree is read in parts of so many */
@@ -18,11 +19,507 @@ enum {
     OTHERS_PART = 8,          /* of the account: an eighth is left to those who post and read */
     HUB_BYTES = 4096,         /* that are wanted for a further one, about */
     NODE_BYTES = 512,         /* that an action takes in a tree with its texts and record, about */
+    PIECE_BYTES = 64 * 1024,  /* of one piece of a walk, about */
+    WALK_NODES_MAX = 20000,   /* looked at for one piece */
 };
 
-static void unpin(struct run_hub *hub);
+/* One filter over the hub, shared by all watchers with that filter. */
+struct hub_view {
+    UT_hash_handle hh; /* by filter */
+    struct filter filter;
+    char filter_hash[FILTER_HASH_SIZE + 1];
+    struct run_hub *hub;
+    struct run_view *seen; /* NULL until it is needed, and while the hub has no tree */
+    struct channel *channel;
+    size_t held; /* of the account */
+    size_t holds;
+};
 
-/* -------- reading -------- */
+/* Where a stream of a view stands. */
+struct hub_place {
+    int64_t cursor; /* the client has everything up to this revision */
+    struct view_walk walk;
+    bool is_walking;
+    bool is_resuming; /* came with an id, and was not sent what it lacks yet */
+    bool is_synced;   /* `synced` was sent */
+};
+
+_Static_assert(sizeof(struct hub_place) <= CHANNEL_PLACE_BYTES, "a place has room for it");
+
+struct hub_waiter {
+    struct hub_waiter *prev, *next;
+    struct run_hub *hub; /* of one that waits for the next turn */
+    int64_t at_least;
+    bool counts_next_read; /* a read that began before does not count */
+    hub_ready_fn *fn;
+    void *arg;
+};
+
+/* What a hub has of its run's tree; move_to changes it. */
+enum tree_state {
+    TREE_UNREAD,
+    TREE_LOADING,     /* its parts are being read */
+    TREE_CATCHING_UP, /* they are there; what changed since the first was read is not */
+    TREE_LIVE,
+    TREE_ABSENT,  /* there is no such run */
+    TREE_TOO_BIG, /* for the memory that is left */
+    TREE_BROKEN,  /* what was just read is no tree, or there is no memory for it */
+};
+
+enum hub_reading { READING_NONE, READING_ONCE, READING_AGAIN /* as soon as that has ended */ };
+
+struct run_hub {
+    UT_hash_handle hh;
+    struct run_hubs *owner;
+    char path[RUN_PATH_SIZE]; /* the hash key: "project/domain/run" */
+    char key_text[RUN_PATH_SIZE];
+    struct run_key key; /* into key_text */
+    enum tree_state state;
+    bool owes_tree; /* its streams were told to forget one, and wait for the next */
+    enum hub_reading reading;
+    struct run_state_manager *manager; /* NULL unless the tree is live */
+    struct run_state_manager *loading;
+    char incarnation[INCARNATION_SIZE];
+    uint32_t timeline;
+    int64_t load_revision; /* of the run when its load began: changes behind it are read last */
+    int32_t load_actions;  /* that the run has, as far as is known */
+    size_t held;           /* of the account, for the trees */
+    size_t counted_nodes;  /* in the statistics */
+    size_t references;     /* of requests and views */
+    size_t pins;           /* of reads and polls under way, which do not keep it from growing old */
+    uint64_t unused_since_ms;
+    struct run_hub *unused_prev, *unused_next; /* while there are no references */
+    struct hub_waiter *waiters;
+    struct hub_view *views;
+    bool is_dirty; /* moved since the last flush */
+    /* When the first change was notified that is: not read yet, being read, read and not flushed
+     * yet; 0: none, or the tree was not live. */
+    uint64_t heard_ns, reading_ns, unsent_ns;
+    uint64_t last_flush_ms;
+    struct run_hub *dirty_prev, *dirty_next;
+};
+
+struct run_hubs {
+    uv_loop_t *loop;
+    struct action_repo *repo;
+    struct run_hubs_options options;
+    const struct log *log;
+    struct run_hub *all; /* by path */
+    struct run_hub *dirty;
+    struct run_hub *unused;       /* for the longest time first */
+    struct run_hub *to_forget;    /* the first of them whose records may be left; NULL: none */
+    struct hub_waiter *next_turn; /* who waits for it */
+    uv_timer_t tick;
+    uv_timer_t flush_timer;
+    uint64_t last_poll_ms;
+    struct run_hub *next_polled; /* where the next poll begins; NULL: at the first */
+    struct run_hub **polled;     /* hubs of the poll under way, with a reference each */
+    size_t polled_count;
+    struct run_hubs_stats stats;
+};
+
+static void read_hub(struct run_hub *hub);
+static void unpin(struct run_hub *hub);
+static bool make_room(struct run_hubs *hubs, size_t bytes);
+
+/* -------- views -------- */
+
+static void account_view(struct hub_view *view)
+{
+    memory_hold(view->hub->owner->options.memory, MEMORY_VIEWS, &view->held,
+                sizeof *view + (view->seen == NULL ? 0 : run_view_bytes(view->seen)));
+}
+
+/* The tree is about to be freed: everything derived from it is dropped. */
+static void forget_tree(struct hub_view *view)
+{
+    channel_forget(view->channel);
+    run_view_free(view->seen);
+    view->seen = NULL;
+    account_view(view);
+}
+
+int hub_view_sync(struct hub_view *view, struct run_view **synced)
+{
+    int status;
+
+    if (view->seen == NULL)
+        view->seen = run_view_new(view->hub->manager, &view->filter);
+    if (view->seen == NULL)
+        return -ENOMEM;
+    status = run_view_sync(view->seen);
+    account_view(view);
+    *synced = view->seen;
+    return status;
+}
+
+bool hub_view_has_room(struct hub_view *view)
+{
+    const struct run_state_manager *manager = view->hub->manager;
+    size_t bytes = 0;
+
+    if (view->seen == NULL && manager != NULL)
+        bytes = run_view_bytes_for(&view->filter, run_state_manager_count(manager));
+    return make_room(view->hub->owner, bytes);
+}
+
+bool hub_view_knows(const struct hub_view *view, const struct stream_id *id)
+{
+    const struct run_hub *hub = view->hub;
+
+    return strcmp(id->incarnation, hub->incarnation) == 0 && id->timeline == hub->timeline &&
+           strcmp(id->filter, view->filter_hash) == 0 && id->revision <= run_hub_revision(hub);
+}
+
+static void drop_view_if_unused(struct hub_view *view)
+{
+    struct run_hub *hub = view->hub;
+
+    if (view->holds > 0 || channel_stream_count(view->channel) > 0)
+        return;
+    HASH_DELETE(hh, hub->views, view);
+    hub->owner->stats.views--;
+    forget_tree(view);
+    memory_hold(hub->owner->options.memory, MEMORY_VIEWS, &view->held, 0);
+    channel_free(view->channel);
+    free(view);
+    run_hub_release(hub);
+}
+
+void hub_view_release(struct hub_view *view)
+{
+    view->holds--;
+    drop_view_if_unused(view);
+}
+
+/* The record that is being written is ended when it is known whether it is the last: that one has
+ * the id. */
+struct piece_writer {
+    struct json_buffer *buffer;
+    size_t records;
+};
+
+static void add_record(void *arg, const char *bytes, size_t length, bool meets_filter)
+{
+    struct piece_writer *writer = arg;
+
+    json_buffer_text(writer->buffer, writer->records++ == 0 ? "event: nodeUpdate\ndata: "
+                                                            : "\nevent: nodeUpdate\ndata: ");
+    json_buffer_append(writer->buffer, bytes, length);
+    json_buffer_text(writer->buffer, meets_filter ? "true}\n" : "false}\n");
+}
+
+static void add_id(const struct hub_view *view, struct json_buffer *buffer, int64_t revision,
+                   bool is_end)
+{
+    struct stream_id id = {.timeline = view->hub->timeline, .revision = revision, .is_end = is_end};
+    char text[STREAM_ID_SIZE];
+
+    memcpy(id.incarnation, view->hub->incarnation, sizeof id.incarnation);
+    memcpy(id.filter, view->filter_hash, sizeof id.filter);
+    stream_id_format(&id, text);
+    json_buffer_text(buffer, "id: ");
+    json_buffer_text(buffer, text);
+    json_buffer_text(buffer, "\n\n");
+}
+
+static void add_synced(const struct hub_view *view, struct json_buffer *buffer, int64_t revision)
+{
+    json_buffer_text(buffer, "event: synced\ndata: {\"revision\":");
+    json_buffer_integer(buffer, revision);
+    json_buffer_text(buffer, ",\"actions\":");
+    json_buffer_integer(buffer, (int64_t)run_state_manager_count(view->hub->manager));
+    json_buffer_text(buffer, ",\"visible\":");
+    json_buffer_integer(buffer, (int64_t)run_view_visible_count(view->seen));
+    json_buffer_text(buffer, "}\n");
+    add_id(view, buffer, revision, false);
+}
+
+/* The walk is done: its last record has the id, and behind the first walk comes `synced`. */
+static void end_walk(const struct hub_view *view, struct piece_writer *writer,
+                     struct hub_place *place)
+{
+    place->is_walking = place->is_resuming = false;
+    place->cursor = place->walk.target;
+    if (!place->is_synced) {
+        if (writer->records > 0)
+            json_buffer_text(writer->buffer, "\n");
+        add_synced(view, writer->buffer, place->cursor);
+        place->is_synced = true;
+    } else if (writer->records > 0) {
+        add_id(view, writer->buffer, place->cursor, false);
+    }
+}
+
+static int on_make_piece(void *source, void *at, struct json_buffer *records)
+{
+    struct hub_view *view = source;
+    struct hub_place *place = at;
+    struct piece_writer writer = {.buffer = records};
+    int status =
+        run_view_walk(view->seen, &place->walk, PIECE_BYTES, WALK_NODES_MAX, add_record, &writer);
+
+    if (status == 1)
+        end_walk(view, &writer, place);
+    else if (writer.records > 0)
+        json_buffer_text(records, "\n");
+    run_hub_account(view->hub);
+    return status < 0 ? status : 0;
+}
+
+static bool is_same_place(const void *one, const void *other)
+{
+    const struct hub_place *a = one, *b = other;
+
+    return a->walk.since == b->walk.since && a->walk.next_ordinal == b->walk.next_ordinal &&
+           a->walk.target == b->walk.target && a->walk.is_resume == b->walk.is_resume &&
+           a->is_synced == b->is_synced;
+}
+
+static int64_t on_version(const void *source)
+{
+    return run_view_revision(((const struct hub_view *)source)->seen);
+}
+
+static struct frame *end_frame(const struct hub_view *view, int64_t revision)
+{
+    struct json_buffer buffer = {0};
+
+    json_buffer_text(&buffer, "event: end\ndata: {\"revision\":");
+    json_buffer_integer(&buffer, revision);
+    json_buffer_text(&buffer, "}\n");
+    add_id(view, &buffer, revision, true);
+    return frame_of_kind(&buffer, FRAME_RECORDS);
+}
+
+static enum channel_next on_next(void *source, void *at, bool is_following, struct frame **frame)
+{
+    struct hub_view *view = source;
+    struct hub_place *place = at;
+    struct run_view *seen;
+
+    if (view->hub->manager == NULL)
+        return CHANNEL_IDLE;
+    if (hub_view_sync(view, &seen) != 0)
+        return CHANNEL_LATER;
+    if (place->is_walking)
+        return CHANNEL_PIECE;
+    if (!place->is_synced || place->cursor != run_view_revision(seen)) {
+        /* A client that was cut off inside a flush may show more than its id says. */
+        place->walk = place->is_resuming ? run_view_walk_resume(seen, place->cursor)
+                                         : run_view_walk_begin(seen, place->cursor);
+        place->is_walking = true;
+        return CHANNEL_PIECE;
+    }
+    if (is_following || !run_hub_is_ended(view->hub))
+        return CHANNEL_IDLE;
+    *frame = end_frame(view, place->cursor);
+    return *frame == NULL ? CHANNEL_LATER : CHANNEL_END;
+}
+
+static void on_restart(void *at)
+{
+    struct hub_place *place = at;
+
+    *place = (struct hub_place){.is_synced = place->is_synced};
+}
+
+static void on_write_heartbeat(const void *source, struct json_buffer *records)
+{
+    const struct hub_view *view = source;
+
+    json_buffer_text(records, "event: heartbeat\ndata: {\"revision\":");
+    json_buffer_integer(records, view->seen == NULL ? 0 : run_view_revision(view->seen));
+    json_buffer_text(records, "}\n\n");
+}
+
+static void on_stream_left(void *source, const void *place)
+{
+    (void)place;
+    drop_view_if_unused(source);
+}
+
+struct stream *hub_view_add_stream(struct hub_view *view, struct streams *streams, int fd,
+                                   struct frame *head, const struct hub_start *start)
+{
+    struct channel_start at = {.wants_reset = start->wants_reset,
+                               .is_following = start->is_following};
+    const struct hub_place place = {.cursor = start->since, .is_resuming = start->is_resuming};
+
+    memcpy(at.place.bytes, &place, sizeof place);
+    return channel_add_stream(view->channel, streams, fd, head, &at);
+}
+
+/* Without what may stand behind the name's end: it is a hash key. */
+static struct filter plain_filter(const struct filter *filter)
+{
+    struct filter plain;
+
+    memset(&plain, 0, sizeof plain);
+    plain.phases = filter->phases;
+    memcpy(plain.name, filter->name, strlen(filter->name));
+    return plain;
+}
+
+static struct hub_view *add_view(struct run_hub *hub, const struct filter *filter)
+{
+    static const struct channel_source source_class = {
+        .next = on_next,
+        .version = on_version,
+        .make_piece = on_make_piece,
+        .is_same_place = is_same_place,
+        .restart = on_restart,
+        .write_heartbeat = on_write_heartbeat,
+        .on_left = on_stream_left,
+    };
+    struct hub_view *view = calloc(1, sizeof *view);
+
+    if (view == NULL)
+        return NULL;
+    view->channel = channel_new(hub->owner->options.channels, &source_class, view);
+    if (view->channel == NULL) {
+        free(view);
+        return NULL;
+    }
+    view->filter = *filter;
+    filter_hash(filter, view->filter_hash);
+    view->hub = hub;
+    account_view(view);
+    HASH_ADD(hh, hub->views, filter, sizeof view->filter, view);
+    hub->owner->stats.views++;
+    hub->references++;
+    return view;
+}
+
+struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter)
+{
+    const struct filter key = plain_filter(filter);
+    struct hub_view *view;
+
+    HASH_FIND(hh, hub->views, &key, sizeof key, view);
+    if (view == NULL)
+        view = add_view(hub, &key);
+    if (view != NULL)
+        view->holds++;
+    return view;
+}
+
+/* -------- who waits -------- */
+
+static bool is_satisfied(const struct run_hub *hub, int64_t at_least)
+{
+    return hub->state == TREE_LIVE && run_hub_revision(hub) >= at_least;
+}
+
+/* After a read: those whose wish is fulfilled, or who must not wait any longer. Whether others wait
+ * for the next. */
+static bool tell_waiters(struct run_hub *hub, enum hub_outcome outcome)
+{
+    struct hub_waiter *told = NULL, *waiter, *next;
+    bool has_others = false;
+
+    DL_FOREACH_SAFE (hub->waiters, waiter, next) {
+        bool is_told =
+            !waiter->counts_next_read ||
+            (outcome == HUB_LIVE ? is_satisfied(hub, waiter->at_least) : outcome != HUB_ABSENT);
+
+        if (!is_told) {
+            waiter->counts_next_read = false;
+            has_others = true;
+            continue;
+        }
+        DL_DELETE(hub->waiters, waiter);
+        DL_APPEND(told, waiter);
+    }
+    DL_FOREACH_SAFE (told, waiter, next) {
+        waiter->fn(waiter->arg, outcome);
+        free(waiter);
+    }
+    return has_others;
+}
+
+int run_hub_when_read(struct run_hub *hub, int64_t at_least, hub_ready_fn *fn, void *arg)
+{
+    struct hub_waiter *waiter;
+
+    if (is_satisfied(hub, at_least)) {
+        fn(arg, HUB_LIVE);
+        return 0;
+    }
+    waiter = malloc(sizeof *waiter);
+    if (waiter == NULL)
+        return -ENOMEM;
+    *waiter = (struct hub_waiter){.at_least = at_least,
+                                  .counts_next_read = hub->reading != READING_NONE,
+                                  .fn = fn,
+                                  .arg = arg};
+    DL_APPEND(hub->waiters, waiter);
+    read_hub(hub);
+    return 0;
+}
+
+int run_hub_next_turn(struct run_hub *hub, hub_ready_fn *fn, void *arg)
+{
+    struct hub_waiter *waiter = malloc(sizeof *waiter);
+
+    if (waiter == NULL)
+        return -ENOMEM;
+    *waiter = (struct hub_waiter){.hub = hub, .fn = fn, .arg = arg};
+    DL_APPEND(hub->owner->next_turn, waiter);
+    return 0;
+}
+
+static void take_turn(const struct hub_waiter *waiter, bool is_abandoned)
+{
+    struct run_hub *hub = waiter->hub;
+    enum hub_outcome outcome = is_abandoned ? HUB_UNAVAILABLE : HUB_LIVE;
+
+    if (!is_abandoned && hub->state != TREE_LIVE) {
+        if (run_hub_when_read(hub, INT64_MAX, waiter->fn, waiter->arg) == 0)
+            return;
+        outcome = HUB_UNAVAILABLE;
+    }
+    waiter->fn(waiter->arg, outcome);
+}
+
+/* Those who wait for this turn. */
+static void take_turns(struct run_hubs *hubs, bool is_abandoned)
+{
+    struct hub_waiter *taken = hubs->next_turn, *waiter, *next;
+
+    hubs->next_turn = NULL;
+    DL_FOREACH_SAFE (taken, waiter, next) {
+        take_turn(waiter, is_abandoned);
+        free(waiter);
+    }
+}
+
+void run_hubs_abandon(struct run_hubs *hubs)
+{
+    struct run_hub *hub, *next;
+
+    take_turns(hubs, true);
+    HASH_ITER (hh, hubs->all, hub, next)
+        tell_waiters(hub, HUB_UNAVAILABLE);
+}
+
+/* -------- the tree -------- */
+
+static void mark_dirty(struct run_hub *hub)
+{
+    if (hub->is_dirty)
+        return;
+    hub->is_dirty = true;
+    DL_APPEND2(hub->owner->dirty, hub, dirty_prev, dirty_next);
+}
+
+static void clear_dirty(struct run_hub *hub)
+{
+    if (!hub->is_dirty)
+        return;
+    hub->is_dirty = false;
+    DL_DELETE2(hub->owner->dirty, hub, dirty_prev, dirty_next);
+}
 
 struct disposal {
     uv_work_t work;
@@ -63,7 +560,7 @@ static void dispose(struct run_hubs *hubs, struct run_state_manager *manager)
 
 static size_t count_nodes(const struct run_hub *hub)
 {
-    return hub->state.manager == NULL ? 0 : run_state_manager_count(hub->state.manager);
+    return hub->manager == NULL ? 0 : run_state_manager_count(hub->manager);
 }
 
 void run_hub_account(struct run_hub *hub)
@@ -71,56 +568,78 @@ void run_hub_account(struct run_hub *hub)
     struct run_hubs *hubs = hub->owner;
     size_t bytes = sizeof *hub, nodes = count_nodes(hub);
 
-    if (hub->state.manager != NULL)
-        bytes += run_state_manager_bytes(hub->state.manager);
+    if (hub->manager != NULL)
+        bytes += run_state_manager_bytes(hub->manager);
     if (hub->loading != NULL)
         bytes += run_state_manager_bytes(hub->loading);
-    memory_hold(hubs->options.frames->memory, MEMORY_TREES, &hub->held, bytes);
+    memory_hold(hubs->options.memory, MEMORY_TREES, &hub->held, bytes);
     hubs->stats.nodes += nodes - hub->counted_nodes;
     hub->counted_nodes = nodes;
 }
 
 static void drop_tree(struct run_hub *hub)
 {
-    struct run_state_manager *manager = hub->state.manager;
+    struct run_state_manager *manager = hub->manager;
+    struct hub_view *view;
 
-    run_hub_forget_views(hub);
+    for (view = hub->views; view != NULL; view = view->hh.next)
+        forget_tree(view);
     if (manager != NULL)
         run_state_manager_end_holds(manager);
-    hub->state.manager = NULL;
+    hub->manager = NULL;
     dispose(hub->owner, manager);
     dispose(hub->owner, hub->loading);
     hub->loading = NULL;
+    hub->heard_ns = hub->reading_ns = hub->unsent_ns = 0;
     run_hub_account(hub);
 }
 
-static void reset_hub(struct run_hub *hub, bool is_gone, const char *why)
+static void reset_streams(struct run_hub *hub, bool is_gone, const char *why)
 {
-    bool was_live = hub->was_live || hub->phase == HUB_PHASE_LIVE;
-    struct hub_view_entry *entry;
+    struct hub_view *view;
 
-    if (hub->phase == HUB_PHASE_LIVE || (is_gone && was_live)) {
-        log_write(hub->owner->log, LOG_INFO, "watchers reset", "s:s, s:s", "run", hub->path, "why",
-                  why);
-        hub->owner->stats.resets++;
-        for (entry = hub->views; entry != NULL; entry = entry->hh.next)
-            hub_view_reset_streams(entry->view, is_gone);
+    log_write(hub->owner->log, LOG_INFO, "watchers reset", "s:s, s:s", "run", hub->path, "why",
+              why);
+    hub->owner->stats.resets++;
+    for (view = hub->views; view != NULL; view = view->hh.next)
+        channel_reset(view->channel, is_gone);
+}
+
+/* `why` is for those who watch a tree that is given up. */
+static void move_to(struct run_hub *hub, enum tree_state state, const char *why)
+{
+    bool was_live = hub->state == TREE_LIVE, is_gone = state == TREE_ABSENT;
+
+    switch (state) {
+    case TREE_LOADING:
+    case TREE_CATCHING_UP:
+    case TREE_TOO_BIG:
+        break;
+    case TREE_LIVE:
+        hub->manager = hub->loading;
+        hub->loading = NULL;
+        hub->owes_tree = false;
+        mark_dirty(hub);
+        break;
+    case TREE_UNREAD:
+    case TREE_ABSENT:
+    case TREE_BROKEN:
+        if (was_live || (is_gone && hub->owes_tree))
+            reset_streams(hub, is_gone, why);
+        hub->owes_tree = (was_live || hub->owes_tree) && !is_gone;
+        drop_tree(hub);
+        break;
     }
-    drop_tree(hub);
-    hub->heard_ns = hub->reading_ns = hub->unsent_ns = 0;
-    hub->phase = is_gone ? HUB_PHASE_ABSENT : HUB_PHASE_LOADING;
-    hub->must_read_again |= !is_gone;
-    hub->was_live = was_live && !is_gone;
+    hub->state = state;
 }
 
-static void become_live(struct run_hub *hub)
+static void read_anew(struct run_hub *hub, const char *why)
 {
-    hub->state.manager = hub->loading;
-    hub->loading = NULL;
-    hub->phase = HUB_PHASE_LIVE;
-    hub->was_live = false;
-    run_hub_mark_dirty(hub);
+    move_to(hub, TREE_UNREAD, why);
+    hub->reading = READING_AGAIN;
 }
+
+/* -------- reading -------- */
 
 static int64_t greatest_revision(const struct action *actions, size_t count, int64_t at_least)
 {
@@ -135,29 +654,27 @@ static int64_t greatest_revision(const struct action *actions, size_t count, int
 static void handle_upsert_failure(struct run_hub *hub, int status)
 {
     const char *why = status == -ENOMEM ? "out of memory" : "the tree read has a gap";
-    bool was_live = hub->phase == HUB_PHASE_LIVE;
 
-    reset_hub(hub, false, why);
-    if (was_live)
+    if (hub->state == TREE_LIVE) {
+        read_anew(hub, why);
         return;
+    }
     log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run", hub->path,
               "why", why);
-    hub->must_read_again = false;
-    run_hub_tell_waiters(hub, HUB_UNAVAILABLE);
+    move_to(hub, TREE_BROKEN, why);
 }
 
 static bool is_same_run(const struct run_hub *hub, const struct run *run)
 {
-    return strcmp(hub->state.incarnation, run->incarnation) == 0 &&
-           hub->state.timeline == action_repo_timeline(hub->owner->repo);
+    return strcmp(hub->incarnation, run->incarnation) == 0 &&
+           hub->timeline == action_repo_timeline(hub->owner->repo);
 }
 
 static void begin_load(struct run_hub *hub, const struct run *run)
 {
-    memcpy(hub->state.incarnation, run->incarnation, sizeof hub->state.incarnation);
-    hub->state.timeline = action_repo_timeline(hub->owner->repo);
+    memcpy(hub->incarnation, run->incarnation, sizeof hub->incarnation);
+    hub->timeline = action_repo_timeline(hub->owner->repo);
     hub->load_revision = run->revision;
-    hub->is_loaded = false;
     hub->loading = run_state_manager_new();
 }
 
@@ -166,7 +683,7 @@ static bool may_load(struct run_hub *hub, const struct run *run)
 {
     size_t bytes = (size_t)run->action_count * NODE_BYTES;
 
-    return hub->was_live || run_hubs_make_room(hub->owner, bytes);
+    return hub->owes_tree || make_room(hub->owner, bytes);
 }
 
 static void take_part(struct run_hub *hub, const struct run *run, const struct action *actions,
@@ -177,18 +694,17 @@ static void take_part(struct run_hub *hub, const struct run *run, const struct a
     int64_t revision;
     int status;
 
-    hub->wants_parts = false;
     if (run == NULL) {
-        reset_hub(hub, true, "the run was deleted");
+        move_to(hub, TREE_ABSENT, "the run was deleted");
         return;
     }
     /* This part is of another run than those before it. */
     if (hub->loading != NULL && !is_same_run(hub, run)) {
-        reset_hub(hub, false, "the run changed while it was read");
+        read_anew(hub, "the run changed while it was read");
         return;
     }
     if (hub->loading == NULL && !may_load(hub, run)) {
-        hub->has_no_room = true;
+        move_to(hub, TREE_TOO_BIG, NULL);
         return;
     }
     if (hub->loading == NULL) {
@@ -209,11 +725,11 @@ static void take_part(struct run_hub *hub, const struct run *run, const struct a
     if (status < 0)
         handle_upsert_failure(hub, status);
     else if (is_last && run->revision == hub->load_revision)
-        become_live(hub);
+        move_to(hub, TREE_LIVE, NULL);
     else {
-        hub->is_loaded = is_last;
-        hub->wants_parts = !is_last;
-        hub->must_read_again = true;
+        hub->reading = READING_AGAIN;
+        if (is_last)
+            move_to(hub, TREE_CATCHING_UP, NULL);
     }
 }
 
@@ -223,7 +739,7 @@ static void on_tree_part(void *arg, const struct run *run, const struct action *
 {
     struct run_hub *hub = arg;
 
-    if (!hub->wants_parts)
+    if (hub->state != TREE_LOADING) /* what came before has settled it */
         return;
     take_part(hub, run, actions, count);
     run_hub_account(hub);
@@ -243,58 +759,77 @@ static size_t count_parts(const struct run_hub *hub, int32_t loaded)
 static void on_changes(void *arg, const struct run *run, const struct action *actions, size_t count)
 {
     struct run_hub *hub = arg;
-    bool is_loading = hub->phase == HUB_PHASE_LOADING;
-    struct run_state_manager *manager = is_loading ? hub->loading : hub->state.manager;
+    bool is_loading = hub->state == TREE_CATCHING_UP;
+    struct run_state_manager *manager = is_loading ? hub->loading : hub->manager;
     int status;
 
     if (run == NULL) {
-        reset_hub(hub, true, "the run was deleted");
+        move_to(hub, TREE_ABSENT, "the run was deleted");
         return;
     }
     if (!is_same_run(hub, run) ||
         (!is_loading && run->revision < run_state_manager_revision(manager))) {
-        reset_hub(hub, false, "the run or the database is another one");
+        read_anew(hub, "the run or the database is another one");
         return;
     }
     status = run_state_manager_upsert_actions(manager, actions, count, run->revision);
     if (status < 0)
         handle_upsert_failure(hub, status);
     else if (is_loading)
-        become_live(hub);
+        move_to(hub, TREE_LIVE, NULL);
     else if (count > 0) {
-        run_hub_mark_dirty(hub);
+        mark_dirty(hub);
         if (hub->unsent_ns == 0)
             hub->unsent_ns = hub->reading_ns;
     }
     run_hub_account(hub);
 }
 
+/* What those who wait hear when a read has ended well. False: nothing yet. */
+static bool has_outcome(const struct run_hub *hub, enum hub_outcome *outcome)
+{
+    switch (hub->state) {
+    case TREE_UNREAD:
+    case TREE_LOADING:
+    case TREE_CATCHING_UP:
+        return false;
+    case TREE_LIVE:
+        *outcome = HUB_LIVE;
+        break;
+    case TREE_ABSENT:
+        *outcome = HUB_ABSENT;
+        break;
+    case TREE_TOO_BIG:
+        *outcome = HUB_NO_ROOM;
+        break;
+    case TREE_BROKEN:
+        *outcome = HUB_UNAVAILABLE;
+        break;
+    }
+    return true;
+}
+
 static void on_read(void *arg, enum repo_outcome outcome, const char *message)
 {
     struct run_hub *hub = arg;
-    bool must_read_again;
+    enum hub_outcome told = HUB_UNAVAILABLE;
+    /* read_all follows a reconnect, and the poll goes on */
+    bool is_good = outcome == REPO_OK && hub->state != TREE_BROKEN;
+    bool is_wanted = hub->reading == READING_AGAIN && is_good;
 
-    hub->is_reading = false;
-    if (outcome != REPO_OK) {
-        if (outcome == REPO_REFUSED)
-            log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run",
-                      hub->path, "why", message);
-        hub->must_read_again = false; /* read_all follows a reconnect, and the poll goes on */
-        if (hub->reading_ns != 0)
-            hub->heard_ns = hub->reading_ns;
-        run_hub_tell_waiters(hub, HUB_UNAVAILABLE);
-    } else if (hub->has_no_room) {
-        run_hub_tell_waiters(hub, HUB_NO_ROOM);
-    } else if (hub->phase != HUB_PHASE_LOADING) {
-        run_hub_tell_waiters(hub, hub->phase == HUB_PHASE_LIVE ? HUB_LIVE : HUB_ABSENT);
-    }
+    if (outcome == REPO_REFUSED)
+        log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run",
+                  hub->path, "why", message);
+    if (outcome != REPO_OK && hub->reading_ns != 0)
+        hub->heard_ns = hub->reading_ns;
     hub->reading_ns = 0;
-    hub->has_no_room = false;
+    hub->reading = READING_NONE;
+    if (outcome != REPO_OK || has_outcome(hub, &told))
+        is_wanted |= tell_waiters(hub, told);
     /* A tree that nobody waits for is not loaded on. */
-    must_read_again = hub->must_read_again && (hub->references > 0 || hub->phase == HUB_PHASE_LIVE);
-    hub->must_read_again = false;
-    if (must_read_again)
-        run_hub_read(hub);
+    if (is_wanted && hub->reading == READING_NONE &&
+        (hub->references > 0 || hub->state == TREE_LIVE))
+        read_hub(hub);
     unpin(hub);
 }
 
@@ -303,45 +838,39 @@ static int start_read(struct run_hub *hub)
     struct action_repo *repo = hub->owner->repo;
     int32_t loaded = hub->loading == NULL ? 0 : (int32_t)run_state_manager_count(hub->loading);
 
-    if (hub->phase == HUB_PHASE_LIVE)
-        return action_repo_changes_since(repo, &hub->key,
-                                         run_state_manager_revision(hub->state.manager), on_changes,
-                                         on_read, hub);
-    hub->phase = HUB_PHASE_LOADING;
-    if (hub->loading != NULL && hub->is_loaded)
+    if (hub->state == TREE_LIVE)
+        return action_repo_changes_since(repo, &hub->key, run_state_manager_revision(hub->manager),
+                                         on_changes, on_read, hub);
+    if (hub->state == TREE_CATCHING_UP)
         return action_repo_changes_since(repo, &hub->key, hub->load_revision, on_changes, on_read,
                                          hub);
-    hub->wants_parts = true;
+    move_to(hub, TREE_LOADING, NULL);
     return action_repo_tree_parts(repo, &hub->key, loaded, LOAD_PART_ACTIONS,
                                   count_parts(hub, loaded), on_tree_part, on_read, hub);
 }
 
-void run_hub_read(struct run_hub *hub)
+/* What changed, or the whole tree; if a read is under way, once more after it. */
+static void read_hub(struct run_hub *hub)
 {
     int status;
 
-    if (hub->is_reading) {
-        hub->must_read_again = true;
+    if (hub->reading != READING_NONE) {
+        hub->reading = READING_AGAIN;
         return;
     }
-    hub->is_reading = true;
-    hub->must_read_again = false;
+    hub->reading = READING_ONCE;
     hub->reading_ns = hub->heard_ns;
     hub->heard_ns = 0;
     hub->pins++;
     hub->owner->stats.reads++;
     status = start_read(hub);
-    if (status < 0) {
-        hub->is_reading = false;
-        hub->heard_ns = hub->reading_ns;
-        run_hub_tell_waiters(hub, HUB_UNAVAILABLE);
-        unpin(hub);
-    }
+    if (status < 0)
+        on_read(hub, REPO_LOST, NULL);
 }
 
-/* -------- who says that a run moved -------- */
+/* -------- who says that a run changed -------- */
 
-void run_hubs_moved(struct run_hubs *hubs, const struct run_key *run, int64_t revision)
+void run_hubs_hear(struct run_hubs *hubs, const struct run_key *run, int64_t revision)
 {
     char path[RUN_PATH_SIZE];
     struct run_hub *hub;
@@ -349,11 +878,11 @@ void run_hubs_moved(struct run_hubs *hubs, const struct run_key *run, int64_t re
     run_key_path(run, path);
     HASH_FIND_STR(hubs->all, path, hub);
     if (hub == NULL ||
-        (revision != 0 && hub->phase == HUB_PHASE_LIVE && revision <= run_hub_revision(hub)))
+        (revision != 0 && hub->state == TREE_LIVE && revision <= run_hub_revision(hub)))
         return;
-    if (hub->phase == HUB_PHASE_LIVE && hub->heard_ns == 0)
+    if (hub->state == TREE_LIVE && hub->heard_ns == 0)
         hub->heard_ns = uv_hrtime();
-    run_hub_read(hub);
+    read_hub(hub);
 }
 
 void run_hubs_read_all(struct run_hubs *hubs)
@@ -361,16 +890,16 @@ void run_hubs_read_all(struct run_hubs *hubs)
     struct run_hub *hub, *next;
 
     HASH_ITER (hh, hubs->all, hub, next)
-        run_hub_read(hub);
+        read_hub(hub);
 }
 
 static void on_polled_moved(void *arg, size_t index)
 {
     struct run_hubs *hubs = arg;
 
-    if (!hubs->polled[index]->is_reading)
+    if (hubs->polled[index]->reading == READING_NONE)
         hubs->stats.polled++;
-    run_hub_read(hubs->polled[index]);
+    read_hub(hubs->polled[index]);
 }
 
 static void end_poll(struct run_hubs *hubs)
@@ -411,7 +940,7 @@ static void poll_hubs(struct run_hubs *hubs)
             hub = hubs->all;
         positions[hubs->polled_count] = (struct run_position){
             .key = hub->key,
-            .incarnation = hub->phase == HUB_PHASE_LIVE ? hub->state.incarnation : "",
+            .incarnation = hub->state == TREE_LIVE ? hub->incarnation : "",
             .revision = run_hub_revision(hub),
         };
         hubs->polled[hubs->polled_count++] = hub;
@@ -423,6 +952,50 @@ static void poll_hubs(struct run_hubs *hubs)
                                on_polled, hubs) < 0)
         end_poll(hubs);
     free(positions);
+}
+
+/* -------- flushing -------- */
+
+static void report_lag(struct run_hub *hub)
+{
+    const struct run_hubs_options *options = &hub->owner->options;
+
+    if (hub->unsent_ns != 0 && hub->views != NULL)
+        options->on_flushed(options->arg, uv_hrtime() - hub->unsent_ns);
+    hub->unsent_ns = 0;
+}
+
+static void on_flush_due(uv_timer_t *timer)
+{
+    (void)timer; /* it only wakes the loop, which calls run_hubs_run */
+}
+
+bool run_hubs_run(struct run_hubs *hubs)
+{
+    uint64_t now_ms = uv_now(hubs->loop), wait_ms = UINT64_MAX;
+    struct run_hub *hub, *next;
+    struct hub_view *view;
+
+    take_turns(hubs, false);
+    for (hub = hubs->dirty; hub != NULL; hub = next) {
+        uint64_t since_ms = now_ms - hub->last_flush_ms;
+
+        next = hub->dirty_next;
+        if (since_ms < hubs->options.flush_interval_ms) {
+            uint64_t left_ms = hubs->options.flush_interval_ms - since_ms;
+
+            wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
+            continue;
+        }
+        clear_dirty(hub);
+        hub->last_flush_ms = now_ms;
+        for (view = hub->views; view != NULL; view = view->hh.next)
+            channel_wake(view->channel);
+        report_lag(hub);
+    }
+    if (wait_ms != UINT64_MAX)
+        uv_timer_start(&hubs->flush_timer, on_flush_due, wait_ms, 0);
+    return hubs->next_turn != NULL;
 }
 
 /* -------- life -------- */
@@ -448,14 +1021,14 @@ static void end_unused(struct run_hub *hub)
 
 static void free_hub(struct run_hub *hub)
 {
-    run_hub_clear_dirty(hub);
+    clear_dirty(hub);
     if (hub->references == 0)
         end_unused(hub);
     if (hub->owner->next_polled == hub)
         hub->owner->next_polled = hub->hh.next;
     HASH_DELETE(hh, hub->owner->all, hub);
     drop_tree(hub);
-    memory_hold(hub->owner->options.frames->memory, MEMORY_TREES, &hub->held, 0);
+    memory_hold(hub->owner->options.memory, MEMORY_TREES, &hub->held, 0);
     free(hub);
 }
 
@@ -474,9 +1047,11 @@ static void free_unused(struct run_hubs *hubs)
     }
 }
 
-bool run_hubs_make_room(struct run_hubs *hubs, size_t bytes)
+/* Whether so many bytes more may be taken on, and something is left to those who post and read;
+ * trees that nobody uses make room first. */
+static bool make_room(struct run_hubs *hubs, size_t bytes)
 {
-    struct memory *memory = hubs->options.frames->memory;
+    struct memory *memory = hubs->options.memory;
     struct run_hub *hub = hubs->unused, *next;
 
     bytes += (size_t)memory_max_bytes(memory) / OTHERS_PART;
@@ -494,7 +1069,7 @@ bool run_hubs_make_room(struct run_hubs *hubs, size_t bytes)
  * remembered. */
 static void free_if_worthless(struct run_hub *hub)
 {
-    if (hub->references == 0 && hub->pins == 0 && hub->state.manager == NULL)
+    if (hub->references == 0 && hub->pins == 0 && hub->manager == NULL)
         free_hub(hub);
 }
 
@@ -512,8 +1087,8 @@ static void forget_records(struct run_hubs *hubs)
 
     if (hub == NULL)
         return;
-    has_more = hub->state.manager != NULL &&
-               run_state_manager_drop_encoded(hub->state.manager, FORGOTTEN_AT_ONCE);
+    has_more =
+        hub->manager != NULL && run_state_manager_drop_encoded(hub->manager, FORGOTTEN_AT_ONCE);
     run_hub_account(hub);
     if (!has_more)
         hubs->to_forget = hub->unused_next;
@@ -526,7 +1101,7 @@ static void on_tick(uv_timer_t *timer)
 
     free_unused(hubs);
     forget_records(hubs);
-    frame_pool_cool(hubs->options.frames);
+    channels_cool(hubs->options.channels);
     if (now_ms - hubs->last_poll_ms >= POLL_MS) {
         hubs->last_poll_ms = now_ms;
         poll_hubs(hubs);
@@ -588,7 +1163,6 @@ static struct run_hub *add_hub(struct run_hubs *hubs, const char *path)
     if (hub == NULL)
         return NULL;
     hub->owner = hubs;
-    hub->state.frames = hubs->options.frames;
     memcpy(hub->path, path, strlen(path));
     copy_key(hub);
     HASH_ADD_STR(hubs->all, path, hub);
@@ -609,7 +1183,7 @@ int run_hub_open(struct run_hubs *hubs, const struct run_key *run, struct run_hu
     if (hub != NULL)
         hub->references++;
     /* It has its reference before room is made: it is not to be freed for itself. */
-    if (!run_hubs_make_room(hubs, hub == NULL ? HUB_BYTES : 0)) {
+    if (!make_room(hubs, hub == NULL ? HUB_BYTES : 0)) {
         if (hub != NULL)
             run_hub_release(hub);
         return -ENOBUFS;
@@ -632,12 +1206,12 @@ void run_hub_release(struct run_hub *hub)
     free_if_worthless(hub);
 }
 
-const struct hub_state *run_hub_state(const struct run_hub *hub)
-{
-    return &hub->state;
-}
-
 int64_t run_hub_revision(const struct run_hub *hub)
 {
-    return hub->phase == HUB_PHASE_LIVE ? run_state_manager_revision(hub->state.manager) : 0;
+    return hub->manager == NULL ? 0 : run_state_manager_revision(hub->manager);
+}
+
+bool run_hub_is_ended(const struct run_hub *hub)
+{
+    return hub->manager != NULL && run_state_manager_is_ended(hub->manager);
 }

@@ -11,17 +11,21 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "model/run_view.h"
+#include "model/stream_id.h"
 #include "server/log.h"
 #include "sql/action_repo.h"
-#include "watch/hub_view.h"
+#include "watch/channel.h"
 
 struct run_hubs;
 struct run_hub;
+struct hub_view;
 
 struct run_hubs_options {
     uint64_t flush_interval_ms;
     uint64_t linger_ms;        /* a hub without users is dropped after so long */
-    struct frame_pool *frames; /* borrowed; its account is the one for trees and views, too */
+    struct memory *memory;     /* borrowed; trees and views draw from it */
+    struct channels *channels; /* borrowed */
     /* Called at a flush to watchers of a live tree, with the time since the first notification of
      * what it sends was heard. */
     void (*on_flushed)(void *arg, uint64_t lag_ns);
@@ -46,8 +50,8 @@ void run_hubs_free(struct run_hubs *hubs);
 /* Once per turn of the loop: flushes what is due. Whether there is work for the next turn. */
 bool run_hubs_run(struct run_hubs *hubs);
 
-/* `revision` 0: the run was deleted. */
-void run_hubs_moved(struct run_hubs *hubs, const struct run_key *run, int64_t revision);
+/* The run is said to be at `revision`; 0: it was deleted. */
+void run_hubs_hear(struct run_hubs *hubs, const struct run_key *run, int64_t revision);
 
 /* Something may have been missed: every hub reads. */
 void run_hubs_read_all(struct run_hubs *hubs);
@@ -81,20 +85,44 @@ int run_hub_when_read(struct run_hub *hub, int64_t at_least, hub_ready_fn *fn, v
  * reference until then. 0 or -ENOMEM (then it is not called). */
 int run_hub_next_turn(struct run_hub *hub, hub_ready_fn *fn, void *arg);
 
-/* The tree, and what ids are made of. */
-const struct hub_state *run_hub_state(const struct run_hub *hub);
-int64_t run_hub_revision(const struct run_hub *hub);
+int64_t run_hub_revision(const struct run_hub *hub); /* 0: the tree is not there */
 
-/* The view of `filter`, made if nobody has it, kept while it has streams or holds; each call wants
- * one run_hub_release_view. NULL when out of memory. */
-struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter);
-void run_hub_release_view(struct run_hub *hub, struct hub_view *view);
+/* Whether the tree is there and every action in it is terminal. */
+bool run_hub_is_ended(const struct run_hub *hub);
 
 /* Brings the account up to date with what the tree holds: to be called when records of it were made
  * or held. */
 void run_hub_account(struct run_hub *hub);
 
-/* Whether there is room for what the view will know of the tree; the hub's tree is there. */
-bool run_hub_has_room_for(struct run_hub *hub, const struct hub_view *view);
+/* -------- views: one filter over one hub -------- */
+
+/* The view of `filter`, made if nobody has it, kept while it has streams or holds; each call wants
+ * one hub_view_release. NULL when out of memory. */
+struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter);
+void hub_view_release(struct hub_view *view);
+
+/* Whether there is room for what the view will know of the tree. */
+bool hub_view_has_room(struct hub_view *view);
+
+/* The hub's tree as the filter sees it now, borrowed until the next turn of the loop; what it knows
+ * is brought up to date first, a part in a turn. 0; 1: call again in the next turn; -ENOMEM. The
+ * hub's tree must be there. */
+int hub_view_sync(struct hub_view *view, struct run_view **synced);
+
+/* Whether what the client knows is of this run, this filter, this database, and not from the
+ * future. */
+bool hub_view_knows(const struct hub_view *view, const struct stream_id *id);
+
+/* Where a watcher starts. */
+struct hub_start {
+    bool is_resuming; /* it has everything up to the revision `since`, and perhaps more */
+    int64_t since;
+    bool wants_reset;  /* first of all */
+    bool is_following; /* goes on behind the end */
+};
+
+/* A stream of this view; see stream_new. */
+struct stream *hub_view_add_stream(struct hub_view *view, struct streams *streams, int fd,
+                                   struct frame *head, const struct hub_start *start);
 
 #endif

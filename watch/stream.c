@@ -24,17 +24,25 @@ enum {
     PEER_SILENT_MS = 30000, /* the kernel gives a peer up that acknowledges nothing for so long */
 };
 
+struct frame {
+    size_t references;
+    size_t length, capacity; /* of `bytes` */
+    char *bytes;
+    struct gzip_piece *packed; /* the same deflated; NULL until a compressed stream sends it */
+    enum frame_kind kind;
+    struct memory *memory; /* that it draws from; NULL: none */
+    size_t held;
+};
+
 struct stream {
     uv_poll_t poll;
     struct streams *owner;
-    struct stream *prev, *next;               /* all streams */
-    struct stream *ready_prev, *ready_next;   /* those woken */
-    struct stream *source_prev, *source_next; /* those of its source */
+    struct stream *prev, *next;             /* all streams */
+    struct stream *ready_prev, *ready_next; /* those woken */
     const struct stream_source *source_class;
     void *source; /* NULL: has left it */
     struct frame *frame;
-    size_t sent; /* bytes of `frame` */
-    struct stream_position position;
+    size_t sent;                 /* bytes of `frame` */
     uint64_t progress_ms;        /* when it last took bytes, or had none to take */
     struct client_count *client; /* NULL: not counted */
     uint64_t ends_ms;            /* 0: never by itself */
@@ -61,6 +69,81 @@ struct streams {
     bool is_closing;
     uint64_t dismiss_until_ms; /* 0: not dismissing */
 };
+
+/* -------- frames -------- */
+
+struct frame *frame_of_kind(struct json_buffer *buffer, enum frame_kind kind)
+{
+    struct frame *frame = buffer->failed ? NULL : malloc(sizeof *frame);
+
+    if (frame == NULL) {
+        json_buffer_free(buffer);
+        *buffer = (struct json_buffer){0};
+        return NULL;
+    }
+    *frame = (struct frame){.references = 1,
+                            .length = buffer->length,
+                            .capacity = buffer->capacity,
+                            .bytes = buffer->bytes,
+                            .kind = kind};
+    *buffer = (struct json_buffer){0};
+    return frame;
+}
+
+static void account(struct frame *frame)
+{
+    size_t packed = frame->packed == NULL ? 0 : sizeof *frame->packed + frame->packed->length;
+
+    if (frame->memory != NULL)
+        memory_hold(frame->memory, MEMORY_FRAMES, &frame->held,
+                    sizeof *frame + frame->capacity + packed);
+}
+
+struct frame *frame_new(struct memory *memory, struct json_buffer *buffer)
+{
+    struct frame *frame = frame_of_kind(buffer, FRAME_RECORDS);
+
+    if (frame != NULL) {
+        frame->memory = memory;
+        account(frame);
+    }
+    return frame;
+}
+
+/* The frame deflated, kept in it for all who send it so; NULL when out of memory. */
+static const struct gzip_piece *pack_frame(struct frame *frame, struct gzip_packer *packer)
+{
+    if (frame->packed == NULL) {
+        frame->packed = gzip_pack(packer, frame->bytes, frame->length);
+        account(frame);
+    }
+    return frame->packed;
+}
+
+struct frame *frame_of_text(const char *text)
+{
+    struct json_buffer buffer = {0};
+
+    json_buffer_text(&buffer, text);
+    return frame_of_kind(&buffer, FRAME_RECORDS);
+}
+
+struct frame *frame_keep(struct frame *frame)
+{
+    frame->references++;
+    return frame;
+}
+
+void frame_release(struct frame *frame)
+{
+    if (frame == NULL || --frame->references > 0)
+        return;
+    if (frame->memory != NULL)
+        memory_hold(frame->memory, MEMORY_FRAMES, &frame->held, 0);
+    free(frame->packed);
+    free(frame->bytes);
+    free(frame);
+}
 
 static void close_stream(struct stream *stream);
 
@@ -96,7 +179,7 @@ static void leave_source(struct stream *stream)
 
     stream->source = NULL;
     if (source != NULL)
-        stream->source_class->on_left(source, stream);
+        stream->source_class->on_left(source);
 }
 
 static void close_stream(struct stream *stream)
@@ -137,7 +220,7 @@ static const char *frame_bytes(const struct stream *stream, size_t *length)
         return frame->bytes;
     }
     owner->stats.compressed += frame->packed == NULL;
-    if (frame_pack(frame, owner->options.packer) == NULL)
+    if (pack_frame(frame, owner->options.packer) == NULL)
         return NULL;
     *length = frame->packed->length;
     return frame->packed->bytes;
@@ -241,7 +324,7 @@ static bool next_frame(struct stream *stream)
         stream->frame = retry_frame(stream->owner);
         return true;
     }
-    next = stream->source_class->next(stream->source, &stream->position, &stream->frame);
+    next = stream->source_class->next(stream->source, &stream->frame);
     if (next == STREAM_END)
         stream->is_ending = true;
     else if (next == STREAM_LATER)
@@ -433,7 +516,6 @@ static void prepare_socket(int fd)
 }
 
 struct stream *stream_new(struct streams *streams, int fd, struct frame *head,
-                          const struct stream_position *position,
                           const struct stream_source *source_class, void *source)
 {
     struct stream *stream = calloc(1, sizeof *stream);
@@ -448,7 +530,6 @@ struct stream *stream_new(struct streams *streams, int fd, struct frame *head,
     stream->fd = fd;
     stream->frame = head;
     stream->is_gzip = head->kind == FRAME_GZIP_HEAD;
-    stream->position = *position;
     stream->source_class = source_class;
     stream->source = source;
     stream->progress_ms = uv_now(streams->loop);
@@ -480,26 +561,4 @@ size_t streams_of(const struct streams *streams, const char *client)
 void stream_end_after(struct stream *stream, uint64_t after_ms)
 {
     stream->ends_ms = uv_now(stream->owner->loop) + after_ms;
-}
-
-struct stream_position *stream_position(struct stream *stream)
-{
-    return &stream->position;
-}
-
-void stream_list_add(struct stream_list *list, struct stream *stream)
-{
-    DL_PREPEND2(list->first, stream, source_prev, source_next);
-    list->count++;
-}
-
-void stream_list_remove(struct stream_list *list, struct stream *stream)
-{
-    DL_DELETE2(list->first, stream, source_prev, source_next);
-    list->count--;
-}
-
-struct stream *stream_list_next(const struct stream *stream)
-{
-    return stream->source_next;
 }

@@ -11,27 +11,39 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "model/run_view.h"
-#include "watch/frame.h"
-#include "watch/list_walk.h"
+#include "model/json_buffer.h"
+#include "server/gzip.h"
+#include "server/memory.h"
 
 struct streams;
 struct stream;
 
-/* Where a stream stands in what its source has to tell. Only the source changes it. */
-struct stream_position {
-    int64_t cursor; /* the client has everything up to this revision, or move of a run */
-    union {
-        struct view_walk walk; /* of a run */
-        struct list_walk list; /* of the list of runs */
-    };
-    bool is_walking;
-    bool is_resuming;  /* came with an id, and was not sent what it lacks yet */
-    bool is_synced;    /* `synced` was sent */
-    bool wants_reset;  /* `reset` is to be sent first */
-    bool is_gone;      /* and nothing behind it: the run was deleted */
-    bool is_following; /* goes on behind the end */
+/* -------- frames -------- */
+
+enum frame_kind {
+    FRAME_RECORDS,   /* goes out deflated on a compressed stream */
+    FRAME_HEAD,      /* the head of an answer; begins a plain stream */
+    FRAME_GZIP_HEAD, /* the same with gzip's header; begins a compressed stream */
+    FRAME_TRAILER,   /* ends a compressed stream */
 };
+
+/* Bytes of a stream, made once and shared, by reference count, by all streams that send them. */
+struct frame;
+
+/* Takes the buffer's bytes over; with one reference. NULL when out of memory (also if the buffer
+ * failed); the buffer is empty then, too. */
+struct frame *frame_of_kind(struct json_buffer *buffer, enum frame_kind kind);
+
+/* The same for records, which draw from `memory` (NULL: from none). */
+struct frame *frame_new(struct memory *memory, struct json_buffer *buffer);
+
+/* A frame of its own for `text`, with one reference; NULL when out of memory. */
+struct frame *frame_of_text(const char *text);
+
+struct frame *frame_keep(struct frame *frame);
+void frame_release(struct frame *frame); /* NULL does nothing */
+
+/* -------- streams -------- */
 
 enum stream_next {
     STREAM_IDLE,  /* nothing to send now: the source will call stream_wake */
@@ -41,11 +53,11 @@ enum stream_next {
 };
 
 struct stream_source {
-    enum stream_next (*next)(void *source, struct stream_position *position, struct frame **frame);
+    enum stream_next (*next)(void *source, struct frame **frame);
     /* The data of a heartbeat, with a reference for the stream; NULL: none now. */
     struct frame *(*heartbeat)(void *source);
     /* The stream leaves its source. */
-    void (*on_left)(void *source, struct stream *stream);
+    void (*on_left)(void *source);
 };
 
 struct streams_options {
@@ -81,7 +93,6 @@ struct streams_stats streams_stats(const struct streams *streams);
  * sent first, and taken over; then comes `retry`, and then what `source` has. NULL when out of
  * memory or the socket is dead; then the source does not hear of it. */
 struct stream *stream_new(struct streams *streams, int fd, struct frame *head,
-                          const struct stream_position *position,
                           const struct stream_source *source_class, void *source);
 
 /* The source has something new for it. */
@@ -95,20 +106,5 @@ void stream_count_for(struct stream *stream, const char *client);
 
 /* The streams that are counted for the client. */
 size_t streams_of(const struct streams *streams, const char *client);
-
-struct stream_position *stream_position(struct stream *stream);
-
-/* A source's own list of its streams. A plain value; all zero is empty. */
-struct stream_list {
-    struct stream *first;
-    size_t count;
-};
-
-/* A stream is in at most one list. */
-void stream_list_add(struct stream_list *list, struct stream *stream);
-void stream_list_remove(struct stream_list *list, struct stream *stream);
-
-/* The one behind `stream`, NULL behind the last. */
-struct stream *stream_list_next(const struct stream *stream);
 
 #endif

@@ -171,6 +171,7 @@ describe("the list of runs", () => {
     applyRunUpdate(runs, run("a", "RUNNING"), filter);
     applyRunUpdate(runs, run("b", "RUNNING"), filter);
     applyRunUpdate(runs, run("c", "RUNNING"), filter);
+    applyRunUpdate(runs, run("d", "QUEUED"), filter);
     applyRunUpdate(runs, run("a", "SUCCEEDED"), filter);
     applyRunUpdate(runs, { project: "p", domain: "d", runName: "b", deleted: true }, filter);
     expect([...runs.keys()]).toEqual(["p/d/c"]);

@@ -6,18 +6,18 @@
 #include "model/moved_runs.h"
 
 static int put_numbered(struct moved_runs *runs, int number, int64_t xid, int64_t revision,
-                        enum phase phase, enum moved_age age)
+                        bool is_old)
 {
     char name[32];
-    struct run run = {.key = {"p", "d", name}, .revision = revision, .phase = phase};
+    struct run run = {.key = {"p", "d", name}, .revision = revision, .phase = PHASE_RUNNING};
 
     snprintf(name, sizeof name, "r%d", number);
-    return moved_runs_put(runs, &run.key, xid, &run, age);
+    return moved_runs_put(runs, &run.key, xid, &run, is_old);
 }
 
 static int put(struct moved_runs *runs, int number, int64_t xid)
 {
-    return put_numbered(runs, number, xid, xid, PHASE_RUNNING, MOVED_NOW);
+    return put_numbered(runs, number, xid, xid, false);
 }
 
 static void assert_behind(const struct moved_runs *runs, int64_t cursor, const char *expected)
@@ -75,8 +75,8 @@ static void test_what_is_known_is_no_move(void **state)
     sequence = moved_runs_sequence(runs);
     assert_int_equal(put(runs, 1, 101), 0);
     assert_int_equal(moved_runs_sequence(runs), sequence);
-    assert_int_equal(moved_runs_put(runs, &key, 102, NULL, MOVED_NOW), 1);
-    assert_int_equal(moved_runs_put(runs, &key, 102, NULL, MOVED_NOW), 0);
+    assert_int_equal(moved_runs_put(runs, &key, 102, NULL, false), 1);
+    assert_int_equal(moved_runs_put(runs, &key, 102, NULL, false), 0);
     assert_int_equal(put(runs, 1, 104), 1);
 }
 
@@ -86,8 +86,8 @@ static void test_deleted_again_is_a_move(void **state)
     struct moved_runs *runs = *state;
     const struct run_key key = {"p", "d", "r1"};
 
-    assert_int_equal(moved_runs_put(runs, &key, 102, NULL, MOVED_NOW), 1);
-    assert_int_equal(moved_runs_put(runs, &key, 107, NULL, MOVED_NOW), 1);
+    assert_int_equal(moved_runs_put(runs, &key, 102, NULL, false), 1);
+    assert_int_equal(moved_runs_put(runs, &key, 107, NULL, false), 1);
     assert_int_equal(moved_runs_after(runs, moved_runs_start(runs))->xid, 107);
 }
 
@@ -103,7 +103,7 @@ static void test_record_is_the_summary_or_the_deletion(void **state)
     snprintf(text, sizeof text, "%.*s", (int)run->record.length, run->record.bytes);
     assert_non_null(strstr(text, "\"runName\":\"r1\""));
     assert_non_null(strstr(text, "\"revision\":101"));
-    moved_runs_put(runs, &key, 102, NULL, MOVED_NOW);
+    moved_runs_put(runs, &key, 102, NULL, false);
     run = moved_runs_after(runs, moved_runs_start(runs));
     snprintf(text, sizeof text, "%.*s", (int)run->record.length, run->record.bytes);
     assert_string_equal(text, "{\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r1\","
@@ -111,41 +111,15 @@ static void test_record_is_the_summary_or_the_deletion(void **state)
     assert_true(run->is_deleted);
 }
 
-static void test_when_a_run_left_a_phase(void **state)
-{
-    struct moved_runs *runs = *state;
-    int64_t start = moved_runs_sequence(runs), sequence;
-    const struct moved_run *run;
-
-    put_numbered(runs, 1, 101, 1, PHASE_RUNNING, MOVED_NEW_RUN);
-    run = moved_runs_after(runs, start);
-    for (int phase = 0; phase < PHASE_SLOTS; phase++)
-        assert_int_equal(run->left_at[phase], 0);
-    put_numbered(runs, 1, 102, 2, PHASE_FAILED, MOVED_NOW);
-    run = moved_runs_after(runs, start);
-    sequence = run->sequence;
-    assert_int_equal(run->left_at[PHASE_RUNNING], sequence);
-    assert_int_equal(run->left_at[PHASE_FAILED], 0);
-    put_numbered(runs, 1, 103, 3, PHASE_QUEUED, MOVED_NOW);
-    run = moved_runs_after(runs, start);
-    assert_int_equal(run->left_at[PHASE_RUNNING], sequence);
-    assert_int_equal(run->left_at[PHASE_FAILED], run->sequence);
-
-    /* Of one that was there before, it may have been any. */
-    put_numbered(runs, 2, 104, 9, PHASE_RUNNING, MOVED_NOW);
-    run = moved_runs_after(runs, run->sequence);
-    assert_int_equal(run->left_at[PHASE_ABORTED], run->sequence);
-}
-
 static void test_move_of_long_ago_goes_before_all(void **state)
 {
     struct moved_runs *runs = *state;
     int64_t cursor = moved_runs_sequence(runs);
 
-    put_numbered(runs, 7, 57, 1, PHASE_RUNNING, MOVED_LONG_AGO);
+    put_numbered(runs, 7, 57, 1, true);
     assert_behind(runs, cursor, "");
     put(runs, 1, 101);
-    put_numbered(runs, 8, 58, 1, PHASE_RUNNING, MOVED_LONG_AGO);
+    put_numbered(runs, 8, 58, 1, true);
     assert_behind(runs, cursor, "r1 ");
     assert_behind(runs, moved_runs_start(runs), "r8 r7 r1 ");
     assert_int_equal(moved_runs_complete_from(runs), 100);
@@ -183,7 +157,7 @@ static void test_the_oldest_gives_way(void **state)
     /* At the limit one that moves is no more, and one of long ago has no place. */
     put(runs, 5, 20000);
     assert_true(moved_runs_reach(runs, start));
-    assert_int_equal(put_numbered(runs, -1, 57, 1, PHASE_RUNNING, MOVED_LONG_AGO), 0);
+    assert_int_equal(put_numbered(runs, -1, 57, 1, true), 0);
     assert_false(moved_runs_complete(runs, 57));
     assert_int_equal(moved_runs_complete_from(runs), 100);
 
@@ -206,7 +180,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deleted_again_is_a_move, make_runs, free_runs),
         cmocka_unit_test_setup_teardown(test_record_is_the_summary_or_the_deletion, make_runs,
                                         free_runs),
-        cmocka_unit_test_setup_teardown(test_when_a_run_left_a_phase, make_runs, free_runs),
         cmocka_unit_test_setup_teardown(test_move_of_long_ago_goes_before_all, make_runs,
                                         free_runs),
         cmocka_unit_test_setup_teardown(test_restart_forgets_and_reaches_nobody, make_runs,
