@@ -8,10 +8,309 @@
 #include <utlist.h>
 
 #include "model/arena.h"
-#include "model/change_list.h"
 #include "model/json_buffer.h"
-#include "model/node_table.h"
 #include "model/records.h"
+
+/* -------- the nodes, by ordinal and by name -------- */
+
+/* Nodes never move. They lie in chunks in the order of their ordinals, so that a scan of the run
+ * reads memory in order; names are found by an open-addressed table of 8 bytes a slot. */
+struct node_table {
+    struct run_node **chunks;
+    size_t chunk_count;
+    size_t count;
+    uint64_t *slots; /* hash in the upper half, ordinal in the lower; 0 is free */
+    size_t slot_count;
+    uint64_t seed; /* of the hash: names come from outside */
+};
+
+/* The first chunk has 16 nodes, each of the next as many as all before it, up to 1,024 nodes in
+ * all; from there on each has 1,024. So a small run is small and a big one wastes little. */
+enum { FIRST_CHUNK_BITS = 4, CHUNK_BITS = 10, GROWING_CHUNKS = CHUNK_BITS - FIRST_CHUNK_BITS };
+enum { SLOTS_MIN = 32 };
+
+static size_t chunk_of(size_t index)
+{
+    if (index >> CHUNK_BITS)
+        return (index >> CHUNK_BITS) + GROWING_CHUNKS;
+    if (index >> FIRST_CHUNK_BITS == 0)
+        return 0;
+    size_t highest_bit = 63 - (size_t)__builtin_clzll(index);
+    return highest_bit - FIRST_CHUNK_BITS + 1;
+}
+
+static size_t chunk_start(size_t chunk)
+{
+    if (chunk > GROWING_CHUNKS)
+        return (chunk - GROWING_CHUNKS) << CHUNK_BITS;
+    return chunk ? (size_t)1 << (FIRST_CHUNK_BITS + chunk - 1) : 0;
+}
+
+static size_t chunk_length(size_t chunk)
+{
+    return chunk_start(chunk + 1) - chunk_start(chunk);
+}
+
+static void node_table_init(struct node_table *table)
+{
+    /* Address space randomisation is enough to keep names from being chosen to collide. */
+    *table = (struct node_table){.seed = (uint64_t)(uintptr_t)table};
+}
+
+/* Frees the table; what hangs off its nodes is the caller's. */
+static void node_table_free(struct node_table *table)
+{
+    for (size_t i = 0; i < table->chunk_count; i++)
+        free(table->chunks[i]);
+    free(table->chunks);
+    free(table->slots);
+    *table = (struct node_table){0};
+}
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Eight bytes a step, each multiplied and folded (as in wyhash). The upper half is never used, so
+ * the lower one is what counts. */
+static uint32_t hash_name(const struct node_table *table, const char *name)
+{
+    size_t length = strlen(name);
+    uint64_t hash = table->seed ^ length;
+    while (length) {
+        uint64_t word = 0;
+        size_t step = length < sizeof word ? length : sizeof word;
+        memcpy(&word, name, step);
+        hash = mix(hash ^ word ^ UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xd1b54a32d192ed03));
+        name += step;
+        length -= step;
+    }
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+static uint32_t slot_ordinal(uint64_t slot)
+{
+    return (uint32_t)slot;
+}
+
+/* Puts an entry into the first free slot from its hash on. */
+static void place(uint64_t *slots, size_t slot_count, uint64_t entry)
+{
+    size_t at = (size_t)(entry >> 32) & (slot_count - 1);
+    while (slots[at])
+        at = (at + 1) & (slot_count - 1);
+    slots[at] = entry;
+}
+
+/* Keeps a third of the slots free or more, so that searches stay short. */
+static int reserve_slots(struct node_table *table, size_t count)
+{
+    size_t slot_count = table->slot_count ? table->slot_count : SLOTS_MIN;
+    while (count > slot_count / 3 * 2)
+        slot_count *= 2;
+    if (slot_count == table->slot_count)
+        return 0;
+    uint64_t *slots = calloc(slot_count, sizeof *slots);
+    if (!slots)
+        return -ENOMEM;
+    for (size_t i = 0; i < table->slot_count; i++)
+        if (table->slots[i])
+            place(slots, slot_count, table->slots[i]);
+    free(table->slots);
+    table->slots = slots;
+    table->slot_count = slot_count;
+    return 0;
+}
+
+/* Room for `more` nodes to be added. 0 or -ENOMEM. */
+static int node_table_reserve(struct node_table *table, size_t more)
+{
+    size_t count = table->count + more;
+    if (more == 0)
+        return 0;
+    size_t chunk_count = chunk_of(count - 1) + 1;
+    if (chunk_count > table->chunk_count) {
+        struct run_node **chunks = realloc(table->chunks, chunk_count * sizeof(*chunks));
+        if (!chunks)
+            return -ENOMEM;
+        table->chunks = chunks;
+    }
+    while (table->chunk_count < chunk_count) {
+        size_t length = chunk_length(table->chunk_count);
+        assert(length > 0);
+        struct run_node *chunk = calloc(length, sizeof *chunk);
+        if (!chunk)
+            return -ENOMEM;
+        table->chunks[table->chunk_count++] = chunk;
+    }
+    return reserve_slots(table, count);
+}
+
+/* The node with index `index` (its ordinal less one), which must be below `count`. */
+static struct run_node *node_table_at(const struct node_table *table, size_t index)
+{
+    size_t chunk = chunk_of(index);
+    return &table->chunks[chunk][index - chunk_start(chunk)];
+}
+
+/* NULL if there is none. */
+static struct run_node *node_table_find(const struct node_table *table, const char *name)
+{
+    if (table->slot_count == 0)
+        return NULL;
+    uint32_t hash = hash_name(table, name);
+    size_t at = hash & (table->slot_count - 1);
+    for (; table->slots[at]; at = (at + 1) & (table->slot_count - 1)) {
+        if (table->slots[at] >> 32 != hash)
+            continue;
+        struct run_node *node = node_table_at(table, slot_ordinal(table->slots[at]) - 1);
+        if (strcmp(node->action.name, name) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+/* Adds a node called `name`, which no other is and which the caller keeps as the node's
+ * action.name; room must have been reserved. The node is all zero but for its name. */
+static struct run_node *node_table_add(struct node_table *table, const char *name)
+{
+    struct run_node *node = node_table_at(table, table->count++);
+    *node = (struct run_node){.action.name = name};
+    place(table->slots, table->slot_count, (uint64_t)hash_name(table, name) << 32 | table->count);
+    return node;
+}
+
+/* Undoes the last node_table_add that is not undone yet. */
+static void node_table_undo_add(struct node_table *table)
+{
+    const struct run_node *node = node_table_at(table, table->count - 1);
+    size_t at = hash_name(table, node->action.name) & (table->slot_count - 1);
+    while (slot_ordinal(table->slots[at]) != table->count)
+        at = (at + 1) & (table->slot_count - 1);
+    table->slots[at] = 0; /* nothing was placed behind it that had to pass it */
+    table->count--;
+}
+
+/* Bytes that the table holds, unused room included. */
+static size_t node_table_bytes(const struct node_table *table)
+{
+    size_t nodes = chunk_start(table->chunk_count);
+    return nodes * sizeof(struct run_node) + table->chunk_count * sizeof *table->chunks +
+           table->slot_count * sizeof *table->slots;
+}
+
+/* -------- the nodes, by changed_revision -------- */
+
+/* A list by newer and older. While a run is watched its changes come in order and go to the tail at
+ * once. While it is read for the first time they come in the order of ordinals; then `buckets`
+ * finds the place: for each range of 1 << `shift` revisions the newest node in it, or NULL. */
+struct change_list {
+    struct run_node *newest, *oldest;
+    struct run_node **buckets;
+    size_t bucket_count;
+    unsigned shift;
+};
+
+/* Half a byte a revision, and half a megabyte at most: past it the ranges get wider. */
+enum { SHIFT_MIN = 4, BUCKETS_MIN = 16, BUCKETS_MAX = 64 * 1024 };
+
+/* All zero is an empty list but for `shift`. */
+static void change_list_init(struct change_list *list)
+{
+    *list = (struct change_list){.shift = SHIFT_MIN};
+}
+
+static void change_list_free(struct change_list *list)
+{
+    free(list->buckets);
+    change_list_init(list);
+}
+
+static size_t bucket_of(const struct change_list *list, int64_t revision)
+{
+    return (size_t)(revision >> list->shift);
+}
+
+/* Makes one range of each two. */
+static void widen(struct change_list *list)
+{
+    size_t half = list->bucket_count / 2;
+    for (size_t i = 0; i < half; i++) {
+        struct run_node *newer = list->buckets[2 * i + 1];
+        list->buckets[i] = newer ? newer : list->buckets[2 * i];
+    }
+    if (half)
+        memset(list->buckets + half, 0, (list->bucket_count - half) * sizeof(*list->buckets));
+    list->shift++;
+}
+
+/* Makes ready for revisions up to `revision`. 0 or -ENOMEM. */
+static int change_list_reserve(struct change_list *list, int64_t revision)
+{
+    while (bucket_of(list, revision) >= BUCKETS_MAX)
+        widen(list);
+    size_t bucket_count = list->bucket_count ? list->bucket_count : BUCKETS_MIN;
+    while (bucket_count <= bucket_of(list, revision))
+        bucket_count *= 2;
+    if (bucket_count == list->bucket_count)
+        return 0;
+    struct run_node **buckets = realloc(list->buckets, bucket_count * sizeof(*buckets));
+    if (!buckets)
+        return -ENOMEM;
+    memset(buckets + list->bucket_count, 0, (bucket_count - list->bucket_count) * sizeof(*buckets));
+    list->buckets = buckets;
+    list->bucket_count = bucket_count;
+    return 0;
+}
+
+static bool is_in_bucket(const struct change_list *list, const struct run_node *node, size_t bucket)
+{
+    return node && bucket_of(list, node->changed_revision) == bucket;
+}
+
+static void take_out(struct change_list *list, struct run_node *node)
+{
+    size_t bucket = bucket_of(list, node->changed_revision);
+    if (!is_in_bucket(list, node->newer, bucket))
+        list->buckets[bucket] = is_in_bucket(list, node->older, bucket) ? node->older : NULL;
+    *(node->newer ? &node->newer->older : &list->newest) = node->older;
+    *(node->older ? &node->older->newer : &list->oldest) = node->newer;
+}
+
+/* The newest node that is not newer than `revision`, NULL if there is none. */
+static struct run_node *find_place(const struct change_list *list, int64_t revision)
+{
+    if (!list->newest || list->newest->changed_revision <= revision)
+        return list->newest;
+    size_t bucket = bucket_of(list, revision);
+    struct run_node *place = list->buckets[bucket];
+    while (place && place->changed_revision > revision)
+        place = place->older;
+    while (!place && bucket > 0)
+        place = list->buckets[--bucket];
+    return place;
+}
+
+/* Puts the node, which is in the list or has changed_revision 0, to where `revision` belongs. The
+ * revision must be greater than the node's changed_revision, which it becomes, and have been
+ * reserved. */
+static void change_list_move(struct change_list *list, struct run_node *node, int64_t revision)
+{
+    if (node->changed_revision)
+        take_out(list, node);
+    struct run_node *place = find_place(list, revision);
+    node->changed_revision = revision;
+    node->older = place;
+    node->newer = place ? place->newer : list->oldest;
+    *(node->newer ? &node->newer->older : &list->newest) = node;
+    *(node->older ? &node->older->newer : &list->oldest) = node;
+    size_t bucket = bucket_of(list, revision);
+    if (!is_in_bucket(list, node->newer, bucket))
+        list->buckets[bucket] = node;
+}
 
 struct run_state_manager {
     int64_t revision;
