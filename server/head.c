@@ -6,68 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* -------- one reading only -------- */
-
-/* RFC 9110, section 5.6.2 */
-static bool is_token(const char *text, size_t length)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-
-    for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              (c != '\0' && strchr(others, c) != NULL)))
-            return false;
-    }
-    return length > 0;
-}
-
-static bool has_control(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (((unsigned char)text[i] < ' ' && text[i] != '\t') || text[i] == 0x7f)
-            return true;
-    return false;
-}
-
-void head_form_add(struct head_form *form, const char *name, size_t name_length, const char *value,
-                   size_t value_length)
-{
-    if (!is_token(name, name_length) || has_control(value, value_length))
-        form->wrong = "A header's name or value has characters that it must not have.";
-    if (strcasecmp(name, "Content-Length") == 0) {
-        form->lengths++;
-        if (value_length == 0 || strspn(value, "0123456789") != value_length)
-            form->wrong = "Content-Length is not a number.";
-    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
-        form->encodings++;
-        form->encoding = value;
-    } else if (strcasecmp(name, "Content-Encoding") == 0) {
-        form->codings++;
-    } else if (strcasecmp(name, "Host") == 0) {
-        form->hosts++;
-    } else if (strcasecmp(name, "Authorization") == 0) {
-        form->authorizations++;
-    }
-}
-
-const char *head_form_wrong(const struct head_form *form, bool is_http_1_1)
-{
-    if (form->wrong != NULL)
-        return form->wrong;
-    if (form->lengths + form->encodings > 1)
-        return "The length of the body is given twice.";
-    if (form->encoding != NULL && strcasecmp(form->encoding, "chunked") != 0)
-        return "The only transfer coding known here is chunked.";
-    if (form->encoding != NULL && !is_http_1_1)
-        return "A transfer coding needs HTTP/1.1.";
-    if (form->hosts > 1 || (form->hosts == 0 && is_http_1_1))
-        return "A request of HTTP/1.1 has one header Host.";
-    if (form->authorizations > 1)
-        return "The header Authorization is given twice.";
-    return NULL;
-}
+/* -------- the target -------- */
 
 static const char *find_path(const char *target)
 {

@@ -13,20 +13,6 @@
 
 enum { REQUEST_ID_SIZE = 65, TRACEPARENT_SIZE = 56 };
 
-/* What is known of a head after each of its headers; all zero at first. */
-struct head_form {
-    unsigned lengths, encodings, hosts, authorizations, codings;
-    const char *encoding; /* borrowed */
-    const char *wrong;    /* NULL: nothing so far */
-};
-
-void head_form_add(struct head_form *form, const char *name, size_t name_length, const char *value,
-                   size_t value_length);
-
-/* Why the head can be read in more than one way, so that a proxy in front might have read another;
- * NULL: it cannot. */
-const char *head_form_wrong(const struct head_form *form, bool is_http_1_1);
-
 /* The path and query of a target in origin-form or absolute-form (RFC 9112, section 3.2); "" if it
  * is neither, or has a blank or control character. */
 const char *head_path(const char *target);

@@ -56,8 +56,8 @@ static void reload_keys(struct process *process)
     }
     while (count > 0)
         auth_keys_free(copies[--count]);
-    metrics_add(&process->metrics[0], METRIC_AUTH_RELOAD_FAILED, 1);
     log_write(shared->log, LOG_ERROR, "the new keys cannot be used", "s:s", "why", why);
+    metrics_add(&process->metrics[0], METRIC_AUTH_RELOAD_FAILED, 1);
 }
 
 /* Signals come to the main thread alone, which waits for them here until one says to stop, and
