@@ -1926,6 +1926,15 @@ static void cut_reading(struct http_server *server, struct http_request *request
     count_timeout(server);
 }
 
+/* libmicrohttpd, told by epoll once for what came and for the end behind it, takes what came and
+ * waits for more. */
+static bool has_ended(struct MHD_Connection *connection)
+{
+    char byte;
+
+    return recv(socket_of(connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static bool is_older(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ms)
 {
     return now_ns - since_ns > limit_ms * 1000000;
@@ -1939,7 +1948,11 @@ static void on_sweep(uv_timer_t *timer)
     struct http_request *request;
 
     DL_FOREACH (server->active, request) {
-        if (request->state < REQUEST_HANDLED && is_older(request->started_ns, now_ns, reading_ms))
+        bool is_reading = request->state < REQUEST_HANDLED;
+
+        if (is_reading && has_ended(request->connection))
+            shutdown(socket_of(request->connection), SHUT_RDWR);
+        else if (is_reading && is_older(request->started_ns, now_ns, reading_ms))
             cut_reading(server, request);
         else if (request->state >= REQUEST_SENDING &&
                  is_older(request->answered_ns, now_ns, HTTP_ANSWER_TIMEOUT_S * 1000))

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 import zlib
@@ -217,3 +218,27 @@ def test_bodies_under_way_are_bounded_together(start_runtree, database, run, is_
     assert metric(server.url, "runtree_memory_refused_total") >= refused
     assert httpx.post(f"{server.url}/v1/events", json=run.event(parent=None)).status_code == 201
     assert held_for_bodies(server) == 0
+
+
+def wait_until_given_back(server):
+    for _ in range(300):
+        if held_for_bodies(server) == 0 and metric(server.url, "runtree_connections") == 1:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{held_for_bodies(server)} bytes of bodies are left")
+
+
+def send_unfinished(server):
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    head = f"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
+    connection.sendall(head.encode() + b" " * (BODY_BYTES - 1))
+    return connection
+
+
+def test_body_whose_client_has_left_is_given_back(start_runtree, database):
+    """It sends most of a body and the end of the connection in one go, which libmicrohttpd takes
+    for the body alone."""
+    server = start_runtree("--request-timeout-ms=300000", database_url=database)
+    for _ in range(20):
+        send_unfinished(server).close()
+    wait_until_given_back(server)
