@@ -1,6 +1,7 @@
 /* runtree serve: options, database, sockets, signals, loops. */
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,10 @@
 #include "sql/embedded_postgres.h"
 #include "sql/migrate.h"
 
-enum { EXIT_USAGE = 2 };
+enum {
+    EXIT_USAGE = 2,
+    MMAP_THRESHOLD_BYTES = 128 * 1024, /* glibc's own, to begin with */
+};
 
 /* The loops of a process, and what they are given. */
 struct process {
@@ -261,6 +265,13 @@ static int check_places(const struct config *config, char why[static CONFIG_WHY_
     return -1;
 }
 
+/* By itself glibc takes blocks as large as the largest that was freed from heaps that it keeps, one
+ * for each thread: a few bodies of 4 MiB, and they stay. */
+static void give_large_blocks_back(void)
+{
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+}
+
 /* Every connection and stream is a descriptor, and the usual limit is 1,024. */
 static void raise_descriptor_limit(void)
 {
@@ -298,6 +309,7 @@ int main(int argc, char *argv[])
         return EXIT_USAGE;
     }
     raise_descriptor_limit();
+    give_large_blocks_back();
     status = EXIT_USAGE;
     if (config_hide_secrets(&config, argc, argv) == 0)
         status = serve(&config);
