@@ -1,0 +1,305 @@
+/* Hubs over a database that answers when the test says so: who is told, and what is shared. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cmocka_test.h"
+#include "tree_maker.h"
+#include "watch/run_hub.h"
+
+/* -------- the database -------- */
+
+/* The read that is under way; on_end NULL: none is. */
+static struct {
+    repo_changes_fn *on_changes;
+    repo_end_fn *on_end;
+    void *arg;
+    size_t begun; /* so many reads until now */
+} reads;
+
+static int begin_read(repo_changes_fn *on_changes, repo_end_fn *on_end, void *arg)
+{
+    assert_null(reads.on_end);
+    reads.on_changes = on_changes;
+    reads.on_end = on_end;
+    reads.arg = arg;
+    reads.begun++;
+    return 0;
+}
+
+int action_repo_changes_since(struct action_repo *repo, const struct run_key *run, int64_t revision,
+                              repo_changes_fn *on_changes, repo_end_fn *on_end, void *arg)
+{
+    (void)repo;
+    (void)run;
+    (void)revision;
+    return begin_read(on_changes, on_end, arg);
+}
+
+int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
+                           int32_t after_ordinal, int32_t part_size, size_t parts,
+                           repo_changes_fn *on_part, repo_end_fn *end, void *arg)
+{
+    (void)repo;
+    (void)run;
+    (void)after_ordinal;
+    (void)part_size;
+    (void)parts;
+    return begin_read(on_part, end, arg);
+}
+
+int action_repo_moved_runs(struct action_repo *repo, const struct run_position *runs, size_t count,
+                           repo_moved_fn *on_moved, repo_end_fn *on_end, void *arg)
+{
+    (void)repo;
+    (void)runs;
+    (void)count;
+    (void)on_moved;
+    (void)on_end;
+    (void)arg;
+    return -ENOTCONN;
+}
+
+uint32_t action_repo_timeline(const struct action_repo *repo)
+{
+    (void)repo;
+    return 1;
+}
+
+/* Answers the read: the run is at `revision`, and `actions` changed (or are all there are). */
+static void answer(int64_t revision, const struct action *actions, size_t count)
+{
+    const struct run run = {.key = {"p", "d", "r"},
+                            .incarnation = "abcdefghijkl",
+                            .revision = revision,
+                            .action_count = 2};
+    repo_end_fn *on_end = reads.on_end;
+
+    reads.on_end = NULL;
+    reads.on_changes(reads.arg, &run, actions, count);
+    on_end(reads.arg, REPO_OK, NULL);
+}
+
+/* -------- the fixture -------- */
+
+struct fixture {
+    uv_loop_t loop;
+    struct memory *memory;
+    struct channels *channels;
+    struct streams *streams;
+    struct run_hubs *hubs;
+    struct run_hub *hub;
+};
+
+static void on_flushed(void *arg, uint64_t lag_ns)
+{
+    (void)arg;
+    (void)lag_ns;
+}
+
+static int start(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    const struct streams_options stream_options = {.heartbeat_ms = 60000, .stall_ms = 60000};
+    struct run_hubs_options options = {.linger_ms = 60000, .on_flushed = on_flushed};
+    const struct run_key key = {"p", "d", "r"};
+
+    uv_loop_init(&fixture->loop);
+    fixture->memory = options.memory = memory_new(UINT64_C(1) << 30);
+    fixture->channels = options.channels = channels_new(fixture->memory);
+    fixture->streams = streams_new(&fixture->loop, &stream_options);
+    fixture->hubs = run_hubs_new(&fixture->loop, NULL, &options, NULL);
+    reads.on_end = NULL;
+    reads.begun = 0;
+    *state = fixture;
+    return run_hub_open(fixture->hubs, &key, &fixture->hub);
+}
+
+static int stop(void **state)
+{
+    struct fixture *fixture = *state;
+
+    streams_stop(fixture->streams);
+    run_hub_release(fixture->hub);
+    run_hubs_stop(fixture->hubs);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&fixture->loop);
+    run_hubs_free(fixture->hubs);
+    streams_free(fixture->streams);
+    channels_free(fixture->channels);
+    memory_free(fixture->memory);
+    free(fixture);
+    return 0;
+}
+
+static void count_told(void *arg, enum hub_outcome outcome)
+{
+    assert_int_equal(outcome, HUB_LIVE);
+    ++*(int *)arg;
+}
+
+/* The tree is there, its two actions in the phase. */
+static void load(struct fixture *fixture, enum phase phase)
+{
+    struct action actions[] = {tree_action("a0", NULL, 1, 1), tree_action("a1", "a0", 2, 2)};
+    int told = 0;
+
+    actions[0].phase = actions[1].phase = phase;
+    run_hub_when_read(fixture->hub, INT64_MAX, count_told, &told);
+    answer(2, actions, 2);
+    assert_int_equal(told, 1);
+}
+
+/* A watcher; returns the client's end of its socket. */
+static int watch(struct fixture *fixture, const char *phases, const struct hub_start *start)
+{
+    struct filter filter = {0};
+    struct json_buffer head = {0};
+    struct hub_view *view;
+    int ends[2];
+
+    if (phases != NULL)
+        assert_int_equal(filter_add_phases(&filter, phases), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    json_buffer_text(&head, "head\n");
+    view = run_hub_hold_view(fixture->hub, &filter);
+    assert_non_null(hub_view_add_stream(view, fixture->streams, ends[0],
+                                        frame_of_kind(&head, FRAME_HEAD), start));
+    hub_view_release(view);
+    return ends[1];
+}
+
+static void turn(struct fixture *fixture)
+{
+    for (int i = 0; i < 10; i++) {
+        run_hubs_run(fixture->hubs);
+        streams_run(fixture->streams);
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+}
+
+/* What the client was sent, borrowed until the next call; closes its end. */
+static const char *sent_to(int fd)
+{
+    static char text[8192];
+    ssize_t length = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
+
+    assert_true(length > 0);
+    text[length] = '\0';
+    close(fd);
+    return text;
+}
+
+/* -------- tests -------- */
+
+static void test_a_wish_wants_a_read_that_begins_after_it(void **state)
+{
+    struct fixture *fixture = *state;
+    int first = 0, second = 0;
+
+    load(fixture, PHASE_RUNNING);
+    run_hub_when_read(fixture->hub, INT64_MAX, count_told, &first);
+    run_hub_when_read(fixture->hub, INT64_MAX, count_told, &second);
+    assert_int_equal(reads.begun, 2);
+    answer(2, NULL, 0);
+    assert_int_equal(first, 1);
+    assert_int_equal(second, 0);
+    assert_int_equal(reads.begun, 3);
+    answer(2, NULL, 0);
+    assert_int_equal(second, 1);
+    assert_int_equal(reads.begun, 3);
+}
+
+static void test_what_is_there_already_wants_no_read(void **state)
+{
+    struct fixture *fixture = *state;
+    int told = 0;
+
+    load(fixture, PHASE_RUNNING);
+    run_hub_when_read(fixture->hub, 2, count_told, &told);
+    assert_int_equal(told, 1);
+    assert_int_equal(reads.begun, 1);
+}
+
+/* Both stand at revision 0 and have not heard `synced`. */
+static void test_who_resumes_is_not_sent_what_a_new_client_is(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct hub_start resuming = {.is_resuming = true}, new_client = {0};
+    int fresh, resumed;
+
+    load(fixture, PHASE_RUNNING);
+    resumed = watch(fixture, "FAILED", &resuming);
+    fresh = watch(fixture, "FAILED", &new_client);
+    turn(fixture);
+    assert_non_null(strstr(sent_to(resumed), "\"meetsFilter\":false"));
+    assert_null(strstr(sent_to(fresh), "\"meetsFilter\":false"));
+
+    fresh = watch(fixture, "FAILED", &new_client);
+    resumed = watch(fixture, "FAILED", &resuming);
+    turn(fixture);
+    assert_null(strstr(sent_to(fresh), "\"meetsFilter\":false"));
+    assert_non_null(strstr(sent_to(resumed), "\"meetsFilter\":false"));
+}
+
+/* All share one frame, whoever it was made for. */
+static void test_who_follows_stays_and_his_neighbour_does_not(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct hub_start following = {.is_following = true}, ending = {0};
+    int fds[4];
+
+    load(fixture, PHASE_SUCCEEDED);
+    for (size_t i = 0; i < 4; i++) /* streams are served in the order of their coming */
+        fds[i] = watch(fixture, NULL, i == 0 || i == 3 ? &following : &ending);
+    turn(fixture);
+    for (size_t i = 0; i < 4; i++) {
+        const char *sent = sent_to(fds[i]);
+
+        assert_non_null(strstr(sent, "event: synced"));
+        if (i == 0 || i == 3)
+            assert_null(strstr(sent, "event: end"));
+        else
+            assert_non_null(strstr(sent, "event: end"));
+    }
+}
+
+static void test_a_place_has_one_frame_for_all(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct hub_start start = {0};
+    int fds[8];
+
+    load(fixture, PHASE_RUNNING);
+    for (size_t i = 0; i < 8; i++)
+        fds[i] = watch(fixture, NULL, &start);
+    turn(fixture);
+    {
+        uint64_t shared = memory_held_bytes(fixture->memory, MEMORY_FRAMES);
+        uint64_t one = strlen(sent_to(fds[0]));
+
+        assert_in_range(shared, 1, 3 * one);
+    }
+    for (size_t i = 1; i < 8; i++)
+        sent_to(fds[i]);
+    channels_cool(fixture->channels);
+    channels_cool(fixture->channels);
+    assert_int_equal(memory_held_bytes(fixture->memory, MEMORY_FRAMES), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_wish_wants_a_read_that_begins_after_it, start, stop),
+        cmocka_unit_test_setup_teardown(test_what_is_there_already_wants_no_read, start, stop),
+        cmocka_unit_test_setup_teardown(test_who_resumes_is_not_sent_what_a_new_client_is, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(test_who_follows_stays_and_his_neighbour_does_not, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(test_a_place_has_one_frame_for_all, start, stop),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
