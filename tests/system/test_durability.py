@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from client import assert_problem
+from client import assert_problem, metric
 from postgres import Postgres
 from sse import EventStream, StreamClosed, TreeWatcher
 
@@ -205,6 +205,34 @@ def test_lost_notification_costs_no_update(start_runtree, cluster, url, open_api
         watcher.follow_until(stream, lambda nodes, count=count: len(nodes) == count, timeout=15)
         runtree.wait_for("/readyz", 200)
     stream.close()
+
+
+def test_when_the_listener_is_back_every_hub_reads(start_runtree, cluster, url, open_api, run):
+    """What moved before it had said LISTEN was notified to nobody, and is not left to the poll."""
+    runtree = start_runtree(database_url=url)
+    open_api(runtree).post_one(run.event("a0", "RUNNING", parent=None))
+
+    def counts():
+        return [
+            metric(runtree.url, f"runtree_{name}_total")
+            for name in ("hub_reads", "hub_polled", "list_reads")
+        ]
+
+    with (
+        EventStream(runtree.url, f"{run.path}/watch") as tree,
+        EventStream(runtree.url, f"{run.base}/runs/watch") as runs,
+    ):
+        tree.read_until("synced")
+        runs.read_until("synced")
+        read, polled, listed = counts()
+        cut_off_listener(cluster, url)
+        deadline = time.monotonic() + 15
+        while runtree.log().count("listening to the database") < 2:
+            assert time.monotonic() < deadline, runtree.log()
+            time.sleep(0.02)
+        read_now, polled_now, listed_now = counts()
+    assert read_now > read and polled_now == polled
+    assert listed_now > listed
 
 
 def test_every_session_cut_off_at_once(start_runtree, start_posters, cluster, url, open_api, run):
