@@ -25,7 +25,7 @@ struct repo_call {
         repo_listed_action_fn *listed_action;
         repo_event_fn *event;
         repo_project_fn *project;
-        repo_moved_fn *moved;
+        repo_changed_fn *changed;
         repo_changes_fn *changes;
     } fn;
     bool is_out_of_memory;
@@ -793,20 +793,21 @@ static const struct pg_statement moved_statement = {
     .types = moved_types,
 };
 
-static void on_moved_row(const struct repo_call *call, const PGresult *result, int row)
+static void on_changed_row(const struct repo_call *call, const PGresult *result, int row)
 {
-    call->fn.moved(call->arg, (size_t)pg_int8(result, row, 0));
+    call->fn.changed(call->arg, (size_t)pg_int8(result, row, 0));
 }
 
-int action_repo_moved_runs(struct action_repo *repo, const struct run_position *runs, size_t count,
-                           repo_moved_fn *on_moved, repo_end_fn *end, void *arg)
+int action_repo_changed_runs(struct action_repo *repo, const struct run_position *runs,
+                             size_t count, repo_changed_fn *on_changed, repo_end_fn *end, void *arg)
 {
     struct pg_parameters parameters = {0};
 
     BIND_RUN(&parameters, count, runs[i].key);
     BIND_TEXT(&parameters, count, runs[i].incarnation);
     BIND_INT8(&parameters, count, runs[i].revision);
-    return run_call(repo, &moved_statement, &parameters,
-                    &(struct repo_call){
-                        .on_row = on_moved_row, .fn.moved = on_moved, .on_end = end, .arg = arg});
+    return run_call(
+        repo, &moved_statement, &parameters,
+        &(struct repo_call){
+            .on_row = on_changed_row, .fn.changed = on_changed, .on_end = end, .arg = arg});
 }

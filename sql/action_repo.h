@@ -207,16 +207,17 @@ int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
                            int32_t after_ordinal, int32_t part_size, size_t parts,
                            repo_changes_fn *on_part, repo_end_fn *end, void *arg);
 
-/* Of the runs given, those that are not (any more) at the incarnation and revision given. on_moved
- * gets the index. */
+/* Of the runs given, those that are not (any more) at the incarnation and revision given.
+ * on_changed gets the index. */
 struct run_position {
     struct run_key key;
     const char *incarnation; /* "": none known */
     int64_t revision;
 };
-typedef void repo_moved_fn(void *arg, size_t index);
+typedef void repo_changed_fn(void *arg, size_t index);
 
-int action_repo_moved_runs(struct action_repo *repo, const struct run_position *runs, size_t count,
-                           repo_moved_fn *on_moved, repo_end_fn *on_end, void *arg);
+int action_repo_changed_runs(struct action_repo *repo, const struct run_position *runs,
+                             size_t count, repo_changed_fn *on_changed, repo_end_fn *on_end,
+                             void *arg);
 
 #endif

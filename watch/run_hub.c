@@ -893,7 +893,7 @@ void run_hubs_read_all(struct run_hubs *hubs)
         read_hub(hub);
 }
 
-static void on_polled_moved(void *arg, size_t index)
+static void on_polled_changed(void *arg, size_t index)
 {
     struct run_hubs *hubs = arg;
 
@@ -948,8 +948,8 @@ static void poll_hubs(struct run_hubs *hubs)
         hub = hub->hh.next;
     }
     hubs->next_polled = hub;
-    if (action_repo_moved_runs(hubs->repo, positions, hubs->polled_count, on_polled_moved,
-                               on_polled, hubs) < 0)
+    if (action_repo_changed_runs(hubs->repo, positions, hubs->polled_count, on_polled_changed,
+                                 on_polled, hubs) < 0)
         end_poll(hubs);
     free(positions);
 }

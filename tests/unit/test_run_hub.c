@@ -50,13 +50,14 @@ int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
     return begin_read(on_part, end, arg);
 }
 
-int action_repo_moved_runs(struct action_repo *repo, const struct run_position *runs, size_t count,
-                           repo_moved_fn *on_moved, repo_end_fn *on_end, void *arg)
+int action_repo_changed_runs(struct action_repo *repo, const struct run_position *runs,
+                             size_t count, repo_changed_fn *on_changed, repo_end_fn *on_end,
+                             void *arg)
 {
     (void)repo;
     (void)runs;
     (void)count;
-    (void)on_moved;
+    (void)on_changed;
     (void)on_end;
     (void)arg;
     return -ENOTCONN;
