@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -394,7 +395,7 @@ static void after_migrate(uv_work_t *work, int status)
             http_server_use_database(app->http);
         } else {
             log_write(app->shared->log, LOG_ERROR, "out of memory at the start", "");
-            uv_async_send(&runner->stop);
+            kill(getpid(), SIGTERM);
         }
         return;
     }

@@ -1926,15 +1926,6 @@ static void cut_reading(struct http_server *server, struct http_request *request
     count_timeout(server);
 }
 
-/* libmicrohttpd, told by epoll once for what came and for the end behind it, takes what came and
- * waits for more. */
-static bool has_ended(struct MHD_Connection *connection)
-{
-    char byte;
-
-    return recv(socket_of(connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
 static bool is_older(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ms)
 {
     return now_ns - since_ns > limit_ms * 1000000;
@@ -1950,7 +1941,9 @@ static void on_sweep(uv_timer_t *timer)
     DL_FOREACH (server->active, request) {
         bool is_reading = request->state < REQUEST_HANDLED;
 
-        if (is_reading && has_ended(request->connection))
+        /* libmicrohttpd, told by epoll once for what came and for the end behind it, takes what
+         * came and waits for more. */
+        if (is_reading && !http_request_has_client(request))
             shutdown(socket_of(request->connection), SHUT_RDWR);
         else if (is_reading && is_older(request->started_ns, now_ns, reading_ms))
             cut_reading(server, request);
