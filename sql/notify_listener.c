@@ -98,7 +98,7 @@ static void on_notification(void *arg, const char *channel, const char *payload)
     char text[CHANNEL_PAYLOAD_MAX];
     char *parts[PARTS], *rest = text;
     int count = 0;
-    struct run_notification notification = {.revision_before = -1};
+    struct run_notification notification = {0};
 
     (void)channel;
     if (strlen(payload) >= sizeof text)
@@ -110,8 +110,6 @@ static void on_notification(void *arg, const char *channel, const char *payload)
         return;
     notification.run = (struct run_key){parts[PROJECT], parts[DOMAIN], parts[RUN_NAME]};
     notification.revision = strtoll(parts[REVISION], NULL, 10);
-    if (count > REVISION_BEFORE)
-        notification.revision_before = strtoll(parts[REVISION_BEFORE], NULL, 10);
     if (count > ALL_HEARD_BELOW)
         notification.all_heard_below = strtoll(parts[ALL_HEARD_BELOW], NULL, 10);
     listener->events->on_run_moved(listener->arg, &notification);

@@ -15,8 +15,7 @@ struct notify_listener;
 
 struct run_notification {
     struct run_key run;
-    int64_t revision;        /* 0: it was deleted, or all its actions wait */
-    int64_t revision_before; /* 0: the run is new; -1: not said */
+    int64_t revision; /* 0: it was deleted, or all its actions wait */
     int64_t
         all_heard_below; /* the changes of all transactions below it have been heard; 0: not said */
 };

@@ -24,7 +24,6 @@ struct channel {
     struct subscriber *subscribers;
     size_t count;
     struct channel *prev, *next; /* in `warm` */
-    int64_t version;             /* of the pieces */
     struct piece *pieces;        /* a ring; NULL: none are held */
     size_t made;                 /* so many into the ring */
     bool was_used;               /* since the channels were cooled */
@@ -127,13 +126,8 @@ static const struct piece *make_piece(struct channel *channel, const struct chan
 static enum stream_next next_piece(struct subscriber *subscriber, struct frame **frame)
 {
     struct channel *channel = subscriber->channel;
-    int64_t version = channel->source_class->version(channel->source);
-    const struct piece *piece;
+    const struct piece *piece = find_piece(channel, &subscriber->place);
 
-    if (channel->version != version)
-        channel_forget(channel);
-    channel->version = version;
-    piece = find_piece(channel, &subscriber->place);
     if (piece == NULL)
         piece = make_piece(channel, &subscriber->place);
     if (piece == NULL)

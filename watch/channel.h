@@ -42,9 +42,6 @@ struct channel_source {
      * stay behind the end. */
     enum channel_next (*next)(void *source, void *place, bool is_following, struct frame **frame);
 
-    /* Of what is told: pieces are of one state, and those of another are dropped. */
-    int64_t (*version)(const void *source);
-
     /* Appends the records of the next piece, perhaps none, and moves `place` behind it. 0 or
      * -ENOMEM. */
     int (*make_piece)(void *source, void *place, struct json_buffer *records);

@@ -608,11 +608,6 @@ static bool is_same_place(const void *one, const void *other)
            a->runs_sent == b->runs_sent;
 }
 
-static int64_t on_version(const void *source)
-{
-    return moved_runs_sequence(((const struct list_view *)source)->hub->runs);
-}
-
 static enum channel_next on_next(void *source, void *at, bool is_following, struct frame **frame)
 {
     struct list_view *view = source;
@@ -701,7 +696,6 @@ static struct list_view *add_view(struct list_hub *hub, const struct list_filter
 {
     static const struct channel_source source_class = {
         .next = on_next,
-        .version = on_version,
         .make_piece = on_make_piece,
         .is_same_place = is_same_place,
         .restart = on_restart,

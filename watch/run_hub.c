@@ -276,11 +276,6 @@ static bool is_same_place(const void *one, const void *other)
            a->is_synced == b->is_synced;
 }
 
-static int64_t on_version(const void *source)
-{
-    return run_view_revision(((const struct hub_view *)source)->seen);
-}
-
 static struct frame *end_frame(const struct hub_view *view, int64_t revision)
 {
     struct json_buffer buffer = {0};
@@ -365,7 +360,6 @@ static struct hub_view *add_view(struct run_hub *hub, const struct filter *filte
 {
     static const struct channel_source source_class = {
         .next = on_next,
-        .version = on_version,
         .make_piece = on_make_piece,
         .is_same_place = is_same_place,
         .restart = on_restart,
