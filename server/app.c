@@ -236,7 +236,7 @@ static void on_repo_lost(void *arg, const char *why)
     note_lost(arg, "reader", why);
 }
 
-static void on_run_moved(void *arg, const struct run_notification *notification)
+static void on_run_changed(void *arg, const struct run_notification *notification)
 {
     struct app *app = arg;
 
@@ -304,8 +304,9 @@ static int start_database_objects(struct app *app)
                                                               .on_refused = on_write_refused,
                                                               .on_conflict = on_write_conflict,
                                                               .on_committed = on_committed};
-    static const struct notify_listener_events listener_events = {
-        .on_run_moved = on_run_moved, .on_listening = on_listening, .on_lost = on_listener_lost};
+    static const struct notify_listener_events listener_events = {.on_run_changed = on_run_changed,
+                                                                  .on_listening = on_listening,
+                                                                  .on_lost = on_listener_lost};
     static const struct run_remover_events remover_events = {.on_removed = on_run_removed,
                                                              .on_refused = on_removal_refused};
     const struct config *config = app->shared->config;

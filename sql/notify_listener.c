@@ -112,7 +112,7 @@ static void on_notification(void *arg, const char *channel, const char *payload)
     notification.revision = strtoll(parts[REVISION], NULL, 10);
     if (count > ALL_HEARD_BELOW)
         notification.all_heard_below = strtoll(parts[ALL_HEARD_BELOW], NULL, 10);
-    listener->events->on_run_moved(listener->arg, &notification);
+    listener->events->on_run_changed(listener->arg, &notification);
 }
 
 struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,

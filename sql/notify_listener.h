@@ -21,7 +21,7 @@ struct run_notification {
 };
 
 struct notify_listener_events {
-    void (*on_run_moved)(void *arg, const struct run_notification *notification);
+    void (*on_run_changed)(void *arg, const struct run_notification *notification);
     /* LISTEN is on (again): what happened before was not heard, read everything anew. */
     void (*on_listening)(void *arg, uint32_t timeline);
     void (*on_lost)(void *arg, const char *why);
