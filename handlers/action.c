@@ -22,7 +22,7 @@ enum {
 struct action_reply {
     struct app *app;
     struct http_request *request;
-    struct json_buffer body; /* the action's members */
+    struct buffer body; /* the action's members */
     struct attempts *attempts;
     struct attempt_query query;
     struct {
@@ -41,43 +41,43 @@ static void action_reply_free(void *arg)
 
     memory_hold(reply->app->shared->memory, MEMORY_READS, &reply->held_bytes, 0);
     attempts_free(reply->attempts);
-    json_buffer_free(&reply->body);
+    buffer_free(&reply->body);
     free(reply);
 }
 
 static void on_action(void *arg, const struct action *action)
 {
     struct action_reply *reply = arg;
-    struct json_buffer *body = &reply->body;
+    struct buffer *body = &reply->body;
 
-    json_buffer_text(body, "{\"project\":");
-    json_buffer_string(body, reply->query.run.project);
-    json_buffer_text(body, ",\"domain\":");
-    json_buffer_string(body, reply->query.run.domain);
-    json_buffer_text(body, ",\"runName\":");
-    json_buffer_string(body, reply->query.run.run_name);
-    json_buffer_text(body, ",\"waiting\":");
-    json_buffer_text(body, action->ordinal == 0 ? "true," : "false,");
+    buffer_text(body, "{\"project\":");
+    buffer_string(body, reply->query.run.project);
+    buffer_text(body, ",\"domain\":");
+    buffer_string(body, reply->query.run.domain);
+    buffer_text(body, ",\"runName\":");
+    buffer_string(body, reply->query.run.run_name);
+    buffer_text(body, ",\"waiting\":");
+    buffer_text(body, action->ordinal == 0 ? "true," : "false,");
     record_write_action_members(body, action);
 }
 
 /* -------- the answer -------- */
 
 /* Perhaps on a worker thread. */
-static void make_document(void *arg, struct json_buffer *out)
+static void make_document(void *arg, struct buffer *out)
 {
     struct action_reply *reply = arg;
     bool is_whole;
 
-    json_buffer_append(out, reply->body.bytes, reply->body.length);
-    json_buffer_text(out, ",\"attempts\":");
+    buffer_append(out, reply->body.bytes, reply->body.length);
+    buffer_text(out, ",\"attempts\":");
     is_whole = attempts_write(reply->attempts, out) && !reply->is_truncated;
-    json_buffer_text(out, is_whole ? ",\"truncated\":false}" : ",\"truncated\":true}");
+    buffer_text(out, is_whole ? ",\"truncated\":false}" : ",\"truncated\":true}");
 }
 
 static void finish_action(struct action_reply *reply)
 {
-    struct json_buffer document = {0};
+    struct buffer document = {0};
 
     if (reply->body.failed || reply->is_out_of_memory) {
         reply_unavailable(reply->request, -ENOMEM);

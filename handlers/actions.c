@@ -23,9 +23,9 @@ static void on_listed_action(void *arg, const struct action *action, struct page
     struct page_reply *page = actions->page;
 
     if (page_add_row(page, row)) {
-        json_buffer_text(&page->body, "{");
+        buffer_text(&page->body, "{");
         record_write_action_members(&page->body, action);
-        json_buffer_text(&page->body, "}");
+        buffer_text(&page->body, "}");
     }
     write_next_cursor(&page->next_cursor, 'a', "%d", action->ordinal);
 }

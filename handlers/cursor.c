@@ -59,7 +59,7 @@ bool parse_number(const char *text, int64_t min, int64_t max, int64_t *number)
     return true;
 }
 
-void write_next_cursor(struct json_buffer *out, char kind, const char *format, ...)
+void write_next_cursor(struct buffer *out, char kind, const char *format, ...)
 {
     static const char digits[] = "0123456789abcdef";
     char text[CURSOR_TEXT_SIZE];
@@ -69,11 +69,11 @@ void write_next_cursor(struct json_buffer *out, char kind, const char *format, .
     va_start(arguments, format);
     vsnprintf(text + 1, sizeof text - 1, format, arguments);
     va_end(arguments);
-    json_buffer_text(out, ",\"nextCursor\":\"");
+    buffer_text(out, ",\"nextCursor\":\"");
     for (const char *at = text; *at != '\0'; at++) {
         const char pair[2] = {digits[(unsigned char)*at >> 4], digits[(unsigned char)*at & 15]};
 
-        json_buffer_append(out, pair, sizeof pair);
+        buffer_append(out, pair, sizeof pair);
     }
-    json_buffer_text(out, "\"");
+    buffer_text(out, "\"");
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 
 enum { CURSOR_PARTS_MAX = 5, CURSOR_TEXT_SIZE = 700 };
 
@@ -25,7 +25,7 @@ int cursor_parse(struct cursor *cursor, const char *hex, char kind, size_t count
 bool parse_number(const char *text, int64_t min, int64_t max, int64_t *number);
 
 /* Writes `,"nextCursor":"…"` for the parts that `format` gives, with a slash between them. */
-void write_next_cursor(struct json_buffer *out, char kind, const char *format, ...)
+void write_next_cursor(struct buffer *out, char kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -49,7 +49,7 @@ static void count_results(struct app *app, const struct event_batch *batch)
 static void reply_single(struct http_request *request, const struct event_batch *batch)
 {
     const struct event_result *result = &batch->results[0];
-    struct json_buffer body = {0};
+    struct buffer body = {0};
 
     if (result->status == EVENT_REJECTED) {
         reply_problem(request, result->problem);
@@ -61,19 +61,19 @@ static void reply_single(struct http_request *request, const struct event_batch 
 
 static void reply_list(struct http_request *request, const struct event_batch *batch)
 {
-    struct json_buffer body = {0};
+    struct buffer body = {0};
     int64_t rejected = 0;
 
-    json_buffer_text(&body, "{\"results\":[");
+    buffer_text(&body, "{\"results\":[");
     for (size_t i = 0; i < batch->count; i++) {
         rejected += batch->results[i].status == EVENT_REJECTED;
         if (i > 0)
-            json_buffer_text(&body, ",");
+            buffer_text(&body, ",");
         event_result_write(&body, &batch->results[i], batch->events[i].is_truncated);
     }
-    json_buffer_text(&body, "],\"rejected\":");
-    json_buffer_integer(&body, rejected);
-    json_buffer_text(&body, "}");
+    buffer_text(&body, "],\"rejected\":");
+    buffer_integer(&body, rejected);
+    buffer_text(&body, "}");
     reply_buffer(request, rejected > 0 ? 207 : 200, "application/json", &body);
 }
 

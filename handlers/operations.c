@@ -23,7 +23,7 @@ void handle_readiness(struct app *app, struct http_request *request)
 
 void handle_metrics(struct app *app, struct http_request *request)
 {
-    struct json_buffer body = {0};
+    struct buffer body = {0};
 
     app_collect_metrics(app);
     metrics_write(app->shared->metrics, app->shared->loops, app->shared->memory, app->shared->log,
@@ -40,7 +40,7 @@ void handle_openapi(struct app *app, struct http_request *request)
 void handle_problem(struct app *app, struct http_request *request)
 {
     const char *name = http_request_capture(request, "name");
-    struct json_buffer body = {0};
+    struct buffer body = {0};
 
     (void)app;
     for (int kind = PROBLEM_NONE + 1; kind < PROBLEM_KINDS; kind++) {
@@ -48,12 +48,12 @@ void handle_problem(struct app *app, struct http_request *request)
 
         if (strcmp(description->name, name) != 0)
             continue;
-        json_buffer_text(&body, description->title);
-        json_buffer_text(&body, " (status ");
-        json_buffer_integer(&body, description->status);
-        json_buffer_text(&body, ")\n\n");
-        json_buffer_text(&body, description->explanation);
-        json_buffer_text(&body, "\n");
+        buffer_text(&body, description->title);
+        buffer_text(&body, " (status ");
+        buffer_integer(&body, description->status);
+        buffer_text(&body, ")\n\n");
+        buffer_text(&body, description->explanation);
+        buffer_text(&body, "\n");
         reply_buffer(request, 200, "text/plain; charset=utf-8", &body);
         return;
     }

@@ -21,9 +21,9 @@ struct page_reply *page_begin(struct http_request *request, const char *things)
         return NULL;
     }
     page->request = request;
-    json_buffer_text(&page->body, "{\"");
-    json_buffer_text(&page->body, things);
-    json_buffer_text(&page->body, "\":[");
+    buffer_text(&page->body, "{\"");
+    buffer_text(&page->body, things);
+    buffer_text(&page->body, "\":[");
     return page;
 }
 
@@ -32,14 +32,14 @@ bool page_add_row(struct page_reply *page, struct page_row row)
     page->goes_on = row.goes_on;
     page->next_cursor.length = 0;
     if (row.is_listed && page->rows++ > 0)
-        json_buffer_text(&page->body, ",");
+        buffer_text(&page->body, ",");
     return row.is_listed;
 }
 
 void page_cancel(struct page_reply *page)
 {
-    json_buffer_free(&page->body);
-    json_buffer_free(&page->next_cursor);
+    buffer_free(&page->body);
+    buffer_free(&page->next_cursor);
     free(page);
 }
 
@@ -82,10 +82,10 @@ void page_end(struct page_reply *page, enum repo_outcome outcome, const char *me
         page_cancel(page);
         return;
     }
-    json_buffer_text(&page->body, "]");
+    buffer_text(&page->body, "]");
     if (page->goes_on)
-        json_buffer_append(&page->body, page->next_cursor.bytes, page->next_cursor.length);
-    json_buffer_text(&page->body, "}");
+        buffer_append(&page->body, page->next_cursor.bytes, page->next_cursor.length);
+    buffer_text(&page->body, "}");
     page->body.failed |= page->next_cursor.failed;
     reply_buffer(page->request, 200, "application/json", &page->body);
     page_cancel(page);

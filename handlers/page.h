@@ -3,15 +3,15 @@
 #ifndef RUNTREE_HANDLERS_PAGE_H
 #define RUNTREE_HANDLERS_PAGE_H
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "server/http.h"
 #include "sql/action_repo.h"
 
 struct page_reply {
     struct http_request *request;
-    struct json_buffer body;
-    struct json_buffer next_cursor; /* of the last row so far */
-    int32_t rows;                   /* that are listed */
+    struct buffer body;
+    struct buffer next_cursor; /* of the last row so far */
+    int32_t rows;              /* that are listed */
     bool goes_on;
 };
 

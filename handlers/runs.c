@@ -54,7 +54,7 @@ void handle_list_runs(struct app *app, struct http_request *request)
 
 struct run_reply {
     struct http_request *request;
-    struct json_buffer body;
+    struct buffer body;
 };
 
 static void on_run(void *arg, const struct run *run)
@@ -74,7 +74,7 @@ static void on_run_end(void *arg, enum repo_outcome outcome, const char *message
         reply_problemf(reply->request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
     else
         reply_buffer(reply->request, 200, "application/json", &reply->body);
-    json_buffer_free(&reply->body);
+    buffer_free(&reply->body);
     free(reply);
 }
 
@@ -105,13 +105,13 @@ static void on_listed_project(void *arg, const char *project, const char *domain
     struct page_reply *page = arg;
 
     page_add_row(page, row);
-    json_buffer_text(&page->body, "{\"project\":");
-    json_buffer_string(&page->body, project);
-    json_buffer_text(&page->body, ",\"domain\":");
-    json_buffer_string(&page->body, domain);
-    json_buffer_text(&page->body, ",\"runs\":");
-    json_buffer_integer(&page->body, runs);
-    json_buffer_text(&page->body, "}");
+    buffer_text(&page->body, "{\"project\":");
+    buffer_string(&page->body, project);
+    buffer_text(&page->body, ",\"domain\":");
+    buffer_string(&page->body, domain);
+    buffer_text(&page->body, ",\"runs\":");
+    buffer_integer(&page->body, runs);
+    buffer_text(&page->body, "}");
     write_next_cursor(&page->next_cursor, 'p', "%s/%s", project, domain);
 }
 

@@ -57,7 +57,7 @@ const char *stream_last_event_id(const struct http_request *request)
 
 struct frame *stream_head(const struct http_request *request)
 {
-    struct json_buffer head = {0};
+    struct buffer head = {0};
     bool is_gzip = reply_stream_head(request, &head);
 
     return frame_of_kind(&head, is_gzip ? FRAME_GZIP_HEAD : FRAME_HEAD);

@@ -18,8 +18,8 @@ struct tree_reply {
     struct run_hub *hub;
     struct hub_view *view; /* held until the document begins */
     struct view_reading *reading;
-    struct json_buffer *piece; /* the one that is being written */
-    size_t nodes;              /* written */
+    struct buffer *piece; /* the one that is being written */
+    size_t nodes;         /* written */
 };
 
 static void release_view(struct tree_reply *reply)
@@ -46,12 +46,12 @@ static void write_node(void *arg, const char *bytes, size_t length, bool meets_f
     struct tree_reply *reply = arg;
 
     if (reply->nodes++ > 0)
-        json_buffer_text(reply->piece, ",");
-    json_buffer_append(reply->piece, bytes, length);
-    json_buffer_text(reply->piece, meets_filter ? "true}" : "false}");
+        buffer_text(reply->piece, ",");
+    buffer_append(reply->piece, bytes, length);
+    buffer_text(reply->piece, meets_filter ? "true}" : "false}");
 }
 
-static int next_piece(void *arg, struct json_buffer *piece)
+static int next_piece(void *arg, struct buffer *piece)
 {
     struct tree_reply *reply = arg;
     bool is_first = reply->piece == NULL;
@@ -59,14 +59,14 @@ static int next_piece(void *arg, struct json_buffer *piece)
 
     reply->piece = piece;
     if (is_first) {
-        json_buffer_text(piece, "{\"revision\":");
-        json_buffer_integer(piece, view_reading_revision(reply->reading));
-        json_buffer_text(piece, ",\"nodes\":[");
+        buffer_text(piece, "{\"revision\":");
+        buffer_integer(piece, view_reading_revision(reply->reading));
+        buffer_text(piece, ",\"nodes\":[");
     }
     status = view_reading_next(reply->reading, REPLY_PIECE_BYTES, NODES_AT_ONCE, write_node, reply);
     run_hub_account(reply->hub);
     if (status == 1)
-        json_buffer_text(piece, "]}");
+        buffer_text(piece, "]}");
     return status;
 }
 

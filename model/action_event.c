@@ -420,31 +420,31 @@ int action_event_compare(const struct action_event *event, const char *stored, s
     return document ? 0 : -ENOMEM;
 }
 
-static void write_own_members(struct json_buffer *out, const struct event_record *record)
+static void write_own_members(struct buffer *out, const struct event_record *record)
 {
-    json_buffer_text(out, "\"project\":");
-    json_buffer_string(out, record->run.project);
-    json_buffer_text(out, ",\"domain\":");
-    json_buffer_string(out, record->run.domain);
-    json_buffer_text(out, ",\"runName\":");
-    json_buffer_string(out, record->run.run_name);
-    json_buffer_text(out, ",\"name\":");
-    json_buffer_string(out, record->name);
-    json_buffer_text(out, ",\"attempt\":");
-    json_buffer_integer(out, record->attempt);
-    json_buffer_text(out, ",\"phase\":");
-    json_buffer_string(out, phase_name(record->phase));
-    json_buffer_text(out, ",\"version\":");
-    json_buffer_integer(out, record->version);
-    json_buffer_text(out, ",\"revision\":");
+    buffer_text(out, "\"project\":");
+    buffer_string(out, record->run.project);
+    buffer_text(out, ",\"domain\":");
+    buffer_string(out, record->run.domain);
+    buffer_text(out, ",\"runName\":");
+    buffer_string(out, record->run.run_name);
+    buffer_text(out, ",\"name\":");
+    buffer_string(out, record->name);
+    buffer_text(out, ",\"attempt\":");
+    buffer_integer(out, record->attempt);
+    buffer_text(out, ",\"phase\":");
+    buffer_string(out, phase_name(record->phase));
+    buffer_text(out, ",\"version\":");
+    buffer_integer(out, record->version);
+    buffer_text(out, ",\"revision\":");
     if (record->revision == 0)
-        json_buffer_text(out, "null");
+        buffer_text(out, "null");
     else
-        json_buffer_integer(out, record->revision);
-    json_buffer_text(out, ",\"recordedAt\":");
-    json_buffer_timestamp(out, record->recorded_us);
-    json_buffer_text(out, ",\"updatedTime\":");
-    json_buffer_timestamp(out, record->updated_us);
+        buffer_integer(out, record->revision);
+    buffer_text(out, ",\"recordedAt\":");
+    buffer_timestamp(out, record->recorded_us);
+    buffer_text(out, ",\"updatedTime\":");
+    buffer_timestamp(out, record->updated_us);
 }
 
 static bool is_one_of(struct json_text name, const char *const *names, size_t count)
@@ -455,29 +455,29 @@ static bool is_one_of(struct json_text name, const char *const *names, size_t co
     return false;
 }
 
-void event_record_write(struct json_buffer *out, const struct event_record *record)
+void event_record_write(struct buffer *out, const struct event_record *record)
 {
     static const char *const added[] = {"revision", "recordedAt", "asReceived"};
     const char *at = record->info.bytes, *end = at + record->info.length;
     struct json_member member;
     bool is_hidden = false;
 
-    json_buffer_text(out, "{");
+    buffer_text(out, "{");
     write_own_members(out, record);
     while (json_scan_member(&at, end, &member)) {
         if (is_one_of(member.name, added, sizeof added / sizeof *added)) {
             is_hidden = true;
         } else if (!json_name_is(member.name, "updatedTime") &&
                    !is_one_of(member.name, key_members, sizeof key_members / sizeof *key_members)) {
-            json_buffer_text(out, ",\"");
-            json_buffer_append(out, member.name.bytes, member.name.length);
-            json_buffer_text(out, "\":");
-            json_buffer_append(out, member.value.bytes, member.value.length);
+            buffer_text(out, ",\"");
+            buffer_append(out, member.name.bytes, member.name.length);
+            buffer_text(out, "\":");
+            buffer_append(out, member.value.bytes, member.value.length);
         }
     }
     if (is_hidden) {
-        json_buffer_text(out, ",\"asReceived\":");
-        json_buffer_append(out, record->info.bytes, record->info.length);
+        buffer_text(out, ",\"asReceived\":");
+        buffer_append(out, record->info.bytes, record->info.length);
     }
-    json_buffer_text(out, "}");
+    buffer_text(out, "}");
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "model/json_scan.h"
 #include "model/phase.h"
 #include "model/problem.h"
@@ -92,6 +92,6 @@ struct event_record {
 /* {the key, with phase by name, "revision", "recordedAt", "updatedTime", and the event's other
  * members as they came}. If one of those is called as a member of ours that is no member of events,
  * "asReceived" has the whole event. */
-void event_record_write(struct json_buffer *out, const struct event_record *record);
+void event_record_write(struct buffer *out, const struct event_record *record);
 
 #endif

@@ -29,7 +29,7 @@ struct attempt_event {
 struct attempts {
     struct attempt_event *events;
     size_t count, capacity;
-    struct json_buffer infos;
+    struct buffer infos;
 };
 
 struct attempts *attempts_new(void)
@@ -41,7 +41,7 @@ void attempts_free(struct attempts *attempts)
 {
     if (attempts == NULL)
         return;
-    json_buffer_free(&attempts->infos);
+    buffer_free(&attempts->infos);
     free(attempts->events);
     free(attempts);
 }
@@ -61,7 +61,7 @@ int attempts_add(struct attempts *attempts, int32_t attempt, enum phase phase, i
         attempts->capacity = capacity;
     }
     if (info.length > 0)
-        json_buffer_append(&attempts->infos, info.bytes, info.length);
+        buffer_append(&attempts->infos, info.bytes, info.length);
     if (attempts->infos.failed)
         return -ENOMEM;
     attempts->events[attempts->count++] = (struct attempt_event){
@@ -224,20 +224,20 @@ static void drop_repeats(struct joined_items *joined)
 }
 
 /* Whether nothing was left out. */
-static bool write_joined(struct json_buffer *out, const struct attempt_event *events, size_t count,
+static bool write_joined(struct buffer *out, const struct attempt_event *events, size_t count,
                          enum member member)
 {
     struct joined_items joined = {0};
     int status = gather(&joined, events, count, member);
 
     drop_repeats(&joined);
-    json_buffer_text(out, "[");
+    buffer_text(out, "[");
     for (size_t i = 0; i < joined.count; i++) {
         if (i > 0)
-            json_buffer_text(out, ",");
-        json_buffer_append(out, joined.items[i].text.bytes, joined.items[i].text.length);
+            buffer_text(out, ",");
+        buffer_append(out, joined.items[i].text.bytes, joined.items[i].text.length);
     }
-    json_buffer_text(out, "]");
+    buffer_text(out, "]");
     free(joined.items);
     out->failed |= status < 0;
     return status == 1;
@@ -245,35 +245,34 @@ static bool write_joined(struct json_buffer *out, const struct attempt_event *ev
 
 /* -------- one attempt -------- */
 
-static void write_furthest(struct json_buffer *out, const struct attempt_event *events,
-                           size_t count, enum member member)
+static void write_furthest(struct buffer *out, const struct attempt_event *events, size_t count,
+                           enum member member)
 {
     while (count-- > 0) {
         struct json_text value = events[count].members[member];
 
         if (value.bytes == NULL)
             continue;
-        json_buffer_append(out, value.bytes, value.length);
+        buffer_append(out, value.bytes, value.length);
         return;
     }
-    json_buffer_text(out, "null");
+    buffer_text(out, "null");
 }
 
-static void write_transitions(struct json_buffer *out, const struct attempt_event *events,
-                              size_t count)
+static void write_transitions(struct buffer *out, const struct attempt_event *events, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        json_buffer_text(out, i == 0 ? "[{\"phase\":" : ",{\"phase\":");
-        json_buffer_string(out, phase_name(events[i].phase));
-        json_buffer_text(out, ",\"version\":");
-        json_buffer_integer(out, events[i].version);
-        json_buffer_text(out, ",\"startTime\":");
-        json_buffer_timestamp(out, events[i].updated_us);
-        json_buffer_text(out, ",\"endTime\":");
-        json_buffer_timestamp(out, i + 1 < count ? events[i + 1].updated_us : TIME_NONE);
-        json_buffer_text(out, "}");
+        buffer_text(out, i == 0 ? "[{\"phase\":" : ",{\"phase\":");
+        buffer_string(out, phase_name(events[i].phase));
+        buffer_text(out, ",\"version\":");
+        buffer_integer(out, events[i].version);
+        buffer_text(out, ",\"startTime\":");
+        buffer_timestamp(out, events[i].updated_us);
+        buffer_text(out, ",\"endTime\":");
+        buffer_timestamp(out, i + 1 < count ? events[i + 1].updated_us : TIME_NONE);
+        buffer_text(out, "}");
     }
-    json_buffer_text(out, "]");
+    buffer_text(out, "]");
 }
 
 static int64_t earliest(int64_t a, int64_t b)
@@ -281,7 +280,7 @@ static int64_t earliest(int64_t a, int64_t b)
     return a == TIME_NONE || b < a ? b : a;
 }
 
-static void write_times(struct json_buffer *out, const struct attempt_event *events, size_t count)
+static void write_times(struct buffer *out, const struct attempt_event *events, size_t count)
 {
     const struct attempt_event *last = &events[count - 1];
     struct action times = {.created_us = TIME_NONE, .started_us = TIME_NONE, .ended_us = TIME_NONE};
@@ -295,60 +294,60 @@ static void write_times(struct json_buffer *out, const struct attempt_event *eve
     if (phase_is_terminal(last->phase))
         times.ended_us = last->updated_us;
     duration_ms = action_duration_ms(&times);
-    json_buffer_text(out, ",\"createdAt\":");
-    json_buffer_timestamp(out, times.created_us);
-    json_buffer_text(out, ",\"startedAt\":");
-    json_buffer_timestamp(out, times.started_us);
-    json_buffer_text(out, ",\"endedAt\":");
-    json_buffer_timestamp(out, times.ended_us);
-    json_buffer_text(out, ",\"durationMs\":");
+    buffer_text(out, ",\"createdAt\":");
+    buffer_timestamp(out, times.created_us);
+    buffer_text(out, ",\"startedAt\":");
+    buffer_timestamp(out, times.started_us);
+    buffer_text(out, ",\"endedAt\":");
+    buffer_timestamp(out, times.ended_us);
+    buffer_text(out, ",\"durationMs\":");
     if (duration_ms < 0)
-        json_buffer_text(out, "null");
+        buffer_text(out, "null");
     else
-        json_buffer_integer(out, duration_ms);
+        buffer_integer(out, duration_ms);
 }
 
 /* Of events that stand in order. Whether nothing was left out. */
-static bool write_attempt(struct json_buffer *out, const struct attempt_event *events, size_t count)
+static bool write_attempt(struct buffer *out, const struct attempt_event *events, size_t count)
 {
     const struct attempt_event *last = &events[count - 1];
     bool is_whole;
 
-    json_buffer_text(out, "{\"attempt\":");
-    json_buffer_integer(out, last->order.attempt);
-    json_buffer_text(out, ",\"phase\":");
-    json_buffer_string(out, phase_name(last->phase));
+    buffer_text(out, "{\"attempt\":");
+    buffer_integer(out, last->order.attempt);
+    buffer_text(out, ",\"phase\":");
+    buffer_string(out, phase_name(last->phase));
     write_times(out, events, count);
-    json_buffer_text(out, ",\"errorInfo\":");
+    buffer_text(out, ",\"errorInfo\":");
     write_furthest(out, events, count, ERROR_INFO);
-    json_buffer_text(out, ",\"cluster\":");
+    buffer_text(out, ",\"cluster\":");
     write_furthest(out, events, count, CLUSTER);
-    json_buffer_text(out, ",\"outputs\":");
+    buffer_text(out, ",\"outputs\":");
     write_furthest(out, events, count, OUTPUTS);
-    json_buffer_text(out, ",\"logInfo\":");
+    buffer_text(out, ",\"logInfo\":");
     is_whole = write_joined(out, events, count, LOG_INFO);
-    json_buffer_text(out, ",\"clusterEvents\":");
+    buffer_text(out, ",\"clusterEvents\":");
     is_whole &= write_joined(out, events, count, CLUSTER_EVENTS);
-    json_buffer_text(out, ",\"phaseTransitions\":");
+    buffer_text(out, ",\"phaseTransitions\":");
     write_transitions(out, events, count);
-    json_buffer_text(out, "}");
+    buffer_text(out, "}");
     return is_whole;
 }
 
-bool attempts_write(struct attempts *attempts, struct json_buffer *out)
+bool attempts_write(struct attempts *attempts, struct buffer *out)
 {
     bool is_whole = arrange(attempts);
     size_t first = 0, end;
 
-    json_buffer_text(out, "[");
+    buffer_text(out, "[");
     for (; first < attempts->count; first = end) {
         for (end = first; end < attempts->count && attempts->events[end].order.attempt ==
                                                        attempts->events[first].order.attempt;)
             end++;
         if (first > 0)
-            json_buffer_text(out, ",");
+            buffer_text(out, ",");
         is_whole &= write_attempt(out, &attempts->events[first], end - first);
     }
-    json_buffer_text(out, "]");
+    buffer_text(out, "]");
     return is_whole;
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "model/json_scan.h"
 #include "model/phase.h"
 
@@ -34,6 +34,6 @@ size_t attempts_bytes(const struct attempts *attempts);
  * arrays joined, repeats of the same text left out. Takes n log n steps, whatever the events say.
  * Whether nothing was left out, here or of an event that was too large (model/event_cut.h);
  * `out->failed` when out of memory. From any thread. */
-bool attempts_write(struct attempts *attempts, struct json_buffer *out);
+bool attempts_write(struct attempts *attempts, struct buffer *out);
 
 #endif

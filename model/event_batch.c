@@ -130,7 +130,7 @@ static int drop_document(struct action_event *event, struct arena *texts)
 /* What of an event that is too large is kept. 0 or -ENOMEM. */
 static int cut_event(struct event_batch *batch, struct json_text *info)
 {
-    struct json_buffer cut = {0};
+    struct buffer cut = {0};
     char *text = NULL;
     event_cut(&cut, *info);
     if (!cut.failed)
@@ -139,7 +139,7 @@ static int cut_event(struct event_batch *batch, struct json_text *info)
         memcpy(text, cut.bytes, cut.length);
         *info = (struct json_text){.bytes = text, .length = cut.length};
     }
-    json_buffer_free(&cut);
+    buffer_free(&cut);
     return text ? 0 : -ENOMEM;
 }
 
@@ -515,50 +515,48 @@ static const char *status_name(enum event_status status)
     return names[status];
 }
 
-static void write_detail(struct json_buffer *out, const struct event_result *result)
+static void write_detail(struct buffer *out, const struct event_result *result)
 {
     if (!result->waiting_for) {
-        json_buffer_text(out,
-                         ",\"detail\":\"The action waits for an event that names its parent.\"");
+        buffer_text(out, ",\"detail\":\"The action waits for an event that names its parent.\"");
         return;
     }
-    json_buffer_text(out, result->is_too_deep ? ",\"detail\":\"The action cannot join: its parent "
-                                              : ",\"detail\":\"The action waits for its parent ");
-    json_buffer_text(out, result->waiting_for); /* a name has nothing to escape */
-    json_buffer_text(out, result->is_too_deep ? " is on the last level that a tree may have.\""
-                                              : " to join the tree.\"");
+    buffer_text(out, result->is_too_deep ? ",\"detail\":\"The action cannot join: its parent "
+                                         : ",\"detail\":\"The action waits for its parent ");
+    buffer_text(out, result->waiting_for); /* a name has nothing to escape */
+    buffer_text(out, result->is_too_deep ? " is on the last level that a tree may have.\""
+                                         : " to join the tree.\"");
 }
 
-static void write_problem(struct json_buffer *out, const struct problem *problem)
+static void write_problem(struct buffer *out, const struct problem *problem)
 {
     json_t *json = problem_to_json(problem);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_buffer_text(out, ",\"problem\":");
+    buffer_text(out, ",\"problem\":");
     if (text)
-        json_buffer_text(out, text);
+        buffer_text(out, text);
     else
         out->failed = true;
     free(text);
     json_decref(json);
 }
 
-void event_result_write(struct json_buffer *out, const struct event_result *result,
-                        bool is_truncated)
+void event_result_write(struct buffer *out, const struct event_result *result, bool is_truncated)
 {
-    json_buffer_text(out, "{\"status\":\"");
-    json_buffer_text(out, status_name(result->status));
-    json_buffer_text(out, "\"");
+    buffer_text(out, "{\"status\":\"");
+    buffer_text(out, status_name(result->status));
+    buffer_text(out, "\"");
     if (result->revision) {
-        json_buffer_text(out, ",\"revision\":");
-        json_buffer_integer(out, result->revision);
+        buffer_text(out, ",\"revision\":");
+        buffer_integer(out, result->revision);
     }
     if (result->status == EVENT_WAITING)
         write_detail(out, result);
     if (result->status == EVENT_DUPLICATE)
-        json_buffer_text(out, result->identical ? ",\"identical\":true" : ",\"identical\":false");
+        buffer_text(out, result->identical ? ",\"identical\":true" : ",\"identical\":false");
     if (is_truncated)
-        json_buffer_text(out, ",\"truncated\":true");
+        buffer_text(out, ",\"truncated\":true");
     if (result->problem)
         write_problem(out, result->problem);
-    json_buffer_text(out, "}");
+    buffer_text(out, "}");
 }

@@ -4,7 +4,7 @@
 
 #include "model/action_event.h"
 #include "model/arena.h"
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 
 enum { BATCH_BYTES_MAX = 4 * 1024 * 1024, BATCH_EVENTS_MAX = 5000 };
 
@@ -59,7 +59,6 @@ void event_batch_clear(struct event_batch *batch);
 size_t event_batch_bytes(const struct event_batch *batch);
 
 /* {"status", "revision"?, "detail"?, "identical"?, "truncated"?, "problem"?} */
-void event_result_write(struct json_buffer *out, const struct event_result *result,
-                        bool is_truncated);
+void event_result_write(struct buffer *out, const struct event_result *result, bool is_truncated);
 
 #endif

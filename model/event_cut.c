@@ -4,7 +4,7 @@
 #include <string.h>
 
 struct cut {
-    struct json_buffer *out;
+    struct buffer *out;
     size_t rest;   /* bytes left for members that are not always kept */
     bool is_first; /* no member was written to the object yet */
 };
@@ -43,9 +43,9 @@ static struct json_text cut_text(struct json_text text, size_t bytes_max)
 
 static void write_name(struct cut *cut, struct json_text name)
 {
-    json_buffer_text(cut->out, cut->is_first ? "\"" : ",\"");
-    json_buffer_append(cut->out, name.bytes, name.length);
-    json_buffer_text(cut->out, "\":");
+    buffer_text(cut->out, cut->is_first ? "\"" : ",\"");
+    buffer_append(cut->out, name.bytes, name.length);
+    buffer_text(cut->out, "\":");
     cut->is_first = false;
 }
 
@@ -71,9 +71,9 @@ static void write_member(struct cut *cut, const struct json_member *member, bool
     if (!is_kept && !take_rest(cut, member->name, value.length))
         return;
     write_name(cut, member->name);
-    json_buffer_append(cut->out, value.bytes, value.length);
+    buffer_append(cut->out, value.bytes, value.length);
     if (is_text)
-        json_buffer_text(cut->out, "\"");
+        buffer_text(cut->out, "\"");
 }
 
 /* errorInfo or task */
@@ -83,15 +83,15 @@ static void write_object(struct cut *cut, const struct json_member *member)
     const char *at = member->value.bytes, *end = at + member->value.length;
     struct json_member inner;
     write_name(cut, member->name);
-    json_buffer_text(cut->out, "{");
+    buffer_text(cut->out, "{");
     cut->is_first = true;
     while (json_scan_member(&at, end, &inner))
         write_member(cut, &inner, is_one_of(inner.name, kept));
-    json_buffer_text(cut->out, "}");
+    buffer_text(cut->out, "}");
     cut->is_first = false;
 }
 
-void event_cut(struct json_buffer *out, struct json_text event)
+void event_cut(struct buffer *out, struct json_text event)
 {
     static const char *const objects[] = {"errorInfo", "task", NULL};
     static const char *const kept[] = {"project",      "domain",  "runName", "name",  "attempt",
@@ -100,7 +100,7 @@ void event_cut(struct json_buffer *out, struct json_text event)
     struct cut cut = {.out = out, .rest = CUT_REST_BYTES_MAX, .is_first = true};
     const char *at = event.bytes, *end = at + event.length;
     struct json_member member;
-    json_buffer_text(out, "{");
+    buffer_text(out, "{");
     while (json_scan_member(&at, end, &member)) {
         if (member.value.bytes[0] == '{' && is_one_of(member.name, objects))
             write_object(&cut, &member);
@@ -108,5 +108,5 @@ void event_cut(struct json_buffer *out, struct json_text event)
             write_member(&cut, &member,
                          is_one_of(member.name, kept) || is_one_of(member.name, objects));
     }
-    json_buffer_text(out, cut.is_first ? "\"truncated\":true}" : ",\"truncated\":true}");
+    buffer_text(out, cut.is_first ? "\"truncated\":true}" : ",\"truncated\":true}");
 }

@@ -2,7 +2,7 @@
 #ifndef RUNTREE_MODEL_EVENT_CUT_H
 #define RUNTREE_MODEL_EVENT_CUT_H
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "model/json_scan.h"
 
 enum {
@@ -17,6 +17,6 @@ enum {
  * between two characters; of the other members those that are small, in their order, as long as
  * there is room. The same text always gives the same, of less than EVENT_BYTES_MAX unless it says
  * one of its members again and again. A failed allocation is noted in `out`. */
-void event_cut(struct json_buffer *out, struct json_text event);
+void event_cut(struct buffer *out, struct json_text event);
 
 #endif

@@ -30,7 +30,7 @@ static void free_run(struct moved_runs *runs, struct moved_run *run)
     DL_DELETE(runs->list, run);
     runs->count--;
     runs->bytes -= run_bytes(run);
-    json_buffer_free(&run->record);
+    buffer_free(&run->record);
     free(run->path);
     free(run);
 }
@@ -65,20 +65,19 @@ void moved_runs_free(struct moved_runs *runs)
 
 /* -------- putting -------- */
 
-static void write_record(struct json_buffer *record, const struct run_key *key,
-                         const struct run *run)
+static void write_record(struct buffer *record, const struct run_key *key, const struct run *run)
 {
     if (run != NULL) {
         record_write_run(record, run);
         return;
     }
-    json_buffer_text(record, "{\"project\":");
-    json_buffer_string(record, key->project);
-    json_buffer_text(record, ",\"domain\":");
-    json_buffer_string(record, key->domain);
-    json_buffer_text(record, ",\"runName\":");
-    json_buffer_string(record, key->run_name);
-    json_buffer_text(record, ",\"deleted\":true}");
+    buffer_text(record, "{\"project\":");
+    buffer_string(record, key->project);
+    buffer_text(record, ",\"domain\":");
+    buffer_string(record, key->domain);
+    buffer_text(record, ",\"runName\":");
+    buffer_string(record, key->run_name);
+    buffer_text(record, ",\"deleted\":true}");
 }
 
 static struct moved_run *new_run(const char *path)
@@ -155,7 +154,7 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
                    const struct run *run, bool is_old)
 {
     char path[RUN_PATH_SIZE];
-    struct json_buffer record = {0};
+    struct buffer record = {0};
     struct moved_run *moved;
 
     run_key_path(key, path);
@@ -176,7 +175,7 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
     if (moved == NULL)
         goto error_memory;
     runs->bytes -= run_bytes(moved);
-    json_buffer_free(&moved->record);
+    buffer_free(&moved->record);
     moved->record = record;
     runs->bytes += run_bytes(moved);
     moved->xid = xid;
@@ -185,7 +184,7 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
     return 1;
 
 error_memory:
-    json_buffer_free(&record);
+    buffer_free(&record);
     return -ENOMEM;
 }
 

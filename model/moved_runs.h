@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "model/run.h"
 
 enum { MOVED_RUNS_MAX = 10000 };
@@ -24,8 +24,8 @@ struct moved_run {
     int64_t revision;
     struct run_key key;
     bool is_deleted;
-    struct json_buffer record; /* the data of its runUpdate */
-    char *path; /* the hash key, "project/domain/run"; behind it the parts of `key` */
+    struct buffer record; /* the data of its runUpdate */
+    char *path;           /* the hash key, "project/domain/run"; behind it the parts of `key` */
 };
 
 struct moved_runs;

@@ -3,16 +3,16 @@
 #define RUNTREE_MODEL_RECORDS_H
 
 #include "model/action.h"
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "model/run.h"
 
 /* "name":…, … ,"revision":… without the braces; a revision of 0 (waiting) is null. */
-void record_write_action_members(struct json_buffer *out, const struct action *action);
+void record_write_action_members(struct buffer *out, const struct action *action);
 
 /* {"QUEUED":1,…}, zero counts left out; PHASE_SLOTS counts. */
-void record_write_phase_counts(struct json_buffer *out, const uint32_t counts[static PHASE_SLOTS]);
+void record_write_phase_counts(struct buffer *out, const uint32_t counts[static PHASE_SLOTS]);
 
 /* A run's summary. */
-void record_write_run(struct json_buffer *out, const struct run *run);
+void record_write_run(struct buffer *out, const struct run *run);
 
 #endif

@@ -8,7 +8,7 @@
 #include <utlist.h>
 
 #include "model/arena.h"
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "model/records.h"
 
 /* -------- the nodes, by ordinal and by name -------- */
@@ -323,7 +323,7 @@ struct run_state_manager {
     struct tree_hold *holds;            /* by revision */
     struct node_record *held;           /* records of nodes that changed since, oldest first */
     size_t held_bytes;
-    struct json_buffer scratch; /* in which a record is built before its length is known */
+    struct buffer scratch; /* in which a record is built before its length is known */
 };
 
 /* -------- records -------- */
@@ -351,16 +351,16 @@ const char *node_update_encode(const struct run_node *node, size_t *length)
     *length = node->encoded_length;
     if (node->encoded)
         return node->encoded;
-    struct json_buffer *out = &manager->scratch;
+    struct buffer *out = &manager->scratch;
     out->length = 0;
-    json_buffer_text(out, "{\"action\":{");
+    buffer_text(out, "{\"action\":{");
     record_write_action_members(out, &node->action);
-    json_buffer_text(out, "},\"childPhaseCounts\":");
+    buffer_text(out, "},\"childPhaseCounts\":");
     record_write_phase_counts(out, node->child_phase_counts);
-    json_buffer_text(out, ",\"meetsFilter\":");
+    buffer_text(out, ",\"meetsFilter\":");
     char *encoded = out->failed || out->length > UINT32_MAX ? NULL : malloc(out->length);
     if (!encoded) {
-        json_buffer_free(out);
+        buffer_free(out);
         return NULL;
     }
     memcpy(encoded, out->bytes, out->length);
@@ -518,7 +518,7 @@ void run_state_manager_free(struct run_state_manager *manager)
     }
     run_state_manager_end_holds(manager);
     free_unwanted(manager);
-    json_buffer_free(&manager->scratch);
+    buffer_free(&manager->scratch);
     arena_free(&manager->texts);
     change_list_free(&manager->changes);
     node_table_free(&manager->nodes);
@@ -851,6 +851,6 @@ bool run_state_manager_drop_encoded(struct run_state_manager *manager, size_t no
         node_update_forget(node_table_at(&manager->nodes, manager->next_to_forget++));
     }
     if (manager->encoded_bytes == 0)
-        json_buffer_free(&manager->scratch);
+        buffer_free(&manager->scratch);
     return manager->encoded_bytes > 0;
 }

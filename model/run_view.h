@@ -3,8 +3,8 @@
 #ifndef RUNTREE_MODEL_RUN_VIEW_H
 #define RUNTREE_MODEL_RUN_VIEW_H
 
+#include "model/buffer.h"
 #include "model/filter.h"
-#include "model/json_buffer.h"
 #include "model/run_state_manager.h"
 
 struct run_view;

@@ -133,26 +133,26 @@ void gzip_sum_add(struct gzip_sum *sum, const struct gzip_piece *piece)
     sum->length += piece->sum.length; /* modulo 2^32, as RFC 1952 has it */
 }
 
-void gzip_append_header(struct json_buffer *out)
+void gzip_append_header(struct buffer *out)
 {
     static const char header[] = {'\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 0, 3};
 
-    json_buffer_append(out, header, sizeof header);
+    buffer_append(out, header, sizeof header);
 }
 
-static void append_little_endian(struct json_buffer *out, uint32_t number)
+static void append_little_endian(struct buffer *out, uint32_t number)
 {
     const char bytes[] = {(char)number, (char)(number >> 8), (char)(number >> 16),
                           (char)(number >> 24)};
 
-    json_buffer_append(out, bytes, sizeof bytes);
+    buffer_append(out, bytes, sizeof bytes);
 }
 
-void gzip_append_trailer(struct json_buffer *out, const struct gzip_sum *sum)
+void gzip_append_trailer(struct buffer *out, const struct gzip_sum *sum)
 {
     static const char last_block[] = {3, 0}; /* empty */
 
-    json_buffer_append(out, last_block, sizeof last_block);
+    buffer_append(out, last_block, sizeof last_block);
     append_little_endian(out, sum->crc);
     append_little_endian(out, sum->length);
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 
 /* Whether a client that sent this Accept-Encoding (NULL: none) takes gzip (RFC 9110, 12.5.3). */
 bool gzip_is_accepted(const char *accept_encoding);
@@ -55,7 +55,7 @@ struct gzip_piece *gzip_pack(struct gzip_packer *packer, const char *bytes, size
 void gzip_sum_add(struct gzip_sum *sum, const struct gzip_piece *piece);
 
 /* What stands before the first piece of a stream, and behind its last. */
-void gzip_append_header(struct json_buffer *out);
-void gzip_append_trailer(struct json_buffer *out, const struct gzip_sum *sum);
+void gzip_append_header(struct buffer *out);
+void gzip_append_trailer(struct buffer *out, const struct gzip_sum *sum);
 
 #endif

@@ -509,9 +509,9 @@ struct pieces {
     const struct reply_source *source;
     void *arg;
     struct memory *memory;
-    size_t held;             /* of the account */
-    struct json_buffer made; /* the piece under way, as it goes out */
-    size_t sent;             /* of it */
+    size_t held;        /* of the account */
+    struct buffer made; /* the piece under way, as it goes out */
+    size_t sent;        /* of it */
     bool is_packed, is_begun, is_last;
     struct gzip_sum sum; /* of a packed one */
 };
@@ -522,11 +522,11 @@ static void end_pieces(void *arg)
 
     pieces->source->end(pieces->arg);
     memory_hold(pieces->memory, MEMORY_ANSWERS, &pieces->held, 0);
-    json_buffer_free(&pieces->made);
+    buffer_free(&pieces->made);
     free(pieces);
 }
 
-static void pack_piece(struct pieces *pieces, const struct json_buffer *plain)
+static void pack_piece(struct pieces *pieces, const struct buffer *plain)
 {
     struct gzip_piece *packed =
         gzip_pack(pieces->request->server->options.packer, plain->bytes, plain->length);
@@ -535,13 +535,13 @@ static void pack_piece(struct pieces *pieces, const struct json_buffer *plain)
         pieces->made.failed = true;
         return;
     }
-    json_buffer_append(&pieces->made, packed->bytes, packed->length);
+    buffer_append(&pieces->made, packed->bytes, packed->length);
     gzip_sum_add(&pieces->sum, packed);
     free(packed);
 }
 
 /* Takes the bytes of a piece over. False when out of memory. */
-static bool take_piece(struct pieces *pieces, struct json_buffer *plain)
+static bool take_piece(struct pieces *pieces, struct buffer *plain)
 {
     pieces->sent = 0;
     if (pieces->is_packed) {
@@ -554,9 +554,9 @@ static bool take_piece(struct pieces *pieces, struct json_buffer *plain)
         if (pieces->is_last)
             gzip_append_trailer(&pieces->made, &pieces->sum);
         pieces->made.failed |= plain->failed;
-        json_buffer_free(plain);
+        buffer_free(plain);
     } else {
-        json_buffer_free(&pieces->made);
+        buffer_free(&pieces->made);
         pieces->made = *plain;
     }
     memory_hold(pieces->memory, MEMORY_ANSWERS, &pieces->held,
@@ -566,11 +566,11 @@ static bool take_piece(struct pieces *pieces, struct json_buffer *plain)
 
 static bool make_piece(struct pieces *pieces)
 {
-    struct json_buffer plain = {0};
+    struct buffer plain = {0};
     int status = pieces->source->next(pieces->arg, &plain);
 
     if (status < 0 || plain.failed) {
-        json_buffer_free(&plain);
+        buffer_free(&plain);
         return false;
     }
     pieces->is_last = status == 1;
@@ -614,13 +614,13 @@ static struct MHD_Response *response_of(struct pieces *pieces)
 
 /* Takes the bytes of the first piece over; `is_last`: it is the only one. */
 static void send_pieces(struct answer *answer, const struct reply_source *source, void *arg,
-                        struct json_buffer *first, bool is_last)
+                        struct buffer *first, bool is_last)
 {
     struct pieces *pieces = calloc(1, sizeof *pieces);
     struct MHD_Response *response = NULL;
 
     if (pieces == NULL) {
-        json_buffer_free(first);
+        buffer_free(first);
         source->end(arg);
         send_response(answer, NULL);
         return;
@@ -652,14 +652,14 @@ struct whole {
     size_t held;
 };
 
-static int next_of_whole(void *arg, struct json_buffer *piece)
+static int next_of_whole(void *arg, struct buffer *piece)
 {
     struct whole *whole = arg;
     size_t length = whole->length - whole->at;
 
     if (length > REPLY_PIECE_BYTES)
         length = REPLY_PIECE_BYTES;
-    json_buffer_append(piece, whole->bytes + whole->at, length);
+    buffer_append(piece, whole->bytes + whole->at, length);
     whole->at += length;
     return whole->at == whole->length;
 }
@@ -679,7 +679,7 @@ static void send_packed(struct answer *answer)
 {
     static const struct reply_source source = {.next = next_of_whole, .end = end_whole};
     struct whole *whole = calloc(1, sizeof *whole);
-    struct json_buffer first = {0};
+    struct buffer first = {0};
     bool is_last;
 
     if (whole == NULL) {
@@ -710,7 +710,7 @@ void reply_pieces(struct http_request *request, unsigned status, const char *con
                   const struct reply_source *source, void *arg)
 {
     struct answer answer = {.request = request, .status = status, .content_type = content_type};
-    struct json_buffer first = {0};
+    struct buffer first = {0};
     int made = source->next(arg, &first);
 
     if (made == 0 && !first.failed) {
@@ -724,12 +724,12 @@ void reply_pieces(struct http_request *request, unsigned status, const char *con
         reply_buffer(request, status, content_type, &first);
         return;
     }
-    json_buffer_free(&first);
+    buffer_free(&first);
     reply_unavailable(request, made < 0 ? made : -ENOMEM);
 }
 
 void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
-                  struct json_buffer *buffer)
+                  struct buffer *buffer)
 {
     struct answer answer = {.request = request,
                             .status = status,
@@ -738,11 +738,11 @@ void reply_buffer(struct http_request *request, unsigned status, const char *con
                             .length = buffer->length};
 
     if (buffer->failed) {
-        json_buffer_free(buffer);
+        buffer_free(buffer);
         reply_problemf(request, PROBLEM_INTERNAL, NULL, "Out of memory.");
         return;
     }
-    *buffer = (struct json_buffer){0};
+    *buffer = (struct buffer){0};
     send_whole(&answer);
 }
 
@@ -751,7 +751,7 @@ void reply_buffer(struct http_request *request, unsigned status, const char *con
 struct making {
     struct http_request *request; /* NULL: gone meanwhile */
     uv_work_t work;
-    struct json_buffer body;
+    struct buffer body;
     reply_make_fn *make;
     void (*done)(void *arg);
     void *arg;
@@ -781,7 +781,7 @@ static void after_making(uv_work_t *work, int status)
         http_request_when_gone(request, NULL, NULL);
         reply_buffer(request, 200, "application/json", &making->body);
     } else {
-        json_buffer_free(&making->body);
+        buffer_free(&making->body);
     }
     making->done(making->arg);
     free(making);
@@ -1019,14 +1019,14 @@ void reply_options(struct http_request *request, const char *allow)
 
 static void append_header(void *arg, const char *name, const char *value)
 {
-    json_buffer_text(arg, name);
-    json_buffer_text(arg, ": ");
-    json_buffer_text(arg, value);
-    json_buffer_text(arg, "\r\n");
+    buffer_text(arg, name);
+    buffer_text(arg, ": ");
+    buffer_text(arg, value);
+    buffer_text(arg, "\r\n");
 }
 
 /* RFC 9110, section 6.6.1: of every answer of a server that has a clock. */
-static void append_date(struct json_buffer *head)
+static void append_date(struct buffer *head)
 {
     time_t now = time(NULL);
     char text[sizeof "Thu, 01 Jan 1970 00:00:00 GMT"];
@@ -1037,7 +1037,7 @@ static void append_date(struct json_buffer *head)
         append_header(head, "Date", text);
 }
 
-static void write_farewell(struct json_buffer *out, enum problem_kind kind, const char *detail)
+static void write_farewell(struct buffer *out, enum problem_kind kind, const char *detail)
 {
     const struct problem_description *description = problem_describe(kind);
     struct answer answer = {0};
@@ -1051,7 +1051,7 @@ static void write_farewell(struct json_buffer *out, enum problem_kind kind, cons
     }
     snprintf(line, sizeof line, "HTTP/1.1 %d %.40s\r\n", description->status,
              MHD_get_reason_phrase_for((unsigned)description->status));
-    json_buffer_text(out, line);
+    buffer_text(out, line);
     append_date(out);
     append_header(out, "Connection", "close");
     append_header(out, "Content-Type", "application/problem+json");
@@ -1061,8 +1061,8 @@ static void write_farewell(struct json_buffer *out, enum problem_kind kind, cons
     append_header(out, "Content-Security-Policy", no_page);
     append_header(out, "X-Content-Type-Options", "nosniff");
     append_header(out, "Referrer-Policy", "no-referrer");
-    json_buffer_text(out, "\r\n");
-    json_buffer_append(out, answer.bytes, answer.length);
+    buffer_text(out, "\r\n");
+    buffer_append(out, answer.bytes, answer.length);
     free_bytes(&answer);
 }
 
@@ -1085,13 +1085,13 @@ static void add_stream_headers(const struct http_request *request, header_fn *ad
     common_headers(request, add, arg);
 }
 
-bool reply_stream_head(const struct http_request *request, struct json_buffer *out)
+bool reply_stream_head(const struct http_request *request, struct buffer *out)
 {
-    json_buffer_text(out, "HTTP/1.1 200 OK\r\n");
+    buffer_text(out, "HTTP/1.1 200 OK\r\n");
     append_date(out);
     append_header(out, "Connection", "close");
     add_stream_headers(request, append_header, out);
-    json_buffer_text(out, "\r\n");
+    buffer_text(out, "\r\n");
     if (!takes_gzip(request))
         return false;
     gzip_append_header(out);
@@ -1649,14 +1649,14 @@ static void let_linger(struct MHD_Connection *connection)
 static void say_farewell(struct MHD_Connection *connection, enum problem_kind kind,
                          const char *detail, int how)
 {
-    struct json_buffer answer = {0};
+    struct buffer answer = {0};
     int fd = socket_of(connection);
 
     let_linger(connection);
     write_farewell(&answer, kind, detail);
     if (!answer.failed)
         send(fd, answer.bytes, answer.length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    json_buffer_free(&answer);
+    buffer_free(&answer);
     shutdown(fd, how);
 }
 

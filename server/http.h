@@ -13,7 +13,7 @@
 #include <uv.h>
 
 #include "model/access.h"
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "model/problem.h"
 #include "server/auth.h"
 #include "server/gzip.h"
@@ -127,11 +127,11 @@ void reply_json(struct http_request *request, unsigned status, json_t *document)
 
 /* Takes the buffer's bytes over. */
 void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
-                  struct json_buffer *buffer);
+                  struct buffer *buffer);
 
 /* Sends the JSON that `make` writes, on a worker thread. Then, on the loop's thread and even if the
  * request has gone meanwhile, `done` is called, which frees what `arg` has. */
-typedef void reply_make_fn(void *arg, struct json_buffer *out);
+typedef void reply_make_fn(void *arg, struct buffer *out);
 void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(void *arg),
                 void *arg);
 
@@ -139,7 +139,7 @@ void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(
 struct reply_source {
     /* Appends the next piece, some REPLY_PIECE_BYTES, and perhaps none of it. 1: that was the last;
      * 0: there is more; negative: there is no more, and the connection is closed. */
-    int (*next)(void *arg, struct json_buffer *piece);
+    int (*next)(void *arg, struct buffer *piece);
     /* Once, when nothing more is asked of it. */
     void (*end)(void *arg);
 };
@@ -199,7 +199,7 @@ void reply_options(struct http_request *request, const char *allow);
 
 /* Appends the head of a stream's answer. Whether the client takes gzip: then it begins a compressed
  * stream. A failed allocation is noted in `out`. */
-bool reply_stream_head(const struct http_request *request, struct json_buffer *out);
+bool reply_stream_head(const struct http_request *request, struct buffer *out);
 
 /* For a HEAD. */
 void reply_stream_head_only(struct http_request *request);

@@ -166,10 +166,10 @@ void metrics_observe_request(struct metrics *metrics, size_t route, unsigned sta
 
 /* -------- writing -------- */
 
-static void write_line(struct json_buffer *out, const char *format, ...)
+static void write_line(struct buffer *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-static void write_line(struct json_buffer *out, const char *format, ...)
+static void write_line(struct buffer *out, const char *format, ...)
 {
     char line[512];
     va_list arguments;
@@ -177,19 +177,18 @@ static void write_line(struct json_buffer *out, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    json_buffer_text(out, line);
+    buffer_text(out, line);
 }
 
-static void write_head(struct json_buffer *out, const char *name, const char *type,
-                       const char *help)
+static void write_head(struct buffer *out, const char *name, const char *type, const char *help)
 {
     write_line(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 /* `labels` is "" or `name="value",` for each label. */
-static void write_histogram(struct json_buffer *out,
-                            const struct histogram_description *description, const char *labels,
-                            const struct histogram_values *const *values, size_t count)
+static void write_histogram(struct buffer *out, const struct histogram_description *description,
+                            const char *labels, const struct histogram_values *const *values,
+                            size_t count)
 {
     uint64_t total = 0, sum = 0;
 
@@ -218,7 +217,7 @@ static const char *method_name(enum http_method method)
 }
 
 static void write_requests(const struct metrics *const *all, size_t count,
-                           const struct route *routes, struct json_buffer *out)
+                           const struct route *routes, struct buffer *out)
 {
     const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
     size_t route_count = 0;
@@ -254,7 +253,7 @@ static void write_requests(const struct metrics *const *all, size_t count,
     }
 }
 
-static void write_memory(const struct memory *memory, struct json_buffer *out)
+static void write_memory(const struct memory *memory, struct buffer *out)
 {
     write_head(out, "runtree_memory_bytes", "gauge", "Memory held for clients, by what it is for.");
     for (int kind = 0; kind < MEMORY_KINDS; kind++)
@@ -270,7 +269,7 @@ static void write_memory(const struct memory *memory, struct json_buffer *out)
 }
 
 void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
-                   const struct log *log, const struct route *routes, struct json_buffer *out)
+                   const struct log *log, const struct route *routes, struct buffer *out)
 {
     const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
 

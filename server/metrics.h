@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "server/log.h"
 #include "server/memory.h"
 #include "server/router.h"
@@ -97,6 +97,6 @@ void metrics_observe_request(struct metrics *metrics, size_t route, unsigned sta
 /* `count` of them as one, the account of memory, and what the log dropped, in the text format
  * 0.0.4; `routes` is the table, ended by one without a pattern. */
 void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
-                   const struct log *log, const struct route *routes, struct json_buffer *out);
+                   const struct log *log, const struct route *routes, struct buffer *out);
 
 #endif

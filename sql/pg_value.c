@@ -9,28 +9,28 @@
 /* From 1970-01-01 to 2000-01-01. */
 #define POSTGRES_EPOCH_US INT64_C(946684800000000)
 
-static void put16(struct json_buffer *bytes, int16_t number)
+static void put16(struct buffer *bytes, int16_t number)
 {
     uint16_t wire = htobe16((uint16_t)number);
 
-    json_buffer_append(bytes, (const char *)&wire, sizeof wire);
+    buffer_append(bytes, (const char *)&wire, sizeof wire);
 }
 
-static void put32(struct json_buffer *bytes, int32_t number)
+static void put32(struct buffer *bytes, int32_t number)
 {
     uint32_t wire = htobe32((uint32_t)number);
 
-    json_buffer_append(bytes, (const char *)&wire, sizeof wire);
+    buffer_append(bytes, (const char *)&wire, sizeof wire);
 }
 
-static void put64(struct json_buffer *bytes, int64_t number)
+static void put64(struct buffer *bytes, int64_t number)
 {
     uint64_t wire = htobe64((uint64_t)number);
 
-    json_buffer_append(bytes, (const char *)&wire, sizeof wire);
+    buffer_append(bytes, (const char *)&wire, sizeof wire);
 }
 
-static void patch32(struct json_buffer *bytes, size_t offset, int32_t number)
+static void patch32(struct buffer *bytes, size_t offset, int32_t number)
 {
     uint32_t wire = htobe32((uint32_t)number);
 
@@ -47,7 +47,7 @@ void pg_parameters_reset(struct pg_parameters *parameters)
 
 void pg_parameters_free(struct pg_parameters *parameters)
 {
-    json_buffer_free(&parameters->bytes);
+    buffer_free(&parameters->bytes);
 }
 
 void pg_parameters_values(const struct pg_parameters *parameters,
@@ -89,9 +89,9 @@ void pg_bind_text(struct pg_parameters *parameters, const char *text)
         return;
     }
     begin_value(parameters);
-    json_buffer_append(&parameters->bytes, text, strlen(text));
+    buffer_append(&parameters->bytes, text, strlen(text));
     /* libpq wants a pointer for an empty value, too. */
-    json_buffer_reserve(&parameters->bytes, 1);
+    buffer_reserve(&parameters->bytes, 1);
     end_value(parameters);
 }
 
@@ -148,7 +148,7 @@ void pg_array_bytes(struct pg_parameters *parameters, const char *bytes, size_t 
 {
     parameters->array_count++;
     put32(&parameters->bytes, (int32_t)length);
-    json_buffer_append(&parameters->bytes, bytes, length);
+    buffer_append(&parameters->bytes, bytes, length);
 }
 
 void pg_array_text(struct pg_parameters *parameters, const char *text)

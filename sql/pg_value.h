@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "sql/pg_connection.h"
 
 /* Object ids of the types that we bind (catalog/pg_type.dat; fixed for ever). */
@@ -34,7 +34,7 @@ enum pg_type {
 enum { PG_PARAMETERS_MAX = 32 };
 
 struct pg_parameters {
-    struct json_buffer bytes;
+    struct buffer bytes;
     int count;
     size_t offsets[PG_PARAMETERS_MAX];
     int lengths[PG_PARAMETERS_MAX]; /* -1: NULL */

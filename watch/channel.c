@@ -111,13 +111,13 @@ static const struct piece *keep_piece(struct channel *channel, const struct piec
 static const struct piece *make_piece(struct channel *channel, const struct channel_place *place)
 {
     struct piece made = {.before = *place, .after = *place};
-    struct json_buffer records = {0};
+    struct buffer records = {0};
     int status = channel->source_class->make_piece(channel->source, made.after.bytes, &records);
     bool has_records = records.length > 0 || records.failed;
 
     if (status == 0 && has_records)
         made.frame = frame_new(channel->owner->memory, &records);
-    json_buffer_free(&records);
+    buffer_free(&records);
     if (status < 0 || (has_records && made.frame == NULL))
         return NULL;
     return keep_piece(channel, &made);
@@ -184,7 +184,7 @@ static enum stream_next on_next(void *arg, struct frame **frame)
 static struct frame *on_heartbeat(void *arg)
 {
     const struct channel *channel = ((const struct subscriber *)arg)->channel;
-    struct json_buffer records = {0};
+    struct buffer records = {0};
 
     channel->source_class->write_heartbeat(channel->source, &records);
     return frame_of_kind(&records, FRAME_RECORDS);

@@ -44,7 +44,7 @@ struct channel_source {
 
     /* Appends the records of the next piece, perhaps none, and moves `place` behind it. 0 or
      * -ENOMEM. */
-    int (*make_piece)(void *source, void *place, struct json_buffer *records);
+    int (*make_piece)(void *source, void *place, struct buffer *records);
 
     /* Whether the next piece is the same at both places, and what is behind it. */
     bool (*is_same_place)(const void *a, const void *b);
@@ -52,7 +52,7 @@ struct channel_source {
     /* The client was told to forget everything. */
     void (*restart)(void *place);
 
-    void (*write_heartbeat)(const void *source, struct json_buffer *records);
+    void (*write_heartbeat)(const void *source, struct buffer *records);
 
     /* The stream that stood at `place` is no more; the channel may be freed. */
     void (*on_left)(void *source, const void *place);

@@ -49,7 +49,7 @@ struct list_view {
         size_t awaited_by; /* streams */
         int64_t begun, done;
         bool is_reading;
-        struct json_buffer records;
+        struct buffer records;
         int32_t count, pages;
         bool goes_on; /* behind this run: */
         int64_t after_us;
@@ -365,7 +365,7 @@ void list_hub_run(struct list_hub *hub)
 
 /* -------- records -------- */
 
-static void add_id(const struct list_view *view, struct json_buffer *buffer, int64_t xid)
+static void add_id(const struct list_view *view, struct buffer *buffer, int64_t xid)
 {
     struct list_stream_id id = {
         .timeline = view->hub->timeline, .xid = xid, .given_s = (int64_t)time(NULL)};
@@ -373,17 +373,17 @@ static void add_id(const struct list_view *view, struct json_buffer *buffer, int
 
     memcpy(id.filter, view->filter_hash, sizeof id.filter);
     list_stream_id_format(&id, text);
-    json_buffer_text(buffer, "id: ");
-    json_buffer_text(buffer, text);
-    json_buffer_text(buffer, "\n\n");
+    buffer_text(buffer, "id: ");
+    buffer_text(buffer, text);
+    buffer_text(buffer, "\n\n");
 }
 
-static void add_synced(const struct list_view *view, struct json_buffer *buffer, int64_t runs,
+static void add_synced(const struct list_view *view, struct buffer *buffer, int64_t runs,
                        int64_t xid)
 {
-    json_buffer_text(buffer, "event: synced\ndata: {\"runs\":");
-    json_buffer_integer(buffer, runs);
-    json_buffer_text(buffer, "}\n");
+    buffer_text(buffer, "event: synced\ndata: {\"runs\":");
+    buffer_integer(buffer, runs);
+    buffer_text(buffer, "}\n");
     add_id(view, buffer, xid);
 }
 
@@ -398,9 +398,9 @@ static void on_snapshot_run(void *arg, const struct run *run, struct page_row ro
     run_key_path(&run->key, view->snapshot.after);
     if (!row.is_listed)
         return;
-    json_buffer_text(&view->snapshot.records, "event: runUpdate\ndata: ");
+    buffer_text(&view->snapshot.records, "event: runUpdate\ndata: ");
     record_write_run(&view->snapshot.records, run);
-    json_buffer_text(&view->snapshot.records, "\n\n");
+    buffer_text(&view->snapshot.records, "\n\n");
     view->snapshot.count++;
 }
 
@@ -436,8 +436,8 @@ static void on_snapshot_end(void *arg, enum repo_outcome outcome, const char *me
         finish_snapshot(view);
         channel_wake(view->channel);
     }
-    json_buffer_free(&view->snapshot.records);
-    view->snapshot.records = (struct json_buffer){0};
+    buffer_free(&view->snapshot.records);
+    view->snapshot.records = (struct buffer){0};
 }
 
 /* The repo answers in the order of asking: moves that are known when the first page has come are in
@@ -556,20 +556,19 @@ static enum channel_next check_id(struct list_view *view, struct list_place *pla
 /* -------- walks -------- */
 
 /* A record is ended when it is known whether it is the last of its flush: that one has the id. */
-static void begin_record(struct json_buffer *buffer, const char *record, size_t length)
+static void begin_record(struct buffer *buffer, const char *record, size_t length)
 {
-    json_buffer_text(buffer, buffer->length == 0 ? "event: runUpdate\ndata: "
-                                                 : "\nevent: runUpdate\ndata: ");
-    json_buffer_append(buffer, record, length);
-    json_buffer_text(buffer, "\n");
+    buffer_text(buffer,
+                buffer->length == 0 ? "event: runUpdate\ndata: " : "\nevent: runUpdate\ndata: ");
+    buffer_append(buffer, record, length);
+    buffer_text(buffer, "\n");
 }
 
-static void end_walk(const struct list_view *view, struct json_buffer *buffer,
-                     struct list_place *place)
+static void end_walk(const struct list_view *view, struct buffer *buffer, struct list_place *place)
 {
     if (!place->is_synced) {
         if (buffer->length > 0)
-            json_buffer_text(buffer, "\n");
+            buffer_text(buffer, "\n");
         add_synced(view, buffer, place->runs_sent, view->hub->heard_below);
     } else if (buffer->length > 0) {
         add_id(view, buffer, view->hub->heard_below);
@@ -578,7 +577,7 @@ static void end_walk(const struct list_view *view, struct json_buffer *buffer,
         .stage = LIST_TOLD, .cursor = moved_runs_sequence(view->hub->runs), .is_synced = true};
 }
 
-static int on_make_piece(void *source, void *at, struct json_buffer *records)
+static int on_make_piece(void *source, void *at, struct buffer *records)
 {
     const struct list_view *view = source;
     struct list_place *place = at;
@@ -595,7 +594,7 @@ static int on_make_piece(void *source, void *at, struct json_buffer *records)
     if (run == NULL)
         end_walk(view, records, place);
     else if (records->length > 0)
-        json_buffer_text(records, "\n");
+        buffer_text(records, "\n");
     return 0;
 }
 
@@ -634,10 +633,10 @@ static void on_restart(void *at)
     *(struct list_place *)at = (struct list_place){.stage = LIST_WANTS_SNAPSHOT};
 }
 
-static void on_write_heartbeat(const void *source, struct json_buffer *records)
+static void on_write_heartbeat(const void *source, struct buffer *records)
 {
     (void)source;
-    json_buffer_text(records, "event: heartbeat\ndata: {}\n\n");
+    buffer_text(records, "event: heartbeat\ndata: {}\n\n");
 }
 
 static void on_stream_left(void *source, const void *at)
@@ -670,7 +669,7 @@ static void free_view(struct list_view *view)
 {
     channel_free(view->channel);
     frame_release(view->snapshot.frame);
-    json_buffer_free(&view->snapshot.records);
+    buffer_free(&view->snapshot.records);
     access_release(view->filter.access);
     free(view);
 }

@@ -195,7 +195,7 @@ void hub_view_release(struct hub_view *view)
 /* The record that is being written is ended when it is known whether it is the last: that one has
  * the id. */
 struct piece_writer {
-    struct json_buffer *buffer;
+    struct buffer *buffer;
     size_t records;
 };
 
@@ -203,13 +203,13 @@ static void add_record(void *arg, const char *bytes, size_t length, bool meets_f
 {
     struct piece_writer *writer = arg;
 
-    json_buffer_text(writer->buffer, writer->records++ == 0 ? "event: nodeUpdate\ndata: "
-                                                            : "\nevent: nodeUpdate\ndata: ");
-    json_buffer_append(writer->buffer, bytes, length);
-    json_buffer_text(writer->buffer, meets_filter ? "true}\n" : "false}\n");
+    buffer_text(writer->buffer, writer->records++ == 0 ? "event: nodeUpdate\ndata: "
+                                                       : "\nevent: nodeUpdate\ndata: ");
+    buffer_append(writer->buffer, bytes, length);
+    buffer_text(writer->buffer, meets_filter ? "true}\n" : "false}\n");
 }
 
-static void add_id(const struct hub_view *view, struct json_buffer *buffer, int64_t revision,
+static void add_id(const struct hub_view *view, struct buffer *buffer, int64_t revision,
                    bool is_end)
 {
     struct stream_id id = {.timeline = view->hub->timeline, .revision = revision, .is_end = is_end};
@@ -218,20 +218,20 @@ static void add_id(const struct hub_view *view, struct json_buffer *buffer, int6
     memcpy(id.incarnation, view->hub->incarnation, sizeof id.incarnation);
     memcpy(id.filter, view->filter_hash, sizeof id.filter);
     stream_id_format(&id, text);
-    json_buffer_text(buffer, "id: ");
-    json_buffer_text(buffer, text);
-    json_buffer_text(buffer, "\n\n");
+    buffer_text(buffer, "id: ");
+    buffer_text(buffer, text);
+    buffer_text(buffer, "\n\n");
 }
 
-static void add_synced(const struct hub_view *view, struct json_buffer *buffer, int64_t revision)
+static void add_synced(const struct hub_view *view, struct buffer *buffer, int64_t revision)
 {
-    json_buffer_text(buffer, "event: synced\ndata: {\"revision\":");
-    json_buffer_integer(buffer, revision);
-    json_buffer_text(buffer, ",\"actions\":");
-    json_buffer_integer(buffer, (int64_t)run_state_manager_count(view->hub->manager));
-    json_buffer_text(buffer, ",\"visible\":");
-    json_buffer_integer(buffer, (int64_t)run_view_visible_count(view->seen));
-    json_buffer_text(buffer, "}\n");
+    buffer_text(buffer, "event: synced\ndata: {\"revision\":");
+    buffer_integer(buffer, revision);
+    buffer_text(buffer, ",\"actions\":");
+    buffer_integer(buffer, (int64_t)run_state_manager_count(view->hub->manager));
+    buffer_text(buffer, ",\"visible\":");
+    buffer_integer(buffer, (int64_t)run_view_visible_count(view->seen));
+    buffer_text(buffer, "}\n");
     add_id(view, buffer, revision, false);
 }
 
@@ -243,7 +243,7 @@ static void end_walk(const struct hub_view *view, struct piece_writer *writer,
     place->cursor = place->walk.target;
     if (!place->is_synced) {
         if (writer->records > 0)
-            json_buffer_text(writer->buffer, "\n");
+            buffer_text(writer->buffer, "\n");
         add_synced(view, writer->buffer, place->cursor);
         place->is_synced = true;
     } else if (writer->records > 0) {
@@ -251,7 +251,7 @@ static void end_walk(const struct hub_view *view, struct piece_writer *writer,
     }
 }
 
-static int on_make_piece(void *source, void *at, struct json_buffer *records)
+static int on_make_piece(void *source, void *at, struct buffer *records)
 {
     struct hub_view *view = source;
     struct hub_place *place = at;
@@ -262,7 +262,7 @@ static int on_make_piece(void *source, void *at, struct json_buffer *records)
     if (status == 1)
         end_walk(view, &writer, place);
     else if (writer.records > 0)
-        json_buffer_text(records, "\n");
+        buffer_text(records, "\n");
     run_hub_account(view->hub);
     return status < 0 ? status : 0;
 }
@@ -278,11 +278,11 @@ static bool is_same_place(const void *one, const void *other)
 
 static struct frame *end_frame(const struct hub_view *view, int64_t revision)
 {
-    struct json_buffer buffer = {0};
+    struct buffer buffer = {0};
 
-    json_buffer_text(&buffer, "event: end\ndata: {\"revision\":");
-    json_buffer_integer(&buffer, revision);
-    json_buffer_text(&buffer, "}\n");
+    buffer_text(&buffer, "event: end\ndata: {\"revision\":");
+    buffer_integer(&buffer, revision);
+    buffer_text(&buffer, "}\n");
     add_id(view, &buffer, revision, true);
     return frame_of_kind(&buffer, FRAME_RECORDS);
 }
@@ -319,13 +319,13 @@ static void on_restart(void *at)
     *place = (struct hub_place){.is_synced = place->is_synced};
 }
 
-static void on_write_heartbeat(const void *source, struct json_buffer *records)
+static void on_write_heartbeat(const void *source, struct buffer *records)
 {
     const struct hub_view *view = source;
 
-    json_buffer_text(records, "event: heartbeat\ndata: {\"revision\":");
-    json_buffer_integer(records, view->seen == NULL ? 0 : run_view_revision(view->seen));
-    json_buffer_text(records, "}\n\n");
+    buffer_text(records, "event: heartbeat\ndata: {\"revision\":");
+    buffer_integer(records, view->seen == NULL ? 0 : run_view_revision(view->seen));
+    buffer_text(records, "}\n\n");
 }
 
 static void on_stream_left(void *source, const void *place)

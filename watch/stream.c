@@ -72,13 +72,13 @@ struct streams {
 
 /* -------- frames -------- */
 
-struct frame *frame_of_kind(struct json_buffer *buffer, enum frame_kind kind)
+struct frame *frame_of_kind(struct buffer *buffer, enum frame_kind kind)
 {
     struct frame *frame = buffer->failed ? NULL : malloc(sizeof *frame);
 
     if (frame == NULL) {
-        json_buffer_free(buffer);
-        *buffer = (struct json_buffer){0};
+        buffer_free(buffer);
+        *buffer = (struct buffer){0};
         return NULL;
     }
     *frame = (struct frame){.references = 1,
@@ -86,7 +86,7 @@ struct frame *frame_of_kind(struct json_buffer *buffer, enum frame_kind kind)
                             .capacity = buffer->capacity,
                             .bytes = buffer->bytes,
                             .kind = kind};
-    *buffer = (struct json_buffer){0};
+    *buffer = (struct buffer){0};
     return frame;
 }
 
@@ -99,7 +99,7 @@ static void account(struct frame *frame)
                     sizeof *frame + frame->capacity + packed);
 }
 
-struct frame *frame_new(struct memory *memory, struct json_buffer *buffer)
+struct frame *frame_new(struct memory *memory, struct buffer *buffer)
 {
     struct frame *frame = frame_of_kind(buffer, FRAME_RECORDS);
 
@@ -122,9 +122,9 @@ static const struct gzip_piece *pack_frame(struct frame *frame, struct gzip_pack
 
 struct frame *frame_of_text(const char *text)
 {
-    struct json_buffer buffer = {0};
+    struct buffer buffer = {0};
 
-    json_buffer_text(&buffer, text);
+    buffer_text(&buffer, text);
     return frame_of_kind(&buffer, FRAME_RECORDS);
 }
 
@@ -281,7 +281,7 @@ static bool send_frame(struct stream *stream)
  * stampeded. There are so few of them that all streams share them. */
 static struct frame *retry_frame(struct streams *streams)
 {
-    struct json_buffer buffer = {0};
+    struct buffer buffer = {0};
     uint16_t random = 0;
     size_t choice;
 
@@ -289,9 +289,9 @@ static struct frame *retry_frame(struct streams *streams)
         random = (uint16_t)(uv_hrtime() >> 8);
     choice = random % RETRY_CHOICES;
     if (streams->retries[choice] == NULL) {
-        json_buffer_text(&buffer, "retry: ");
-        json_buffer_integer(&buffer, RETRY_MIN_MS + (int64_t)choice * RETRY_STEP_MS);
-        json_buffer_text(&buffer, "\n\n");
+        buffer_text(&buffer, "retry: ");
+        buffer_integer(&buffer, RETRY_MIN_MS + (int64_t)choice * RETRY_STEP_MS);
+        buffer_text(&buffer, "\n\n");
         streams->retries[choice] = frame_of_kind(&buffer, FRAME_RECORDS);
     }
     return streams->retries[choice] == NULL ? NULL : frame_keep(streams->retries[choice]);
@@ -299,7 +299,7 @@ static struct frame *retry_frame(struct streams *streams)
 
 static struct frame *trailer_frame(const struct stream *stream)
 {
-    struct json_buffer buffer = {0};
+    struct buffer buffer = {0};
 
     gzip_append_trailer(&buffer, &stream->sum);
     return frame_of_kind(&buffer, FRAME_TRAILER);

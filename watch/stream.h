@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "server/gzip.h"
 #include "server/memory.h"
 
@@ -32,10 +32,10 @@ struct frame;
 
 /* Takes the buffer's bytes over; with one reference. NULL when out of memory (also if the buffer
  * failed); the buffer is empty then, too. */
-struct frame *frame_of_kind(struct json_buffer *buffer, enum frame_kind kind);
+struct frame *frame_of_kind(struct buffer *buffer, enum frame_kind kind);
 
 /* The same for records, which draw from `memory` (NULL: from none). */
-struct frame *frame_new(struct memory *memory, struct json_buffer *buffer);
+struct frame *frame_new(struct memory *memory, struct buffer *buffer);
 
 /* A frame of its own for `text`, with one reference; NULL when out of memory. */
 struct frame *frame_of_text(const char *text);

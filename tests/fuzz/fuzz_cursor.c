@@ -11,7 +11,7 @@ static void check_cursor(const char *hex, char kind, size_t count)
 {
     static const char before[] = ",\"nextCursor\":\"";
     struct cursor cursor;
-    struct json_buffer again = {0};
+    struct buffer again = {0};
     char text[CURSOR_TEXT_SIZE];
     size_t length = 0;
     int64_t number;
@@ -28,7 +28,7 @@ static void check_cursor(const char *hex, char kind, size_t count)
     write_next_cursor(&again, kind, "%s", text);
     MUST(again.length == strlen(before) + strlen(hex) + 1);
     MUST(memcmp(again.bytes + strlen(before), hex, strlen(hex)) == 0);
-    json_buffer_free(&again);
+    buffer_free(&again);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -54,7 +54,7 @@ static void check_decoded(const struct action_event *event, json_t *document,
 /* As the history shows it: JSON with every member of the event, its own or in the whole. */
 static void check_record(const struct action_event *event, json_t *document)
 {
-    struct json_buffer text = {0};
+    struct buffer text = {0};
     json_t *answer, *value, *whole;
     const char *name;
 
@@ -75,7 +75,7 @@ static void check_record(const struct action_event *event, json_t *document)
     json_object_foreach (document, name, value)
         MUST(whole != NULL || json_object_get(answer, name) != NULL);
     json_decref(answer);
-    json_buffer_free(&text);
+    buffer_free(&text);
 }
 
 /* What an event that was taken must be. */
@@ -105,14 +105,14 @@ static void check_event(const struct event_batch *batch, const struct action_eve
 
 static void check_answer(const struct event_result *result)
 {
-    struct json_buffer text = {0};
+    struct buffer text = {0};
     json_t *answer;
 
     event_result_write(&text, result, false);
     answer = json_loadb(text.bytes, text.length, 0, NULL);
     MUST(json_is_string(json_object_get(answer, "status")));
     json_decref(answer);
-    json_buffer_free(&text);
+    buffer_free(&text);
 }
 
 /* Whatever the verdict will be, there is an answer for it. */

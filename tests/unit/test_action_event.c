@@ -371,7 +371,7 @@ static void test_identical(void **state)
 static void assert_record(const char *info, int64_t revision, const char *expected)
 {
     char text[512];
-    struct json_buffer out = {0};
+    struct buffer out = {0};
     struct event_record record = {.run = {"p", "d", "r"},
                                   .name = "a",
                                   .attempt = 1,
@@ -382,9 +382,9 @@ static void assert_record(const char *info, int64_t revision, const char *expect
     for (size_t i = 0; i <= strlen(info); i++)
         text[i] = info[i] == '\'' ? '"' : info[i];
     event_record_write(&out, &record);
-    json_buffer_append(&out, "", 1);
+    buffer_append(&out, "", 1);
     assert_string_equal(out.bytes, expected);
-    json_buffer_free(&out);
+    buffer_free(&out);
 }
 
 #define RECORD_KEY                                                                                 \

@@ -141,12 +141,12 @@ static bool check_batch(const struct event_batch *batch)
     if (is_about_memory(batch->results[2].problem))
         return false;
     static const char rejected[] = "{\"status\":\"rejected\",\"problem\":{";
-    struct json_buffer result = {0};
+    struct buffer result = {0};
     event_result_write(&result, &batch->results[2], false);
     bool is_made = !result.failed;
     if (is_made)
         assert_memory_equal(result.bytes, rejected, sizeof rejected - 1);
-    json_buffer_free(&result);
+    buffer_free(&result);
     return is_made;
 }
 
@@ -413,16 +413,16 @@ static void test_trees_and_views(void **state)
 /* One text for all that a manager says of itself. */
 static char *describe(const struct run_state_manager *manager)
 {
-    struct json_buffer out = {0};
-    json_buffer_integer(&out, run_state_manager_revision(manager));
+    struct buffer out = {0};
+    buffer_integer(&out, run_state_manager_revision(manager));
     for (const struct run_node *at = run_state_manager_newest(manager); at; at = at->older) {
         size_t length;
         const char *record = node_update_encode(at, &length);
-        json_buffer_append(&out, record, length);
-        json_buffer_integer(&out, at->changed_revision);
+        buffer_append(&out, record, length);
+        buffer_integer(&out, at->changed_revision);
         assert_ptr_equal(run_state_manager_find(manager, at->action.name), at);
     }
-    json_buffer_append(&out, "", 1);
+    buffer_append(&out, "", 1);
     return out.bytes;
 }
 
@@ -468,7 +468,7 @@ static void test_failed_upsert_changes_nothing(void **state)
 static int merge_attempts(void *arg)
 {
     const struct json_text *info = arg;
-    struct json_buffer out = {0};
+    struct buffer out = {0};
     struct attempts *attempts = attempts_new();
     int status = attempts ? 0 : -1;
     for (int32_t i = 0; status == 0 && i < 40; i++)
@@ -479,7 +479,7 @@ static int merge_attempts(void *arg)
         assert_int_equal(out.bytes[out.length - 1], ']');
     else
         status = -1;
-    json_buffer_free(&out);
+    buffer_free(&out);
     attempts_free(attempts);
     return status;
 }

@@ -176,7 +176,7 @@ static struct told_event invent(struct random *random, int32_t version)
 static json_t *merged(const struct told_event *events, const size_t *order, size_t count)
 {
     struct attempts *attempts = attempts_new();
-    struct json_buffer out = {0};
+    struct buffer out = {0};
     for (size_t i = 0; i < count; i++) {
         const struct told_event *event = &events[order[i]];
         assert_int_equal(attempts_add(attempts, event->attempt, event->phase, event->version,
@@ -186,7 +186,7 @@ static json_t *merged(const struct told_event *events, const size_t *order, size
     assert_true(attempts_write(attempts, &out));
     json_t *list = json_loadb(out.bytes, out.length, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(list);
-    json_buffer_free(&out);
+    buffer_free(&out);
     attempts_free(attempts);
     return list;
 }
@@ -215,9 +215,9 @@ static void test_equals_the_oracle(void **state)
 
 static char *write_text(struct attempts *attempts, bool is_whole)
 {
-    struct json_buffer out = {0};
+    struct buffer out = {0};
     assert_int_equal(attempts_write(attempts, &out), is_whole);
-    json_buffer_append(&out, "", 1);
+    buffer_append(&out, "", 1);
     attempts_free(attempts);
     return out.bytes;
 }
@@ -260,19 +260,19 @@ static void test_items_at_the_limit_and_one_past_it(void **state)
     (void)state;
     for (int extra = 0; extra < 2; extra++) {
         struct attempts *attempts = attempts_new();
-        struct json_buffer last = {0};
-        json_buffer_text(&last, "{\"logInfo\":[\"last\"");
+        struct buffer last = {0};
+        buffer_text(&last, "{\"logInfo\":[\"last\"");
         for (int i = 1; i < ATTEMPT_ITEMS_MAX - 1; i++) {
-            json_buffer_text(&last, ",");
-            json_buffer_integer(&last, i);
+            buffer_text(&last, ",");
+            buffer_integer(&last, i);
         }
-        json_buffer_text(&last, "]}");
+        buffer_text(&last, "]}");
         attempts_add(
             attempts, 1, PHASE_QUEUED, 0, 0,
             text_of(extra ? "{\"logInfo\":[\"kept\",\"left out\"]}" : "{\"logInfo\":[\"kept\"]}"));
         attempts_add(attempts, 1, PHASE_RUNNING, 0, 0,
                      (struct json_text){.bytes = last.bytes, .length = last.length});
-        json_buffer_free(&last);
+        buffer_free(&last);
         char *text = write_text(attempts, !extra);
         assert_non_null(strstr(text, "\"logInfo\":[\"kept\",\"last\",1,2,"));
         assert_null(strstr(text, "left out"));

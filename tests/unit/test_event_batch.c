@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "cmocka_test.h"
+#include "model/buffer.h"
 #include "model/event_batch.h"
 #include "model/event_cut.h"
-#include "model/json_buffer.h"
 
 #define KEY "\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a\",\"phase\":4"
 #define EVENT "{" KEY "}"
@@ -179,17 +179,17 @@ static void test_long_member_beside_events(void **state)
 }
 
 /* `count` events as one body of either form. */
-static struct json_buffer make_body(size_t count, enum event_batch_form form)
+static struct buffer make_body(size_t count, enum event_batch_form form)
 {
-    struct json_buffer body = {0};
+    struct buffer body = {0};
     bool is_list = form == EVENT_BATCH_JSON;
-    json_buffer_text(&body, is_list ? "{\"events\":[" : "");
+    buffer_text(&body, is_list ? "{\"events\":[" : "");
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
-            json_buffer_text(&body, is_list ? "," : "\n");
-        json_buffer_text(&body, EVENT);
+            buffer_text(&body, is_list ? "," : "\n");
+        buffer_text(&body, EVENT);
     }
-    json_buffer_text(&body, is_list ? "]}" : "\n");
+    buffer_text(&body, is_list ? "]}" : "\n");
     return body;
 }
 
@@ -200,27 +200,27 @@ static void test_number_of_events_at_the_limit_and_one_past_it(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct event_batch batch;
         struct problem problem;
-        struct json_buffer body = make_body(BATCH_EVENTS_MAX, forms[i]);
+        struct buffer body = make_body(BATCH_EVENTS_MAX, forms[i]);
         assert_int_equal(decode_bytes(&batch, body.bytes, body.length, forms[i], &problem), 0);
         assert_int_equal(batch.count, BATCH_EVENTS_MAX);
         assert_info(&batch, BATCH_EVENTS_MAX - 1, EVENT);
         event_batch_clear(&batch);
-        json_buffer_free(&body);
+        buffer_free(&body);
         body = make_body(BATCH_EVENTS_MAX + 1, forms[i]);
         assert_int_equal(decode_bytes(&batch, body.bytes, body.length, forms[i], &problem), -1);
         assert_int_equal(problem.kind, PROBLEM_TOO_MANY_EVENTS);
-        json_buffer_free(&body);
+        buffer_free(&body);
     }
 }
 
 /* An event whose text is exactly `length` bytes long. */
-static void append_event(struct json_buffer *body, size_t length)
+static void append_event(struct buffer *body, size_t length)
 {
     static const char begin[] = "{" KEY ",\"cluster\":\"", end[] = "\"}";
-    json_buffer_text(body, begin);
+    buffer_text(body, begin);
     for (size_t i = sizeof begin - 1 + sizeof end - 1; i < length; i++)
-        json_buffer_text(body, "x");
-    json_buffer_text(body, end);
+        buffer_text(body, "x");
+    buffer_text(body, end);
 }
 
 static void assert_truncated(const struct event_batch *batch, size_t index)
@@ -235,15 +235,15 @@ static void test_size_of_an_event_at_the_limit_and_one_past_it(void **state)
 {
     (void)state;
     for (int form = 0; form < 3; form++) {
-        struct json_buffer body = {0};
+        struct buffer body = {0};
         struct event_batch batch;
         struct problem problem;
-        json_buffer_text(&body, form == 0 ? "{\"events\":[ " : "");
+        buffer_text(&body, form == 0 ? "{\"events\":[ " : "");
         append_event(&body, EVENT_BYTES_MAX);
-        json_buffer_text(&body, form == 0 ? " , " : "\n");
+        buffer_text(&body, form == 0 ? " , " : "\n");
         if (form < 2)
             append_event(&body, EVENT_BYTES_MAX + 1);
-        json_buffer_text(&body, form == 0 ? "]}" : "\n");
+        buffer_text(&body, form == 0 ? "]}" : "\n");
         assert_int_equal(decode_bytes(&batch, body.bytes, body.length,
                                       form == 1 ? EVENT_BATCH_NDJSON : EVENT_BATCH_JSON, &problem),
                          0);
@@ -253,9 +253,9 @@ static void test_size_of_an_event_at_the_limit_and_one_past_it(void **state)
         if (form < 2)
             assert_truncated(&batch, 1);
         event_batch_clear(&batch);
-        json_buffer_free(&body);
+        buffer_free(&body);
     }
-    struct json_buffer body = {0};
+    struct buffer body = {0};
     struct event_batch batch;
     struct problem problem;
     append_event(&body, EVENT_BYTES_MAX + 1);
@@ -263,7 +263,7 @@ static void test_size_of_an_event_at_the_limit_and_one_past_it(void **state)
     assert_true(batch.is_single);
     assert_truncated(&batch, 0);
     event_batch_clear(&batch);
-    json_buffer_free(&body);
+    buffer_free(&body);
 }
 
 static void test_size_of_a_body_at_the_limit_and_one_past_it(void **state)
@@ -283,29 +283,29 @@ static void test_size_of_a_body_at_the_limit_and_one_past_it(void **state)
 }
 
 /* An event that is `nesting` levels deep; the event itself is the first. */
-static void append_nested_event(struct json_buffer *body, size_t nesting)
+static void append_nested_event(struct buffer *body, size_t nesting)
 {
-    json_buffer_text(body, "{" KEY ",\"x\":");
+    buffer_text(body, "{" KEY ",\"x\":");
     for (size_t i = 1; i < nesting; i++)
-        json_buffer_text(body, i % 2 ? "[" : "{\"y\":");
-    json_buffer_text(body, "1");
+        buffer_text(body, i % 2 ? "[" : "{\"y\":");
+    buffer_text(body, "1");
     for (size_t i = nesting - 1; i > 0; i--)
-        json_buffer_text(body, i % 2 ? "]" : "}");
-    json_buffer_text(body, "}");
+        buffer_text(body, i % 2 ? "]" : "}");
+    buffer_text(body, "}");
 }
 
 static void test_nesting_at_the_limit_and_one_past_it(void **state)
 {
     (void)state;
     for (int form = 0; form < 2; form++) {
-        struct json_buffer body = {0};
+        struct buffer body = {0};
         struct event_batch batch;
         struct problem problem;
-        json_buffer_text(&body, form == 0 ? "{\"events\":[" : "");
+        buffer_text(&body, form == 0 ? "{\"events\":[" : "");
         append_nested_event(&body, EVENT_NESTING_MAX);
-        json_buffer_text(&body, form == 0 ? "," : "\n");
+        buffer_text(&body, form == 0 ? "," : "\n");
         append_nested_event(&body, EVENT_NESTING_MAX + 1);
-        json_buffer_text(&body, form == 0 ? "]}" : "\n");
+        buffer_text(&body, form == 0 ? "]}" : "\n");
         assert_int_equal(decode_bytes(&batch, body.bytes, body.length,
                                       form == 1 ? EVENT_BATCH_NDJSON : EVENT_BATCH_JSON, &problem),
                          0);
@@ -313,15 +313,15 @@ static void test_nesting_at_the_limit_and_one_past_it(void **state)
         assert_rejected(&batch, 1, PROBLEM_INVALID_FIELD);
         assert_non_null(strstr(batch.results[1].problem->detail, "33"));
         event_batch_clear(&batch);
-        json_buffer_free(&body);
+        buffer_free(&body);
     }
-    struct json_buffer body = {0};
+    struct buffer body = {0};
     struct event_batch batch;
     struct problem problem;
     append_nested_event(&body, 100000);
     assert_int_equal(decode_bytes(&batch, body.bytes, body.length, EVENT_BATCH_JSON, &problem), -1);
     assert_int_equal(problem.kind, PROBLEM_INVALID_JSON);
-    json_buffer_free(&body);
+    buffer_free(&body);
 }
 
 static void test_body_of_a_put(void **state)
@@ -349,12 +349,12 @@ static void test_body_of_a_put(void **state)
 
 static void assert_answer(struct event_result result, const char *expected)
 {
-    struct json_buffer answer = {0};
+    struct buffer answer = {0};
     event_result_write(&answer, &result, false);
     assert_false(answer.failed);
     assert_int_equal(answer.length, strlen(expected));
     assert_memory_equal(answer.bytes, expected, answer.length);
-    json_buffer_free(&answer);
+    buffer_free(&answer);
 }
 
 static void test_answers(void **state)

@@ -9,9 +9,9 @@
 
 static char *cut(const char *text)
 {
-    struct json_buffer out = {0};
+    struct buffer out = {0};
     event_cut(&out, (struct json_text){.bytes = text, .length = strlen(text)});
-    json_buffer_append(&out, "", 1);
+    buffer_append(&out, "", 1);
     assert_false(out.failed);
     return out.bytes;
 }
@@ -45,13 +45,13 @@ static void test_text_is_cut_between_characters(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         for (size_t shift = 0; shift < 12; shift++) {
-            struct json_buffer text = {0};
-            json_buffer_text(&text, "{\"a\":\"");
+            struct buffer text = {0};
+            buffer_text(&text, "{\"a\":\"");
             for (size_t k = 0; k < shift; k++)
-                json_buffer_text(&text, "s");
+                buffer_text(&text, "s");
             while (text.length < 2 * CUT_TEXT_BYTES_MAX)
-                json_buffer_text(&text, pieces[i]);
-            json_buffer_append(&text, "\"}", sizeof "\"}");
+                buffer_text(&text, pieces[i]);
+            buffer_append(&text, "\"}", sizeof "\"}");
             char *kept = cut(text.bytes);
             json_t *json = json_loads(kept, 0, NULL);
             assert_non_null(json);
@@ -61,16 +61,16 @@ static void test_text_is_cut_between_characters(void **state)
             assert_memory_equal(kept, text.bytes, written + strlen("{\"a\":\""));
             json_decref(json);
             free(kept);
-            json_buffer_free(&text);
+            buffer_free(&text);
         }
     }
 }
 
-static void append_text(struct json_buffer *out, const char *before, size_t length)
+static void append_text(struct buffer *out, const char *before, size_t length)
 {
-    json_buffer_text(out, before);
+    buffer_text(out, before);
     for (size_t i = 0; i < length; i++)
-        json_buffer_text(out, "x");
+        buffer_text(out, "x");
 }
 
 static void test_the_largest_that_is_kept_fits(void **state)
@@ -78,27 +78,27 @@ static void test_the_largest_that_is_kept_fits(void **state)
     static const char *const texts[] = {"project", "domain",      "runName",      "name",
                                         "attempt", "phase",       "version",      "parent",
                                         "group",   "updatedTime", "reportedTime", "cluster"};
-    struct json_buffer text = {0};
+    struct buffer text = {0};
     (void)state;
-    json_buffer_text(&text, "{\"a\":0");
+    buffer_text(&text, "{\"a\":0");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        json_buffer_text(&text, ",\"");
-        json_buffer_text(&text, texts[i]);
+        buffer_text(&text, ",\"");
+        buffer_text(&text, texts[i]);
         append_text(&text, "\":\"", EVENT_BYTES_MAX);
-        json_buffer_text(&text, "\"");
+        buffer_text(&text, "\"");
     }
     append_text(&text, ",\"task\":{\"name\":\"", EVENT_BYTES_MAX);
     append_text(&text, "\",\"shortName\":\"", EVENT_BYTES_MAX);
     append_text(&text, "\"},\"errorInfo\":{\"message\":\"", EVENT_BYTES_MAX);
     append_text(&text, "\",\"kind\":\"", EVENT_BYTES_MAX);
-    json_buffer_text(&text, "\"}");
+    buffer_text(&text, "\"}");
     for (int i = 0; i < 100; i++) {
         char name[32];
         snprintf(name, sizeof name, ",\"m%d\":\"", i);
         append_text(&text, name, CUT_TEXT_BYTES_MAX);
-        json_buffer_text(&text, "\"");
+        buffer_text(&text, "\"");
     }
-    json_buffer_append(&text, "}", sizeof "}");
+    buffer_append(&text, "}", sizeof "}");
     char *kept = cut(text.bytes), *again = cut(text.bytes);
     json_t *json = json_loads(kept, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(json);
@@ -108,7 +108,7 @@ static void test_the_largest_that_is_kept_fits(void **state)
     json_decref(json);
     free(kept);
     free(again);
-    json_buffer_free(&text);
+    buffer_free(&text);
 }
 
 int main(void)

@@ -157,14 +157,14 @@ static void load(struct fixture *fixture, enum phase phase)
 static int watch(struct fixture *fixture, const char *phases, const struct hub_start *start)
 {
     struct filter filter = {0};
-    struct json_buffer head = {0};
+    struct buffer head = {0};
     struct hub_view *view;
     int ends[2];
 
     if (phases != NULL)
         assert_int_equal(filter_add_phases(&filter, phases), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    json_buffer_text(&head, "head\n");
+    buffer_text(&head, "head\n");
     view = run_hub_hold_view(fixture->hub, &filter);
     assert_non_null(hub_view_add_stream(view, fixture->streams, ends[0],
                                         frame_of_kind(&head, FRAME_HEAD), start));

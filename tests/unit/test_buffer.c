@@ -4,29 +4,29 @@
 #include <string.h>
 
 #include "cmocka_test.h"
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 #include "model/timestamp.h"
 
-static void assert_holds(struct json_buffer *buffer, const char *expected)
+static void assert_holds(struct buffer *buffer, const char *expected)
 {
     assert_false(buffer->failed);
     assert_int_equal(buffer->length, strlen(expected));
     assert_memory_equal(buffer->bytes, expected, buffer->length);
-    json_buffer_free(buffer);
+    buffer_free(buffer);
     assert_int_equal(buffer->length, 0);
 }
 
 static void test_values(void **state)
 {
     (void)state;
-    struct json_buffer buffer = {0};
-    json_buffer_text(&buffer, "[");
-    json_buffer_string(&buffer, "a\"b\\c/\b\f\n\r\t\x01\x1f\x7f\u00e4");
-    json_buffer_text(&buffer, ",");
-    json_buffer_string(&buffer, NULL);
-    json_buffer_text(&buffer, ",");
-    json_buffer_string(&buffer, "");
-    json_buffer_text(&buffer, "]");
+    struct buffer buffer = {0};
+    buffer_text(&buffer, "[");
+    buffer_string(&buffer, "a\"b\\c/\b\f\n\r\t\x01\x1f\x7f\u00e4");
+    buffer_text(&buffer, ",");
+    buffer_string(&buffer, NULL);
+    buffer_text(&buffer, ",");
+    buffer_string(&buffer, "");
+    buffer_text(&buffer, "]");
     assert_holds(&buffer, "[\"a\\\"b\\\\c/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\u00e4\",null,\"\"]");
 }
 
@@ -35,10 +35,10 @@ static void test_integers(void **state)
     (void)state;
     static const int64_t numbers[] = {0, 7, -1, 10, 1234567890123, INT64_MAX, INT64_MIN};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct json_buffer buffer = {0};
+        struct buffer buffer = {0};
         char expected[32];
         snprintf(expected, sizeof expected, "%lld", (long long)numbers[i]);
-        json_buffer_integer(&buffer, numbers[i]);
+        buffer_integer(&buffer, numbers[i]);
         assert_holds(&buffer, expected);
     }
 }
@@ -46,9 +46,9 @@ static void test_integers(void **state)
 static void test_timestamps(void **state)
 {
     (void)state;
-    struct json_buffer buffer = {0};
-    json_buffer_timestamp(&buffer, 1000);
-    json_buffer_timestamp(&buffer, TIME_NONE);
+    struct buffer buffer = {0};
+    buffer_timestamp(&buffer, 1000);
+    buffer_timestamp(&buffer, TIME_NONE);
     assert_holds(&buffer, "\"1970-01-01T00:00:00.001Z\"null");
 }
 
@@ -57,44 +57,44 @@ static void test_strings_can_be_read_back(void **state)
 {
     (void)state;
     for (int c = 1; c < 128; c++) {
-        struct json_buffer buffer = {0};
+        struct buffer buffer = {0};
         char text[] = {'x', (char)c, (char)c, 'y', '\0'};
-        json_buffer_string(&buffer, text);
+        buffer_string(&buffer, text);
         json_t *json = json_loadb(buffer.bytes, buffer.length, JSON_DECODE_ANY, NULL);
         assert_string_equal(json_string_value(json), text);
         json_decref(json);
-        json_buffer_free(&buffer);
+        buffer_free(&buffer);
     }
 }
 
 static void test_grows(void **state)
 {
     (void)state;
-    struct json_buffer buffer = {0};
+    struct buffer buffer = {0};
     for (int i = 0; i < 100000; i++)
-        json_buffer_append(&buffer, "0123456789", 10);
+        buffer_append(&buffer, "0123456789", 10);
     assert_int_equal(buffer.length, 1000000);
     for (size_t i = 0; i < buffer.length; i++)
         assert_int_equal(buffer.bytes[i], '0' + (int)(i % 10));
-    char *room = json_buffer_reserve(&buffer, 5000000);
+    char *room = buffer_reserve(&buffer, 5000000);
     assert_non_null(room);
     memset(room, 'x', 5000000);
     assert_int_equal(buffer.length, 1000000);
-    json_buffer_free(&buffer);
+    buffer_free(&buffer);
 }
 
 static void test_failure_stays(void **state)
 {
     (void)state;
-    struct json_buffer buffer = {0};
-    json_buffer_text(&buffer, "a");
-    assert_null(json_buffer_reserve(&buffer, SIZE_MAX - 10));
+    struct buffer buffer = {0};
+    buffer_text(&buffer, "a");
+    assert_null(buffer_reserve(&buffer, SIZE_MAX - 10));
     assert_true(buffer.failed);
-    json_buffer_text(&buffer, "b");
-    json_buffer_text(&buffer, "");
-    assert_null(json_buffer_reserve(&buffer, 1));
+    buffer_text(&buffer, "b");
+    buffer_text(&buffer, "");
+    assert_null(buffer_reserve(&buffer, 1));
     assert_true(buffer.failed);
-    json_buffer_free(&buffer);
+    buffer_free(&buffer);
     assert_false(buffer.failed);
 }
 

@@ -1,5 +1,5 @@
 /* A growing stretch of bytes, and JSON written into it. */
-#include "model/json_buffer.h"
+#include "model/buffer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +8,13 @@
 
 enum { CAPACITY_MIN = 256 };
 
-void json_buffer_free(struct json_buffer *buffer)
+void buffer_free(struct buffer *buffer)
 {
     free(buffer->bytes);
-    *buffer = (struct json_buffer){0};
+    *buffer = (struct buffer){0};
 }
 
-char *json_buffer_grow(struct json_buffer *buffer, size_t more)
+char *buffer_grow(struct buffer *buffer, size_t more)
 {
     if (buffer->failed)
         return NULL;
@@ -49,29 +49,29 @@ static size_t escape(unsigned char c, char out[static 6])
     return 6;
 }
 
-void json_buffer_string(struct json_buffer *buffer, const char *text)
+void buffer_string(struct buffer *buffer, const char *text)
 {
     if (!text) {
-        json_buffer_text(buffer, "null");
+        buffer_text(buffer, "null");
         return;
     }
-    json_buffer_append(buffer, "\"", 1);
+    buffer_append(buffer, "\"", 1);
     const char *plain = text;
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
         char escaped[6];
-        json_buffer_append(buffer, plain, (size_t)(text - plain));
+        buffer_append(buffer, plain, (size_t)(text - plain));
         size_t length = escape(c, escaped);
-        json_buffer_append(buffer, escaped, length);
+        buffer_append(buffer, escaped, length);
         plain = text + 1;
     }
-    json_buffer_append(buffer, plain, (size_t)(text - plain));
-    json_buffer_append(buffer, "\"", 1);
+    buffer_append(buffer, plain, (size_t)(text - plain));
+    buffer_append(buffer, "\"", 1);
 }
 
-void json_buffer_integer(struct json_buffer *buffer, int64_t number)
+void buffer_integer(struct buffer *buffer, int64_t number)
 {
     char digits[20];
     char *at = digits + sizeof digits;
@@ -82,18 +82,18 @@ void json_buffer_integer(struct json_buffer *buffer, int64_t number)
     } while (rest);
     if (number < 0)
         *--at = '-';
-    json_buffer_append(buffer, at, (size_t)(digits + sizeof digits - at));
+    buffer_append(buffer, at, (size_t)(digits + sizeof digits - at));
 }
 
-void json_buffer_timestamp(struct json_buffer *buffer, int64_t time_us)
+void buffer_timestamp(struct buffer *buffer, int64_t time_us)
 {
     char text[TIMESTAMP_SIZE];
     if (time_us == TIME_NONE) {
-        json_buffer_text(buffer, "null");
+        buffer_text(buffer, "null");
         return;
     }
     timestamp_format(time_us, text);
-    json_buffer_append(buffer, "\"", 1);
-    json_buffer_append(buffer, text, TIMESTAMP_SIZE - 1);
-    json_buffer_append(buffer, "\"", 1);
+    buffer_append(buffer, "\"", 1);
+    buffer_append(buffer, text, TIMESTAMP_SIZE - 1);
+    buffer_append(buffer, "\"", 1);
 }
