@@ -89,8 +89,8 @@ static void on_result(void *arg, size_t statement, const PGresult *result)
     request->on_result(request->arg, statement, result);
 }
 
-/* A read that was cut off is done again: it has changed nothing. So is one that was cancelled for
- * the one before it, whose end was faster than the request to cancel it. */
+/* A read that was cut off is done again: it has changed nothing, and had its time still. So is one
+ * that was cancelled for the one before it, whose end was faster than the request to cancel it. */
 static void on_end(void *arg, const struct pg_end *end)
 {
     struct reader_connection *self = arg;
@@ -98,11 +98,10 @@ static void on_end(void *arg, const struct pg_end *end)
     struct read_request *request = self->running;
     bool is_cut_off = end->outcome == PG_LOST ||
                       (end->outcome == PG_REFUSED && strcmp(end->sqlstate, query_canceled) == 0 &&
-                       !request->is_cancelled &&
                        uv_now(reader->loop) - request->started_ms < READ_TIMEOUT_MS / 2);
 
     self->running = NULL;
-    if (is_cut_off && request->tries++ == 0) {
+    if (is_cut_off && !request->is_cancelled && request->tries++ == 0) {
         wait_again(reader, request);
         if (end->outcome == PG_LOST)
             return; /* on_lost follows */

@@ -1,6 +1,9 @@
 """Clients' reads that take long: nobody's stream waits for them, and they end with their client or
 their time. Made slow by a function that stands before PostgreSQL's own in the reader's path."""
 
+import os
+import select
+import signal
 import socket
 import time
 
@@ -9,9 +12,11 @@ import pytest
 
 from client import Api, assert_problem
 from inventions import RunKey
+from postgres import wait_until_gone
 from sse import EventStream
 
 READERS = 2
+READ_SECONDS = 10  # that a read may take
 
 
 @pytest.fixture
@@ -98,3 +103,23 @@ def test_a_read_ends_after_its_time(slow_server, slow_database, posted):
     assert_problem(api.get(f"{run.path}/actions", name="x"), 503, "overloaded")
     assert running_sleeps(slow_database) == 0
     assert api.read(f"{run.path}/actions")["actions"]
+
+
+def test_a_read_whose_time_is_over_is_not_done_again(slow_server, slow_database, posted):
+    """Its connection is lost before it hears that it is cancelled."""
+    _, run = posted
+    client = send_get(slow_server, f"{run.path}/actions?name=x")
+    wait_for_sleeps(slow_database, 1)
+    with psycopg.connect(slow_database, autocommit=True) as connection:
+        (pid,) = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        ).fetchone()
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(READ_SECONDS + 1)
+    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGCONT)
+    wait_until_gone([pid])
+    while not select.select([client], [], [], 0)[0]:
+        assert running_sleeps(slow_database) == 0
+    assert client.recv(4096).startswith(b"HTTP/1.1 503 ")
+    client.close()
