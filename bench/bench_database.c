@@ -18,8 +18,8 @@
 
 #include "bench/latency.h"
 #include "bench/synthetic.h"
-#include "sql/event_rows.h"
 #include "sql/rows.h"
+#include "sql/write_statements.h"
 
 enum { STATEMENTS_MAX = 6, RUN_SENDERS_MAX = 64, REQUESTS_MAX = 100 /* of a batch */ };
 

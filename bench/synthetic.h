@@ -26,7 +26,7 @@ struct synthetic_batch *synthetic_batch_new(const struct synthetic_options *opti
 /* Moves on to the events of the next requests. */
 void synthetic_batch_advance(struct synthetic_batch *batch);
 
-/* What the statements of sql/event_rows.h bind, as model/decide would have made it. */
+/* What the statements of sql/write_statements.h bind, as model/decide would have made it. */
 struct synthetic_rows {
     const struct run_key *runs;
     const char (*incarnations)[INCARNATION_SIZE];

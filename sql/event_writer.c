@@ -13,11 +13,11 @@
 #include <uthash.h>
 
 #include "model/decide.h"
-#include "sql/event_rows.h"
 #include "sql/pg_connection.h"
 #include "sql/pg_value.h"
 #include "sql/rows.h"
 #include "sql/write_queue.h"
+#include "sql/write_statements.h"
 
 enum {
     WRITE_EVENTS_MAX = 5000,           /* in one transaction */

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "sql/event_rows.h"
 #include "sql/pg_connection.h"
 #include "sql/pg_value.h"
+#include "sql/write_statements.h"
 
 enum {
     REMOVE_TIMEOUT_MS = 60000,

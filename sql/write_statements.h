@@ -2,8 +2,8 @@
  * "The write path").
  *
  * All are keyed by the run and touch one table; arrays are unnested in step. */
-#ifndef RUNTREE_SQL_EVENT_ROWS_H
-#define RUNTREE_SQL_EVENT_ROWS_H
+#ifndef RUNTREE_SQL_WRITE_STATEMENTS_H
+#define RUNTREE_SQL_WRITE_STATEMENTS_H
 
 #include "model/decide.h"
 #include "sql/pg_value.h"

@@ -1,4 +1,4 @@
-#include "sql/event_rows.h"
+#include "sql/write_statements.h"
 
 #include <stdio.h>
 
