@@ -29,8 +29,7 @@ enum {
     REFUSALS_OF_RUN_MAX = 32,          /* of one run in it, likewise */
     LOCK_WAITS_MAX = 16,               /* of one batch, until what is left of it is put aside */
     SIDE_BY_SIDE_EVENTS_MIN = 16, /* waiting for one writer, for it not to wait for the others */
-    LOCK_FIRST_MIN_MS = 1000,     /* after a batch met another process's changes … */
-    LOCK_FIRST_MAX_MS = 60000,    /* … and at most, if that goes on */
+    LOCK_FIRST_MS = 10000,        /* after a batch met another process's changes */
     PARK_MIN_MS = 20,          /* from one look at a run that is in other hands to the next … */
     PARK_MAX_MS = 1000,        /* … which doubles up to this */
     PARKED_SHARE = 8,          /* this part of the queue's bytes may wait for one such run … */
@@ -43,6 +42,26 @@ enum {
     JOIN_PAUSE_MAX_MS = 60000, /* … which doubles up to this */
     JOINS_LOOK_MS = 10000,     /* between two looks for joins that nobody works on */
     STATEMENTS_MAX = 7,        /* with parameters, in one round trip */
+};
+
+/* What the exchange under way is for. enter() alone sets it, on_step_ended() says what comes next.
+ */
+enum step {
+    STEP_SET_UP, /* the session's settings */
+    STEP_PROVE,  /* rehearses the statements on a new session */
+    STEP_READ,   /* a try of events begins here … */
+    STEP_FIND_OLD,
+    STEP_LOCK,      /* … goes on here if it must hold its runs, and reads them again … */
+    STEP_READ_JOIN, /* (a try of a join begins here, with the run's lock) */
+    STEP_READ_MORE,
+    STEP_WRITE, /* … and ends here or with the next */
+    STEP_UNLOCK,
+    STEP_UNLOCK_REMOVED, /* what is left of a run must go first */
+    STEP_UNLOCK_GONE,    /* there is no run to join anything in */
+    STEP_REHEARSE,       /* after a try was refused */
+    STEP_PROBE_RANGE,    /* after a try waited for a lock */
+    STEP_PROBE_PARKED,   /* between batches, as the next */
+    STEP_FIND_JOINS,
 };
 
 /* A stretch of the batch, first to before last. */
@@ -81,6 +100,7 @@ struct probed_run {
 struct event_writer {
     struct event_writers *owner;
     struct pg_connection *connection;
+    enum step step;
     bool is_set_up;  /* the session has its settings */
     bool was_proven; /* some session could do all that a write does */
     struct write_queue queue;
@@ -101,18 +121,14 @@ struct event_writer {
     int lock_waits;                /* that timed out, of the batch */
     int refusals, refusals_of_run; /* of the batch; of the run that was refused last */
     char refused_run[RUN_PATH_SIZE];
-    char sqlstate[6];         /* of the last refusal */
-    bool was_schema_in_doubt; /* because of this batch, and then looked at */
-    uv_timer_t patience;      /* runs while the connection is away and somebody waits */
-    bool patience_runs;
-
-    /* Until then batches lock their runs before they read, and for how long that was decided. */
-    uint64_t lock_first_until_ms, lock_first_ms;
+    char sqlstate[6];             /* of the last refusal */
+    bool was_schema_in_doubt;     /* because of this batch, and then looked at */
+    uint64_t lock_first_until_ms; /* a conflict was a short while ago */
+    uv_timer_t patience;          /* runs while the connection is away and somebody waits */
 
     /* One try. */
     bool is_locked;     /* the runs are locked before they are read */
     bool meets_removed; /* one of them was deleted, and not all of it is gone */
-    bool is_writing;    /* the half that commits was sent */
     struct decision *decision;
     const struct action_event **events; /* those asked for, WRITE_EVENTS_MAX of them */
     size_t event_count;
@@ -122,7 +138,7 @@ struct event_writer {
     size_t name_count;
     int64_t *changed_xids;                  /* one for each run, as read */
     char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
-    size_t runs_read;
+    size_t runs_read, old_count;            /* of events: stored already */
     const struct decision_name *event_names;
     size_t event_name_count;
     const struct decision_name *unread; /* whose waiting children are being read */
@@ -151,8 +167,7 @@ struct event_writers {
 static void try_next_range(struct event_writer *writer);
 static void run_writer(struct event_writer *writer);
 static void write_decision(struct event_writer *writer);
-static void fail(struct event_writer *writer, const struct pg_end *end);
-static void set_aside(struct event_writer *writer);
+static void on_step_ended(void *arg, const struct pg_end *end);
 
 static int64_t wall_clock_us(void)
 {
@@ -183,6 +198,13 @@ static void ignore_result(void *arg, size_t statement, const PGresult *result)
     (void)arg;
     (void)statement;
     (void)result;
+}
+
+/* Begins the exchange of a step, to which statements are added then. */
+static void enter(struct event_writer *writer, enum step step, pg_result_fn *on_result)
+{
+    writer->step = step;
+    pg_exchange_begin(writer->connection, on_result, on_step_ended, writer);
 }
 
 /* Frees what the try read and decided. */
@@ -272,16 +294,14 @@ static void fail_for_memory(struct event_writer *writer)
     run_writer(writer);
 }
 
-static void send_rollback(struct event_writer *writer, pg_end_fn *on_end)
+static void send_rollback(struct event_writer *writer, enum step step)
 {
-    pg_exchange_begin(writer->connection, ignore_result, on_end, writer);
+    enter(writer, step, ignore_result);
     pg_exchange_add(writer->connection, &rollback_statement, NULL);
     pg_exchange_send(writer->connection);
 }
 
 /* -------- the read half -------- */
-
-static void on_more_read(void *arg, const struct pg_end *end);
 
 /* The action of a row that begins with the ordinality of its name; that name's index. */
 static size_t put_action(struct event_writer *writer, const PGresult *result, int row,
@@ -360,8 +380,7 @@ static void send_read_more(struct event_writer *writer)
 {
     bool reads = writer->children_left > 0;
 
-    pg_exchange_begin(writer->connection, reads ? on_more_result : on_unread_result, on_more_read,
-                      writer);
+    enter(writer, STEP_READ_MORE, reads ? on_more_result : on_unread_result);
     if (reads)
         bind_waiting(&writer->parameters[0], writer->runs, writer->unread, writer->unread_count,
                      writer->children_left);
@@ -388,19 +407,7 @@ static void read_more_or_decide(struct event_writer *writer)
         fail_for_memory(writer);
         return;
     }
-    for (size_t i = writer->range.first; i < writer->range.last; i++)
-        write_item_claim(&writer->batch[i]);
     write_decision(writer);
-}
-
-static void on_more_read(void *arg, const struct pg_end *end)
-{
-    struct event_writer *writer = arg;
-
-    if (end->outcome == PG_OK)
-        read_more_or_decide(writer);
-    else
-        fail(writer, end);
 }
 
 static void put_runs(struct event_writer *writer, const PGresult *result)
@@ -455,10 +462,10 @@ static void put_read(struct event_writer *writer, size_t statement, const PGresu
         put_awaited(writer, result);
 }
 
-static void add_find(struct event_writer *writer, const struct pg_statement *statement)
+static void add_find_events(struct event_writer *writer)
 {
     bind_find_events(&writer->parameters[READ_EVENTS], writer->events, writer->event_count);
-    add_statement(writer, statement, READ_EVENTS);
+    add_statement(writer, &find_events_statement, READ_EVENTS);
 }
 
 /* Behind the statement that reads the runs. */
@@ -500,28 +507,6 @@ static void on_locked_result(void *arg, size_t statement, const PGresult *result
         put_read(writer, statement - LOCKED_READS, result);
 }
 
-static void on_removed_met(void *arg, const struct pg_end *end)
-{
-    struct event_writer *writer = arg;
-
-    if (end->outcome == PG_OK)
-        set_aside(writer);
-    else
-        fail(writer, end);
-}
-
-static void on_locked(void *arg, const struct pg_end *end)
-{
-    struct event_writer *writer = arg;
-
-    if (end->outcome != PG_OK)
-        fail(writer, end);
-    else if (writer->meets_removed)
-        send_rollback(writer, on_removed_met);
-    else
-        read_more_or_decide(writer);
-}
-
 /* Random ids of twelve of 0-9 a-z. */
 static int make_incarnations(struct event_writer *writer)
 {
@@ -547,7 +532,7 @@ static void send_lock(struct event_writer *writer)
         fail_for_memory(writer);
         return;
     }
-    pg_exchange_begin(writer->connection, on_locked_result, on_locked, writer);
+    enter(writer, STEP_LOCK, on_locked_result);
     pg_exchange_add(writer->connection, &begin_statement, NULL);
     bind_lock_runs(&writer->parameters[READ_RUNS], writer->runs,
                    (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
@@ -555,13 +540,13 @@ static void send_lock(struct event_writer *writer)
     add_statement(writer, &lock_runs_statement, READ_RUNS);
     add_reads(writer);
     /* Most were found before: another round trip would cost more. */
-    add_find(writer, &find_events_statement);
+    add_find_events(writer);
     bind_read_runs(&writer->parameters[READ_EVENTS + 1], writer->runs, writer->run_count);
     add_statement(writer, &removed_runs_statement, READ_EVENTS + 1);
     pg_exchange_send(writer->connection);
 }
 
-/* Starts the decision with those events of the range that are not known as duplicates. */
+/* Starts the decision with the events of the range. */
 static int start_decision(struct event_writer *writer)
 {
     writer->decision = decision_new();
@@ -569,10 +554,8 @@ static int start_decision(struct event_writer *writer)
         return -ENOMEM;
     writer->event_count = 0;
     for (size_t i = writer->range.first; i < writer->range.last; i++) {
-        struct write_item *item = &writer->batch[i];
+        const struct write_item *item = &writer->batch[i];
 
-        if (item->result->status != EVENT_PENDING)
-            continue;
         writer->events[writer->event_count++] = item->event;
         if (decision_add_event(writer->decision, item->event, item->result) < 0)
             return -ENOMEM;
@@ -586,46 +569,8 @@ static void lock_range(struct event_writer *writer)
     writer->is_locked = true;
     if (writer->is_out_of_memory || start_decision(writer) < 0)
         fail_for_memory(writer);
-    else if (writer->event_count == 0)
-        finish_range(writer);
     else
         send_lock(writer);
-}
-
-static void on_found_result(void *arg, size_t statement, const PGresult *result)
-{
-    struct event_writer *writer = arg;
-    int rows = PQntuples(result);
-
-    (void)statement;
-    for (int row = 0; row < rows; row++) {
-        size_t i = writer->range.first + (size_t)pg_int8(result, row, 0) - 1;
-
-        if (write_item_found(&writer->batch[i], pg_int8(result, row, 1), pg_text(result, row, 2)) <
-            0)
-            writer->is_out_of_memory = true;
-    }
-}
-
-static void on_found(void *arg, const struct pg_end *end)
-{
-    struct event_writer *writer = arg;
-
-    if (end->outcome == PG_OK)
-        lock_range(writer);
-    else
-        fail(writer, end);
-}
-
-/* A repeated event must not lock anything, because that makes a row version. */
-static void find_duplicates(struct event_writer *writer)
-{
-    writer->event_count = 0;
-    for (size_t i = writer->range.first; i < writer->range.last; i++)
-        writer->events[writer->event_count++] = writer->batch[i].event;
-    pg_exchange_begin(writer->connection, on_found_result, on_found, writer);
-    add_find(writer, &find_duplicates_statement);
-    pg_exchange_send(writer->connection);
 }
 
 /* -------- without -------- */
@@ -637,8 +582,11 @@ static void on_read_result(void *arg, size_t statement, const PGresult *result)
 
 static void on_old_result(void *arg, size_t statement, const PGresult *result)
 {
+    struct event_writer *writer = arg;
+
     (void)statement;
-    put_events(arg, result);
+    put_events(writer, result);
+    writer->old_count = (size_t)PQntuples(result);
 }
 
 /* Looks for the events that may be there already: those that `old` names, of writer->events. */
@@ -647,34 +595,45 @@ static void find_old_events(struct event_writer *writer, const size_t *old, size
     for (size_t i = 0; i < count; i++)
         writer->events[i] = writer->events[old[i]];
     writer->event_count = count;
-    pg_exchange_begin(writer->connection, on_old_result, on_more_read, writer);
-    add_find(writer, &find_events_statement);
+    enter(writer, STEP_FIND_OLD, on_old_result);
+    add_find_events(writer);
     pg_exchange_send(writer->connection);
+}
+
+/* Where one conflict was there are more, and each costs a batch that is decided twice. */
+static bool locks_first(const struct event_writer *writer)
+{
+    return uv_now(writer->owner->loop) < writer->lock_first_until_ms;
 }
 
 /* A run that is to be made is made by the lock: two who make the same ones, each in its order,
  * could wait for each other. */
-static void on_read(void *arg, const struct pg_end *end)
+static void on_read(struct event_writer *writer)
 {
-    struct event_writer *writer = arg;
-
-    const size_t *old;
     size_t count;
+    const size_t *old;
 
-    if (end->outcome != PG_OK) {
-        fail(writer, end);
+    if (writer->runs_read < writer->run_count) {
+        lock_range(writer);
         return;
     }
     old = decision_old_events(writer->decision, &count);
     writer->is_out_of_memory |= old == NULL;
-    if (writer->runs_read < writer->run_count && count == 0)
-        lock_range(writer);
-    else if (writer->runs_read < writer->run_count)
-        find_duplicates(writer);
-    else if (count == 0 || writer->is_out_of_memory)
-        read_more_or_decide(writer);
-    else
+    if (count > 0 && !writer->is_out_of_memory)
         find_old_events(writer, old, count);
+    else if (locks_first(writer))
+        lock_range(writer);
+    else
+        read_more_or_decide(writer);
+}
+
+/* Repeated events alone must not lock anything, because that makes a row version. */
+static void on_old_found(struct event_writer *writer)
+{
+    if (locks_first(writer) && writer->old_count < writer->range.last - writer->range.first)
+        lock_range(writer);
+    else
+        read_more_or_decide(writer);
 }
 
 static void send_read(struct event_writer *writer)
@@ -683,25 +642,11 @@ static void send_read(struct event_writer *writer)
         fail_for_memory(writer);
         return;
     }
-    pg_exchange_begin(writer->connection, on_read_result, on_read, writer);
+    enter(writer, STEP_READ, on_read_result);
     bind_read_runs(&writer->parameters[READ_RUNS], writer->runs, writer->run_count);
     add_statement(writer, &read_runs_statement, READ_RUNS);
     add_reads(writer);
     pg_exchange_send(writer->connection);
-}
-
-static bool locks_first(const struct event_writer *writer)
-{
-    return uv_now(writer->owner->loop) < writer->lock_first_until_ms;
-}
-
-static void read_range(struct event_writer *writer)
-{
-    writer->is_locked = false;
-    if (locks_first(writer))
-        find_duplicates(writer);
-    else
-        send_read(writer);
 }
 
 /* -------- pending joins -------- */
@@ -797,15 +742,10 @@ static void fail_join(struct event_writer *writer, const struct pg_end *end)
     event_writers_run(owner);
 }
 
-static void on_run_gone(void *arg, const struct pg_end *end)
+static void on_run_gone(struct event_writer *writer)
 {
-    struct event_writer *writer = arg;
     struct pending_join *join = writer->join;
 
-    if (end->outcome != PG_OK) {
-        fail(writer, end);
-        return;
-    }
     drop_try(writer);
     writer->join = NULL;
     drop_join(writer, join);
@@ -825,18 +765,6 @@ static void on_join_result(void *arg, size_t statement, const PGresult *result)
         put_actions(writer, result);
 }
 
-static void on_join_read(void *arg, const struct pg_end *end)
-{
-    struct event_writer *writer = arg;
-
-    if (end->outcome != PG_OK)
-        fail(writer, end);
-    else if (writer->runs_read == 0)
-        send_rollback(writer, on_run_gone);
-    else
-        read_more_or_decide(writer);
-}
-
 static void send_join(struct event_writer *writer)
 {
     writer->decision = decision_new();
@@ -846,7 +774,7 @@ static void send_join(struct event_writer *writer)
         put_join_off(writer);
         return;
     }
-    pg_exchange_begin(writer->connection, on_join_result, on_join_read, writer);
+    enter(writer, STEP_READ_JOIN, on_join_result);
     pg_exchange_add(writer->connection, &begin_statement, NULL);
     bind_read_runs(&writer->parameters[0], writer->runs, writer->run_count);
     add_statement(writer, &lock_stored_runs_statement, 0);
@@ -860,7 +788,7 @@ static void start_try(struct event_writer *writer)
     writer->is_out_of_memory = false;
     writer->now_us = wall_clock_us();
     writer->started_ns = uv_hrtime();
-    writer->is_writing = writer->meets_removed = false;
+    writer->meets_removed = false;
     writer->runs_read = writer->unread_count = 0;
 }
 
@@ -901,9 +829,8 @@ static void on_idle_join(void *arg, size_t statement, const PGresult *result)
     }
 }
 
-static void on_joins_found(void *arg, const struct pg_end *end)
+static void on_joins_found(struct event_writer *writer, const struct pg_end *end)
 {
-    struct event_writer *writer = arg;
     struct event_writers *owner = writer->owner;
 
     if (end->outcome == PG_REFUSED)
@@ -918,7 +845,7 @@ static void look_for_joins(struct event_writer *writer)
     writer->looks_for_joins = false;
     pg_parameters_reset(&writer->parameters[0]);
     pg_bind_int4(&writer->parameters[0], JOINS_FOUND_MAX);
-    pg_exchange_begin(writer->connection, on_idle_join, on_joins_found, writer);
+    enter(writer, STEP_FIND_JOINS, on_idle_join);
     add_statement(writer, &idle_joins_statement, 0);
     pg_exchange_send(writer->connection);
 }
@@ -933,17 +860,12 @@ static void on_join_look_due(uv_timer_t *timer)
 
 /* -------- the write half -------- */
 
-static void on_written(void *arg, const struct pg_end *end)
+static void on_written(struct event_writer *writer)
 {
-    struct event_writer *writer = arg;
     struct event_writers *owner = writer->owner;
     bool was_join;
     size_t count;
 
-    if (end->outcome != PG_OK) {
-        fail(writer, end);
-        return;
-    }
     if (writer->is_out_of_memory) { /* rolled back */
         fail_for_memory(writer);
         return;
@@ -990,8 +912,7 @@ static void send_write(struct event_writer *writer)
     const struct pending_join_row *pending =
         decision_pending_rows(writer->decision, &pending_count);
 
-    writer->is_writing = true;
-    pg_exchange_begin(writer->connection, ignore_result, on_written, writer);
+    enter(writer, STEP_WRITE, ignore_result);
     if (!writer->is_locked)
         pg_exchange_add(writer->connection, &begin_statement, NULL);
     bind_update_runs(&parameters[0], writer->runs, writer->changed_xids, runs, run_count);
@@ -1023,7 +944,7 @@ static void write_decision(struct event_writer *writer)
     if (event_count > 0 || writer->join != NULL)
         send_write(writer);
     else if (writer->is_locked)
-        send_rollback(writer, on_written);
+        send_rollback(writer, STEP_UNLOCK);
     else
         finish_range(writer);
 }
@@ -1032,7 +953,8 @@ static void try_next_range(struct event_writer *writer)
 {
     writer->range = writer->ranges[--writer->range_count];
     start_try(writer);
-    read_range(writer);
+    writer->is_locked = false;
+    send_read(writer);
 }
 
 /* -------- runs in other hands -------- */
@@ -1191,7 +1113,7 @@ static void bind_probed(struct pg_parameters *parameters, const struct probed_ru
 }
 
 /* Looks which of writer->probed are locked. 0 or -ENOMEM. */
-static int send_probe(struct event_writer *writer, pg_end_fn *on_end)
+static int send_probe(struct event_writer *writer, enum step step)
 {
     struct run_key *keys = calloc(writer->probed_count, sizeof *keys);
 
@@ -1199,7 +1121,7 @@ static int send_probe(struct event_writer *writer, pg_end_fn *on_end)
         return -ENOMEM;
     bind_probed(&writer->parameters[0], writer->probed, writer->probed_count, keys);
     free(keys);
-    pg_exchange_begin(writer->connection, on_probe_result, on_end, writer);
+    enter(writer, step, on_probe_result);
     add_statement(writer, &stored_runs_statement, 0);
     add_statement(writer, &free_runs_statement, 0);
     add_statement(writer, &removed_runs_statement, 0);
@@ -1214,10 +1136,8 @@ static void drop_probe(struct event_writer *writer)
     writer->probed_count = 0;
 }
 
-static void on_parked_probed(void *arg, const struct pg_end *end)
+static void on_parked_probed(struct event_writer *writer, const struct pg_end *end)
 {
-    struct event_writer *writer = arg;
-
     for (size_t i = 0; i < writer->probed_count; i++) {
         struct parked_run *parked = find_parked(writer, &writer->probed[i].key);
 
@@ -1245,7 +1165,7 @@ static bool look_at_parked(struct event_writer *writer)
     HASH_ITER (hh, writer->parked, parked, next)
         if (!parked->is_free && parked->due_ms <= now_ms)
             writer->probed[writer->probed_count++].key = parked->key;
-    if (writer->probed_count > 0 && send_probe(writer, on_parked_probed) == 0)
+    if (writer->probed_count > 0 && send_probe(writer, STEP_PROBE_PARKED) == 0)
         return true;
     drop_probe(writer);
     return false;
@@ -1288,19 +1208,6 @@ static bool is_worth_a_retry(const char *sqlstate)
 static bool is_lock_timeout(const char *sqlstate)
 {
     return strcmp(sqlstate, "55P03") == 0;
-}
-
-/* Where one conflict was there are more, and each costs a batch that is decided twice: from now on
- * locks come first, the longer the sooner the last time was. */
-static void note_conflict(struct event_writer *writer)
-{
-    uint64_t now_ms = uv_now(writer->owner->loop);
-    bool was_recent = now_ms < writer->lock_first_until_ms + writer->lock_first_ms;
-
-    writer->lock_first_ms = was_recent ? writer->lock_first_ms * 2 : LOCK_FIRST_MIN_MS;
-    if (writer->lock_first_ms > LOCK_FIRST_MAX_MS)
-        writer->lock_first_ms = LOCK_FIRST_MAX_MS;
-    writer->lock_first_until_ms = now_ms + writer->lock_first_ms;
 }
 
 static const struct run_key *run_at(const struct event_writer *writer, size_t i)
@@ -1444,9 +1351,8 @@ static size_t park_blocked(struct event_writer *writer, struct range range)
 
 /* Goes on without the runs that are blocked. When none is seen to be, the lock is on something else
  * that some run needs, which is found by halves; or, when there are too many, on a table. */
-static void on_range_probed(void *arg, const struct pg_end *end)
+static void on_range_probed(struct event_writer *writer, const struct pg_end *end)
 {
-    struct event_writer *writer = arg;
     struct range range = writer->range;
     size_t kept = end->outcome == PG_OK ? park_blocked(writer, range) : range.last;
 
@@ -1477,7 +1383,7 @@ static void find_locked(struct event_writer *writer)
     }
     for (size_t at = range.first; at < range.last; at = run_stretch(writer, at, range.last).last)
         writer->probed[writer->probed_count++].key = *run_at(writer, at);
-    if (send_probe(writer, on_range_probed) < 0) {
+    if (send_probe(writer, STEP_PROBE_RANGE) < 0) {
         drop_probe(writer);
         fail_for_memory(writer);
     }
@@ -1502,11 +1408,11 @@ static void set_aside(struct event_writer *writer)
 }
 
 /* Writes nothing, to see whether it could. */
-static void rehearse(struct event_writer *writer, pg_end_fn *on_end)
+static void rehearse(struct event_writer *writer, enum step step)
 {
     struct pg_parameters *parameters = writer->parameters;
 
-    pg_exchange_begin(writer->connection, ignore_result, on_end, writer);
+    enter(writer, step, ignore_result);
     pg_exchange_add(writer->connection, &begin_statement, NULL);
     bind_lock_runs(&parameters[0], NULL, NULL, 0, 0);
     add_statement(writer, &lock_runs_statement, 0);
@@ -1525,10 +1431,8 @@ static void rehearse(struct event_writer *writer, pg_end_fn *on_end)
     pg_exchange_send(writer->connection);
 }
 
-static void on_rehearsed(void *arg, const struct pg_end *end)
+static void on_rehearsed(struct event_writer *writer, const struct pg_end *end)
 {
-    struct event_writer *writer = arg;
-
     if (end->outcome == PG_OK) {
         isolate(writer);
         return;
@@ -1571,7 +1475,7 @@ static void fail_refused(struct event_writer *writer, const struct pg_end *end)
         find_locked(writer);
     } else if (is_schema_in_doubt(end->sqlstate) && !writer->was_schema_in_doubt) {
         writer->was_schema_in_doubt = true;
-        rehearse(writer, on_rehearsed);
+        rehearse(writer, STEP_REHEARSE);
     } else {
         isolate(writer);
     }
@@ -1586,15 +1490,12 @@ static void fail(struct event_writer *writer, const struct pg_end *end)
         fail_join(writer, end);
         return;
     }
-    for (size_t i = writer->range.first; i < writer->range.last; i++)
-        if (end->outcome == PG_LOST && writer->is_writing)
-            write_item_lose(&writer->batch[i]);
     take_back(writer);
     if (end->outcome == PG_LOST) {
         fail_lost(writer);
     } else if (is_worth_a_retry(end->sqlstate) && writer->retries++ < WRITE_RETRIES_MAX) {
         if (is_conflict(end->sqlstate)) {
-            note_conflict(writer);
+            writer->lock_first_until_ms = uv_now(owner->loop) + LOCK_FIRST_MS;
             owner->events->on_conflict(owner->arg, writer->range.last - writer->range.first);
         } else {
             memcpy(writer->sqlstate, end->sqlstate, sizeof writer->sqlstate);
@@ -1753,47 +1654,74 @@ static void free_writer(struct event_writer *writer)
 
 /* -------- connections -------- */
 
-static void on_set_up(void *arg, const struct pg_end *end)
+static void on_set_up(struct event_writer *writer, const struct pg_end *end)
 {
-    struct event_writer *writer = arg;
-
     if (end->outcome == PG_REFUSED)
         pg_connection_reset(writer->connection, end->message);
     if (end->outcome != PG_OK)
         return;
     writer->is_set_up = writer->was_proven = true;
-    writer->patience_runs = false;
     uv_timer_stop(&writer->patience);
     writer->looks_for_joins = writer == &writer->owner->writers[0];
     run_writer(writer);
-}
-
-/* The rehearsal comes behind the settings: its rollback would take them back. */
-static void on_settings(void *arg, const struct pg_end *end)
-{
-    struct event_writer *writer = arg;
-
-    if (end->outcome == PG_OK && !writer->was_proven)
-        rehearse(writer, on_set_up);
-    else
-        on_set_up(writer, end);
 }
 
 static void on_ready(void *arg)
 {
     struct event_writer *writer = arg;
 
-    pg_exchange_begin(writer->connection, ignore_result, on_settings, writer);
+    enter(writer, STEP_SET_UP, ignore_result);
     pg_exchange_add(writer->connection, &writer_settings_statement, NULL);
     pg_exchange_send(writer->connection);
 }
 
+/* The way of a try: what comes behind a step that went well. */
+static void go_on_behind(struct event_writer *writer)
+{
+    if (writer->step == STEP_READ)
+        on_read(writer);
+    else if (writer->step == STEP_FIND_OLD)
+        on_old_found(writer);
+    else if (writer->step == STEP_LOCK && writer->meets_removed)
+        send_rollback(writer, STEP_UNLOCK_REMOVED);
+    else if (writer->step == STEP_READ_JOIN && writer->runs_read == 0)
+        send_rollback(writer, STEP_UNLOCK_GONE);
+    else if (writer->step == STEP_UNLOCK_REMOVED)
+        set_aside(writer);
+    else if (writer->step == STEP_UNLOCK_GONE)
+        on_run_gone(writer);
+    else if (writer->step == STEP_WRITE || writer->step == STEP_UNLOCK)
+        on_written(writer);
+    else
+        read_more_or_decide(writer);
+}
+
+/* The rehearsal comes behind the settings: its rollback would take them back. */
+static void on_step_ended(void *arg, const struct pg_end *end)
+{
+    struct event_writer *writer = arg;
+
+    if (writer->step == STEP_SET_UP && end->outcome == PG_OK && !writer->was_proven)
+        rehearse(writer, STEP_PROVE);
+    else if (writer->step == STEP_SET_UP || writer->step == STEP_PROVE)
+        on_set_up(writer, end);
+    else if (writer->step == STEP_REHEARSE)
+        on_rehearsed(writer, end);
+    else if (writer->step == STEP_PROBE_RANGE)
+        on_range_probed(writer, end);
+    else if (writer->step == STEP_PROBE_PARKED)
+        on_parked_probed(writer, end);
+    else if (writer->step == STEP_FIND_JOINS)
+        on_joins_found(writer, end);
+    else if (end->outcome == PG_OK)
+        go_on_behind(writer);
+    else
+        fail(writer, end);
+}
+
 static void on_patience_ended(uv_timer_t *timer)
 {
-    struct event_writer *writer = timer->data;
-
-    writer->patience_runs = false;
-    give_up(writer);
+    give_up(timer->data);
 }
 
 static void on_lost(void *arg, const char *why)
@@ -1803,10 +1731,8 @@ static void on_lost(void *arg, const char *why)
 
     writer->is_set_up = false;
     owner->events->on_lost(owner->arg, why);
-    if (writer->patience_runs)
-        return;
-    writer->patience_runs = true;
-    uv_timer_start(&writer->patience, on_patience_ended, owner->options.retry_for_ms, 0);
+    if (!uv_is_active((uv_handle_t *)&writer->patience))
+        uv_timer_start(&writer->patience, on_patience_ended, owner->options.retry_for_ms, 0);
 }
 
 static int start_writer(struct event_writers *writers, struct event_writer *writer)

@@ -6,9 +6,11 @@
  *   read -> (find old events) -> (read more) -> model/decide -> write if no run has changed since,
  * notify, commit
  *
- * or, where other processes write to the same runs, or a run is to be made:
+ * or, where another process wrote to the same runs a short while ago:
  *
- *   find duplicates -> lock and read -> (read more) -> model/decide -> write, notify, commit
+ *   read -> (find old events) -> lock and read -> (read more) -> model/decide -> write …
+ *
+ * or the same without the second, where a run is to be made.
  *
  * A batch that Postgres refuses is tried again in halves, run by run first, until the culprit
  * stands alone and is given up; the others are committed. A run that somebody else holds locked is

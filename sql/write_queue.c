@@ -42,7 +42,6 @@ void write_item_finish(struct write_item *item)
 
     if (request == NULL)
         return;
-    event_result_clear(&item->lost);
     item->request = NULL;
     release(request);
 }
@@ -63,42 +62,6 @@ void write_item_reopen(struct write_item *item)
 {
     event_result_clear(item->result);
     *item->result = (struct event_result){.status = EVENT_PENDING};
-}
-
-void write_item_claim(struct write_item *item)
-{
-    struct event_result *result = item->result, *lost = &item->lost;
-    bool was_new = lost->status == EVENT_APPLIED || lost->status == EVENT_RECORDED ||
-                   lost->status == EVENT_WAITING;
-
-    if (result->status != EVENT_DUPLICATE || !result->identical || !was_new)
-        return;
-    if (lost->revision != result->revision &&
-        lost->status != EVENT_WAITING) /* it may have joined */
-        return;
-    *result = *lost;
-    *lost = (struct event_result){0};
-}
-
-void write_item_lose(struct write_item *item)
-{
-    event_result_clear(&item->lost);
-    if (item->result->status == EVENT_REJECTED)
-        return;
-    item->lost = *item->result;
-    *item->result = (struct event_result){0};
-}
-
-int write_item_found(struct write_item *item, int64_t revision, const char *info)
-{
-    bool identical;
-
-    if (action_event_compare(item->event, info, strlen(info), &identical) < 0)
-        return -ENOMEM;
-    *item->result = (struct event_result){
-        .status = EVENT_DUPLICATE, .revision = revision, .identical = identical};
-    write_item_claim(item);
-    return 0;
 }
 
 void write_queue_free(struct write_queue *queue)

@@ -35,9 +35,6 @@ struct write_item {
     struct event_result *result;
     uint64_t number;     /* in the order of arrival, over all writers */
     uint64_t arrived_ms; /* uv_now */
-    /* The verdict of an earlier try whose commit may have happened: the connection was lost. It has
-     * no problem. */
-    struct event_result lost;
 };
 
 /* NULL when out of memory. */
@@ -56,18 +53,8 @@ void write_item_finish(struct write_item *item);
 /* Likewise, when it will have none. `why` is for people and copied; NULL: the database is away. */
 void write_item_give_up(struct write_item *item, const char *why);
 
-/* Takes the verdict away and notes it, when it is not known whether it was committed. */
-void write_item_lose(struct write_item *item);
-
-/* A duplicate of what a lost try wrote, whose commit came after all, gets that try's verdict. */
-void write_item_claim(struct write_item *item);
-
 /* Takes the verdict back: the writing failed. */
 void write_item_reopen(struct write_item *item);
-
-/* The event is stored already, with this revision and document: a duplicate, or our own lost try
- * (write_item_claim). 0 or -ENOMEM. */
-int write_item_found(struct write_item *item, int64_t revision, const char *info);
 
 /* First in, first out. All zero is empty. */
 struct write_queue {

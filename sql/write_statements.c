@@ -24,24 +24,14 @@ const struct pg_statement writer_settings_statement = {
 static const Oid find_events_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
                                         PG_INT4_ARRAY, PG_INT2_ARRAY, PG_INT4_ARRAY};
 
-#define FIND_EVENTS                                                                                \
-    "SELECT k.i, e.revision, e.info FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY"       \
-    " AS k(project, domain, run_name, name, attempt, phase, version, i)"                           \
-    " JOIN action_events e ON e.project = k.project AND e.domain = k.domain"                       \
-    " AND e.run_name = k.run_name AND e.name = k.name AND e.attempt = k.attempt"                   \
-    " AND e.phase = k.phase AND e.version = k.version"
-
 const struct pg_statement find_events_statement = {
     .name = "find_events",
-    .sql = FIND_EVENTS,
-    .parameter_count = 7,
-    .types = find_events_types,
-};
-
-const struct pg_statement find_duplicates_statement = {
-    .name = "find_duplicates",
-    .sql = FIND_EVENTS " WHERE EXISTS (SELECT FROM runs r WHERE r.project = e.project"
-                       " AND r.domain = e.domain AND r.run_name = e.run_name)",
+    .sql = "SELECT k.i, e.revision, e.info"
+           " FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY"
+           " AS k(project, domain, run_name, name, attempt, phase, version, i)"
+           " JOIN action_events e ON e.project = k.project AND e.domain = k.domain"
+           " AND e.run_name = k.run_name AND e.name = k.name AND e.attempt = k.attempt"
+           " AND e.phase = k.phase AND e.version = k.version",
     .parameter_count = 7,
     .types = find_events_types,
 };

@@ -15,9 +15,8 @@ extern const struct pg_statement begin_statement, commit_statement, rollback_sta
  * the role or the database says otherwise. */
 extern const struct pg_statement writer_settings_statement;
 
-/* Rows: ordinality of the event (int8, from 1), revision, info. The second finds only those of runs
- * that exist: not what is left of a deleted one. */
-extern const struct pg_statement find_events_statement, find_duplicates_statement;
+/* Rows: ordinality of the event (int8, from 1), revision, info. */
+extern const struct pg_statement find_events_statement;
 void bind_find_events(struct pg_parameters *parameters, const struct action_event *const *events,
                       size_t count);
 

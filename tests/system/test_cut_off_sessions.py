@@ -157,22 +157,13 @@ def wait_for_sessions(postgres, database, count, condition):
         time.sleep(0.02)
 
 
-WAITING = {
-    "status": "waiting",
-    "detail": "The action waits for its parent a9 to join the tree.",
-}
-
-
 @pytest.mark.parametrize(
-    ("name", "parent", "expected"),
-    [
-        ("a0", None, {"status": "applied", "revision": 2}),
-        ("a1", "a9", WAITING),
-    ],
-    ids=["applied", "waiting"],
+    ("name", "parent", "revision"),
+    [("a0", None, {"revision": 2}), ("a1", "a9", {})],
+    ids=["in the tree", "waiting"],
 )
-def test_commit_that_comes_late_is_our_own(
-    postgres, relays, start_behind, run, name, parent, expected
+def test_commit_that_comes_late_is_found(
+    postgres, relays, start_behind, run, name, parent, revision
 ):
     """The repeated try waits for the first one's lock, and then finds its event."""
     relay, database = relays("runtree writer"), postgres.new_database()
@@ -186,7 +177,8 @@ def test_commit_that_comes_late_is_our_own(
         wait_for_sessions(postgres, database, 2, "wait_event_type = 'Lock'")
         blocker.rollback()
         response = answer.result(20)
-    assert (response.status_code, response.json()) == (201, expected)
+    expected = {"status": "duplicate", "identical": True} | revision
+    assert (response.status_code, response.json()) == (200, expected)
 
 
 def test_events_that_lose_every_connection_are_given_up(postgres, relays, start_behind, run):
