@@ -135,8 +135,7 @@ static int run_calls(struct action_repo *repo, const struct pg_statement *statem
 
     if (call != NULL) {
         *call = *template;
-        status =
-            pg_reader_query_each(repo->reader, statement, sets, count,
+        status = pg_reader_query(repo->reader, statement, sets, count,
                                  (struct pg_read_client){call->client.is_wanted, call->client.arg},
                                  on_result, on_end, call);
     }
@@ -167,13 +166,6 @@ static void on_action_row(const struct repo_call *call, const PGresult *result, 
 
     action_from_row(result, row, 0, &action);
     call->fn.action(call->arg, &action);
-}
-
-static void bind_run(struct pg_parameters *parameters, const struct run_key *run)
-{
-    pg_bind_text(parameters, run->project);
-    pg_bind_text(parameters, run->domain);
-    pg_bind_text(parameters, run->run_name);
 }
 
 /* As an array of numbers; NULL for any. */
@@ -315,7 +307,7 @@ int action_repo_list_runs(struct action_repo *repo, const struct run_query *quer
     bind_phases(&parameters, query->phases);
     pg_bind_text(&parameters, query->name);
     pg_bind_time(&parameters, query->after.first_seen_us);
-    bind_run(&parameters, &query->after.key);
+    pg_bind_run(&parameters, &query->after.key);
     pg_bind_int4(&parameters, query->limit);
     bind_readable(&parameters, query->access);
     return run_call(repo, list_runs_statement(query), &parameters,
@@ -341,7 +333,7 @@ int action_repo_get_run(struct action_repo *repo, const struct run_key *key, rep
 {
     struct pg_parameters parameters = {0};
 
-    bind_run(&parameters, key);
+    pg_bind_run(&parameters, key);
     return run_call(
         repo, &get_run_statement, &parameters,
         &(struct repo_call){.on_row = on_run_row, .fn.run = on_run, .on_end = end, .arg = arg});
@@ -387,7 +379,7 @@ int action_repo_list_actions(struct action_repo *repo, const struct action_query
 {
     struct pg_parameters parameters = {0};
 
-    bind_run(&parameters, &query->run);
+    pg_bind_run(&parameters, &query->run);
     pg_bind_int4(&parameters, query->after_ordinal);
     bind_phases(&parameters, query->filter.phases);
     pg_bind_text(&parameters, query->filter.name[0] == '\0' ? NULL : query->filter.name);
@@ -417,7 +409,7 @@ int action_repo_get_action(struct action_repo *repo, const struct run_key *run, 
 {
     struct pg_parameters parameters = {0};
 
-    bind_run(&parameters, run);
+    pg_bind_run(&parameters, run);
     pg_bind_text(&parameters, name);
     return run_call(
         repo, &get_action_statement, &parameters,
@@ -485,7 +477,7 @@ int action_repo_list_events(struct action_repo *repo, const struct event_query *
     struct pg_parameters parameters = {0};
     bool is_behind = query->after.attempt >= query->attempt;
 
-    bind_run(&parameters, &query->run);
+    pg_bind_run(&parameters, &query->run);
     pg_bind_text(&parameters, query->name);
     pg_bind_int4(&parameters, query->attempt == 0 ? INT32_MAX : query->attempt);
     pg_bind_int4(&parameters, is_behind ? query->after.attempt : query->attempt);
@@ -553,7 +545,7 @@ int action_repo_attempt_events(struct action_repo *repo, const struct attempt_qu
 {
     struct pg_parameters parameters = {0};
 
-    bind_run(&parameters, &query->run);
+    pg_bind_run(&parameters, &query->run);
     pg_bind_text(&parameters, query->name);
     pg_bind_int4(&parameters, query->attempt);
     bind_phases_before(&parameters, query->before);
@@ -582,7 +574,7 @@ int action_repo_attempt_beginnings(struct action_repo *repo, const struct attemp
 {
     struct pg_parameters parameters = {0};
 
-    bind_run(&parameters, &query->run);
+    pg_bind_run(&parameters, &query->run);
     pg_bind_text(&parameters, query->name);
     pg_bind_int4(&parameters, query->attempt);
     pg_array_begin(&parameters, PG_INT2);
@@ -752,7 +744,7 @@ int action_repo_changes_since(struct action_repo *repo, const struct run_key *ru
 {
     struct pg_parameters parameters = {0};
 
-    bind_run(&parameters, run);
+    pg_bind_run(&parameters, run);
     pg_bind_int8(&parameters, revision);
     return run_call(
         repo, &changes_statement, &parameters,
@@ -768,7 +760,7 @@ int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
 
     assert(parts >= 1 && parts <= TREE_PARTS_MAX);
     for (size_t i = 0; i < parts; i++) {
-        bind_run(&sets[i], run);
+        pg_bind_run(&sets[i], run);
         pg_bind_int4(&sets[i], after_ordinal + (int32_t)i * part_size);
         pg_bind_int4(&sets[i], part_size);
     }

@@ -68,8 +68,8 @@ static int run_call(struct action_repo *repo, const struct pg_statement *stateme
 
     if (call != NULL) {
         *call = *template;
-        status = pg_reader_query(action_repo_reader(repo), statement, parameters, on_result, on_end,
-                                 call);
+        status = pg_reader_query(action_repo_reader(repo), statement, parameters, 1,
+                                 (struct pg_read_client){0}, on_result, on_end, call);
     }
     if (status < 0)
         free(call);

@@ -24,7 +24,7 @@ enum session_state {
     SESSION_CLOSING,
 };
 
-enum exchange_phase {
+enum exchange_state {
     EXCHANGE_NONE,
     EXCHANGE_BUILDING, /* between begin and send */
     EXCHANGE_OVER,     /* but for the request to cancel it, which may still reach the server */
@@ -40,7 +40,7 @@ struct exchange_step {
 };
 
 struct exchange {
-    enum exchange_phase phase;
+    enum exchange_state state;
     pg_result_fn *on_result;
     pg_end_fn *on_end;
     void *arg;
@@ -235,7 +235,7 @@ static void drop_session(struct pg_connection *connection)
     PQfinish(connection->pg);
     connection->pg = NULL;
     connection->fatal[0] = '\0';
-    connection->exchange.phase = EXCHANGE_NONE;
+    connection->exchange.state = EXCHANGE_NONE;
     connection->prepared_count = 0;
 }
 
@@ -251,7 +251,7 @@ static void lose(struct pg_connection *connection, const char *why)
         return;
     copy_line(line, sizeof line, why);
     enter(connection, SESSION_PAUSING);
-    if (ended.phase != EXCHANGE_NONE)
+    if (ended.state != EXCHANGE_NONE)
         ended.on_end(ended.arg, &end);
     if (connection->state != SESSION_CLOSING)
         connection->events.on_lost(connection->arg, line);
@@ -354,10 +354,10 @@ static void push_step(struct exchange *exchange, const struct pg_statement *stat
 }
 
 /* All goes out now: an exchange that is running or rolling back ends with a Sync. */
-static void send_sync(struct pg_connection *connection, enum exchange_phase phase)
+static void send_sync(struct pg_connection *connection, enum exchange_state state)
 {
     connection->exchange.step = 0;
-    connection->exchange.phase = phase;
+    connection->exchange.state = state;
     if (PQpipelineSync(connection->pg) == 0)
         lose_soon(connection, PQerrorMessage(connection->pg));
     else
@@ -369,8 +369,8 @@ void pg_exchange_begin(struct pg_connection *connection, pg_result_fn *on_result
 {
     struct exchange *exchange = &connection->exchange;
 
-    assert(is_live(connection) && exchange->phase == EXCHANGE_NONE);
-    exchange->phase = EXCHANGE_BUILDING;
+    assert(is_live(connection) && exchange->state == EXCHANGE_NONE);
+    exchange->state = EXCHANGE_BUILDING;
     exchange->on_result = on_result;
     exchange->on_end = on_end;
     exchange->arg = arg;
@@ -412,7 +412,7 @@ void pg_exchange_add(struct pg_connection *connection, const struct pg_statement
 {
     if (!is_live(connection)) /* failed on the way */
         return;
-    assert(connection->exchange.phase == EXCHANGE_BUILDING);
+    assert(connection->exchange.state == EXCHANGE_BUILDING);
     if (!reserve(connection)) {
         lose_soon(connection, "out of memory");
     } else if (send_statement(connection, statement, values) == 0) {
@@ -427,7 +427,7 @@ void pg_exchange_send(struct pg_connection *connection)
 {
     if (!is_live(connection))
         return;
-    assert(connection->exchange.phase == EXCHANGE_BUILDING);
+    assert(connection->exchange.state == EXCHANGE_BUILDING);
     uv_timer_start(&connection->timer, on_timer, connection->exchange_timeout_ms, 0);
     send_sync(connection, EXCHANGE_RUNNING);
 }
@@ -451,11 +451,11 @@ static void end_exchange(struct pg_connection *connection)
         connection->pause_ms = PAUSE_MIN_MS;
     }
     if (connection->cancel != NULL) { /* it must not reach the next exchange */
-        connection->exchange.phase = EXCHANGE_OVER;
+        connection->exchange.state = EXCHANGE_OVER;
         return;
     }
     uv_timer_stop(&connection->timer);
-    connection->exchange.phase = EXCHANGE_NONE;
+    connection->exchange.state = EXCHANGE_NONE;
     ended.on_end(ended.arg, &end);
 }
 
@@ -477,13 +477,13 @@ static void on_cancelled(uv_async_t *cancelled)
     connection->cancel = NULL;
     if (connection->state == SESSION_CLOSING)
         uv_close((uv_handle_t *)cancelled, on_handle_closed);
-    else if (is_live(connection) && connection->exchange.phase == EXCHANGE_OVER)
+    else if (is_live(connection) && connection->exchange.state == EXCHANGE_OVER)
         end_exchange(connection);
 }
 
 void pg_exchange_cancel(struct pg_connection *connection)
 {
-    if (!is_live(connection) || connection->exchange.phase != EXCHANGE_RUNNING ||
+    if (!is_live(connection) || connection->exchange.state != EXCHANGE_RUNNING ||
         connection->cancel != NULL)
         return;
     connection->cancel = PQgetCancel(connection->pg);
@@ -512,7 +512,7 @@ static void take_sync(struct pg_connection *connection)
 {
     const struct exchange *exchange = &connection->exchange;
     PGTransactionStatusType transaction = PQtransactionStatus(connection->pg);
-    bool is_running = exchange->phase == EXCHANGE_RUNNING;
+    bool is_running = exchange->state == EXCHANGE_RUNNING;
 
     if (exchange->step != exchange->step_count)
         lose(connection, "the database answered fewer statements than it was sent");
@@ -568,7 +568,7 @@ static void take_success(struct pg_connection *connection, PGresult *result)
     else if (strcmp(step->statement->sql, "COMMIT") == 0 &&
              strcmp(PQcmdStatus(result), "COMMIT") != 0)
         lose(connection, "the database answered COMMIT with a rollback");
-    else if (exchange->phase == EXCHANGE_RUNNING && exchange->on_result != NULL)
+    else if (exchange->state == EXCHANGE_RUNNING && exchange->on_result != NULL)
         exchange->on_result(exchange->arg, step->index, result);
 }
 
@@ -603,7 +603,7 @@ static void take_result(struct pg_connection *connection, PGresult *result)
 /* The server's last words are better than libpq's "closed the connection unexpectedly". */
 static const char *why_it_ended(const struct pg_connection *connection)
 {
-    if (connection->exchange.phase != EXCHANGE_NONE && connection->exchange.is_refused)
+    if (connection->exchange.state != EXCHANGE_NONE && connection->exchange.is_refused)
         return connection->exchange.message;
     return connection->fatal[0] != '\0' ? connection->fatal : PQerrorMessage(connection->pg);
 }
@@ -612,7 +612,7 @@ static void take_results(struct pg_connection *connection)
 {
     struct exchange *exchange = &connection->exchange;
 
-    while (is_live(connection) && exchange->phase >= EXCHANGE_RUNNING &&
+    while (is_live(connection) && exchange->state >= EXCHANGE_RUNNING &&
            PQisBusy(connection->pg) == 0) {
         PGresult *result = PQgetResult(connection->pg);
 
@@ -854,7 +854,7 @@ bool pg_connection_is_ready(const struct pg_connection *connection)
 
 bool pg_connection_is_idle(const struct pg_connection *connection)
 {
-    return connection->state == SESSION_READY && connection->exchange.phase == EXCHANGE_NONE;
+    return connection->state == SESSION_READY && connection->exchange.state == EXCHANGE_NONE;
 }
 
 uint32_t pg_connection_timeline(const struct pg_connection *connection)

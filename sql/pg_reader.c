@@ -326,9 +326,9 @@ size_t pg_reader_queued(const struct pg_reader *reader)
     return reader->waiting_count;
 }
 
-int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *statement,
-                         struct pg_parameters *sets, size_t count, struct pg_read_client client,
-                         pg_result_fn *result_fn, pg_end_fn *end_fn, void *arg)
+int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
+                    struct pg_parameters *sets, size_t count, struct pg_read_client client,
+                    pg_result_fn *result_fn, pg_end_fn *end_fn, void *arg)
 {
     struct reader_connection *idle = reader->waiting == NULL ? find_idle(reader) : NULL;
     struct read_request *request;
@@ -360,12 +360,4 @@ int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *st
     DL_APPEND(reader->waiting, request);
     reader->waiting_count++;
     return 0;
-}
-
-int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
-                    struct pg_parameters *parameters, pg_result_fn *result_fn, pg_end_fn *end_fn,
-                    void *arg)
-{
-    return pg_reader_query_each(reader, statement, parameters, 1, (struct pg_read_client){0},
-                                result_fn, end_fn, arg);
 }

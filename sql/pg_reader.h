@@ -49,13 +49,8 @@ struct pg_read_client {
  * memory over if it answers 0. end_fn comes exactly once, after the return; with PG_REFUSED and
  * sqlstate 57014 if the read was cancelled or dropped. -ENOTCONN while the database is away,
  * -EAGAIN when as many wait as may, -ENOMEM; then end_fn does not come. */
-int pg_reader_query_each(struct pg_reader *reader, const struct pg_statement *statement,
-                         struct pg_parameters *sets, size_t count, struct pg_read_client client,
-                         pg_result_fn *result_fn, pg_end_fn *end_fn, void *arg);
-
-/* The same with one set, for one who always wants it. */
 int pg_reader_query(struct pg_reader *reader, const struct pg_statement *statement,
-                    struct pg_parameters *parameters, pg_result_fn *result_fn, pg_end_fn *end_fn,
-                    void *arg);
+                    struct pg_parameters *sets, size_t count, struct pg_read_client client,
+                    pg_result_fn *result_fn, pg_end_fn *end_fn, void *arg);
 
 #endif

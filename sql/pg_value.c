@@ -95,6 +95,13 @@ void pg_bind_text(struct pg_parameters *parameters, const char *text)
     end_value(parameters);
 }
 
+void pg_bind_run(struct pg_parameters *parameters, const struct run_key *run)
+{
+    pg_bind_text(parameters, run->project);
+    pg_bind_text(parameters, run->domain);
+    pg_bind_text(parameters, run->run_name);
+}
+
 void pg_bind_int2(struct pg_parameters *parameters, int16_t number)
 {
     begin_value(parameters);

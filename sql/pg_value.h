@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "model/buffer.h"
+#include "model/run_key.h"
 #include "sql/pg_connection.h"
 
 /* Object ids of the types that we bind (catalog/pg_type.dat; fixed for ever). */
@@ -92,7 +93,9 @@ void pg_array_time(struct pg_parameters *parameters, int64_t time_us);
 #define BIND_TIME(parameters, count, value)                                                        \
     BIND_COLUMN(parameters, PG_TIMESTAMPTZ, count, pg_array_time(parameters, value))
 
-/* The three arrays that name the run of each row. */
+/* The key of one run, and the three arrays that name the run of each row. */
+void pg_bind_run(struct pg_parameters *parameters, const struct run_key *run);
+
 #define BIND_RUN(parameters, count, key)                                                           \
     do {                                                                                           \
         BIND_TEXT(parameters, count, (key).project);                                               \

@@ -88,14 +88,6 @@ static struct removal_request *request_new(const struct run_remover *remover,
     return request;
 }
 
-static void bind_key(struct pg_parameters *parameters, const struct run_key *key)
-{
-    pg_parameters_reset(parameters);
-    pg_bind_text(parameters, key->project);
-    pg_bind_text(parameters, key->domain);
-    pg_bind_text(parameters, key->run_name);
-}
-
 static void add_statement(struct run_remover *remover, const struct pg_statement *statement,
                           int slot)
 {
@@ -289,7 +281,8 @@ static void remove_piece(struct run_remover *remover)
     struct pg_parameters *parameters = &remover->parameters[0];
     bool is_removed = leftover->table == REMOVED_TABLES;
 
-    bind_key(parameters, &leftover->key);
+    pg_parameters_reset(parameters);
+    pg_bind_run(parameters, &leftover->key);
     pg_bind_int8(parameters, leftover->deleted_xid);
     if (!is_removed) {
         pg_bind_int4(parameters, remover->piece_rows);
@@ -389,7 +382,8 @@ static void mark(struct run_remover *remover, struct removal_request *request)
     remover->waiting_count--;
     remover->running = request;
     remover->marked_xid = 0;
-    bind_key(&remover->parameters[0], &request->key);
+    pg_parameters_reset(&remover->parameters[0]);
+    pg_bind_run(&remover->parameters[0], &request->key);
     pg_bind_time(&remover->parameters[0], request->due_us);
     pg_exchange_begin(remover->connection, on_mark_result, on_mark_end, remover);
     add_statement(remover, &mark_statement, 0);
