@@ -47,6 +47,7 @@ def test_events_are_taken_once_the_database_can(api, run, postgres, database, sq
     assert "Retry-After" in response.headers
     postgres.execute(database, "DROP TRIGGER refuse ON action_events")
     response = api.post({"events": events})
+    assert response.status_code == 200, response.text
     assert [result["status"] for result in response.json()["results"]] == ["applied"] * 3
 
 
