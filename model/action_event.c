@@ -1,24 +1,230 @@
 /* Action events: decoding them, and the name of the field that is wrong with one. */
 #include "model/action_event.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char *const key_members[] = {"project", "domain", "runName", "name",
-                                          "attempt", "phase",  "version"};
+#include "model/error_info.h"
+
+/* What is known of an event, and of the objects in it of which we read members. */
+enum member {
+    PROJECT,
+    DOMAIN,
+    RUN_NAME,
+    NAME,
+    ATTEMPT,
+    PHASE,
+    VERSION,
+    KEY_MEMBERS,
+    PARENT = KEY_MEMBERS,
+    GROUP,
+    TASK,
+    UPDATED_TIME,
+    REPORTED_TIME,
+    ERROR_INFO,
+    CLUSTER,
+    OUTPUTS,
+    LOG_INFO,
+    CLUSTER_EVENTS,
+    EVENT_MEMBERS,
+    TASK_NAME = EVENT_MEMBERS,
+    TASK_SHORT_NAME,
+    TASK_MEMBERS,
+    ERROR_KIND = TASK_MEMBERS,
+    ERROR_MESSAGE,
+    MEMBERS,
+};
+
+#define MEMBER(object, name)                                                                       \
+    {                                                                                              \
+        object "/" name, name, sizeof name - 1                                                     \
+    }
+static const struct {
+    const char *pointer, *name;
+    size_t name_length;
+} members[MEMBERS] = {
+    [PROJECT] = MEMBER("", "project"),
+    [DOMAIN] = MEMBER("", "domain"),
+    [RUN_NAME] = MEMBER("", "runName"),
+    [NAME] = MEMBER("", "name"),
+    [ATTEMPT] = MEMBER("", "attempt"),
+    [PHASE] = MEMBER("", "phase"),
+    [VERSION] = MEMBER("", "version"),
+    [PARENT] = MEMBER("", "parent"),
+    [GROUP] = MEMBER("", "group"),
+    [TASK] = MEMBER("", "task"),
+    [UPDATED_TIME] = MEMBER("", "updatedTime"),
+    [REPORTED_TIME] = MEMBER("", "reportedTime"),
+    [ERROR_INFO] = MEMBER("", "errorInfo"),
+    [CLUSTER] = MEMBER("", "cluster"),
+    [OUTPUTS] = MEMBER("", "outputs"),
+    [LOG_INFO] = MEMBER("", "logInfo"),
+    [CLUSTER_EVENTS] = MEMBER("", "clusterEvents"),
+    [TASK_NAME] = MEMBER("/task", "name"),
+    [TASK_SHORT_NAME] = MEMBER("/task", "shortName"),
+    [ERROR_KIND] = MEMBER("/errorInfo", "kind"),
+    [ERROR_MESSAGE] = MEMBER("/errorInfo", "message"),
+};
+
+struct value {
+    bool is_given;
+    json_type type;
+    const char *text; /* of a string, not ended by a NUL */
+    size_t length;    /* of it */
+    json_int_t number;
+    json_t *json; /* owned; NULL of what was read without jansson */
+};
 
 /* One event while it is decoded. */
 struct decoding {
-    const json_t *document;
+    struct value values[MEMBERS];
     struct action_event *event;
+    struct arena *texts;
     struct problem *problem;
+    bool has_no_memory;
 };
 
-static const char *type_name(const json_t *value)
+/* -------- reading: what the members say -------- */
+
+/* Of printable ASCII without escapes. */
+static bool is_plain_text(const char *at, const char *end)
 {
-    switch (json_typeof(value)) {
+    while (at < end && *at >= ' ' && *at <= '~' && *at != '"' && *at != '\\')
+        at++;
+    return at == end;
+}
+
+static bool read_digits(const char *at, const char *end, json_int_t *number)
+{
+    enum { DIGITS_MAX = 10 }; /* of 2^31-1 */
+    if (end - at > DIGITS_MAX || (*at == '0' && end - at > 1))
+        return false;
+    *number = 0;
+    for (; at < end; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        *number = *number * 10 + (*at - '0');
+    }
+    return true;
+}
+
+/* The values that nearly all members have: plain strings, whole numbers without a sign, null, and
+ * what is empty. */
+static bool read_plain_value(struct json_text text, struct value *value)
+{
+    const char *at = text.bytes, *end = at + text.length;
+    char first = text.length > 0 ? *at : '\0', last = text.length > 1 ? end[-1] : '\0';
+    if (first == '"' && last == '"') {
+        value->type = JSON_STRING;
+        value->text = at + 1;
+        value->length = text.length - 2;
+        return is_plain_text(at + 1, end - 1);
+    }
+    if ((first == '{' && last == '}') || (first == '[' && last == ']')) {
+        value->type = first == '{' ? JSON_OBJECT : JSON_ARRAY;
+        return json_scan_space(at + 1, end) == end - 1;
+    }
+    if (first >= '0' && first <= '9') {
+        value->type = JSON_INTEGER;
+        return read_digits(at, end, &value->number);
+    }
+    value->type = JSON_NULL;
+    return text.length == 4 && memcmp(at, "null", 4) == 0;
+}
+
+static void describe_value(struct value *value, const json_t *json)
+{
+    value->is_given = json != NULL;
+    value->type = json ? json_typeof(json) : JSON_NULL;
+    value->text = json_string_value(json);
+    value->length = json_string_length(json);
+    value->number = json_integer_value(json);
+}
+
+static bool read_value(struct json_text text, struct value *value)
+{
+    json_error_t error;
+    value->is_given = true;
+    if (read_plain_value(text, value))
+        return true;
+    value->json = action_event_parse(text, JSON_DECODE_ANY, &error);
+    describe_value(value, value->json);
+    return value->json != NULL;
+}
+
+static int find_member(int first, int end, const char *name, size_t length)
+{
+    while (first < end &&
+           (members[first].name_length != length || memcmp(members[first].name, name, length) != 0))
+        first++;
+    return first;
+}
+
+/* A member of another name than ours: it is JSON, and it is there once. */
+static bool read_other(struct json_text text, const json_t *name, json_t **others)
+{
+    struct value value = {0};
+    bool is_read = read_value(text, &value);
+    json_decref(value.json);
+    if (is_read && !*others)
+        *others = json_object();
+    return is_read && !json_object_get(*others, json_string_value(name)) &&
+           json_object_set_new(*others, json_string_value(name), json_null()) == 0;
+}
+
+static bool read_members(struct decoding *decoding, struct json_text object, int first, int end);
+
+static bool read_our_member(struct decoding *decoding, int index, struct json_text text)
+{
+    struct value *value = &decoding->values[index];
+    if (value->is_given)
+        return false;
+    if (index != TASK || text.length == 0 || *text.bytes != '{')
+        return read_value(text, value);
+    *value = (struct value){.is_given = true, .type = JSON_OBJECT};
+    return read_members(decoding, text, TASK_NAME, TASK_MEMBERS);
+}
+
+static bool read_member(struct decoding *decoding, const struct json_member *member, int first,
+                        int end, json_t **others)
+{
+    const struct json_text name = member->name;
+    int index = find_member(first, end, name.bytes, name.length);
+    if (member->nesting >= EVENT_NESTING_MAX)
+        return false;
+    if (index < end)
+        return read_our_member(decoding, index, member->value);
+    json_error_t error;
+    json_t *decoded =
+        action_event_parse((struct json_text){.bytes = name.bytes - 1, .length = name.length + 2},
+                           JSON_DECODE_ANY, &error);
+    if (decoded)
+        index = find_member(first, end, json_string_value(decoded), json_string_length(decoded));
+    bool is_read = decoded && (index < end ? read_our_member(decoding, index, member->value)
+                                           : read_other(member->value, decoded, others));
+    json_decref(decoded);
+    return is_read;
+}
+
+/* Reads an object of which the members from `first` to `end` are ours. False if it is no JSON. */
+static bool read_members(struct decoding *decoding, struct json_text object, int first, int end)
+{
+    const char *at = object.bytes, *object_end = at + object.length;
+    struct json_member member;
+    json_t *others = NULL;
+    bool is_read = true;
+    while (is_read && json_scan_member(&at, object_end, &member))
+        is_read = read_member(decoding, &member, first, end, &others);
+    json_decref(others);
+    return is_read && at == object_end - 1 && *at == '}';
+}
+
+/* -------- judging: what they may say -------- */
+
+static const char *type_name(json_type type)
+{
+    switch (type) {
     case JSON_OBJECT:
         return "an object";
     case JSON_ARRAY:
@@ -38,61 +244,82 @@ static const char *type_name(const json_t *value)
     return "nothing";
 }
 
-/* A member that may be left out: null is as good as absent. */
-static json_t *optional_member(const json_t *object, const char *member)
+static const struct value *given_member(const struct decoding *decoding, enum member member)
 {
-    json_t *value = json_object_get(object, member);
-    return json_is_null(value) ? NULL : value;
+    return decoding->values[member].is_given ? &decoding->values[member] : NULL;
 }
 
-static int reject_type(struct decoding *decoding, const char *pointer, const char *wanted,
-                       const json_t *value)
+/* A member that may be left out: null is as good as absent. */
+static const struct value *optional_member(const struct decoding *decoding, enum member member)
 {
-    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer, "%s must be %s, not %s.",
-                       strrchr(pointer, '/') + 1, wanted, type_name(value));
+    const struct value *value = given_member(decoding, member);
+    return value && value->type != JSON_NULL ? value : NULL;
+}
+
+static bool says(const struct value *value, const char *text)
+{
+    return value->length == strlen(text) && memcmp(value->text, text, value->length) == 0;
+}
+
+static const char *keep_text(struct decoding *decoding, const char *text, size_t length)
+{
+    char *copy = arena_alloc_text(decoding->texts, length + 1);
+    if (!copy) {
+        decoding->has_no_memory = true;
+        return NULL;
+    }
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return copy;
+}
+
+static int reject_type(struct decoding *decoding, enum member member, const char *wanted)
+{
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
+                       "%s must be %s, not %s.", members[member].name, wanted,
+                       type_name(decoding->values[member].type));
 }
 
 static const char key_part_rule[] = "1 to %zu bytes of A-Z a-z 0-9 . _ : - starting with a letter "
                                     "or digit";
 
-/* `pointer` is the member's, "/name"; what is wrong in the path of a PUT has none. */
-static int reject_key_part(struct decoding *decoding, const char *pointer, bool is_in_path,
+/* What is wrong in the path of a PUT has no pointer. */
+static int reject_key_part(struct decoding *decoding, enum member member, bool is_in_path,
                            size_t bytes_max)
 {
     char rule[sizeof key_part_rule + 20];
     snprintf(rule, sizeof rule, key_part_rule, bytes_max);
-    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, is_in_path ? NULL : pointer,
-                       is_in_path ? "%s in the path must be %s." : "%s must be %s.", pointer + 1,
-                       rule);
+    return problem_set(
+        decoding->problem, PROBLEM_INVALID_FIELD, is_in_path ? NULL : members[member].pointer,
+        is_in_path ? "%s in the path must be %s." : "%s must be %s.", members[member].name, rule);
 }
 
-static int reject_disagreement(struct decoding *decoding, const char *pointer)
+static int reject_disagreement(struct decoding *decoding, enum member member)
 {
-    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer,
-                       "%s in the body differs from the one in the path.", pointer + 1);
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
+                       "%s in the body differs from the one in the path.", members[member].name);
 }
 
-static int decode_key_string(struct decoding *decoding, const char *pointer, const char *from_path,
+static int decode_key_string(struct decoding *decoding, enum member member, const char *from_path,
                              size_t bytes_max, const char **out)
 {
-    const json_t *value = json_object_get(decoding->document, pointer + 1);
-    if (value && !json_is_string(value))
-        return reject_type(decoding, pointer, "a string", value);
-    const char *text = value ? json_string_value(value) : NULL;
+    const struct value *value = given_member(decoding, member);
+    if (value && value->type != JSON_STRING)
+        return reject_type(decoding, member, "a string");
     if (from_path) {
         if (!key_part_is_valid(from_path, strlen(from_path), bytes_max))
-            return reject_key_part(decoding, pointer, true, bytes_max);
-        if (text && strcmp(text, from_path) != 0)
-            return reject_disagreement(decoding, pointer);
-        *out = from_path;
+            return reject_key_part(decoding, member, true, bytes_max);
+        if (value && !says(value, from_path))
+            return reject_disagreement(decoding, member);
+        *out = keep_text(decoding, from_path, strlen(from_path));
         return 0;
     }
-    if (!text)
-        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer, "%s is required.",
-                           pointer + 1);
-    if (!key_part_is_valid(text, json_string_length(value), bytes_max))
-        return reject_key_part(decoding, pointer, false, bytes_max);
-    *out = text;
+    if (!value)
+        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
+                           "%s is required.", members[member].name);
+    if (!key_part_is_valid(value->text, value->length, bytes_max))
+        return reject_key_part(decoding, member, false, bytes_max);
+    *out = keep_text(decoding, value->text, value->length);
     return 0;
 }
 
@@ -112,35 +339,35 @@ static int64_t parse_digits(const char *text)
     return number;
 }
 
-/* `value` NULL: what is wrong is not the type. */
-static int reject_key_number(struct decoding *decoding, const char *pointer, int32_t min,
-                             const json_t *value, json_int_t number)
+static int reject_key_number(struct decoding *decoding, enum member member, bool is_in_path,
+                             int32_t min)
 {
+    const struct value *value = given_member(decoding, member);
     char wanted[64];
     snprintf(wanted, sizeof wanted, "an integer from %d to %d", min, INT32_MAX);
-    if (value)
-        return reject_type(decoding, pointer, wanted, value);
-    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer,
-                       "%s must be %s, not %" JSON_INTEGER_FORMAT ".", pointer + 1, wanted, number);
+    if (is_in_path)
+        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, NULL,
+                           "%s in the path must be %s.", members[member].name, wanted);
+    if (value->type != JSON_INTEGER)
+        return reject_type(decoding, member, wanted);
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
+                       "%s must be %s, not %" JSON_INTEGER_FORMAT ".", members[member].name, wanted,
+                       value->number);
 }
 
-static int decode_key_number(struct decoding *decoding, const char *pointer, const char *from_path,
+static int decode_key_number(struct decoding *decoding, enum member member, const char *from_path,
                              int32_t min, int32_t absent, int32_t *out)
 {
-    const json_t *value = optional_member(decoding->document, pointer + 1);
-    if (value && !json_is_integer(value))
-        return reject_key_number(decoding, pointer, min, value, 0);
-    json_int_t number = value ? json_integer_value(value) : absent;
-    if (number < min || number > INT32_MAX)
-        return reject_key_number(decoding, pointer, min, NULL, number);
+    const struct value *value = optional_member(decoding, member);
+    json_int_t number = value ? value->number : absent;
+    if (value && (value->type != JSON_INTEGER || number < min || number > INT32_MAX))
+        return reject_key_number(decoding, member, false, min);
     if (from_path) {
         int64_t path_number = parse_digits(from_path);
         if (path_number < min)
-            return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, NULL,
-                               "%s in the path must be an integer from %d to %d.", pointer + 1, min,
-                               INT32_MAX);
+            return reject_key_number(decoding, member, true, min);
         if (value && number != path_number)
-            return reject_disagreement(decoding, pointer);
+            return reject_disagreement(decoding, member);
         number = path_number;
     }
     *out = (int32_t)number;
@@ -150,14 +377,14 @@ static int decode_key_number(struct decoding *decoding, const char *pointer, con
 static int decode_phase(struct decoding *decoding, const char *from_path)
 {
     static const char rule[] = "the name of a phase (such as RUNNING) or its number from 1 to 10";
-    const json_t *value = json_object_get(decoding->document, "phase");
+    const struct value *value = given_member(decoding, PHASE);
     enum phase phase = PHASE_NONE;
-    if (json_is_string(value))
-        phase = phase_parse(json_string_value(value), json_string_length(value));
-    else if (json_is_integer(value))
-        phase = phase_from_number(json_integer_value(value));
+    if (value && value->type == JSON_STRING)
+        phase = phase_parse(value->text, value->length);
+    else if (value && value->type == JSON_INTEGER)
+        phase = phase_from_number(value->number);
     else if (value)
-        return reject_type(decoding, "/phase", rule, value);
+        return reject_type(decoding, PHASE, rule);
     else if (!from_path)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/phase",
                            "phase is required.");
@@ -170,7 +397,7 @@ static int decode_phase(struct decoding *decoding, const char *from_path)
             return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, NULL,
                                "phase in the path must be %s.", rule);
         if (value && phase != path_phase)
-            return reject_disagreement(decoding, "/phase");
+            return reject_disagreement(decoding, PHASE);
         phase = path_phase;
     }
     decoding->event->phase = phase;
@@ -180,16 +407,15 @@ static int decode_phase(struct decoding *decoding, const char *from_path)
 static int decode_key(struct decoding *decoding, const struct action_event_path *path)
 {
     struct action_event *event = decoding->event;
-    if (decode_key_string(decoding, "/project", path->project, PROJECT_BYTES_MAX,
+    if (decode_key_string(decoding, PROJECT, path->project, PROJECT_BYTES_MAX,
                           &event->run.project) ||
-        decode_key_string(decoding, "/domain", path->domain, DOMAIN_BYTES_MAX,
-                          &event->run.domain) ||
-        decode_key_string(decoding, "/runName", path->run_name, NAME_BYTES_MAX,
+        decode_key_string(decoding, DOMAIN, path->domain, DOMAIN_BYTES_MAX, &event->run.domain) ||
+        decode_key_string(decoding, RUN_NAME, path->run_name, NAME_BYTES_MAX,
                           &event->run.run_name) ||
-        decode_key_string(decoding, "/name", path->name, NAME_BYTES_MAX, &event->name) ||
-        decode_key_number(decoding, "/attempt", path->attempt, 1, 1, &event->attempt) ||
+        decode_key_string(decoding, NAME, path->name, NAME_BYTES_MAX, &event->name) ||
+        decode_key_number(decoding, ATTEMPT, path->attempt, 1, 1, &event->attempt) ||
         decode_phase(decoding, path->phase) ||
-        decode_key_number(decoding, "/version", path->version, 0, 0, &event->version))
+        decode_key_number(decoding, VERSION, path->version, 0, 0, &event->version))
         return -1;
     return 0;
 }
@@ -197,57 +423,54 @@ static int decode_key(struct decoding *decoding, const struct action_event_path 
 static int decode_parent(struct decoding *decoding)
 {
     struct action_event *event = decoding->event;
-    const json_t *value = json_object_get(decoding->document, "parent");
+    const struct value *value = given_member(decoding, PARENT);
     event->names_parent = value != NULL;
-    if (!value || json_is_null(value))
+    if (!value || value->type == JSON_NULL)
         return 0;
-    if (!json_is_string(value))
-        return reject_type(decoding, "/parent", "an action's name, or null for a root", value);
-    event->parent = json_string_value(value);
-    if (!key_part_is_valid(event->parent, json_string_length(value), NAME_BYTES_MAX))
-        return reject_key_part(decoding, "/parent", false, NAME_BYTES_MAX);
-    assert(event->name);
-    if (strcmp(event->parent, event->name) == 0)
+    if (value->type != JSON_STRING)
+        return reject_type(decoding, PARENT, "an action's name, or null for a root");
+    if (!key_part_is_valid(value->text, value->length, NAME_BYTES_MAX))
+        return reject_key_part(decoding, PARENT, false, NAME_BYTES_MAX);
+    event->parent = keep_text(decoding, value->text, value->length);
+    if (event->name && says(value, event->name))
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/parent",
                            "An action cannot be its own parent.");
     return 0;
 }
 
-/* The optional string `pointer` + 1 of the document, or with two levels of its member. */
-static int decode_text(struct decoding *decoding, const json_t *object, const char *pointer,
-                       const char **out)
+/* The optional string that a member says; NULL if it is left out. */
+static int decode_text(struct decoding *decoding, enum member member, const struct value **out)
 {
-    const json_t *value = optional_member(object, strrchr(pointer, '/') + 1);
-    if (value && !json_is_string(value))
-        return reject_type(decoding, pointer, "a string", value);
-    if (out)
-        *out = value ? json_string_value(value) : NULL;
+    *out = optional_member(decoding, member);
+    if (*out && (*out)->type != JSON_STRING)
+        return reject_type(decoding, member, "a string");
     return 0;
 }
 
 /* The same of a text that the live tree carries and filters search. */
-static int decode_label(struct decoding *decoding, const json_t *object, const char *pointer,
-                        const char **out)
+static int decode_label(struct decoding *decoding, enum member member, const char **out)
 {
-    if (decode_text(decoding, object, pointer, out))
+    const struct value *value;
+    if (decode_text(decoding, member, &value))
         return -1;
-    if (*out && strlen(*out) > LABEL_BYTES_MAX)
-        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer,
-                           "%s must be at most %d bytes, not %zu.", strrchr(pointer, '/') + 1,
-                           LABEL_BYTES_MAX, strlen(*out));
+    if (value && value->length > LABEL_BYTES_MAX)
+        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
+                           "%s must be at most %d bytes, not %zu.", members[member].name,
+                           LABEL_BYTES_MAX, value->length);
+    *out = value ? keep_text(decoding, value->text, value->length) : NULL;
     return 0;
 }
 
 static int decode_task(struct decoding *decoding)
 {
-    const json_t *task = optional_member(decoding->document, "task");
+    const struct value *task = optional_member(decoding, TASK);
     if (!task)
         return 0;
-    if (!json_is_object(task))
-        return reject_type(decoding, "/task", "an object", task);
+    if (task->type != JSON_OBJECT)
+        return reject_type(decoding, TASK, "an object");
     decoding->event->has_task = true;
-    if (decode_label(decoding, task, "/task/name", &decoding->event->task_name) ||
-        decode_label(decoding, task, "/task/shortName", &decoding->event->short_name))
+    if (decode_label(decoding, TASK_NAME, &decoding->event->task_name) ||
+        decode_label(decoding, TASK_SHORT_NAME, &decoding->event->short_name))
         return -1;
     return 0;
 }
@@ -255,40 +478,42 @@ static int decode_task(struct decoding *decoding)
 static int decode_error_info(struct decoding *decoding)
 {
     struct action_event *event = decoding->event;
-    json_t *error_info = optional_member(decoding->document, "errorInfo");
-    const char *kind = NULL;
+    struct value *values = decoding->values;
+    const struct value *error_info = optional_member(decoding, ERROR_INFO), *kind, *message;
     if (!error_info)
         return 0;
-    if (!json_is_object(error_info))
-        return reject_type(decoding, "/errorInfo", "an object", error_info);
-    event->error_info = error_info;
-    if (decode_text(decoding, error_info, "/errorInfo/kind", &kind) ||
-        decode_text(decoding, error_info, "/errorInfo/message", NULL))
+    if (error_info->type != JSON_OBJECT)
+        return reject_type(decoding, ERROR_INFO, "an object");
+    describe_value(&values[ERROR_KIND], json_object_get(error_info->json, "kind"));
+    describe_value(&values[ERROR_MESSAGE], json_object_get(error_info->json, "message"));
+    if (decode_text(decoding, ERROR_KIND, &kind) || decode_text(decoding, ERROR_MESSAGE, &message))
         return -1;
+    event->error_info = error_info->json ? error_info_cut(error_info->json) : json_object();
+    decoding->has_no_memory |= !event->error_info;
     if (!kind)
         return 0;
-    if (strcmp(kind, "USER") == 0)
+    if (says(kind, "USER"))
         event->error_kind = ERROR_KIND_USER;
-    else if (strcmp(kind, "SYSTEM") == 0)
+    else if (says(kind, "SYSTEM"))
         event->error_kind = ERROR_KIND_SYSTEM;
     else
-        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/errorInfo/kind",
+        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[ERROR_KIND].pointer,
                            "kind must be USER or SYSTEM, or left out.");
     return 0;
 }
 
-static int decode_time(struct decoding *decoding, const char *pointer, int64_t absent_us,
+static int decode_time(struct decoding *decoding, enum member member, int64_t absent_us,
                        int64_t *out_us)
 {
-    const char *text = NULL;
-    if (decode_text(decoding, decoding->document, pointer, &text))
+    const struct value *value;
+    if (decode_text(decoding, member, &value))
         return -1;
     *out_us = absent_us;
-    if (text && timestamp_parse(text, strlen(text), out_us) != 0)
-        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer,
+    if (value && timestamp_parse(value->text, value->length, out_us) != 0)
+        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
                            "%s must be a date and time as in RFC 3339, such as "
                            "2026-04-12T08:00:00.123Z.",
-                           pointer + 1);
+                           members[member].name);
     return 0;
 }
 
@@ -296,58 +521,73 @@ static int decode_time(struct decoding *decoding, const char *pointer, int64_t a
 static int check_kept_members(struct decoding *decoding)
 {
     static const struct {
-        const char *pointer;
+        enum member member;
         json_type type;
         const char *wanted;
     } kept[] = {
-        {"/cluster", JSON_STRING, "a string"},
-        {"/outputs", JSON_OBJECT, "an object"},
-        {"/logInfo", JSON_ARRAY, "an array"},
-        {"/clusterEvents", JSON_ARRAY, "an array"},
+        {CLUSTER, JSON_STRING, "a string"},
+        {OUTPUTS, JSON_OBJECT, "an object"},
+        {LOG_INFO, JSON_ARRAY, "an array"},
+        {CLUSTER_EVENTS, JSON_ARRAY, "an array"},
     };
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        const json_t *value = optional_member(decoding->document, kept[i].pointer + 1);
-        if (value && json_typeof(value) != kept[i].type)
-            return reject_type(decoding, kept[i].pointer, kept[i].wanted, value);
+        const struct value *value = optional_member(decoding, kept[i].member);
+        if (value && value->type != kept[i].type)
+            return reject_type(decoding, kept[i].member, kept[i].wanted);
     }
     return 0;
 }
 
-int action_event_decode(struct action_event *event, json_t *document, struct json_text info,
-                        const struct action_event_path *path, int64_t received_us,
-                        struct problem *problem)
+static int judge(struct decoding *decoding, const struct action_event_path *path,
+                 int64_t received_us)
 {
     static const struct action_event_path no_path = {0};
+    struct action_event *event = decoding->event;
+    if (decode_key(decoding, path ? path : &no_path) || decode_parent(decoding) ||
+        decode_label(decoding, GROUP, &event->group) || decode_task(decoding) ||
+        decode_time(decoding, UPDATED_TIME, received_us, &event->updated_us) ||
+        decode_time(decoding, REPORTED_TIME, TIME_NONE, &event->reported_us) ||
+        decode_error_info(decoding) || check_kept_members(decoding))
+        return -EINVAL;
+    return decoding->has_no_memory ? -ENOMEM : 0;
+}
+
+/* Of what is no object. */
+static int reject_event(struct json_text info, struct problem *problem)
+{
+    struct value value = {0};
+    if (!read_value(info, &value))
+        return -EBADMSG;
+    problem_set(problem, PROBLEM_INVALID_FIELD, NULL, "An event must be an object, not %s.",
+                type_name(value.type));
+    json_decref(value.json);
+    return -EINVAL;
+}
+
+int action_event_decode(struct action_event *event, struct json_text info,
+                        const struct action_event_path *path, int64_t received_us,
+                        struct arena *texts, struct problem *problem)
+{
     struct action_event decoded = {.info = info};
-    struct decoding decoding = {.document = document, .event = &decoded, .problem = problem};
-    if (!json_is_object(document))
-        return problem_set(problem, PROBLEM_INVALID_FIELD, NULL,
-                           "An event must be an object, not %s.", type_name(document));
-    if (decode_key(&decoding, path ? path : &no_path) || decode_parent(&decoding) ||
-        decode_label(&decoding, document, "/group", &decoded.group) || decode_task(&decoding) ||
-        decode_time(&decoding, "/updatedTime", received_us, &decoded.updated_us) ||
-        decode_time(&decoding, "/reportedTime", TIME_NONE, &decoded.reported_us) ||
-        decode_error_info(&decoding) || check_kept_members(&decoding))
-        return -1;
-    decoded.document = json_incref(document);
-    json_incref(decoded.error_info);
-    *event = decoded;
-    return 0;
+    struct decoding decoding = {.event = &decoded, .texts = texts, .problem = problem};
+    if (info.length == 0 || *info.bytes != '{')
+        return reject_event(info, problem);
+    int status = read_members(&decoding, info, PROJECT, EVENT_MEMBERS)
+                     ? judge(&decoding, path, received_us)
+                     : -EBADMSG;
+    for (int i = 0; i < MEMBERS; i++)
+        json_decref(decoding.values[i].json);
+    if (status == 0)
+        *event = decoded;
+    else
+        action_event_clear(&decoded);
+    return status;
 }
 
 void action_event_clear(struct action_event *event)
 {
-    json_decref(event->document);
     json_decref(event->error_info);
     *event = (struct action_event){0};
-}
-
-json_t *action_event_document(const struct action_event *event)
-{
-    if (event->document)
-        return json_incref(event->document);
-    json_error_t error;
-    return action_event_parse(event->info, 0, &error);
 }
 
 /* jansson's lexer does not look whether its buffer could grow, and then runs past the end of a
@@ -373,17 +613,14 @@ json_t *action_event_parse(struct json_text text, size_t flags, json_error_t *er
 
 static bool is_key_member(const char *member)
 {
-    for (size_t i = 0; i < sizeof key_members / sizeof *key_members; i++)
-        if (strcmp(member, key_members[i]) == 0)
-            return true;
-    return false;
+    return find_member(PROJECT, KEY_MEMBERS, member, strlen(member)) < KEY_MEMBERS;
 }
 
 static size_t count_other_members(const json_t *object)
 {
     size_t count = json_object_size(object);
-    for (size_t i = 0; i < sizeof key_members / sizeof *key_members; i++)
-        count -= json_object_get(object, key_members[i]) != NULL;
+    for (int i = PROJECT; i < KEY_MEMBERS; i++)
+        count -= json_object_get(object, members[i].name) != NULL;
     return count;
 }
 
@@ -412,7 +649,7 @@ int action_event_compare(const struct action_event *event, const char *stored, s
     json_t *other = action_event_parse((struct json_text){stored, length}, 0, &error);
     if (!other)
         return !error.text[0] || json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : 0;
-    json_t *document = action_event_document(event);
+    json_t *document = action_event_parse(event->info, 0, &error);
     if (document)
         *is_identical = action_event_is_identical(document, other);
     json_decref(other);
@@ -447,17 +684,11 @@ static void write_own_members(struct buffer *out, const struct event_record *rec
     buffer_timestamp(out, record->updated_us);
 }
 
-static bool is_one_of(struct json_text name, const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (json_name_is(name, names[i]))
-            return true;
-    return false;
-}
-
 void event_record_write(struct buffer *out, const struct event_record *record)
 {
     static const char *const added[] = {"revision", "recordedAt", "asReceived"};
+    static const char *const own[] = {"project", "domain", "runName", "name",
+                                      "attempt", "phase",  "version", "updatedTime"};
     const char *at = record->info.bytes, *end = at + record->info.length;
     struct json_member member;
     bool is_hidden = false;
@@ -465,10 +696,9 @@ void event_record_write(struct buffer *out, const struct event_record *record)
     buffer_text(out, "{");
     write_own_members(out, record);
     while (json_scan_member(&at, end, &member)) {
-        if (is_one_of(member.name, added, sizeof added / sizeof *added)) {
+        if (json_name_is_one_of(member.name, added, sizeof added / sizeof *added)) {
             is_hidden = true;
-        } else if (!json_name_is(member.name, "updatedTime") &&
-                   !is_one_of(member.name, key_members, sizeof key_members / sizeof *key_members)) {
+        } else if (!json_name_is_one_of(member.name, own, sizeof own / sizeof *own)) {
             buffer_text(out, ",\"");
             buffer_append(out, member.name.bytes, member.name.length);
             buffer_text(out, "\":");

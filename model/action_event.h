@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/arena.h"
 #include "model/buffer.h"
 #include "model/json_scan.h"
 #include "model/phase.h"
@@ -21,12 +22,8 @@ enum {
 
 enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 2 };
 
-/* A decoded event. All strings are borrowed: those of the document from `document`, which the event
- * holds a reference to, `info` from the request's body, key parts given by a path from the path; of
- * an event of a batch from the batch, which keeps no document, and of error_info what the live tree
- * shows (model/error_info.h). */
+/* A decoded event. Its strings are in the arena that it was decoded with, `info` is borrowed. */
 struct action_event {
-    json_t *document;      /* NULL: of a batch, see action_event_document */
     struct json_text info; /* the event as received, or truncated */
     struct run_key run;
     const char *name;
@@ -38,7 +35,7 @@ struct action_event {
     const char *group, *task_name, *short_name; /* NULL if absent */
     bool has_task;
     enum error_kind error_kind;
-    json_t *error_info;  /* a reference of its own; NULL if absent */
+    json_t *error_info;  /* as the live tree shows it (model/error_info.h), owned; NULL if absent */
     bool is_truncated;   /* `info` is what event_cut left of what was received */
     int64_t updated_us;  /* the time of receipt if the event does not say it */
     int64_t reported_us; /* TIME_NONE if absent */
@@ -50,18 +47,16 @@ struct action_event_path {
     const char *project, *domain, *run_name, *name, *attempt, *phase, *version;
 };
 
-/* Decodes one event. `document` is what `info` says, parsed with action_event_parse;
- * `received_us` is the time of receipt. 0 and *event filled, with a reference to `document`
- * (release with action_event_clear); or -1 and *problem with a pointer to the member that is wrong.
- * A part of the key that is wrong in the path has no pointer, its detail names it. */
-int action_event_decode(struct action_event *event, json_t *document, struct json_text info,
+/* Decodes the event that `info` says; `received_us` is the time of receipt, `path` may be NULL. 0
+ * and *event filled (release with action_event_clear); -EINVAL and *problem with a pointer to the
+ * member that is wrong (a part of the key that is wrong in the path has no pointer, its detail
+ * names it); -EBADMSG if `info` is no JSON, or nested deeper than EVENT_NESTING_MAX, or there was
+ * no memory to see that it is not; -ENOMEM. */
+int action_event_decode(struct action_event *event, struct json_text info,
                         const struct action_event_path *path, int64_t received_us,
-                        struct problem *problem);
+                        struct arena *texts, struct problem *problem);
 
 void action_event_clear(struct action_event *event);
-
-/* What `info` says: a new reference, or NULL when out of memory. */
-json_t *action_event_document(const struct action_event *event);
 
 /* What `text` says, with duplicate keys refused as the contract (openapi.yaml) wants, and `flags`
  * more of json_loadb's: a new reference, or NULL and json_loadb's error, without a text when out of

@@ -7,9 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/error_info.h"
 #include "model/event_cut.h"
-#include "model/event_scan.h"
 #include "model/json_scan.h"
 
 /* What all events of one request are decoded with. */
@@ -46,12 +44,6 @@ static int refuse_memory(struct problem *problem)
                        "There was not enough memory to read the request.");
 }
 
-static int refuse_count(struct problem *problem)
-{
-    return problem_set(problem, PROBLEM_TOO_MANY_EVENTS, NULL,
-                       "The request has more than %d events.", BATCH_EVENTS_MAX);
-}
-
 /* How a place in the body, or in a line of it, is told. */
 struct place {
     int line, column;
@@ -66,6 +58,12 @@ static struct place find_place(const char *text, const char *at)
         place.column = *c == '\n' ? 1 : place.column + 1;
     }
     return place;
+}
+
+/* Where lines and columns of an event are counted from. */
+static const char *count_from(const struct batch_decoding *decoding, struct json_text text)
+{
+    return decoding->form == EVENT_BATCH_NDJSON ? text.bytes : decoding->batch->body;
 }
 
 static int refuse_place(const char *text, const char *at, struct problem *problem)
@@ -90,41 +88,25 @@ static int refuse_json(const char *text, const char *at, const json_error_t *err
                        error->text);
 }
 
-/* Events and results for `count` events. */
-static int make_room(struct event_batch *batch, size_t count, struct problem *problem)
+/* Room for one event and its result behind those that are there. */
+static int make_room(struct event_batch *batch, struct problem *problem)
 {
-    batch->events = calloc(count ? count : 1, sizeof *batch->events);
-    batch->results = calloc(count ? count : 1, sizeof *batch->results);
-    if (!batch->events || !batch->results)
-        return refuse_memory(problem);
-    batch->count = count;
+    if (batch->count == batch->room) {
+        size_t room = batch->room == 0 ? 1 : batch->room < 16 ? 16 : 2 * batch->room;
+        struct action_event *events = realloc(batch->events, room * sizeof *events);
+        if (events)
+            batch->events = events;
+        struct event_result *results = realloc(batch->results, room * sizeof *results);
+        if (results)
+            batch->results = results;
+        if (!events || !results)
+            return refuse_memory(problem);
+        batch->room = room;
+    }
+    batch->events[batch->count] = (struct action_event){0};
+    batch->results[batch->count] = (struct event_result){0};
+    batch->count++;
     return 0;
-}
-
-static int keep_text(struct arena *texts, const char **text)
-{
-    if (!*text)
-        return 0;
-    *text = arena_copy(texts, *text);
-    return *text ? 0 : -ENOMEM;
-}
-
-/* Lets the event's document go, of which the rest of a batch would hold many times its text. 0 or
- * -ENOMEM. */
-static int drop_document(struct action_event *event, struct arena *texts)
-{
-    const char **borrowed[] = {&event->run.project, &event->run.domain, &event->run.run_name,
-                               &event->name,        &event->parent,     &event->group,
-                               &event->task_name,   &event->short_name};
-    json_t *error_info = event->error_info ? error_info_cut(event->error_info) : NULL;
-    bool failed = event->error_info && !error_info;
-    for (size_t i = 0; i < sizeof borrowed / sizeof *borrowed; i++)
-        failed |= keep_text(texts, borrowed[i]) != 0;
-    json_decref(event->error_info);
-    json_decref(event->document);
-    event->error_info = error_info;
-    event->document = NULL;
-    return failed ? -ENOMEM : 0;
 }
 
 /* What of an event that is too large is kept. 0 or -ENOMEM. */
@@ -145,100 +127,82 @@ static int cut_event(struct event_batch *batch, struct json_text *info)
 
 /* -------- one event -------- */
 
-/* 1: the event is in place `index`; 0: it is not plain; -1: out of memory, *problem says so. */
-static int scan_event(struct batch_decoding *decoding, size_t index, struct json_text info)
+static int refuse_nesting(struct json_text text, struct problem *problem)
 {
-    struct event_batch *batch = decoding->batch;
-    if (info.length == 0 || info.length > EVENT_BYTES_MAX || decoding->path)
+    size_t nesting;
+    json_scan_value(text.bytes, text.bytes + text.length, &nesting);
+    if (nesting <= EVENT_NESTING_MAX)
         return 0;
-    char *text = arena_alloc_text(&batch->texts, info.length);
-    if (!text)
-        return refuse_memory(decoding->problem);
-    memcpy(text, info.bytes, info.length);
-    if (!event_scan(text, info.length, decoding->received_us, &batch->events[index])) {
-        batch->events[index] = (struct action_event){0};
-        return 0;
-    }
-    batch->events[index].info = info;
-    return 1;
+    return problem_set(problem, PROBLEM_INVALID_FIELD, NULL,
+                       "The event is nested %zu levels deep, %d are allowed.", nesting,
+                       EVENT_NESTING_MAX);
 }
 
-/* Of a text that is valid JSON as far as json_scan_error sees. */
-enum outcome { DECODED, INVALID, NO_MEMORY }; /* the latter two with *problem */
+/* Says why an event is none, of which `info` is what was to be decoded. */
+static int explain(const struct batch_decoding *decoding, struct json_text text,
+                   struct json_text info, struct problem *problem)
+{
+    json_error_t error;
+    if (!json_scan_error(text) && refuse_nesting(text, problem) != 0)
+        return -1;
+    json_t *document = action_event_parse(info, JSON_DECODE_ANY, &error);
+    json_decref(document);
+    if (document) /* so there was no memory before */
+        return refuse_memory(problem);
+    return refuse_json(count_from(decoding, text), text.bytes, &error, problem);
+}
 
-static enum outcome decode_event(struct batch_decoding *decoding, struct action_event *event,
-                                 struct json_text text, struct problem *problem)
+static int decode_event(struct batch_decoding *decoding, struct action_event *event,
+                        struct json_text text, struct problem *problem)
 {
     struct json_text info = text;
     bool is_truncated = text.length > EVENT_BYTES_MAX;
-    json_error_t error = {0};
-    size_t nesting;
-    json_scan_value(text.bytes, text.bytes + text.length, &nesting);
-    if (nesting > EVENT_NESTING_MAX) {
-        problem_set(problem, PROBLEM_INVALID_FIELD, NULL,
-                    "The event is nested %zu levels deep, %d are allowed.", nesting,
-                    EVENT_NESTING_MAX);
-        return INVALID;
-    }
-    if (is_truncated && text.bytes[0] == '{' && cut_event(decoding->batch, &info) != 0) {
-        refuse_memory(problem);
-        return NO_MEMORY;
-    }
-    if (info.length > EVENT_BYTES_MAX) {
-        problem_set(problem, PROBLEM_PAYLOAD_TOO_LARGE, NULL,
-                    "The event has %zu bytes that cannot be left out, %d are allowed.", info.length,
-                    EVENT_BYTES_MAX);
-        return INVALID;
-    }
-    json_t *document = action_event_parse(info, JSON_DECODE_ANY, &error);
-    if (!document) {
-        refuse_json(decoding->form == EVENT_BATCH_NDJSON ? text.bytes : decoding->batch->body,
-                    text.bytes, &error, problem);
-        return problem->kind == PROBLEM_OVERLOADED ? NO_MEMORY : INVALID;
-    }
-    int failed =
-        action_event_decode(event, document, info, decoding->path, decoding->received_us, problem);
-    json_decref(document);
-    if (failed)
-        return INVALID;
-    event->is_truncated = is_truncated;
-    if (drop_document(event, &decoding->batch->texts) == 0)
-        return DECODED;
-    refuse_memory(problem);
-    return NO_MEMORY;
-}
-
-/* Decodes an event into place `index`; what is wrong with it alone becomes its result. */
-static int add_event(struct batch_decoding *decoding, size_t index, struct json_text text)
-{
-    struct event_batch *batch = decoding->batch;
-    struct problem problem;
-    int status = scan_event(decoding, index, text);
-    if (status != 0)
-        return status == 1 ? 0 : -1;
-    switch (decode_event(decoding, &batch->events[index], text, &problem)) {
-    case DECODED:
+    const char *wrong = is_truncated ? json_scan_error(text) : NULL;
+    if (wrong)
+        return refuse_place(count_from(decoding, text), wrong, problem);
+    if (is_truncated && refuse_nesting(text, problem) != 0)
+        return -1;
+    if (is_truncated && text.bytes[0] == '{' && cut_event(decoding->batch, &info) != 0)
+        return refuse_memory(problem);
+    if (info.length > EVENT_BYTES_MAX)
+        return problem_set(problem, PROBLEM_PAYLOAD_TOO_LARGE, NULL,
+                           "The event has %zu bytes that cannot be left out, %d are allowed.",
+                           info.length, EVENT_BYTES_MAX);
+    switch (action_event_decode(event, info, decoding->path, decoding->received_us,
+                                &decoding->batch->texts, problem)) {
+    case 0:
+        event->is_truncated = is_truncated;
         return 0;
-    case INVALID:
-        /* Of a JSON document, what is no JSON is the document's fault; a line is one by itself. */
-        if (problem.kind != PROBLEM_INVALID_JSON || decoding->form == EVENT_BATCH_NDJSON)
-            return event_result_reject(&batch->results[index], &problem) == 0
-                       ? 0
-                       : refuse_memory(decoding->problem);
-        break;
-    case NO_MEMORY:
-        break;
+    case -ENOMEM:
+        return refuse_memory(problem);
+    case -EBADMSG:
+        return explain(decoding, text, info, problem);
     }
-    *decoding->problem = problem;
     return -1;
 }
 
-static int decode_single(struct batch_decoding *decoding, struct json_text text)
+/* Decodes one more event; what is wrong with it alone becomes its result. */
+static int add_event(struct batch_decoding *decoding, struct json_text text)
 {
-    decoding->batch->is_single = true;
-    if (make_room(decoding->batch, 1, decoding->problem) != 0)
+    struct event_batch *batch = decoding->batch;
+    struct problem problem;
+    if (batch->count == BATCH_EVENTS_MAX)
+        return problem_set(decoding->problem, PROBLEM_TOO_MANY_EVENTS, NULL,
+                           "The request has more than %d events.", BATCH_EVENTS_MAX);
+    if (make_room(batch, decoding->problem) != 0)
         return -1;
-    return add_event(decoding, 0, text);
+    size_t index = batch->count - 1;
+    if (decode_event(decoding, &batch->events[index], text, &problem) == 0)
+        return 0;
+    /* Of a JSON document, what is no JSON is the document's fault; a line is one by itself. */
+    if (problem.kind == PROBLEM_OVERLOADED ||
+        (problem.kind == PROBLEM_INVALID_JSON && decoding->form != EVENT_BATCH_NDJSON)) {
+        *decoding->problem = problem;
+        return -1;
+    }
+    return event_result_reject(&batch->results[index], &problem) == 0
+               ? 0
+               : refuse_memory(decoding->problem);
 }
 
 /* -------- a list of events -------- */
@@ -271,7 +235,7 @@ static int refuse_member(struct json_text name, struct problem *problem)
 }
 
 /* 1: `text`, an object, is a list of events, and *events its value; 0: it is none; -1: *problem. */
-static int read_list(struct json_text text, struct json_text *events, struct problem *problem)
+static int find_list(struct json_text text, struct json_text *events, struct problem *problem)
 {
     const char *at = text.bytes, *end = text.bytes + text.length;
     struct json_member member, other = {0};
@@ -288,28 +252,22 @@ static int read_list(struct json_text text, struct json_text *events, struct pro
         return problem_set(problem, PROBLEM_INVALID_JSON, NULL, "The member events comes twice.");
     if (lists == 1 && other.name.bytes)
         return refuse_member(other.name, problem);
-    if (lists == 1 && events->bytes[0] != '[')
+    if (lists == 1 && (events->length == 0 || events->bytes[0] != '['))
         return problem_set(problem, PROBLEM_INVALID_FIELD, "/events", "events must be an array.");
+    if (lists == 1 && (at != end - 1 || *at != '}'))
+        return refuse_place(text.bytes, at, problem);
     return (int)lists;
 }
 
-/* {"events": [ … ]} */
+/* The events of [ … ] */
 static int decode_list(struct batch_decoding *decoding, struct json_text events)
 {
     const char *at = events.bytes, *end = events.bytes + events.length;
     struct json_text event;
-    size_t count = 0;
-    while (json_scan_item(&at, end, &event) && count <= BATCH_EVENTS_MAX)
-        count++;
-    if (count > BATCH_EVENTS_MAX)
-        return refuse_count(decoding->problem);
-    if (make_room(decoding->batch, count, decoding->problem) != 0)
-        return -1;
-    at = events.bytes;
-    for (size_t i = 0; json_scan_item(&at, end, &event); i++)
-        if (add_event(decoding, i, event) != 0)
+    while (json_scan_item(&at, end, &event))
+        if (add_event(decoding, event) != 0)
             return -1;
-    return 0;
+    return at == end - 1 && *at == ']' ? 0 : refuse_place(events.bytes, at, decoding->problem);
 }
 
 static struct json_text trim(const char *bytes, size_t length)
@@ -319,88 +277,21 @@ static struct json_text trim(const char *bytes, size_t length)
     return (struct json_text){.bytes = begin, .length = (size_t)(end - begin)};
 }
 
-/* -------- plain events, which need no document -------- */
-
-/* Past white space and `token`; NULL if something else is there. */
-static const char *skip_token(const char *at, const char *end, const char *token)
-{
-    size_t length = strlen(token);
-    if (!at)
-        return NULL;
-    at = json_scan_space(at, end);
-    return (size_t)(end - at) >= length && memcmp(at, token, length) == 0 ? at + length : NULL;
-}
-
-/* The first value of the list in `text`, if that looks like {"events": [ … ]}; else NULL. */
-static const char *find_list(struct json_text text)
-{
-    const char *end = text.bytes + text.length;
-    const char *at = skip_token(text.bytes, end, "{");
-    return skip_token(skip_token(skip_token(at, end, "\"events\""), end, ":"), end, "[");
-}
-
-/* How many values stand between `at` and the end of the list, which must be the end of the text; 0
- * if it is not, or if there are too many. */
-static size_t count_values(const char *at, const char *end)
-{
-    size_t nesting;
-    for (size_t count = 1; count <= BATCH_EVENTS_MAX; count++) {
-        at = json_scan_value(json_scan_space(at, end), end, &nesting);
-        const char *comma = skip_token(at, end, ",");
-        if (!comma) {
-            at = skip_token(skip_token(at, end, "]"), end, "}");
-            return at == end ? count : 0;
-        }
-        at = comma;
-    }
-    return 0;
-}
-
-/* As scan_event, for all events of a list. */
-static int scan_list(struct batch_decoding *decoding, struct json_text text)
-{
-    const char *end = text.bytes + text.length, *at = find_list(text);
-    size_t count = at ? count_values(at, end) : 0, nesting;
-    int status = count > 0;
-    if (count > 0 && make_room(decoding->batch, count, decoding->problem) != 0)
-        return -1;
-    for (size_t i = 0; i < count && status == 1; i++) {
-        const char *begin = json_scan_space(at, end);
-        const char *behind = json_scan_value(begin, end, &nesting);
-        struct json_text info = {.bytes = begin, .length = (size_t)(behind - begin)};
-        status = scan_event(decoding, i, info);
-        at = json_scan_space(behind, end) + 1;
-    }
-    return status;
-}
-
-static int scan_single(struct batch_decoding *decoding, struct json_text text)
-{
-    decoding->batch->is_single = true;
-    if (make_room(decoding->batch, 1, decoding->problem) != 0)
-        return -1;
-    return scan_event(decoding, 0, text);
-}
-
-/* Forgets what was read of a batch that is not all plain. */
-static void start_anew(struct event_batch *batch)
-{
-    free(batch->events);
-    free(batch->results);
-    arena_free(&batch->texts);
-    *batch = (struct event_batch){.body = batch->body, .body_length = batch->body_length};
-}
-
-/* 1: the whole body is decoded; 0: it is not plain; -1: out of memory. */
-static int scan_body(struct batch_decoding *decoding, struct json_text text)
-{
-    int status = find_list(text) ? scan_list(decoding, text) : scan_single(decoding, text);
-    if (status == 0)
-        start_anew(decoding->batch);
-    return status;
-}
-
 /* -------- bodies -------- */
+
+static int decode_document(struct batch_decoding *decoding, struct json_text text)
+{
+    struct json_text events = {0};
+    if (text.bytes[0] != '{')
+        return problem_set(decoding->problem, PROBLEM_BAD_REQUEST, NULL,
+                           "The body must be an event or an object with the member events, "
+                           "which is an array of them.");
+    int lists = decoding->path ? 0 : find_list(text, &events, decoding->problem);
+    if (lists != 0)
+        return lists == 1 ? decode_list(decoding, events) : -1;
+    decoding->batch->is_single = true;
+    return add_event(decoding, text);
+}
 
 static int decode_json(struct batch_decoding *decoding)
 {
@@ -409,21 +300,12 @@ static int decode_json(struct batch_decoding *decoding)
         text = (struct json_text){.bytes = "{}", .length = 2};
     if (text.length == 0)
         return problem_set(decoding->problem, PROBLEM_INVALID_JSON, NULL, "The body is empty.");
-    int status = decoding->path ? 0 : scan_body(decoding, text);
-    if (status != 0)
-        return status == 1 ? 0 : -1;
-    const char *wrong = json_scan_error(text);
-    struct json_text events = {0};
-    if (wrong)
-        return refuse_place(decoding->batch->body, wrong, decoding->problem);
-    if (text.bytes[0] != '{')
-        return problem_set(decoding->problem, PROBLEM_BAD_REQUEST, NULL,
-                           "The body must be an event or an object with the member events, "
-                           "which is an array of them.");
-    status = decoding->path ? 0 : read_list(text, &events, decoding->problem);
-    if (status < 0)
-        return -1;
-    return status == 1 ? decode_list(decoding, events) : decode_single(decoding, text);
+    if (decode_document(decoding, text) == 0)
+        return 0;
+    /* Whatever else is wrong: of a body that is no JSON, it is that. */
+    const char *wrong =
+        decoding->problem->kind == PROBLEM_OVERLOADED ? NULL : json_scan_error(text);
+    return wrong ? refuse_place(decoding->batch->body, wrong, decoding->problem) : -1;
 }
 
 /* The next line that is not blank, trimmed; length 0 when there is none. Moves *at behind it. */
@@ -439,32 +321,13 @@ static struct json_text next_line(const char **at, const char *end)
     return line;
 }
 
-static int decode_line(struct batch_decoding *decoding, size_t index, struct json_text line)
-{
-    struct problem problem;
-    const char *wrong = line.length > EVENT_BYTES_MAX ? json_scan_error(line) : NULL;
-    if (!wrong)
-        return add_event(decoding, index, line);
-    refuse_place(line.bytes, wrong, &problem);
-    if (event_result_reject(&decoding->batch->results[index], &problem) != 0)
-        return refuse_memory(decoding->problem);
-    return 0;
-}
-
 static int decode_ndjson(struct batch_decoding *decoding)
 {
     const char *end = decoding->batch->body + decoding->batch->body_length;
     const char *at = decoding->batch->body;
-    size_t count = 0;
-    while (next_line(&at, end).length)
-        count++;
-    if (count > BATCH_EVENTS_MAX)
-        return refuse_count(decoding->problem);
-    if (make_room(decoding->batch, count, decoding->problem) != 0)
-        return -1;
-    at = decoding->batch->body;
-    for (size_t i = 0; i < count; i++)
-        if (decode_line(decoding, i, next_line(&at, end)) != 0)
+    struct json_text line;
+    while ((line = next_line(&at, end)).length > 0)
+        if (add_event(decoding, line) != 0)
             return -1;
     return 0;
 }
@@ -503,7 +366,7 @@ void event_batch_clear(struct event_batch *batch)
 size_t event_batch_bytes(const struct event_batch *batch)
 {
     return batch->body_length + batch->texts.bytes +
-           batch->count * (sizeof *batch->events + sizeof *batch->results);
+           batch->room * (sizeof *batch->events + sizeof *batch->results);
 }
 
 static const char *status_name(enum event_status status)

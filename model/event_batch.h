@@ -36,11 +36,11 @@ int event_result_reject(struct event_result *result, const struct problem *probl
 struct event_batch {
     char *body; /* owned */
     size_t body_length;
-    bool is_single; /* one event, answered by itself and not as a list */
-    size_t count;
+    bool is_single;     /* one event, answered by itself and not as a list */
+    size_t count, room; /* events that there are, and that there is memory for */
     struct action_event *events;
     struct event_result *results;
-    struct arena texts; /* what the events have that does not stand in the body */
+    struct arena texts; /* the events' strings, and what of `info` does not stand in the body */
 };
 
 enum event_batch_form { EVENT_BATCH_JSON, EVENT_BATCH_NDJSON };

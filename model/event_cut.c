@@ -9,13 +9,7 @@ struct cut {
     bool is_first; /* no member was written to the object yet */
 };
 
-static bool is_one_of(struct json_text name, const char *const *names)
-{
-    for (; *names; names++)
-        if (json_name_is(name, *names))
-            return true;
-    return false;
-}
+#define IS_ONE_OF(name, names) json_name_is_one_of(name, names, sizeof(names) / sizeof *(names))
 
 /* Length of the character that stands at `at` in a valid JSON string, as it is written. */
 static size_t character_bytes(const char *at)
@@ -79,34 +73,34 @@ static void write_member(struct cut *cut, const struct json_member *member, bool
 /* errorInfo or task */
 static void write_object(struct cut *cut, const struct json_member *member)
 {
-    static const char *const kept[] = {"kind", "message", "name", "shortName", NULL};
+    static const char *const kept[] = {"kind", "message", "name", "shortName"};
     const char *at = member->value.bytes, *end = at + member->value.length;
     struct json_member inner;
     write_name(cut, member->name);
     buffer_text(cut->out, "{");
     cut->is_first = true;
     while (json_scan_member(&at, end, &inner))
-        write_member(cut, &inner, is_one_of(inner.name, kept));
+        write_member(cut, &inner, IS_ONE_OF(inner.name, kept));
     buffer_text(cut->out, "}");
     cut->is_first = false;
 }
 
 void event_cut(struct buffer *out, struct json_text event)
 {
-    static const char *const objects[] = {"errorInfo", "task", NULL};
-    static const char *const kept[] = {"project",      "domain",  "runName", "name",  "attempt",
-                                       "phase",        "version", "parent",  "group", "updatedTime",
-                                       "reportedTime", "cluster", NULL};
+    static const char *const objects[] = {"errorInfo", "task"};
+    static const char *const kept[] = {"project", "domain",      "runName",      "name",
+                                       "attempt", "phase",       "version",      "parent",
+                                       "group",   "updatedTime", "reportedTime", "cluster"};
     struct cut cut = {.out = out, .rest = CUT_REST_BYTES_MAX, .is_first = true};
     const char *at = event.bytes, *end = at + event.length;
     struct json_member member;
     buffer_text(out, "{");
     while (json_scan_member(&at, end, &member)) {
-        if (member.value.bytes[0] == '{' && is_one_of(member.name, objects))
+        if (member.value.bytes[0] == '{' && IS_ONE_OF(member.name, objects))
             write_object(&cut, &member);
         else if (!json_name_is(member.name, "truncated"))
             write_member(&cut, &member,
-                         is_one_of(member.name, kept) || is_one_of(member.name, objects));
+                         IS_ONE_OF(member.name, kept) || IS_ONE_OF(member.name, objects));
     }
     buffer_text(out, cut.is_first ? "\"truncated\":true}" : ",\"truncated\":true}");
 }

@@ -1,4 +1,3 @@
-/* Finds values in text that is known to be valid JSON. */
 #include "model/json_scan.h"
 
 #include <string.h>
@@ -27,9 +26,17 @@ const char *json_scan_space_back(const char *begin, const char *end)
 /* `at` stands behind the opening quote; returns the place behind the closing one. */
 static const char *scan_string(const char *at, const char *end)
 {
-    while (at < end && *at != '"')
-        at += *at == '\\' && end - at > 1 ? 2 : 1;
-    return at < end ? at + 1 : end;
+    while (at < end) {
+        const char *quote = memchr(at, '"', (size_t)(end - at)), *escapes = quote;
+        if (!quote)
+            break;
+        while (escapes > at && escapes[-1] == '\\')
+            escapes--;
+        at = quote + 1;
+        if ((quote - escapes) % 2 == 0)
+            return at;
+    }
+    return end;
 }
 
 static bool ends_scalar(char c)
@@ -212,37 +219,54 @@ const char *json_scan_error(struct json_text text)
 
 /* -------- items and members -------- */
 
-/* The first character of the next item or member; NULL behind the last. `at` stands on the opening
- * bracket or behind an item. */
-static const char *next_element(const char *at, const char *end)
+/* The first character of the next item or member. NULL: there is none, and `*at` is on the closing
+ * bracket, or on what should be one. `*at` is on the opening bracket or behind an item. */
+static const char *next_element(const char **at, const char *end)
 {
-    at = json_scan_space(at, end);
-    if (at == end || *at == ']' || *at == '}')
+    const char *next = json_scan_space(*at, end);
+    bool is_comma = next < end && *next == ',';
+    *at = next;
+    if (next == end || *next == ']' || *next == '}')
         return NULL;
-    at = json_scan_space(at + 1, end); /* behind the bracket or the comma */
-    return at == end || *at == ']' || *at == '}' ? NULL : at;
+    next = json_scan_space(next + 1, end);
+    if (next < end && *next != ']' && *next != '}')
+        return next;
+    if (!is_comma)
+        *at = next;
+    return NULL;
+}
+
+/* The value that begins at `begin`; whether a comma or a closing bracket is behind it. */
+static bool scan_element(const char **at, const char *begin, const char *end,
+                         struct json_text *element, size_t *nesting)
+{
+    const char *behind = json_scan_value(begin, end, nesting);
+    *element = (struct json_text){.bytes = begin, .length = (size_t)(behind - begin)};
+    *at = json_scan_space(behind, end);
+    return *at < end && (**at == ',' || **at == ']' || **at == '}');
 }
 
 bool json_scan_item(const char **at, const char *end, struct json_text *item)
 {
     size_t nesting;
-    const char *begin = next_element(*at, end);
+    const char *begin = next_element(at, end);
 
-    if (begin == NULL)
-        return false;
-    *at = json_scan_value(begin, end, &nesting);
-    *item = (struct json_text){.bytes = begin, .length = (size_t)(*at - begin)};
-    return true;
+    return begin != NULL && scan_element(at, begin, end, item, &nesting);
 }
 
 bool json_scan_member(const char **at, const char *end, struct json_member *member)
 {
-    struct json_text name;
+    const char *begin = next_element(at, end), *behind;
 
-    if (!json_scan_item(at, end, &name) || name.length < 2)
+    if (begin == NULL || *begin != '"')
         return false;
-    member->name = (struct json_text){.bytes = name.bytes + 1, .length = name.length - 2};
-    return json_scan_item(at, end, &member->value); /* a colon is stepped over like a comma */
+    behind = scan_string(begin + 1, end);
+    member->name = (struct json_text){.bytes = begin + 1, .length = (size_t)(behind - begin) - 2};
+    behind = json_scan_space(behind, end);
+    if (behind == end || *behind != ':')
+        return false;
+    begin = json_scan_space(behind + 1, end);
+    return scan_element(at, begin, end, &member->value, &member->nesting);
 }
 
 /* The character that is written as \u00XX from `at` on; -1: another one, or otherwise. */
@@ -265,4 +289,12 @@ bool json_name_is(struct json_text written, const char *name)
         at += is_escaped ? 6 : 1;
     }
     return *name == '\0' && at == end;
+}
+
+bool json_name_is_one_of(struct json_text written, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (json_name_is(written, names[i]))
+            return true;
+    return false;
 }

@@ -1,5 +1,6 @@
-/* Whether a text is valid JSON, and values found in one that is, to keep and to show an event as it
- * was received. */
+/* JSON text: the values in it, found without a document being made of them, and whether it is
+ * valid.
+ */
 #ifndef RUNTREE_MODEL_JSON_SCAN_H
 #define RUNTREE_MODEL_JSON_SCAN_H
 
@@ -32,17 +33,23 @@ enum { JSON_SCAN_NESTING_MAX = 2048 };
 const char *json_scan_error(struct json_text text);
 
 /* The next item of an array: false behind the last. `*at` stands on the opening bracket at first,
- * and is moved behind the item. */
+ * and is moved to what follows the item. A text that may be no array is one if its items are JSON
+ * and
+ * `*at` is on its last character in the end, which is a closing bracket. */
 bool json_scan_item(const char **at, const char *end, struct json_text *item);
 
 /* The next member of an object, likewise. */
 struct json_member {
     struct json_text name; /* as written, without its quotes */
     struct json_text value;
+    size_t nesting; /* of the value, as json_scan_value says */
 };
 bool json_scan_member(const char **at, const char *end, struct json_member *member);
 
 /* Whether a name as written is this one, which is of ASCII letters: "log\u0049nfo" is logInfo. */
 bool json_name_is(struct json_text written, const char *name);
+
+/* The same of `count` names. */
+bool json_name_is_one_of(struct json_text written, const char *const *names, size_t count);
 
 #endif

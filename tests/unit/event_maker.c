@@ -37,7 +37,7 @@ struct made_event make_event(const char *format, ...)
     assert_int_equal(json_object_update(document, given), 0);
     made.text = json_dumps(document, JSON_COMPACT);
     struct json_text info = {.bytes = made.text, .length = strlen(made.text)};
-    if (action_event_decode(&made.event, document, info, NULL, 0, &problem) != 0)
+    if (action_event_decode(&made.event, info, NULL, 0, &made.texts, &problem) != 0)
         fail_msg("%s: %s %s", made.text, problem.pointer, problem.detail);
     json_decref(given);
     json_decref(document);
@@ -49,5 +49,6 @@ void made_event_clear(struct made_event *made)
 {
     action_event_clear(&made->event);
     free(made->text);
+    arena_free(&made->texts);
     *made = (struct made_event){0};
 }

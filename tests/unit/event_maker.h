@@ -4,10 +4,11 @@
 
 #include "model/action_event.h"
 
-/* An event and the text that it was decoded from. */
+/* An event, the text that it was decoded from, and what it borrows beside that. */
 struct made_event {
     struct action_event event;
     char *text;
+    struct arena texts;
 };
 
 /* Decodes {"project":"p","domain":"d","runName":"r", …} with the members that `format` gives, where

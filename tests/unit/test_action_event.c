@@ -1,4 +1,5 @@
 /* Events decoded member by member, and the name of the member that is wrong. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,27 @@ static json_t *parse(const char *text)
     return json;
 }
 
+/* Where the events of all tests have their strings. */
+static struct arena texts;
+
+static int free_texts(void **state)
+{
+    (void)state;
+    arena_free(&texts);
+    return 0;
+}
+
+/* Decodes what `document` says. */
+static int decode_document(const json_t *document, const struct action_event_path *path,
+                           struct action_event *event, struct problem *problem)
+{
+    char *dumped = json_dumps(document, JSON_ENCODE_ANY);
+    struct json_text info = {.bytes = arena_copy(&texts, dumped), .length = strlen(dumped)};
+    free(dumped);
+    *problem = (struct problem){0};
+    return action_event_decode(event, info, path, 123, &texts, problem);
+}
+
 /* Decodes the event with `members` beside a good key (or a replaced part of it). */
 static int decode(const char *members, const struct action_event_path *path,
                   struct action_event *event, struct problem *problem)
@@ -29,8 +51,7 @@ static int decode(const char *members, const struct action_event_path *path,
     assert_true(asprintf(&text, "{%s}", members) > 0);
     json_t *given = parse(text);
     json_object_update(document, given);
-    *problem = (struct problem){0};
-    int status = action_event_decode(event, document, (struct json_text){0}, path, 123, problem);
+    int status = decode_document(document, path, event, problem);
     json_decref(given);
     json_decref(document);
     free(text);
@@ -65,7 +86,7 @@ static void test_everything(void **state)
     assert_int_equal(event->error_kind, ERROR_KIND_USER);
     assert_string_equal(json_string_value(json_object_get(event->error_info, "message")), "no");
     made_event_clear(&made);
-    assert_null(made.event.document);
+    assert_null(made.event.error_info);
 }
 
 static void test_defaults(void **state)
@@ -206,8 +227,7 @@ static void test_required_members(void **state)
         struct problem problem = {0};
         json_t *document = parse("{'project':'p','domain':'d','runName':'r','name':'a','phase':1}");
         json_object_del(document, required[i]);
-        assert_int_equal(
-            action_event_decode(&event, document, (struct json_text){0}, NULL, 0, &problem), -1);
+        assert_int_equal(decode_document(document, NULL, &event, &problem), -EINVAL);
         assert_string_equal(problem.pointer + 1, required[i]);
         json_decref(document);
     }
@@ -230,15 +250,15 @@ static void test_key_at_its_limit_and_one_past_it(void **state)
 {
     (void)state;
     assert_key_length("project", 63, 0);
-    assert_key_length("project", 64, -1);
+    assert_key_length("project", 64, -EINVAL);
     assert_key_length("domain", 63, 0);
-    assert_key_length("domain", 64, -1);
+    assert_key_length("domain", 64, -EINVAL);
     assert_key_length("runName", 255, 0);
-    assert_key_length("runName", 256, -1);
+    assert_key_length("runName", 256, -EINVAL);
     assert_key_length("name", 255, 0);
-    assert_key_length("name", 256, -1);
+    assert_key_length("name", 256, -EINVAL);
     assert_key_length("parent", 255, 0);
-    assert_key_length("parent", 256, -1);
+    assert_key_length("parent", 256, -EINVAL);
 }
 
 static void test_no_object_is_no_event(void **state)
@@ -249,8 +269,7 @@ static void test_no_object_is_no_event(void **state)
         struct action_event event;
         struct problem problem = {0};
         json_t *document = parse(wrong[i]);
-        assert_int_equal(
-            action_event_decode(&event, document, (struct json_text){0}, NULL, 0, &problem), -1);
+        assert_int_equal(decode_document(document, NULL, &event, &problem), -EINVAL);
         assert_int_equal(problem.kind, PROBLEM_INVALID_FIELD);
         json_decref(document);
     }
@@ -264,8 +283,7 @@ static void test_key_in_the_path(void **state)
     struct action_event event;
     struct problem problem = {0};
     json_t *document = parse("{'attempt':2,'phase':'ACTION_PHASE_RUNNING','parent':'a0'}");
-    assert_int_equal(
-        action_event_decode(&event, document, (struct json_text){0}, &path, 0, &problem), 0);
+    assert_int_equal(decode_document(document, &path, &event, &problem), 0);
     assert_string_equal(event.name, "a17");
     assert_int_equal(event.attempt, 2);
     assert_int_equal(event.phase, PHASE_RUNNING);
@@ -290,8 +308,7 @@ static void test_body_that_disagrees_with_the_path(void **state)
         struct action_event event;
         struct problem problem = {0};
         json_t *document = parse(cases[i].body);
-        assert_int_equal(
-            action_event_decode(&event, document, (struct json_text){0}, &path, 0, &problem), -1);
+        assert_int_equal(decode_document(document, &path, &event, &problem), -EINVAL);
         assert_int_equal(problem.kind, PROBLEM_INVALID_FIELD);
         assert_string_equal(problem.pointer, cases[i].pointer);
         json_decref(document);
@@ -323,12 +340,126 @@ static void test_wrong_part_of_the_path(void **state)
         struct action_event event;
         struct problem problem = {0};
         json_t *document = json_object();
-        assert_int_equal(action_event_decode(&event, document, (struct json_text){0},
-                                             &cases[i].path, 0, &problem),
-                         -1);
+        assert_int_equal(decode_document(document, &cases[i].path, &event, &problem), -EINVAL);
         assert_string_equal(problem.pointer, "");
         assert_memory_equal(problem.detail, cases[i].named, strlen(cases[i].named));
         json_decref(document);
+    }
+}
+
+/* What a string member says that is none of an event that was taken, or another, is a fault. */
+static void assert_says(const char *text, const json_t *object, const char *member)
+{
+    const char *said = json_string_value(json_object_get(object, member));
+    assert_true((text == NULL) == (said == NULL));
+    if (text)
+        assert_string_equal(text, said);
+}
+
+/* That jansson and the reader agree whether `text` is JSON, and on what it says. */
+static int assert_agreement(const char *text)
+{
+    json_t *document = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+    const json_t *task = json_object_get(document, "task");
+    size_t length = strlen(text);
+    struct action_event event;
+    struct problem problem;
+    /* Exactly as long, so that the sanitizer sees a byte too far. */
+    char *copy = malloc(length ? length : 1);
+    memcpy(copy, text, length);
+    int status = action_event_decode(&event, (struct json_text){.bytes = copy, .length = length},
+                                     NULL, 77, &texts, &problem);
+    if ((status == -EBADMSG) != !document)
+        fail_msg("%d: %s", status, text);
+    if (status == 0) {
+        assert_says(event.run.project, document, "project");
+        assert_says(event.run.domain, document, "domain");
+        assert_says(event.run.run_name, document, "runName");
+        assert_says(event.name, document, "name");
+        assert_says(event.parent, document, "parent");
+        assert_says(event.group, document, "group");
+        assert_says(event.task_name, task, "name");
+        assert_says(event.short_name, task, "shortName");
+        action_event_clear(&event);
+    }
+    json_decref(document);
+    free(copy);
+    return status;
+}
+
+#define KEY "\"project\":\"p\",\"domain\":\"d\",\"runName\":\"r\",\"name\":\"a\",\"phase\":4"
+
+static void test_texts_that_are_or_are_not_json(void **state)
+{
+    static const struct {
+        const char *text;
+        int status;
+    } cases[] = {
+        {"{\"name\" : \"a\" , \"phase\" : 4 "
+         ",\t\"runName\":\n\"r\",\"domain\":\"d\",\"project\":\"p\" }",
+         0},
+        {"{\"\\u006eame\":\"a\",\"phase\":\"\\u0034\",\"runName\":\"r\",\"domain\":\"d\","
+         "\"project\":\"p\"}",
+         0},
+        {"{" KEY ",\"task\":{\"shortName\":\"\\u00e4\",\"x\":{\"name\":7},\"name\":\"t\"},"
+         "\"group\":\"\xc3\xa4\"}",
+         0},
+        {"{" KEY ",\"x\":true,\"y\":-1.5e3,\"z\":[],\"\":\"\"}", 0},
+        {"", -EBADMSG},
+        {"{", -EBADMSG},
+        {"{}", -EINVAL},
+        {"{,}", -EBADMSG},
+        {"nul", -EBADMSG},
+        {"{" KEY, -EBADMSG},
+        {"{" KEY ",}", -EBADMSG},
+        {"{" KEY "]", -EBADMSG},
+        {"{" KEY "}}", -EBADMSG},
+        {"{" KEY "} {}", -EBADMSG},
+        {"{" KEY ",\"x\"}", -EBADMSG},
+        {"{" KEY ",\"x\":}", -EBADMSG},
+        {"{" KEY ",x:1}", -EBADMSG},
+        {"{" KEY " \"x\":1}", -EBADMSG},
+        {"{" KEY "[\"x\":1}", -EBADMSG},
+        {"{" KEY ",\"name\":\"a\"}", -EBADMSG},
+        {"{" KEY ",\"\\u006eame\":\"a\"}", -EBADMSG},
+        {"{" KEY ",\"x\":1,\"\\u0078\":1}", -EBADMSG},
+        {"{" KEY ",\"task\":{\"name\":\"t\",\"name\":\"t\"}}", -EBADMSG},
+        {"{" KEY ",\"task\":{\"x\":1,\"x\":1}}", -EBADMSG},
+        {"{" KEY ",\"task\":{,}}", -EBADMSG},
+        {"{" KEY ",\"errorInfo\":{\"x\":1,\"x\":1}}", -EBADMSG},
+        {"{" KEY ",\"attempt\":01}", -EBADMSG},
+        {"{" KEY ",\"attempt\":2147483648}", -EINVAL},
+        {"{" KEY ",\"attempt\":99999999999999999999}", -EBADMSG},
+        {"{" KEY ",\"parent\":nulla}", -EBADMSG},
+        {"{" KEY ",\"group\":\"\t\"}", -EBADMSG},
+        {"{" KEY ",\"group\":\"open}", -EBADMSG},
+        {"{" KEY ",\"group\":\"open\\\"}", -EBADMSG},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (assert_agreement(cases[i].text) != cases[i].status)
+            fail_msg("%s", cases[i].text);
+}
+
+/* Every text that is one byte away from an event: cut off, left out, or another. */
+static void test_a_byte_changed(void **state)
+{
+    static const char bytes[] = "\"{}[],:0 \\n\x80\x01";
+    static const char event[] = "{" KEY ",\"attempt\":12,\"parent\":null,\"x\":[{\"y\":1}],"
+                                "\"task\":{\"name\":\"t\\n\"},\"logInfo\":[]}";
+    (void)state;
+    assert_int_equal(assert_agreement(event), 0);
+    for (size_t i = 0; i < sizeof event - 1; i++) {
+        char changed[sizeof event];
+        memcpy(changed, event, sizeof event);
+        for (size_t k = 0; k < sizeof bytes - 1; k++) {
+            changed[i] = bytes[k];
+            assert_agreement(changed);
+        }
+        memcpy(changed + i, event + i + 1, sizeof event - 1 - i);
+        assert_agreement(changed);
+        changed[i] = '\0';
+        assert_int_equal(assert_agreement(changed), -EBADMSG);
     }
 }
 
@@ -338,7 +469,7 @@ static void assert_identical(const char *a, const char *b, bool expected)
     char *dumped = json_dumps(json_a, 0), *other = json_dumps(json_b, JSON_INDENT(1));
     assert_int_equal(action_event_is_identical(json_a, json_b), expected);
     assert_int_equal(action_event_is_identical(json_b, json_a), expected);
-    struct action_event event = {.document = json_a, .info = {dumped, strlen(dumped)}};
+    struct action_event event = {.info = {dumped, strlen(dumped)}};
     bool is_identical;
     assert_int_equal(action_event_compare(&event, dumped, strlen(dumped), &is_identical), 0);
     assert_true(is_identical);
@@ -434,9 +565,11 @@ int main(void)
         cmocka_unit_test(test_key_in_the_path),
         cmocka_unit_test(test_body_that_disagrees_with_the_path),
         cmocka_unit_test(test_wrong_part_of_the_path),
+        cmocka_unit_test(test_texts_that_are_or_are_not_json),
+        cmocka_unit_test(test_a_byte_changed),
         cmocka_unit_test(test_identical),
         cmocka_unit_test(test_event_of_the_history),
         cmocka_unit_test(test_event_with_members_called_like_ours),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, free_texts);
 }

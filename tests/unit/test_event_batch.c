@@ -39,7 +39,7 @@ static void assert_rejected(const struct event_batch *batch, size_t index, enum 
 {
     assert_int_equal(batch->results[index].status, EVENT_REJECTED);
     assert_int_equal(batch->results[index].problem->kind, kind);
-    assert_null(batch->events[index].document);
+    assert_null(batch->events[index].info.bytes);
 }
 
 static void test_single_event(void **state)
