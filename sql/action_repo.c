@@ -243,7 +243,7 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
  * and a statement of its own. A run's texts are short: a page needs no bound in bytes. */
 #define LIST_RUNS(statement, conditions)                                                           \
     {                                                                                              \
-        .name = statement,                                                                         \
+        .name = (statement),                                                                       \
         .sql = PAGE(                                                                               \
             RUN_COLUMNS,                                                                           \
             "(($2::text IS NULL OR r.domain = $2) AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"  \
