@@ -16,7 +16,7 @@ HELD = ("streams", "hubs", "views", "nodes", "list_views", "write_queue_bytes", 
 NAMES_OF_PHASES = {number: name for name, number in PHASES.items()}
 
 RSS_GROWTH_MAX_KIB = 8 * 1024  # over a lap of load
-RSS_GROWTH_HOSTILE_MAX_KIB = 64 * 1024  # with hostile clients: half of what they may be given
+RSS_GROWTH_HOSTILE_MAX_KIB = 128 * 1024  # of hostile clients the allocator keeps small blocks
 RSS_MAX_KIB = 256 * 1024  # twice --memory-max-bytes, whatever hostile clients do
 HELD_AT_REST_MAX_BYTES = 1 << 20  # the list of runs knows what moved lately
 
