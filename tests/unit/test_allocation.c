@@ -1,5 +1,6 @@
-/* Every allocation of model/ fails once: the call says so, nothing leaks, and what was there is as
- * it was. Linked with --wrap, so that malloc and its kin come here first. */
+/* Every allocation of model/, but for those of moved_runs and access, fails once: the call says so,
+ * nothing leaks, and what was there is as it was. Linked with --wrap, so that malloc and its kin
+ * come here first. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
