@@ -389,7 +389,7 @@ static int send_statement(struct pg_connection *connection, const struct pg_stat
     int lengths[PARAMETERS_MAX], formats[PARAMETERS_MAX];
     int count = statement->parameter_count;
 
-    assert(count >= 0 && count <= PARAMETERS_MAX);
+    assert(count >= 0 && count <= PARAMETERS_MAX && (count == 0 || values != NULL));
     for (int i = 0; i < count; i++) {
         bytes[i] = values[i].bytes;
         lengths[i] = values[i].length;
