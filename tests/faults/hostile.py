@@ -284,6 +284,6 @@ def send_unfinished(port, stack):
     is left."""
     with contextlib.suppress(OSError):
         connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
-        head = f"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
-        connection.sendall(head.encode())
+        head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\n"
+        connection.sendall(f"{head}Content-Length: {BODY_BYTES}\r\n\r\n".encode())
         connection.sendall(b" " * (BODY_BYTES - 1))
