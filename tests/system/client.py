@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import time
 
 import httpx
 
@@ -95,6 +96,15 @@ def ask_many(port, path, count):
             statuses = re.findall(rb"HTTP/1.1 (\d+)", answers.read())
     assert len(statuses) == count, f"{len(statuses)} answers to {count} requests"
     return [int(status) for status in statuses]
+
+
+def until(condition, seconds=15):
+    """Waits until condition() is true; what it returned then."""
+    deadline = time.monotonic() + seconds
+    while not (is_so := condition()):
+        assert time.monotonic() < deadline, "it does not become true"
+        time.sleep(0.05)
+    return is_so
 
 
 def metric(url, name, **options):

@@ -5,7 +5,7 @@ import time
 import psycopg
 import pytest
 
-from client import metric
+from client import metric, until
 
 WRITERS, OTHERS = 2, 5  # three that read, listener, remover
 
@@ -18,13 +18,6 @@ def database(postgres):
 @pytest.fixture
 def server(start_runtree, database):
     return start_runtree(database_url=database)
-
-
-def until(condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not become true"
-        time.sleep(0.05)
 
 
 def test_lag_is_observed_where_somebody_watches(api, run, server, open_stream):

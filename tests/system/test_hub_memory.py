@@ -2,22 +2,14 @@
 nothing once their watchers are gone."""
 
 import dataclasses
-import time
 
 import httpx
 import psycopg
 
-from client import held, metric
+from client import held, metric, until
 from sse import EventStream
 
 ERROR_BYTES = 240 * 1024
-
-
-def wait_until(is_so, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def post_children(url, run, count, **members):
@@ -43,7 +35,7 @@ def test_an_absent_run_leaves_no_hub(start_runtree, database, run):
         assert first.status == second.status == 200
         assert metric(server.url, "runtree_hubs") == 1
         assert metric(server.url, "runtree_views") == 2
-    wait_until(lambda: metric(server.url, "runtree_hubs") == 0)
+    until(lambda: metric(server.url, "runtree_hubs") == 0)
     assert metric(server.url, "runtree_views") == 0
 
 
@@ -53,7 +45,7 @@ def test_a_tree_is_forgotten_in_its_time(start_runtree, database, run):
     post_children(server.url, run, 10)
     assert httpx.get(f"{server.url}{run.path}/tree").status_code == 200
     assert metric(server.url, "runtree_hubs") == 1
-    wait_until(lambda: metric(server.url, "runtree_hubs") == 0, seconds=15)
+    until(lambda: metric(server.url, "runtree_hubs") == 0, seconds=15)
     assert metric(server.url, "runtree_nodes") == 0
     assert held(server.url, "trees") == 0
 
@@ -86,10 +78,10 @@ def test_views_past_the_limit(start_runtree, database, run):
     assert streams[0].read_until("nodeUpdate")[-1].data["action"]["name"] == "a0"
     for stream in [*streams, *refusals]:
         stream.close()
-    wait_until(lambda: metric(server.url, "runtree_views") == 0)
+    until(lambda: metric(server.url, "runtree_views") == 0)
     assert held(server.url, "views") == 0
-    wait_until(lambda: held(server.url, "trees") == 0)
-    wait_until(lambda: held(server.url, "frames") == 0)
+    until(lambda: held(server.url, "trees") == 0)
+    until(lambda: held(server.url, "frames") == 0)
     assert httpx.get(f"{server.url}{run.path}/tree?name=other").status_code == 200
 
 
@@ -107,7 +99,7 @@ def test_a_tree_that_nobody_watches_makes_room(start_runtree, database, run):
             refused = httpx.get(server.url + path)
             assert refused.status_code == 503
             assert int(refused.headers["Retry-After"]) > 0
-    wait_until(lambda: httpx.get(f"{server.url}{third.path}/tree").status_code == 200)
+    until(lambda: httpx.get(f"{server.url}{third.path}/tree").status_code == 200)
 
 
 def test_an_error_is_shown_by_its_first_kibibyte(start_runtree, database, run):

@@ -10,7 +10,6 @@ import hmac
 import json
 import re
 import signal
-import time
 
 import httpx
 import pytest
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from client import until
 from runtree import Runtree, run_to_exit
 from tokens import KEYS, Key, claims
 
@@ -179,13 +179,6 @@ def status(runtree, token):
 def metric(runtree, name):
     text = CLIENT.get(f"{runtree.url}/metrics").text
     return int(re.search(rf"^{name} (\d+)$", text, re.M)[1])
-
-
-def until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it does not become true"
-        time.sleep(0.01)
 
 
 class Reloaded:

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from client import assert_problem
+from client import assert_problem, until
 from runtree import run_to_exit
 from tokens import STRANGER, claims
 
@@ -168,6 +168,7 @@ def test_log_line_of_a_failed_request(start_runtree, tmp_path):
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {"X-Request-Id": "id-1", "traceparent": trace}
     assert httpx.get(runtree.url + "/v1/runs?name=q", headers=headers).status_code == 503
+    until(lambda: "id-1" in runtree.log())
     lines = [json.loads(line) for line in runtree.log().splitlines() if "id-1" in line]
     assert len(lines) == 1
     assert lines[0]["traceparent"] == trace and lines[0]["status"] == 503

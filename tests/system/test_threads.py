@@ -1,10 +1,11 @@
 """--threads 2: two loops that share nothing but the port and the numbers."""
 
 import re
-import time
 
 import httpx
 import pytest
+
+from client import until
 from runtree import Runtree
 from sse import EventStream
 
@@ -25,13 +26,6 @@ def metrics(server):
         for name, value in re.findall(r"^(\S+(?:\{.*\})?) (\S+)$", text, re.M)
         if not name.startswith("#")
     }
-
-
-def until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not become true"
-        time.sleep(0.02)
 
 
 def hubs_of(server):
