@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from client import assert_problem, metric
+from runtree import SMALL_QUARANTINE
 
 BODY_BYTES = 4 * 1024 * 1024
 TOO_LARGE = b"x" * (3 * BODY_BYTES)
@@ -169,11 +170,6 @@ def test_nothing_is_read_of_a_body_that_waits_for_its_continue(server):
 # What all of them take
 
 
-def resident_bytes(server):
-    status = open(f"/proc/{server.process.pid}/status").read()
-    return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024
-
-
 def held_for_bodies(server):
     text = httpx.get(f"{server.url}/metrics").text
     return float(re.search(r'^runtree_memory_bytes{kind="bodies"} (\S+)$', text, re.MULTILINE)[1])
@@ -187,9 +183,9 @@ def test_bodies_under_way_are_bounded_together(start_runtree, database, run, is_
         "--memory-max-bytes",
         str(most),
         database_url=database,
-        environment={"ASAN_OPTIONS": "quarantine_size_mb=1"},  # which is resident, too
+        environment=SMALL_QUARANTINE,
     )
-    before = resident_bytes(server)
+    before = server.resident_bytes()
     size = BODY_BYTES - 1 if is_chunked else BODY_BYTES
     length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {size}"
     head = f"POST /v1/events HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n".encode()
@@ -203,7 +199,7 @@ def test_bodies_under_way_are_bounded_together(start_runtree, database, run, is_
             connection.sendall(head + b" " * (size - 1))
         held = held_for_bodies(server)
         assert 0 < held <= most
-        assert resident_bytes(server) - before < 3 * most
+        assert server.resident_bytes() - before < 3 * most
         for connection in connections:
             connection.sendall(b" " + (b" \r\n0\r\n\r\n" if is_chunked else b""))
             answer = connection.recv(65536)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from client import held, metric
+from runtree import SMALL_QUARANTINE
 from sse import EventStream
 
 CHILDREN = 12_000  # of more than 1 KiB each: more than the kernel takes for one socket
@@ -20,7 +21,9 @@ PLAIN = {"Accept-Encoding": "identity"}
 @pytest.fixture
 def large(start_runtree, database, run):
     """A runtree of its own and a large run."""
-    server = start_runtree("--hub-linger-ms", "500", database_url=database)
+    server = start_runtree(
+        "--hub-linger-ms", "500", database_url=database, environment=SMALL_QUARANTINE
+    )
     events = [run.event("a0", "QUEUED", parent=None)]
     for number in range(CHILDREN):
         task = {"name": "t" * 512, "shortName": f"n{number}"}
@@ -43,11 +46,6 @@ def ask(server, path, version="1.1"):
     connection.connect(("127.0.0.1", server.port))
     connection.sendall(f"GET {path} HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
     return connection
-
-
-def resident_bytes(server):
-    with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * 4096
 
 
 def check_document(document, children=CHILDREN):
@@ -112,7 +110,7 @@ def test_clients_that_ask_and_read_nothing(large, run):
     with contextlib.ExitStack() as silent:
         live = silent.enter_context(EventStream(large.url, f"{run.path}/watch?name=joined"))
         live.read_until("synced")
-        before = resident_bytes(large)
+        before = large.resident_bytes()
         for _ in range(SILENT):
             silent.enter_context(ask(large, f"{run.path}/tree"))
         deadline = time.monotonic() + 20
@@ -121,7 +119,7 @@ def test_clients_that_ask_and_read_nothing(large, run):
             time.sleep(0.05)
         time.sleep(1)
         assert held(large.url, "answers") < SILENT * 256 * 1024
-        assert resident_bytes(large) - before < 32 << 20
+        assert large.resident_bytes() - before < 32 << 20
         post(large, [run.event("joined", parent="a0")])
         live.read_until("nodeUpdate")
     while held(large.url, "answers") > 0:
