@@ -38,7 +38,7 @@ enum member {
 
 #define MEMBER(object, name)                                                                       \
     {                                                                                              \
-        object "/" name, name, sizeof name - 1                                                     \
+        object "/" name, name, sizeof(name) - 1                                                    \
     }
 static const struct {
     const char *pointer, *name;
