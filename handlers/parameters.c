@@ -88,6 +88,7 @@ int read_filter(struct http_request *request, struct filter *filter)
 {
     const struct uri *uri = http_request_uri(request);
     const char *name = http_request_parameter(request, "name");
+    const char *error = http_request_parameter(request, "error");
 
     *filter = (struct filter){0};
     for (size_t i = 0; i < uri->parameter_count; i++) {
@@ -98,6 +99,8 @@ int read_filter(struct http_request *request, struct filter *filter)
     }
     if (name != NULL && filter_set_name(filter, name) < 0)
         return refuse(request, "Query parameter", "name", "must be at most 255 bytes");
+    if (error != NULL && filter_set_error(filter, error) < 0)
+        return refuse(request, "Query parameter", "error", "must be at most 255 bytes");
     return 0;
 }
 

@@ -25,7 +25,7 @@ int read_scope(struct http_request *request, const char **project, const char **
 /* limit= */
 int read_limit(struct http_request *request, int32_t *limit);
 
-/* phase= (repeated, or comma-separated) and name= */
+/* phase= (repeated, or comma-separated), name= and error= */
 int read_filter(struct http_request *request, struct filter *filter);
 
 /* wait=, follow=: true or false; absent is false. */

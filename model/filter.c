@@ -2,8 +2,10 @@
 #include "model/filter.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "model/json_scan.h"
 #include "model/text.h"
 
 int filter_add_phases(struct filter *filter, const char *list)
@@ -29,25 +31,36 @@ static char ascii_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-int filter_set_name(struct filter *filter, const char *name)
+static int set_substring(char out[static FILTER_TEXT_BYTES_MAX + 1], const char *text)
 {
-    size_t length = strlen(name);
-    if (length > FILTER_NAME_BYTES_MAX)
+    size_t length = strlen(text);
+    if (length > FILTER_TEXT_BYTES_MAX)
         return -EINVAL;
     for (size_t i = 0; i < length; i++)
-        filter->name[i] = ascii_lower(name[i]);
-    filter->name[length] = '\0';
+        out[i] = ascii_lower(text[i]);
+    out[length] = '\0';
     return 0;
+}
+
+int filter_set_name(struct filter *filter, const char *name)
+{
+    return set_substring(filter->name, name);
+}
+
+int filter_set_error(struct filter *filter, const char *error)
+{
+    return set_substring(filter->error, error);
 }
 
 bool filter_is_empty(const struct filter *filter)
 {
-    return filter->phases == 0 && filter->name[0] == '\0';
+    return filter->phases == 0 && filter->name[0] == '\0' && filter->error[0] == '\0';
 }
 
 bool filter_equal(const struct filter *a, const struct filter *b)
 {
-    return a->phases == b->phases && strcmp(a->name, b->name) == 0;
+    return a->phases == b->phases && strcmp(a->name, b->name) == 0 &&
+           strcmp(a->error, b->error) == 0;
 }
 
 void filter_hash(const struct filter *filter, char out[static FILTER_HASH_SIZE + 1])
@@ -61,7 +74,13 @@ void filter_hash(const struct filter *filter, char out[static FILTER_HASH_SIZE +
         unsigned char phases[2] = {(unsigned char)(filter->phases & 0xff),
                                    (unsigned char)(filter->phases >> 8 & 0xff)};
         hash = hash_bytes(HASH_START, phases, sizeof phases);
-        hash = hash_bytes(hash, filter->name, strlen(filter->name));
+        /* With its NUL, which it was without while it meant something else. */
+        if (filter->name[0])
+            hash = hash_bytes(hash, filter->name, strlen(filter->name) + 1);
+        if (filter->error[0]) {
+            hash = hash_bytes(hash, "e", 1);
+            hash = hash_bytes(hash, filter->error, strlen(filter->error));
+        }
         hash += hash == 0; /* "0" is the empty filter's alone */
     }
     do {
@@ -73,53 +92,124 @@ void filter_hash(const struct filter *filter, char out[static FILTER_HASH_SIZE +
     *out = '\0';
 }
 
-const char *filter_subject(const char *short_name, const char *task_name, const char *name)
-{
-    if (short_name)
-        return short_name;
-    if (!task_name)
-        return name;
-    const char *dot = strrchr(task_name, '.');
-    return dot ? dot + 1 : task_name;
-}
+/* A search for a text that is fed byte by byte. */
+struct search {
+    const char *lower;
+    uint8_t borders[FILTER_TEXT_BYTES_MAX];
+    size_t length, matched;
+};
 
-/* For each beginning of `lower`, the length of the longest shorter beginning that it ends with
- * (Knuth, Morris and Pratt, 1977). */
-static size_t find_borders(const char *lower, uint8_t borders[static FILTER_NAME_BYTES_MAX])
+/* For each beginning of `lower`, which is not empty, the length of the longest shorter beginning
+ * that it ends with (Knuth, Morris and Pratt, 1977). */
+static void begin_search(struct search *search, const char *lower)
 {
     size_t length = 1, border = 0;
 
-    borders[0] = 0;
+    search->lower = lower;
+    search->borders[0] = 0;
     for (; lower[length] != '\0'; length++) {
         while (border > 0 && lower[length] != lower[border])
-            border = borders[border - 1];
+            border = search->borders[border - 1];
         border += lower[length] == lower[border];
-        borders[length] = (uint8_t)border;
+        search->borders[length] = (uint8_t)border;
     }
-    return length;
+    search->length = length;
+    search->matched = 0;
 }
 
-/* In time that is linear in both, whatever they are. `lower` is not empty. */
-static bool contains_lower(const char *text, const char *lower)
+/* Whether what was fed now ends with the text that is searched for; then it is not fed again. */
+static bool feed(struct search *search, char c)
 {
-    uint8_t borders[FILTER_NAME_BYTES_MAX];
-    size_t length = find_borders(lower, borders), matched = 0;
+    c = ascii_lower(c);
+    while (search->matched > 0 && c != search->lower[search->matched])
+        search->matched = search->borders[search->matched - 1];
+    search->matched += c == search->lower[search->matched];
+    return search->matched == search->length;
+}
 
-    for (; *text != '\0'; text++) {
-        char c = ascii_lower(*text);
+/* In time that is linear in all, whatever they are. */
+static bool any_contains(const char *const *texts, size_t count, const char *lower)
+{
+    struct search search;
 
-        while (matched > 0 && c != lower[matched])
-            matched = borders[matched - 1];
-        matched += c == lower[matched];
-        if (matched == length)
-            return true;
+    begin_search(&search, lower);
+    for (size_t i = 0; i < count; i++) {
+        search.matched = 0;
+        for (const char *at = texts[i]; at != NULL && *at != '\0'; at++)
+            if (feed(&search, *at))
+                return true;
     }
     return false;
 }
 
-bool filter_matches(const struct filter *filter, enum phase phase, const char *subject)
+/* The character that an escape of JSON means, and how long it is. What is beyond ASCII is never
+ * escaped in our texts. */
+static char unescape(const char *at, const char *end, size_t *length)
 {
-    if (filter->phases && !(filter->phases >> phase & 1))
+    static const char letters[] = "bfnrt", means[] = "\b\f\n\r\t";
+    const char *letter = strchr(letters, at[1]);
+    char hex[3] = "";
+
+    *length = at[1] == 'u' ? 6 : 2;
+    if (at[1] != 'u')
+        return letter != NULL ? means[letter - letters] : at[1];
+    if (end - at >= 6)
+        memcpy(hex, at + 4, 2);
+    return (char)strtol(hex, NULL, 16);
+}
+
+/* Whether the first line of a JSON string that is not empty contains it. */
+static bool first_line_contains(struct json_text string, const char *lower)
+{
+    const char *at = string.bytes + 1, *end = string.bytes + string.length - 1;
+    struct search search;
+    size_t length, line = 0;
+
+    for (begin_search(&search, lower); at < end; at += length) {
+        char c = *at;
+
+        length = 1;
+        if (c == '\\')
+            c = unescape(at, end, &length);
+        if (c != '\n' && c != '\r') {
+            line++;
+            if (feed(&search, c))
+                return true;
+        } else if (line > 0) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static bool error_contains(const char *error_info, const char *lower)
+{
+    const char *at = error_info, *end;
+    struct json_member member;
+
+    if (error_info == NULL)
         return false;
-    return !filter->name[0] || contains_lower(subject, filter->name);
+    end = at + strlen(at);
+    while (json_scan_member(&at, end, &member))
+        if (json_name_is(member.name, "message") && member.value.bytes[0] == '"')
+            return first_line_contains(member.value, lower);
+    return false;
+}
+
+bool filter_matches(const struct filter *filter, const struct filter_subject *subject)
+{
+    if (filter->phases && !(filter->phases >> subject->phase & 1))
+        return false;
+    if (filter->name[0] && !any_contains(subject->names, FILTER_NAMES, filter->name))
+        return false;
+    return !filter->error[0] || error_contains(subject->error_info, filter->error);
+}
+
+struct filter_subject filter_subject_of(const struct action *action)
+{
+    return (struct filter_subject){
+        .phase = action->phase,
+        .names = {action->name, action->task_name, action->short_name, action->group},
+        .error_info = action->error_info,
+    };
 }

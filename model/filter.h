@@ -5,14 +5,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model/phase.h"
+#include "model/action.h"
 
-enum { FILTER_NAME_BYTES_MAX = 255, FILTER_HASH_SIZE = 14 };
+enum { FILTER_TEXT_BYTES_MAX = 255, FILTER_HASH_SIZE = 14 };
 
-/* A plain value. Both must hold; all zero matches every action. */
+/* A plain value. All must hold; all zero matches every action. The texts are substrings in ASCII
+ * lower case; "": any. */
 struct filter {
-    uint32_t phases;                      /* bit (1 << phase) for each phase wanted; 0: any */
-    char name[FILTER_NAME_BYTES_MAX + 1]; /* ASCII lower case substring; "": any */
+    uint32_t phases; /* bit (1 << phase) for each phase wanted; 0: any */
+    char name[FILTER_TEXT_BYTES_MAX + 1];
+    char error[FILTER_TEXT_BYTES_MAX + 1];
 };
 
 /* Adds the phases of a comma-separated list. 0, or -EINVAL if one is no phase (or if empty). */
@@ -20,6 +22,7 @@ int filter_add_phases(struct filter *filter, const char *list);
 
 /* 0, or -EINVAL when it is too long. */
 int filter_set_name(struct filter *filter, const char *name);
+int filter_set_error(struct filter *filter, const char *error);
 
 bool filter_is_empty(const struct filter *filter);
 bool filter_equal(const struct filter *a, const struct filter *b);
@@ -28,11 +31,18 @@ bool filter_equal(const struct filter *a, const struct filter *b);
  * equal (but for a hash collision of 64 bits). */
 void filter_hash(const struct filter *filter, char out[static FILTER_HASH_SIZE + 1]);
 
-/* The name that a filter looks at: the task's short name, else the last dotted part of the task's
- * name, else the action's name. Borrowed from the arguments, of which the first two may be NULL. */
-const char *filter_subject(const char *short_name, const char *task_name, const char *name);
+/* What a filter looks at, of an action or a run; each text is borrowed, or NULL. */
+enum { FILTER_NAMES = 5 };
+struct filter_subject {
+    enum phase phase;
+    const char *names[FILTER_NAMES]; /* the filter's name is in one of them */
+    const char *error_info;          /* JSON, as json_dumps writes it */
+};
 
-/* `subject` is what filter_subject gives. */
-bool filter_matches(const struct filter *filter, enum phase phase, const char *subject);
+/* An action's names are its own, its task's name and short name, and its group. */
+struct filter_subject filter_subject_of(const struct action *action);
+
+/* The filter's error is in the first line of the message that is not empty. */
+bool filter_matches(const struct filter *filter, const struct filter_subject *subject);
 
 #endif

@@ -50,11 +50,12 @@ void list_filter_hash(const struct list_filter *filter, char out[static LIST_FIL
 
 bool list_filter_covers(const struct list_filter *filter, const struct run_key *run)
 {
+    const struct filter_subject subject = {.names = {run->run_name}};
     struct filter name = filter->filter;
 
     name.phases = 0;
     return access_allows(filter->access, ACCESS_READ, run->project, run->domain) &&
            (filter->project[0] == '\0' || strcmp(filter->project, run->project) == 0) &&
            (filter->domain[0] == '\0' || strcmp(filter->domain, run->domain) == 0) &&
-           (name.name[0] == '\0' || filter_matches(&name, PHASE_NONE, run->run_name));
+           filter_matches(&name, &subject);
 }

@@ -45,9 +45,8 @@ static bool is_in_view(const struct view_node *node)
 
 static bool matches(const struct run_view *view, const struct run_node *node)
 {
-    const struct action *action = &node->action;
-    return filter_matches(&view->filter, action->phase,
-                          filter_subject(action->short_name, action->task_name, action->name));
+    const struct filter_subject subject = filter_subject_of(&node->action);
+    return filter_matches(&view->filter, &subject);
 }
 
 /* Room for what is known of `count` nodes. 0 or -ENOMEM. */

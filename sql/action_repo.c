@@ -343,28 +343,44 @@ int action_repo_get_run(struct action_repo *repo, const struct run_key *key, rep
 #define RUN_EXISTS                                                                                 \
     "EXISTS (SELECT FROM runs x WHERE x.project = $1 AND x.domain = $2 AND x.run_name = $3)"
 
-static const Oid list_actions_types[] = {PG_TEXT,       PG_TEXT, PG_TEXT, PG_INT4,
-                                         PG_INT2_ARRAY, PG_TEXT, PG_TEXT, PG_INT4};
+static const Oid list_actions_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_INT2_ARRAY,
+                                         PG_TEXT, PG_TEXT, PG_INT4, PG_TEXT};
 
-/* What the name filter looks at is filter_subject's rule (model/filter.h). */
+/* The rule of filter_matches (model/filter.h), that NULL contains nothing. */
+#define CONTAINS(text, part)                                                                       \
+    "coalesce(position(" part " IN lower((" text ") COLLATE \"C\")) > 0, false)"
+#define FIRST_LINE_OF_ERROR "substring(r.error_info::json->>'message' FROM '[^\\n\\r]+')"
+#define MATCHES(phases, name, error)                                                               \
+    "((" phases "::int2[] IS NULL OR r.phase = ANY (" phases "))"                                  \
+    " AND (" name "::text IS NULL OR " CONTAINS("r.name", name) " OR " CONTAINS(                   \
+        "r.task_name",                                                                             \
+        name) " OR " CONTAINS("r.short_name",                                                      \
+                              name) " OR " CONTAINS("r.action_group",                              \
+                                                    name) ")"                                      \
+                                                          " AND (" error                           \
+                                                          "::text IS NULL OR " CONTAINS(           \
+                                                              FIRST_LINE_OF_ERROR, error) "))"
+
 static const struct pg_statement list_actions_statement = {
     .name = "list_actions",
-    .sql =
-        PAGE(ACTION_COLUMNS_OF("r"),
-             "(($5::int2[] IS NULL OR r.phase = ANY ($5))"
-             " AND ($6::text IS NULL OR position($6 IN lower(coalesce(r.short_name,"
-             "  substring(r.task_name FROM '[^.]*$'), r.name) COLLATE \"C\")) > 0)"
-             " AND ($7::text IS NULL OR coalesce(r.parent = $7, false)))",
-             "coalesce(octet_length(r.error_info), 0) + coalesce(octet_length(r.action_group), 0)"
-             " + coalesce(octet_length(r.task_name), 0)"
-             " + coalesce(octet_length(r.short_name), 0)",
-             "SELECT r.* FROM actions r"
-             " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 AND r.ordinal > $4"
-             " AND r.ordinal > 0 AND " RUN_EXISTS,
-             "r.ordinal", "$8"),
-    .parameter_count = 8,
+    .sql = PAGE(
+        ACTION_COLUMNS_OF("r"),
+        "(" MATCHES("$5", "$6", "$9") " AND ($7::text IS NULL OR coalesce(r.parent = $7, false)))",
+        "coalesce(octet_length(r.error_info), 0) + coalesce(octet_length(r.action_group), 0)"
+        " + coalesce(octet_length(r.task_name), 0)"
+        " + coalesce(octet_length(r.short_name), 0)",
+        "SELECT r.* FROM actions r"
+        " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 AND r.ordinal > $4"
+        " AND r.ordinal > 0 AND " RUN_EXISTS,
+        "r.ordinal", "$8"),
+    .parameter_count = 9,
     .types = list_actions_types,
 };
+
+static void bind_substring(struct pg_parameters *parameters, const char *text)
+{
+    pg_bind_text(parameters, text[0] == '\0' ? NULL : text);
+}
 
 static void on_listed_action_row(const struct repo_call *call, const PGresult *result, int row)
 {
@@ -382,9 +398,10 @@ int action_repo_list_actions(struct action_repo *repo, const struct action_query
     pg_bind_run(&parameters, &query->run);
     pg_bind_int4(&parameters, query->after_ordinal);
     bind_phases(&parameters, query->filter.phases);
-    pg_bind_text(&parameters, query->filter.name[0] == '\0' ? NULL : query->filter.name);
+    bind_substring(&parameters, query->filter.name);
     pg_bind_text(&parameters, query->parent);
     pg_bind_int4(&parameters, query->limit);
+    bind_substring(&parameters, query->filter.error);
     return run_call(repo, &list_actions_statement, &parameters,
                     &(struct repo_call){.on_row = on_listed_action_row,
                                         .fn.listed_action = on_action,

@@ -353,6 +353,7 @@ static struct filter plain_filter(const struct filter *filter)
     memset(&plain, 0, sizeof plain);
     plain.phases = filter->phases;
     memcpy(plain.name, filter->name, strlen(filter->name));
+    memcpy(plain.error, filter->error, strlen(filter->error));
     return plain;
 }
 

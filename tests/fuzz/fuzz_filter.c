@@ -1,5 +1,8 @@
-/* phase= and name= of lists and watches: three lines are the phases, the name, and a subject. */
+/* phase=, name= and error= of lists and watches: three lines are the phases, the substring, and a
+ * subject. */
 #include <ctype.h>
+
+#include <jansson.h>
 
 #include "fuzz.h"
 #include "model/filter.h"
@@ -28,9 +31,28 @@ static void check_matches(const struct filter *filter, const char *name, const c
     for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++) {
         bool is_wanted = filter->phases == 0 || (filter->phases & 1U << phase) != 0;
 
-        MUST(filter_matches(filter, (enum phase)phase, subject) ==
+        MUST(filter_matches(filter, &(struct filter_subject){.phase = (enum phase)phase,
+                                                             .names = {NULL, subject}}) ==
              (is_wanted && contains(subject, name)));
     }
+}
+
+/* The substring in the first line of an error, which here is the line of the subject up to a
+ * carriage return. */
+static void check_error(const char *error, const char *subject)
+{
+    struct filter filter = {0};
+    json_t *info = json_pack("{s:s}", "message", subject);
+    char *text = info == NULL ? NULL : json_dumps(info, JSON_COMPACT);
+    char *line = strdup(subject + strspn(subject, "\r"));
+
+    line[strcspn(line, "\r")] = '\0';
+    if (text != NULL && filter_set_error(&filter, error) == 0)
+        MUST(filter_matches(&filter, &(struct filter_subject){.error_info = text}) ==
+             contains(line, error));
+    json_decref(info);
+    free(text);
+    free(line);
 }
 
 static void check_filter(const char *phases, const char *name, const char *subject)
@@ -41,15 +63,14 @@ static void check_filter(const char *phases, const char *name, const char *subje
     if (filter_add_phases(&filter, phases) < 0)
         filter = (struct filter){0};
     if (filter_set_name(&filter, name) < 0) {
-        MUST(strlen(name) > FILTER_NAME_BYTES_MAX);
+        MUST(strlen(name) > FILTER_TEXT_BYTES_MAX);
         return;
     }
     filter_hash(&filter, hash);
     MUST((strcmp(hash, "0") == 0) == filter_is_empty(&filter));
     MUST(filter_equal(&filter, &other) == filter_is_empty(&filter));
-    check_matches(&filter, name, filter_subject(NULL, NULL, subject));
-    MUST(strchr(filter_subject(NULL, subject, "x"), '.') == NULL || subject[0] == '\0' ||
-         subject[strlen(subject) - 1] == '.');
+    check_matches(&filter, name, subject);
+    check_error(name, subject);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

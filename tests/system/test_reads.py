@@ -10,6 +10,7 @@ import pytest
 from client import assert_problem
 from inventions import at, invent_run
 from tree_oracle import TreeOracle, comparable
+from watching import names_of
 
 
 @pytest.fixture
@@ -231,19 +232,79 @@ def test_filters_of_actions(api, run, small_tree):
     assert names(api, path, limit=2, phase="FAILED,QUEUED,SUCCEEDED") == ["a2", "a3"]
 
 
-def test_subject_of_the_name_filter(api, run, small_tree):
-    """Short name, else the last dotted part of the task's name, else the action's name."""
+def test_names_that_the_name_filter_looks_at(api, run, small_tree):
+    """Of the action, of its task, in short, and its group."""
+    api.post_one(run.event("b2", parent="a0", group="Map over shards"))
     path = f"{run.path}/actions"
-    assert names(api, path, name="training") == ["a1"]
-    assert names(api, path, name="TRAIN") == ["a1"]
-    assert names(api, path, name="pkg") == []
-    assert names(api, path, name="data") == ["a2"]
-    assert names(api, path, name="a3") == ["a3"]
-    assert names(api, path, name="a1") == []
-    assert names(api, path, name="plain") == ["b1"]
-    assert names(api, path, name="main") == ["a0"]
-    assert names(api, path, name="") == ["a0", "a1", "a2", "a3", "b1"]
-    assert names(api, path, name="%") == names(api, path, name="_ain") == []
+    for found, expected in {
+        "TRAIN": ["a1"],
+        "pkg": ["a0", "a1", "a2"],
+        "flows.main": ["a0"],
+        "data": ["a2"],
+        "A3": ["a3"],
+        "a1": ["a1"],
+        "plain": ["b1"],
+        "over SHARDS": ["b2"],
+        "": ["a0", "a1", "a2", "a3", "b1", "b2"],
+        "%": [],
+        "_ain": [],
+        "a1pkg": [],
+    }.items():
+        assert names(api, path, name=found) == expected, found
+        shown = [] if not expected else tree_names(api, run, name=found)
+        assert set(shown) >= set(expected), found
+    assert tree_names(api, run, name="a1pkg") == []
+
+
+def test_one_of_twenty_maps_is_found_by_its_name(api, run):
+    """As the one who looks for it sees it in its row."""
+    task = {"name": "pkg.train", "shortName": "train"}
+    api.post_all(
+        [run.event("root", "RUNNING", parent=None)]
+        + [run.event(f"a{number}", "RUNNING", parent="root", task=task) for number in range(20)]
+    )
+    assert names(api, f"{run.path}/actions", name="a17") == ["a17"]
+    assert tree_names(api, run, name="a17") == ["root", "a17"]
+    assert len(names(api, f"{run.path}/actions", name="pkg")) == 20
+
+
+def test_first_line_of_errors_is_searched(api, run):
+    message = 'CUDA out of memory: "tried" 2 GiB\\x\nTraceback: gpu 7\n'
+    blank = "\n\nOOMKilled\rsecond"
+    api.post_all(
+        [
+            run.event("a0", "RUNNING", parent=None),
+            run.event("a1", "FAILED", parent="a0", errorInfo={"kind": "USER", "message": message}),
+            run.event("a2", "FAILED", parent="a0", errorInfo={"message": blank}),
+            run.event("a3", "FAILED", parent="a0", errorInfo={"kind": "SYSTEM"}),
+            run.event("cuda", "FAILED", parent="a0"),
+        ]
+    )
+    path = f"{run.path}/actions"
+    for found, expected in {
+        "Cuda OUT": ["a1"],
+        '"tried" 2 GiB\\X': ["a1"],
+        "traceback": [],
+        "GiB\\x\n": [],
+        "oomkilled": ["a2"],
+        "second": [],
+        "USER": [],
+        "": ["a0", "a1", "a2", "a3", "cuda"],
+    }.items():
+        assert names(api, path, error=found) == expected, found
+        shown = ["a0", *expected] if found and expected else expected
+        assert tree_names(api, run, error=found) == shown, found
+    assert names(api, path, error="o", phase="FAILED", name="a2") == ["a2"]
+    assert_problem(api.get(path, error="x" * 256), 400, "invalid-field")
+    assert_problem(api.get("/v1/runs", error="x"), 400, "unknown-parameter")
+
+
+def test_stream_filtered_by_error(api, run, open_stream):
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    stream = open_stream(f"{run.path}/watch?error=memory")
+    assert stream.read_flush()[-1].data["visible"] == 0
+    api.post_one(run.event("a1", "FAILED", parent="a0", errorInfo={"message": "no Memory"}))
+    assert names_of(stream.read_flush()) == ["a0", "a1"]
 
 
 def test_name_filter_folds_only_ascii(api, run):

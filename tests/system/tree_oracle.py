@@ -109,8 +109,9 @@ class TreeOracle:
 
     def matches(self, name, phases=(), text=""):
         action = self.actions[name]
-        subject = action["shortName"] or (action["taskName"] or "").rpartition(".")[2] or name
-        return (not phases or action["phase"] in phases) and text.lower() in subject.lower()
+        names = [name, *(action[member] or "" for member in ("taskName", "shortName", "group"))]
+        is_named = any(text.lower() in name.lower() for name in names)
+        return (not phases or action["phase"] in phases) and is_named
 
     def visible(self, phases=(), text=""):
         """Names that a filter shows: those that match, and everything above them."""

@@ -208,7 +208,7 @@ static void test_name_of_the_task_changes(void **state)
     action.revision = 6;
     upsert(manager, action);
     int64_t cursor = assert_walk(view, 0, "+a0 +b +c");
-    action.short_name = "load";
+    action.task_name = "pkg.load";
     action.revision = 7;
     upsert(manager, action);
     assert_walk(view, cursor, "-a0 -b -c");

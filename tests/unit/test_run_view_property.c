@@ -211,9 +211,9 @@ static bool oracle_matches(const struct database *mirror, int32_t index,
                            const struct filter *filter)
 {
     const struct action *action = &mirror->actions[index];
-    const char *dot = strrchr(action->task_name, '.');
     bool has_phase = !filter->phases || (filter->phases & 1u << action->phase);
-    return has_phase && strcasestr(dot ? dot + 1 : action->task_name, filter->name);
+    return has_phase &&
+           (strcasestr(action->name, filter->name) || strcasestr(action->task_name, filter->name));
 }
 
 static bool is_below(const struct database *mirror, int32_t index, int32_t ancestor)
