@@ -79,19 +79,17 @@ static PGconn *open_writer(const char *url)
 static void add(PGconn *session, const struct pg_statement *statement,
                 const struct pg_parameters *parameters)
 {
-    struct pg_value values[PG_PARAMETERS_MAX] = {0};
+    static const struct pg_parameters none;
+    const struct pg_parameters *given = parameters != NULL ? parameters : &none;
     const char *bytes[PG_PARAMETERS_MAX];
-    int lengths[PG_PARAMETERS_MAX], formats[PG_PARAMETERS_MAX];
+    int formats[PG_PARAMETERS_MAX];
 
-    if (parameters != NULL)
-        pg_parameters_values(parameters, values);
-    for (int i = 0; i < statement->parameter_count; i++) {
-        bytes[i] = values[i].bytes;
-        lengths[i] = values[i].length;
+    for (int i = 0; i < given->count; i++) {
+        bytes[i] = given->lengths[i] < 0 ? NULL : given->bytes.bytes + given->offsets[i];
         formats[i] = 1;
     }
-    if (PQsendQueryPrepared(session, statement->name, statement->parameter_count, bytes, lengths,
-                            formats, 1) == 0)
+    if (PQsendQueryPrepared(session, statement->name, given->count, bytes, given->lengths, formats,
+                            1) == 0)
         fail("send", PQerrorMessage(session));
 }
 

@@ -5,17 +5,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
-#include "sql/pg_reader.h"
+#include "sql/pg_connection.h"
+#include "sql/pg_value.h"
 #include "sql/rows.h"
 
-struct action_repo {
-    struct pg_reader *reader;
-    struct pg_reader_events reader_events;
+enum {
+    READ_TIMEOUT_MS = 30000,
+    PATIENCE_MS = 2000, /* reads wait so long for a broken connection to come back */
+    WATCH_MS = 200,     /* how often those that run are looked after */
+    CALL_SETS_MAX = TREE_PARTS_MAX,
 };
 
-/* One call under way. `on_row` is the statement's own decoding. */
+static const char query_canceled[] = "57014";
+
+/* One read, that waits or runs: the statement once with each set of parameters, in order and in one
+ * exchange, so that Postgres works on the next while the result of the last is looked at. */
 struct repo_call {
+    /* What it is; `on_row` is the statement's own decoding. */
     void (*on_row)(const struct repo_call *call, const PGresult *result, int row);
     void (*on_rows)(struct repo_call *call, const PGresult *result); /* instead, of all at once */
     union {
@@ -27,77 +35,98 @@ struct repo_call {
         repo_project_fn *project;
         repo_changed_fn *changed;
         repo_changes_fn *changes;
+        changed_run_fn *changed_run;
     } fn;
-    bool is_out_of_memory;
     struct repo_client client;
     repo_end_fn *on_end;
+    changed_runs_end_fn *on_moment_end; /* instead of on_end */
+    void *arg;
+
+    struct repo_call *prev, *next;
+    const struct pg_statement *statement;
+    struct database_moment moment;
+    bool is_out_of_memory;
+    uint64_t started_ms;
+    bool is_cancelled; /* by us, not for another */
+    int tries;         /* that were cut off */
+    size_t handed_out; /* results, perhaps by a try that was cut off behind them */
+    size_t count;
+    struct pg_parameters sets[];
+};
+
+struct repo_connection {
+    struct action_repo *repo;
+    struct pg_connection *connection;
+    struct repo_call *running;
+};
+
+struct action_repo {
+    uv_loop_t *loop;
+    struct repo_connection connections[REPO_CONNECTIONS_MAX];
+    size_t count;
+    struct repo_call *waiting; /* first in, first out */
+    size_t waiting_count, reads_max;
+    uint64_t read_max_ms;
+    uv_timer_t patience; /* runs while no connection is there and reads still wait for one */
+    bool is_patient;
+    uv_timer_t watch; /* runs while reads do */
+    const struct action_repo_events *events;
     void *arg;
 };
 
-struct action_repo *action_repo_new(uv_loop_t *loop, const struct action_repo_options *options,
-                                    const struct action_repo_events *events, void *arg)
-{
-    const struct pg_reader_options reader_options = {.url = options->url,
-                                                     .connections = options->connections,
-                                                     .waiting_max = options->reads_max,
-                                                     .read_max_ms = options->read_max_ms};
-    struct action_repo *repo = calloc(1, sizeof *repo);
+static void run_waiting(struct action_repo *repo);
 
-    if (repo == NULL)
-        return NULL;
-    repo->reader_events.on_ready = events->on_ready;
-    repo->reader_events.on_lost = events->on_lost;
-    repo->reader = pg_reader_new(loop, &reader_options, &repo->reader_events, arg);
-    if (repo->reader == NULL) {
-        free(repo);
-        return NULL;
-    }
-    return repo;
+static void free_call(struct repo_call *call)
+{
+    for (size_t i = 0; i < call->count; i++)
+        pg_parameters_free(&call->sets[i]);
+    free(call);
 }
 
-struct pg_reader *action_repo_reader(struct action_repo *repo)
+static enum repo_outcome outcome_of(const struct pg_end *end)
 {
-    return repo->reader;
+    if (end->outcome == PG_OK)
+        return REPO_OK;
+    if (end->outcome == PG_LOST)
+        return REPO_LOST;
+    return strcmp(end->sqlstate, query_canceled) == 0 ? REPO_CANCELLED : REPO_REFUSED;
 }
 
-void action_repo_stop(struct action_repo *repo)
+static void end_call(struct repo_call *call, const struct pg_end *end)
 {
-    pg_reader_stop(repo->reader);
+    enum repo_outcome outcome = call->is_out_of_memory ? REPO_LOST : outcome_of(end);
+    const char *message = call->is_out_of_memory ? "out of memory" : end->message;
+
+    if (call->on_moment_end != NULL)
+        call->on_moment_end(call->arg, outcome, message, outcome == REPO_OK ? &call->moment : NULL);
+    else
+        call->on_end(call->arg, outcome, message);
+    free_call(call);
 }
 
-void action_repo_free(struct action_repo *repo)
+static bool is_wanted(const struct repo_call *call)
 {
-    if (repo != NULL)
-        pg_reader_free(repo->reader);
-    free(repo);
+    return call->client.is_wanted == NULL || call->client.is_wanted(call->client.arg);
 }
 
-bool action_repo_is_ready(const struct action_repo *repo)
+static void wait_again(struct action_repo *repo, struct repo_call *call)
 {
-    return pg_reader_is_ready(repo->reader);
+    DL_PREPEND(repo->waiting, call);
+    repo->waiting_count++;
 }
 
-size_t action_repo_connections_ready(const struct action_repo *repo)
-{
-    return pg_reader_connections_ready(repo->reader);
-}
+/* -------- one read -------- */
 
-uint32_t action_repo_timeline(const struct action_repo *repo)
-{
-    return pg_reader_timeline(repo->reader);
-}
-
-size_t action_repo_queued(const struct action_repo *repo)
-{
-    return pg_reader_queued(repo->reader);
-}
-
+/* Each result is handed out once, whatever becomes of the try that it came from. */
 static void on_result(void *arg, size_t statement, const PGresult *result)
 {
-    struct repo_call *call = arg;
+    const struct repo_connection *self = arg;
+    struct repo_call *call = self->running;
     int rows = PQntuples(result);
 
-    (void)statement;
+    if (statement < call->handed_out)
+        return;
+    call->handed_out = statement + 1;
     if (call->on_rows != NULL) {
         call->on_rows(call, result);
         return;
@@ -106,44 +135,275 @@ static void on_result(void *arg, size_t statement, const PGresult *result)
         call->on_row(call, result, row);
 }
 
-enum repo_outcome repo_outcome_of(const struct pg_end *end)
-{
-    if (end->outcome == PG_OK)
-        return REPO_OK;
-    if (end->outcome == PG_LOST)
-        return REPO_LOST;
-    return strcmp(end->sqlstate, "57014") == 0 ? REPO_CANCELLED : REPO_REFUSED;
-}
-
+/* A read that was cut off is done again: it has changed nothing, and had its time still. So is one
+ * that was cancelled for the one before it, whose end was faster than the call to cancel it. */
 static void on_end(void *arg, const struct pg_end *end)
 {
-    struct repo_call *call = arg;
-    enum repo_outcome outcome = repo_outcome_of(end);
+    struct repo_connection *self = arg;
+    struct action_repo *repo = self->repo;
+    struct repo_call *call = self->running;
+    bool is_cut_off = end->outcome == PG_LOST ||
+                      (end->outcome == PG_REFUSED && strcmp(end->sqlstate, query_canceled) == 0 &&
+                       uv_now(repo->loop) - call->started_ms < READ_TIMEOUT_MS / 2);
 
-    if (call->is_out_of_memory)
-        outcome = REPO_LOST;
-    call->on_end(call->arg, outcome, call->is_out_of_memory ? "out of memory" : end->message);
-    free(call);
+    self->running = NULL;
+    if (is_cut_off && !call->is_cancelled && call->tries++ == 0) {
+        wait_again(repo, call);
+        if (end->outcome == PG_LOST)
+            return; /* on_lost follows */
+    } else {
+        end_call(call, end);
+    }
+    run_waiting(repo);
 }
 
-/* Takes the sets of parameters over. */
+static void watch_running(uv_timer_t *timer)
+{
+    struct action_repo *repo = timer->data;
+    uint64_t now_ms = uv_now(repo->loop);
+    bool is_running = false;
+
+    for (size_t i = 0; i < repo->count; i++) {
+        struct repo_call *call = repo->connections[i].running;
+        bool is_late =
+            call != NULL && repo->read_max_ms > 0 && now_ms - call->started_ms >= repo->read_max_ms;
+
+        is_running |= call != NULL;
+        if (call == NULL || !(is_late || !is_wanted(call)))
+            continue;
+        call->is_cancelled = true;
+        pg_exchange_cancel(repo->connections[i].connection);
+    }
+    if (!is_running)
+        uv_timer_stop(timer);
+}
+
+static void run(struct repo_connection *self, struct repo_call *call)
+{
+    struct action_repo *repo = self->repo;
+    struct pg_call calls[CALL_SETS_MAX];
+
+    self->running = call;
+    call->started_ms = uv_now(repo->loop);
+    for (size_t i = 0; i < call->count; i++)
+        calls[i] = (struct pg_call){call->statement, &call->sets[i]};
+    pg_exchange(self->connection, calls, call->count, on_result, on_end, self);
+    if (!uv_is_active((uv_handle_t *)&repo->watch))
+        uv_timer_start(&repo->watch, watch_running, WATCH_MS, WATCH_MS);
+}
+
+static struct repo_connection *find_idle(struct action_repo *repo)
+{
+    for (size_t i = 0; i < repo->count; i++)
+        if (repo->connections[i].running == NULL &&
+            pg_connection_is_idle(repo->connections[i].connection))
+            return &repo->connections[i];
+    return NULL;
+}
+
+/* Those that nobody wants any more are dropped on the way. */
+static void run_waiting(struct action_repo *repo)
+{
+    static const struct pg_end dropped = {
+        .outcome = PG_REFUSED, .sqlstate = "57014", .message = "nobody waits for it any more"};
+    struct repo_connection *idle;
+    struct repo_call *call;
+
+    while ((call = repo->waiting) != NULL && (idle = find_idle(repo)) != NULL) {
+        DL_DELETE(repo->waiting, call);
+        repo->waiting_count--;
+        if (is_wanted(call))
+            run(idle, call);
+        else
+            end_call(call, &dropped);
+    }
+}
+
+/* -------- connections that come and go -------- */
+
+static void on_ready(void *arg)
+{
+    struct action_repo *repo = ((struct repo_connection *)arg)->repo;
+
+    uv_timer_stop(&repo->patience);
+    repo->is_patient = true;
+    if (repo->events != NULL && repo->events->on_ready != NULL)
+        repo->events->on_ready(repo->arg);
+    run_waiting(repo);
+}
+
+/* Reads that wait are told: who asks can ask again, who must know keeps asking. */
+static void give_up_waiting(struct action_repo *repo, const char *why)
+{
+    struct repo_call *waiting = repo->waiting, *call, *next;
+    const struct pg_end end = {.outcome = PG_LOST, .message = why};
+
+    repo->is_patient = false;
+    repo->waiting = NULL;
+    repo->waiting_count = 0;
+    DL_FOREACH_SAFE (waiting, call, next)
+        end_call(call, &end);
+}
+
+static void on_patience_ended(uv_timer_t *timer)
+{
+    give_up_waiting(timer->data, "the database is away");
+}
+
+static void on_lost(void *arg, const char *why)
+{
+    struct action_repo *repo = ((struct repo_connection *)arg)->repo;
+
+    if (repo->is_patient && action_repo_connections_ready(repo) == 0 &&
+        !uv_is_active((uv_handle_t *)&repo->patience))
+        uv_timer_start(&repo->patience, on_patience_ended, PATIENCE_MS, 0);
+    if (repo->events != NULL)
+        repo->events->on_lost(repo->arg, why);
+    run_waiting(repo);
+}
+
+/* -------- life -------- */
+
+static void close_connections(struct action_repo *repo)
+{
+    for (size_t i = 0; i < repo->count; i++)
+        pg_connection_close(repo->connections[i].connection, NULL);
+}
+
+/* Each read is a look-up by an index, in the order that it gives, of which a page takes the first
+ * rows. A planner with the statistics of a table that was just filled reads and sorts it all, and
+ * compiles a statement for which that is forbidden, but not possible to avoid. */
+static const struct pg_statement plan_by_index = {
+    .sql =
+        "SELECT set_config(name, 'off', false) FROM (VALUES ('enable_seqscan'), ('enable_sort'),"
+        " ('enable_bitmapscan'), ('enable_hashjoin'), ('enable_mergejoin'), ('jit')) AS s (name)"};
+
+static int open_connections(struct action_repo *repo, const struct action_repo_options *options)
+{
+    static const struct pg_connection_events connection_events = {
+        .on_ready = on_ready,
+        .on_lost = on_lost,
+    };
+    const struct pg_connection_options connection_options = {
+        .url = options->url,
+        .application_name = "runtree reader",
+        .exchange_timeout_ms = READ_TIMEOUT_MS,
+        .settings = &plan_by_index,
+    };
+
+    for (; repo->count < options->connections; repo->count++) {
+        struct repo_connection *self = &repo->connections[repo->count];
+
+        self->repo = repo;
+        self->connection =
+            pg_connection_new(repo->loop, &connection_options, &connection_events, self);
+        if (self->connection == NULL)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+struct action_repo *action_repo_new(uv_loop_t *loop, const struct action_repo_options *options,
+                                    const struct action_repo_events *events, void *arg)
+{
+    struct action_repo *repo = calloc(1, sizeof *repo);
+
+    if (repo == NULL)
+        return NULL;
+    repo->loop = loop;
+    repo->reads_max = options->reads_max;
+    repo->read_max_ms = options->read_max_ms;
+    repo->events = events;
+    repo->arg = arg;
+    repo->is_patient = true;
+    if (open_connections(repo, options) < 0) {
+        close_connections(repo);
+        free(repo);
+        return NULL;
+    }
+    uv_timer_init(loop, &repo->patience);
+    uv_timer_init(loop, &repo->watch);
+    repo->patience.data = repo->watch.data = repo;
+    return repo;
+}
+
+void action_repo_stop(struct action_repo *repo)
+{
+    for (size_t i = 0; i < repo->count; i++) {
+        if (repo->connections[i].running != NULL)
+            wait_again(repo, repo->connections[i].running);
+        repo->connections[i].running = NULL;
+    }
+    give_up_waiting(repo, "the service is shutting down");
+    uv_close((uv_handle_t *)&repo->patience, NULL);
+    uv_close((uv_handle_t *)&repo->watch, NULL);
+    close_connections(repo);
+}
+
+void action_repo_free(struct action_repo *repo)
+{
+    free(repo);
+}
+
+size_t action_repo_connections_ready(const struct action_repo *repo)
+{
+    size_t ready = 0;
+
+    for (size_t i = 0; i < repo->count; i++)
+        ready += pg_connection_is_ready(repo->connections[i].connection);
+    return ready;
+}
+
+bool action_repo_is_ready(const struct action_repo *repo)
+{
+    return action_repo_connections_ready(repo) == repo->count;
+}
+
+uint32_t action_repo_timeline(const struct action_repo *repo)
+{
+    return pg_connection_timeline(repo->connections[0].connection);
+}
+
+size_t action_repo_queued(const struct action_repo *repo)
+{
+    return repo->waiting_count;
+}
+
+/* -------- the statements -------- */
+
+/* Takes the sets of parameters over. The answers are those of all calls. */
 static int run_calls(struct action_repo *repo, const struct pg_statement *statement,
                      struct pg_parameters *sets, size_t count, const struct repo_call *template)
 {
-    struct repo_call *call = malloc(sizeof *call);
-    int status = -ENOMEM;
+    struct repo_connection *idle = repo->waiting == NULL ? find_idle(repo) : NULL;
+    struct repo_call *call = NULL;
+    bool has_failed = false;
+    int status = 0;
 
-    if (call != NULL) {
-        *call = *template;
-        status = pg_reader_query(repo->reader, statement, sets, count,
-                                 (struct pg_read_client){call->client.is_wanted, call->client.arg},
-                                 on_result, on_end, call);
-    }
-    if (status < 0)
-        free(call);
     for (size_t i = 0; i < count; i++)
-        pg_parameters_free(&sets[i]);
-    return status;
+        has_failed |= sets[i].bytes.failed;
+    if (!repo->is_patient)
+        status = -ENOTCONN;
+    else if (idle == NULL && repo->waiting_count >= repo->reads_max)
+        status = -EAGAIN;
+    else if (has_failed || (call = malloc(sizeof *call + count * sizeof *sets)) == NULL)
+        status = -ENOMEM;
+    if (status < 0) {
+        for (size_t i = 0; i < count; i++)
+            pg_parameters_free(&sets[i]);
+        return status;
+    }
+    *call = *template;
+    call->statement = statement;
+    call->count = count;
+    memcpy(call->sets, sets, count * sizeof *sets);
+    if (idle != NULL) {
+        run(idle, call);
+    } else {
+        DL_APPEND(repo->waiting, call);
+        repo->waiting_count++;
+    }
+    return 0;
 }
 
 static int run_call(struct action_repo *repo, const struct pg_statement *statement,
@@ -819,4 +1079,104 @@ int action_repo_changed_runs(struct action_repo *repo, const struct run_position
         repo, &moved_statement, &parameters,
         &(struct repo_call){
             .on_row = on_changed_row, .fn.changed = on_changed, .on_end = end, .arg = arg});
+}
+
+/* -------- which runs changed -------- */
+
+/* The columns of both statements: the moment, the key, its transaction, the run. */
+enum { COLUMN_ALL_BELOW, COLUMN_NONE_FROM, COLUMN_KEY, COLUMN_XID = COLUMN_KEY + 3, COLUMN_RUN };
+
+#define MOMENT                                                                                     \
+    "(SELECT pg_snapshot_xmin(s)::text::int8, pg_snapshot_xmax(s)::text::int8"                     \
+    " FROM pg_current_snapshot() AS s) AS m(all_below, none_from)"
+
+static void on_changed_run_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    struct run run;
+    struct changed_run changed = {
+        .key = {.project = pg_text(result, row, COLUMN_KEY),
+                .domain = pg_text(result, row, COLUMN_KEY + 1),
+                .run_name = pg_text(result, row, COLUMN_KEY + 2)},
+        .xid = pg_int8(result, row, COLUMN_XID),
+    };
+
+    if (!PQgetisnull(result, row, COLUMN_RUN)) {
+        run_from_row(result, row, COLUMN_RUN, &run);
+        changed.run = &run;
+    }
+    call->fn.changed_run(call->arg, &changed);
+}
+
+static void on_changed_run_rows(struct repo_call *call, const PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    call->moment.all_below = pg_int8(result, 0, COLUMN_ALL_BELOW);
+    call->moment.none_from = pg_int8(result, 0, COLUMN_NONE_FROM);
+    for (int row = 0; row < rows; row++)
+        if (!PQgetisnull(result, row, COLUMN_KEY))
+            on_changed_run_row(call, result, row);
+}
+
+static const Oid by_key_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
+
+/* A run that was deleted by hand, without a row in deleted_runs, counts as deleted just now. */
+static const struct pg_statement by_key_statement = {
+    .name = "changed_runs_by_key",
+    .sql = "SELECT m.all_below, m.none_from, k.project, k.domain, k.run_name,"
+           " coalesce(r.changed_xid, d.deleted_xid, m.none_from), " RUN_COLUMNS " FROM " MOMENT
+           " CROSS JOIN unnest($1, $2, $3) AS k(project, domain, run_name)"
+           " LEFT JOIN runs r"
+           " ON (r.project, r.domain, r.run_name) = (k.project, k.domain, k.run_name)"
+           " LEFT JOIN deleted_runs d"
+           " ON (d.project, d.domain, d.run_name) = (k.project, k.domain, k.run_name)",
+    .parameter_count = 3,
+    .types = by_key_types,
+};
+
+int action_repo_runs_by_key(struct action_repo *repo, const struct run_key *keys, size_t count,
+                            changed_run_fn *on_run, changed_runs_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    BIND_RUN(&parameters, count, keys[i]);
+    return run_call(repo, &by_key_statement, &parameters,
+                    &(struct repo_call){.on_rows = on_changed_run_rows,
+                                        .fn.changed_run = on_run,
+                                        .on_moment_end = end,
+                                        .arg = arg});
+}
+
+static const Oid since_types[] = {PG_INT8, PG_INT4};
+
+/* OFFSET 0 has each era looked up by its index (0004_runs_read_by_index.sql). */
+static const struct pg_statement since_statement = {
+    .name = "changed_runs_since",
+    .sql = "SELECT m.all_below, m.none_from, c.* FROM " MOMENT " LEFT JOIN LATERAL ("
+           "SELECT r.* FROM generate_series($1 / 4096, m.none_from / 4096) AS era"
+           " CROSS JOIN LATERAL ("
+           "SELECT r.project, r.domain, r.run_name, r.changed_xid, " RUN_COLUMNS
+           " FROM runs r WHERE r.changed_era = era AND r.changed_xid >= $1 OFFSET 0) r"
+           " UNION ALL SELECT d.project, d.domain, d.run_name,"
+           " coalesce(r.changed_xid, d.deleted_xid), " RUN_COLUMNS
+           " FROM (SELECT d.* FROM deleted_runs d WHERE d.deleted_xid >= $1"
+           " ORDER BY d.deleted_xid DESC LIMIT $2) d LEFT JOIN runs r"
+           " ON (r.project, r.domain, r.run_name) = (d.project, d.domain, d.run_name)"
+           " LIMIT $2) AS c ON true",
+    .parameter_count = 2,
+    .types = since_types,
+};
+
+int action_repo_runs_since(struct action_repo *repo, int64_t xid, int32_t limit,
+                           changed_run_fn *on_run, changed_runs_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    pg_bind_int8(&parameters, xid);
+    pg_bind_int4(&parameters, limit);
+    return run_call(repo, &since_statement, &parameters,
+                    &(struct repo_call){.on_rows = on_changed_run_rows,
+                                        .fn.changed_run = on_run,
+                                        .on_moment_end = end,
+                                        .arg = arg});
 }

@@ -1,4 +1,5 @@
-/* What is read from the database, besides what the writer reads (Flyte 2: ActionRepo).
+/* What is read from the database, besides what the writer reads (Flyte 2: ActionRepo): with a queue
+ * and connections of its own, so that a big read never delays a write.
  *
  * A call hands out its rows, one after the other, and ends with on_end exactly once, after the call
  * returned. Strings live until the return of the row's callback. All calls answer 0, or: -ENOTCONN
@@ -18,21 +19,22 @@
 #include "model/run.h"
 
 struct action_repo;
-struct pg_reader;
 
 struct action_repo_events {
-    void (*on_ready)(void *arg); /* may be NULL */
+    void (*on_ready)(void *arg); /* of each connection, when it is usable; may be NULL */
     void (*on_lost)(void *arg, const char *why);
 };
 
+enum { REPO_CONNECTIONS_MAX = 4 };
+
 struct action_repo_options {
     const char *url;
-    size_t connections;   /* of its own; with one, reads are done in the order of asking */
+    size_t connections;   /* reads go to the first that is free: with one, in the order of asking */
     size_t reads_max;     /* so many wait at most */
     uint64_t read_max_ms; /* a read that takes longer ends with REPO_CANCELLED; 0: any time */
 };
 
-/* NULL when out of memory. */
+/* NULL when out of memory. `events` are borrowed. */
 struct action_repo *action_repo_new(uv_loop_t *loop, const struct action_repo_options *options,
                                     const struct action_repo_events *events, void *arg);
 
@@ -41,13 +43,11 @@ void action_repo_stop(struct action_repo *repo);
 /* When the loop is empty; NULL is fine. */
 void action_repo_free(struct action_repo *repo);
 
+/* All connections are usable. */
 bool action_repo_is_ready(const struct action_repo *repo);
 size_t action_repo_connections_ready(const struct action_repo *repo);
 uint32_t action_repo_timeline(const struct action_repo *repo); /* see pg_connection_timeline */
 size_t action_repo_queued(const struct action_repo *repo);
-
-/* Its reader, for the other files of sql/ that read. */
-struct pg_reader *action_repo_reader(struct action_repo *repo);
 
 enum repo_outcome {
     REPO_OK,
@@ -56,14 +56,14 @@ enum repo_outcome {
     REPO_CANCELLED, /* it took too long, or was not wanted any more */
 };
 
-/* Whoever a read is for, who may leave: is_wanted (NULL: always) is asked until on_end. */
+/* Whoever a read is for, who may leave: while it waits and while it runs is_wanted (NULL: always)
+ * is asked now and then; what is not wanted any more is dropped or cancelled. `arg` lives until
+ * on_end.
+ */
 struct repo_client {
     bool (*is_wanted)(void *arg);
     void *arg;
 };
-
-struct pg_end;
-enum repo_outcome repo_outcome_of(const struct pg_end *end); /* for the other files of sql/ */
 
 typedef void repo_end_fn(void *arg, enum repo_outcome outcome, const char *message);
 typedef void repo_run_fn(void *arg, const struct run *run);
@@ -219,5 +219,39 @@ typedef void repo_changed_fn(void *arg, size_t index);
 int action_repo_changed_runs(struct action_repo *repo, const struct run_position *runs,
                              size_t count, repo_changed_fn *on_changed, repo_end_fn *on_end,
                              void *arg);
+
+/* Which runs changed, and what they are now: for the watch of the list of runs.
+ *
+ * Time is counted in transaction ids (64 bits, they never wrap): a row has the id of the
+ * transaction that changed it last. Ids are given out at the first write, not at the commit, so
+ * what is visible at a moment is: every committed transaction below `all_below`, none from
+ * `none_from` on, and some between them (PostgreSQL: pg_current_snapshot). Who has read everything
+ * of a moment asks for what changed since its `all_below`: he may get some of it again, and misses
+ * nothing. */
+struct database_moment {
+    int64_t all_below;
+    int64_t none_from;
+};
+
+struct changed_run {
+    struct run_key key;
+    int64_t xid;           /* of the transaction that changed or deleted it */
+    const struct run *run; /* NULL: there is none (any more) */
+};
+
+typedef void changed_run_fn(void *arg, const struct changed_run *changed);
+
+/* `moment` is that of the read, NULL unless the outcome is REPO_OK. */
+typedef void changed_runs_end_fn(void *arg, enum repo_outcome outcome, const char *message,
+                                 const struct database_moment *moment);
+
+/* The runs with these keys, one call of on_run for each. */
+int action_repo_runs_by_key(struct action_repo *repo, const struct run_key *keys, size_t count,
+                            changed_run_fn *on_run, changed_runs_end_fn *on_end, void *arg);
+
+/* The runs that a transaction from `xid` on changed or deleted, at most `limit`, in no order. With
+ * a limit of 0 only the moment is read. */
+int action_repo_runs_since(struct action_repo *repo, int64_t xid, int32_t limit,
+                           changed_run_fn *on_run, changed_runs_end_fn *on_end, void *arg);
 
 #endif

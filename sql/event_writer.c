@@ -16,7 +16,6 @@
 #include "sql/pg_connection.h"
 #include "sql/pg_value.h"
 #include "sql/rows.h"
-#include "sql/write_queue.h"
 #include "sql/write_statements.h"
 
 enum {
@@ -41,12 +40,15 @@ enum {
     JOIN_PAUSE_MIN_MS = 1000,  /* until one that failed is tried again … */
     JOIN_PAUSE_MAX_MS = 60000, /* … which doubles up to this */
     JOINS_LOOK_MS = 10000,     /* between two looks for joins that nobody works on */
-    STATEMENTS_MAX = 7,        /* with parameters, in one round trip */
+    STATEMENTS_MAX = 9,        /* in one round trip */
+    QUEUE_CAPACITY_FIRST = 256,
+    WRITE_WHY_SIZE = 512,
 };
 
 /* What the exchange under way is for. enter() alone sets it, on_step_ended() says what comes next.
  */
 enum step {
+    STEP_NONE,   /* nothing is under way */
     STEP_SET_UP, /* the session's settings */
     STEP_PROVE,  /* rehearses the statements on a new session */
     STEP_READ,   /* a try of events begins here … */
@@ -62,6 +64,31 @@ enum step {
     STEP_PROBE_RANGE,    /* after a try waited for a lock */
     STEP_PROBE_PARKED,   /* between batches, as the next */
     STEP_FIND_JOINS,
+};
+
+/* One call of event_writers_submit; frees itself when its last event is finished. */
+struct write_request {
+    size_t pending; /* events not finished, and one for the call that submits */
+    bool is_unavailable;
+    char why[WRITE_WHY_SIZE]; /* of the first event that was given up for a reason of its own */
+    event_write_fn *done;
+    void *arg;
+};
+
+/* An event with the place of its verdict. */
+struct write_item {
+    struct write_request *request; /* NULL: it is finished or has moved */
+    const struct action_event *event;
+    struct event_result *result;
+    uint64_t number;     /* in the order of arrival, over all writers */
+    uint64_t arrived_ms; /* uv_now */
+};
+
+/* First in, first out. All zero is empty. */
+struct write_queue {
+    struct write_item *items; /* a ring */
+    size_t first, count, capacity;
+    size_t bytes;
 };
 
 /* A stretch of the batch, first to before last. */
@@ -147,7 +174,9 @@ struct event_writer {
     int64_t now_us;
     uint64_t started_ns;
     bool is_out_of_memory;
-    struct pg_parameters parameters[STATEMENTS_MAX];
+    struct pg_parameters parameters[STATEMENTS_MAX]; /* of the exchange that is being made … */
+    struct pg_call calls[STATEMENTS_MAX];
+    size_t call_count;
     struct probed_run *probed; /* those that are looked at right now */
     size_t probed_count;
 };
@@ -169,6 +198,105 @@ static void run_writer(struct event_writer *writer);
 static void write_decision(struct event_writer *writer);
 static void on_step_ended(void *arg, const struct pg_end *end);
 
+/* -------- requests and queues -------- */
+
+static void release(struct write_request *request)
+{
+    if (--request->pending > 0)
+        return;
+    request->done(request->arg,
+                  request->is_unavailable ? EVENT_WRITE_UNAVAILABLE : EVENT_WRITE_DONE,
+                  request->why[0] == '\0' ? NULL : request->why);
+    free(request);
+}
+
+/* The event has its verdict. Nothing for one that is finished already. */
+static void finish_item(struct write_item *item)
+{
+    struct write_request *request = item->request;
+
+    item->request = NULL;
+    if (request != NULL)
+        release(request);
+}
+
+/* Likewise, but it will have none. `why` is for people and copied; NULL: the database is away. */
+static void give_up_item(struct write_item *item, const char *why)
+{
+    struct write_request *request = item->request;
+
+    if (request == NULL)
+        return;
+    request->is_unavailable = true;
+    if (why != NULL && request->why[0] == '\0')
+        snprintf(request->why, sizeof request->why, "%s", why);
+    finish_item(item);
+}
+
+/* Takes the verdict back: the writing failed. */
+static void reopen_item(struct write_item *item)
+{
+    event_result_clear(item->result);
+    *item->result = (struct event_result){.status = EVENT_PENDING};
+}
+
+/* 0 or -ENOMEM. */
+static int make_room(struct write_queue *queue)
+{
+    size_t capacity = queue->capacity == 0 ? QUEUE_CAPACITY_FIRST : queue->capacity * 2;
+    struct write_item *items;
+
+    if (queue->count < queue->capacity)
+        return 0;
+    items = calloc(capacity, sizeof *items);
+    if (items == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < queue->count; i++)
+        items[i] = queue->items[(queue->first + i) % queue->capacity];
+    free(queue->items);
+    queue->items = items;
+    queue->first = 0;
+    queue->capacity = capacity;
+    return 0;
+}
+
+/* Copies the item, behind the others or before them; if that cannot be it is given up. */
+static void queue_item(struct write_queue *queue, struct write_item *item, bool is_first)
+{
+    if (make_room(queue) < 0) {
+        give_up_item(item, "Out of memory.");
+        return;
+    }
+    if (is_first)
+        queue->first = (queue->first + queue->capacity - 1) % queue->capacity;
+    queue->items[(queue->first + (is_first ? 0 : queue->count)) % queue->capacity] = *item;
+    queue->count++;
+    queue->bytes += item->event->info.length;
+}
+
+/* Moves up to `max` items of together at most `bytes_max` bytes (but at least one) to `items`; how
+ * many. */
+static size_t take_items(struct write_queue *queue, struct write_item *items, size_t max,
+                         size_t bytes_max)
+{
+    size_t taken = 0, bytes = 0;
+
+    while (taken < max && queue->count > 0) {
+        const struct write_item *item = &queue->items[queue->first];
+
+        bytes += item->event->info.length;
+        if (taken > 0 && bytes > bytes_max)
+            break;
+        items[taken++] = *item;
+        queue->bytes -= item->event->info.length;
+        queue->first = (queue->first + 1) % queue->capacity;
+        queue->count--;
+    }
+    return taken;
+}
+
+/* -------- what all steps use -------- */
+
 static int64_t wall_clock_us(void)
 {
     uv_timeval64_t now;
@@ -182,29 +310,50 @@ static struct event_writer *writer_of(struct event_writers *writers, const struc
     return &writers->writers[run_key_hash(run) % (uint32_t)writers->count];
 }
 
-static void add_statement(struct event_writer *writer, const struct pg_statement *statement,
-                          int slot)
-{
-    struct pg_value values[PG_PARAMETERS_MAX];
-
-    pg_parameters_values(&writer->parameters[slot], values);
-    writer->is_out_of_memory |= writer->parameters[slot].bytes.failed;
-    pg_exchange_add(writer->connection, statement, values);
-}
-
-/* A result that nobody looks at. */
-static void ignore_result(void *arg, size_t statement, const PGresult *result)
-{
-    (void)arg;
-    (void)statement;
-    (void)result;
-}
-
-/* Begins the exchange of a step, to which statements are added then. */
-static void enter(struct event_writer *writer, enum step step, pg_result_fn *on_result)
+/* Begins the exchange of a step: the statements are added, then it is sent. */
+static void enter(struct event_writer *writer, enum step step)
 {
     writer->step = step;
-    pg_exchange_begin(writer->connection, on_result, on_step_ended, writer);
+    writer->call_count = 0;
+}
+
+static void add(struct event_writer *writer, const struct pg_statement *statement)
+{
+    assert(writer->call_count < STATEMENTS_MAX);
+    writer->calls[writer->call_count++] = (struct pg_call){.statement = statement};
+}
+
+/* The parameters of the statement that is added next, to be bound first. */
+static struct pg_parameters *next_parameters(struct event_writer *writer)
+{
+    return &writer->parameters[writer->call_count];
+}
+
+static void add_bound(struct event_writer *writer, const struct pg_statement *statement)
+{
+    const struct pg_parameters *parameters = next_parameters(writer);
+
+    writer->is_out_of_memory |= parameters->bytes.failed;
+    add(writer, statement);
+    writer->calls[writer->call_count - 1].parameters = parameters;
+}
+
+static void send_step(struct event_writer *writer, pg_result_fn *on_result)
+{
+    pg_exchange(writer->connection, writer->calls, writer->call_count, on_result, on_step_ended,
+                writer);
+}
+
+static bool is_idle(const struct event_writer *writer)
+{
+    return writer->is_set_up && writer->step == STEP_NONE;
+}
+
+/* The session is of no use any more; on_ready comes with the next. */
+static void break_session(struct event_writer *writer, const char *why)
+{
+    writer->is_set_up = false;
+    pg_connection_reset(writer->connection, why);
 }
 
 /* Frees what the try read and decided. */
@@ -231,7 +380,7 @@ static void go_on(struct event_writer *writer)
 {
     writer->retries = writer->losses = 0;
     if (writer->range_count > 0) {
-        if (pg_connection_is_idle(writer->connection))
+        if (is_idle(writer))
             try_next_range(writer);
         return;
     }
@@ -244,7 +393,7 @@ static void finish_range(struct event_writer *writer)
 {
     drop_try(writer);
     for (size_t i = writer->range.first; i < writer->range.last; i++)
-        write_item_finish(&writer->batch[i]);
+        finish_item(&writer->batch[i]);
     go_on(writer);
 }
 
@@ -252,7 +401,7 @@ static void give_up_range(struct event_writer *writer, const char *why)
 {
     drop_try(writer);
     for (size_t i = writer->range.first; i < writer->range.last; i++)
-        write_item_give_up(&writer->batch[i], why);
+        give_up_item(&writer->batch[i], why);
     go_on(writer);
 }
 
@@ -261,7 +410,7 @@ static void give_up_batch(struct event_writer *writer, const char *why)
 {
     drop_try(writer);
     for (size_t i = 0; i < writer->batch_count; i++)
-        write_item_give_up(&writer->batch[i], why);
+        give_up_item(&writer->batch[i], why);
     end_batch(writer);
 }
 
@@ -269,8 +418,8 @@ static void give_up_queue(struct write_queue *queue, const char *why)
 {
     struct write_item item;
 
-    while (write_queue_take(queue, &item, 1, SIZE_MAX) == 1)
-        write_item_give_up(&item, why);
+    while (take_items(queue, &item, 1, SIZE_MAX) == 1)
+        give_up_item(&item, why);
 }
 
 /* Likewise all that waits: the database is away. */
@@ -296,9 +445,9 @@ static void fail_for_memory(struct event_writer *writer)
 
 static void send_rollback(struct event_writer *writer, enum step step)
 {
-    enter(writer, step, ignore_result);
-    pg_exchange_add(writer->connection, &rollback_statement, NULL);
-    pg_exchange_send(writer->connection);
+    enter(writer, step);
+    add(writer, &rollback_statement);
+    send_step(writer, NULL);
 }
 
 /* -------- the read half -------- */
@@ -380,14 +529,14 @@ static void send_read_more(struct event_writer *writer)
 {
     bool reads = writer->children_left > 0;
 
-    enter(writer, STEP_READ_MORE, reads ? on_more_result : on_unread_result);
+    enter(writer, STEP_READ_MORE);
     if (reads)
-        bind_waiting(&writer->parameters[0], writer->runs, writer->unread, writer->unread_count,
+        bind_waiting(next_parameters(writer), writer->runs, writer->unread, writer->unread_count,
                      writer->children_left);
     else
-        bind_names(&writer->parameters[0], writer->runs, writer->unread, writer->unread_count);
-    add_statement(writer, reads ? &find_waiting_statement : &find_awaited_statement, 0);
-    pg_exchange_send(writer->connection);
+        bind_names(next_parameters(writer), writer->runs, writer->unread, writer->unread_count);
+    add_bound(writer, reads ? &find_waiting_statement : &find_awaited_statement);
+    send_step(writer, reads ? on_more_result : on_unread_result);
 }
 
 /* Reads the waiting children of actions that are about to join, level by level, as many as may join
@@ -403,7 +552,7 @@ static void read_more_or_decide(struct event_writer *writer)
         return;
     }
     if (writer->is_out_of_memory || decision_make(writer->decision) < 0) {
-        pg_connection_reset(writer->connection, "out of memory");
+        break_session(writer, "out of memory");
         fail_for_memory(writer);
         return;
     }
@@ -464,20 +613,18 @@ static void put_read(struct event_writer *writer, size_t statement, const PGresu
 
 static void add_find_events(struct event_writer *writer)
 {
-    bind_find_events(&writer->parameters[READ_EVENTS], writer->events, writer->event_count);
-    add_statement(writer, &find_events_statement, READ_EVENTS);
+    bind_find_events(next_parameters(writer), writer->events, writer->event_count);
+    add_bound(writer, &find_events_statement);
 }
 
 /* Behind the statement that reads the runs. */
 static void add_reads(struct event_writer *writer)
 {
-    struct pg_parameters *parameters = writer->parameters;
-
-    bind_names(&parameters[READ_ACTIONS], writer->runs, writer->names, writer->name_count);
-    add_statement(writer, &find_actions_statement, READ_ACTIONS);
-    bind_names(&parameters[READ_AWAITED], writer->runs, writer->event_names,
+    bind_names(next_parameters(writer), writer->runs, writer->names, writer->name_count);
+    add_bound(writer, &find_actions_statement);
+    bind_names(next_parameters(writer), writer->runs, writer->event_names,
                writer->event_name_count);
-    add_statement(writer, &find_awaited_statement, READ_AWAITED);
+    add_bound(writer, &find_awaited_statement);
 }
 
 static int take_runs_and_names(struct event_writer *writer)
@@ -532,18 +679,18 @@ static void send_lock(struct event_writer *writer)
         fail_for_memory(writer);
         return;
     }
-    enter(writer, STEP_LOCK, on_locked_result);
-    pg_exchange_add(writer->connection, &begin_statement, NULL);
-    bind_lock_runs(&writer->parameters[READ_RUNS], writer->runs,
+    enter(writer, STEP_LOCK);
+    add(writer, &begin_statement);
+    bind_lock_runs(next_parameters(writer), writer->runs,
                    (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
                    writer->now_us);
-    add_statement(writer, &lock_runs_statement, READ_RUNS);
+    add_bound(writer, &lock_runs_statement);
     add_reads(writer);
     /* Most were found before: another round trip would cost more. */
     add_find_events(writer);
-    bind_read_runs(&writer->parameters[READ_EVENTS + 1], writer->runs, writer->run_count);
-    add_statement(writer, &removed_runs_statement, READ_EVENTS + 1);
-    pg_exchange_send(writer->connection);
+    bind_read_runs(next_parameters(writer), writer->runs, writer->run_count);
+    add_bound(writer, &removed_runs_statement);
+    send_step(writer, on_locked_result);
 }
 
 /* Starts the decision with the events of the range. */
@@ -595,9 +742,9 @@ static void find_old_events(struct event_writer *writer, const size_t *old, size
     for (size_t i = 0; i < count; i++)
         writer->events[i] = writer->events[old[i]];
     writer->event_count = count;
-    enter(writer, STEP_FIND_OLD, on_old_result);
+    enter(writer, STEP_FIND_OLD);
     add_find_events(writer);
-    pg_exchange_send(writer->connection);
+    send_step(writer, on_old_result);
 }
 
 /* Where one conflict was there are more, and each costs a batch that is decided twice. */
@@ -642,11 +789,11 @@ static void send_read(struct event_writer *writer)
         fail_for_memory(writer);
         return;
     }
-    enter(writer, STEP_READ, on_read_result);
-    bind_read_runs(&writer->parameters[READ_RUNS], writer->runs, writer->run_count);
-    add_statement(writer, &read_runs_statement, READ_RUNS);
+    enter(writer, STEP_READ);
+    bind_read_runs(next_parameters(writer), writer->runs, writer->run_count);
+    add_bound(writer, &read_runs_statement);
     add_reads(writer);
-    pg_exchange_send(writer->connection);
+    send_step(writer, on_read_result);
 }
 
 /* -------- pending joins -------- */
@@ -774,13 +921,13 @@ static void send_join(struct event_writer *writer)
         put_join_off(writer);
         return;
     }
-    enter(writer, STEP_READ_JOIN, on_join_result);
-    pg_exchange_add(writer->connection, &begin_statement, NULL);
-    bind_read_runs(&writer->parameters[0], writer->runs, writer->run_count);
-    add_statement(writer, &lock_stored_runs_statement, 0);
-    bind_names(&writer->parameters[1], writer->runs, writer->names, writer->name_count);
-    add_statement(writer, &find_actions_statement, 1);
-    pg_exchange_send(writer->connection);
+    enter(writer, STEP_READ_JOIN);
+    add(writer, &begin_statement);
+    bind_read_runs(next_parameters(writer), writer->runs, writer->run_count);
+    add_bound(writer, &lock_stored_runs_statement);
+    bind_names(next_parameters(writer), writer->runs, writer->names, writer->name_count);
+    add_bound(writer, &find_actions_statement);
+    send_step(writer, on_join_result);
 }
 
 static void start_try(struct event_writer *writer)
@@ -843,11 +990,11 @@ static void on_joins_found(struct event_writer *writer, const struct pg_end *end
 static void look_for_joins(struct event_writer *writer)
 {
     writer->looks_for_joins = false;
-    pg_parameters_reset(&writer->parameters[0]);
-    pg_bind_int4(&writer->parameters[0], JOINS_FOUND_MAX);
-    enter(writer, STEP_FIND_JOINS, on_idle_join);
-    add_statement(writer, &idle_joins_statement, 0);
-    pg_exchange_send(writer->connection);
+    enter(writer, STEP_FIND_JOINS);
+    pg_parameters_reset(next_parameters(writer));
+    pg_bind_int4(next_parameters(writer), JOINS_FOUND_MAX);
+    add_bound(writer, &idle_joins_statement);
+    send_step(writer, on_idle_join);
 }
 
 static void on_join_look_due(uv_timer_t *timer)
@@ -892,18 +1039,17 @@ static void add_pending(struct event_writer *writer, const struct pending_join_r
     while (ended < count && rows[ended].is_done)
         ended++;
     if (ended > 0) {
-        bind_pending(&writer->parameters[5], writer->runs, rows, ended);
-        add_statement(writer, &end_pending_statement, 5);
+        bind_pending(next_parameters(writer), writer->runs, rows, ended);
+        add_bound(writer, &end_pending_statement);
     }
     if (ended < count) {
-        bind_pending(&writer->parameters[6], writer->runs, rows + ended, count - ended);
-        add_statement(writer, &add_pending_statement, 6);
+        bind_pending(next_parameters(writer), writer->runs, rows + ended, count - ended);
+        add_bound(writer, &add_pending_statement);
     }
 }
 
 static void send_write(struct event_writer *writer)
 {
-    struct pg_parameters *parameters = writer->parameters;
     size_t event_count, action_count, joined_count, run_count, pending_count;
     const struct event_row *events = decision_event_rows(writer->decision, &event_count);
     const struct action_row *actions = decision_action_rows(writer->decision, &action_count);
@@ -912,28 +1058,28 @@ static void send_write(struct event_writer *writer)
     const struct pending_join_row *pending =
         decision_pending_rows(writer->decision, &pending_count);
 
-    enter(writer, STEP_WRITE, ignore_result);
+    enter(writer, STEP_WRITE);
     if (!writer->is_locked)
-        pg_exchange_add(writer->connection, &begin_statement, NULL);
-    bind_update_runs(&parameters[0], writer->runs, writer->changed_xids, runs, run_count);
-    add_statement(writer, &update_runs_statement, 0);
+        add(writer, &begin_statement);
+    bind_update_runs(next_parameters(writer), writer->runs, writer->changed_xids, runs, run_count);
+    add_bound(writer, &update_runs_statement);
     if (event_count > 0) {
-        bind_insert_events(&parameters[1], writer->runs, events, event_count, writer->now_us);
-        add_statement(writer, &insert_events_statement, 1);
+        bind_insert_events(next_parameters(writer), writer->runs, events, event_count,
+                           writer->now_us);
+        add_bound(writer, &insert_events_statement);
     }
-    bind_upsert_actions(&parameters[2], writer->runs, actions, action_count);
-    add_statement(writer, &upsert_actions_statement, 2);
+    bind_upsert_actions(next_parameters(writer), writer->runs, actions, action_count);
+    add_bound(writer, &upsert_actions_statement);
     if (joined_count > 0) {
-        bind_join_events(&parameters[3], writer->runs, joined, joined_count);
-        add_statement(writer, &join_events_statement, 3);
+        bind_join_events(next_parameters(writer), writer->runs, joined, joined_count);
+        add_bound(writer, &join_events_statement);
     }
-    bind_notify(&parameters[4], writer->runs, runs, run_count);
-    add_statement(writer, &notify_statement, 4);
+    bind_notify(next_parameters(writer), writer->runs, runs, run_count);
+    add_bound(writer, &notify_statement);
     if (pending_count > 0)
         add_pending(writer, pending, pending_count);
-    pg_exchange_add(writer->connection,
-                    writer->is_out_of_memory ? &rollback_statement : &commit_statement, NULL);
-    pg_exchange_send(writer->connection);
+    add(writer, writer->is_out_of_memory ? &rollback_statement : &commit_statement);
+    send_step(writer, NULL);
 }
 
 static void write_decision(struct event_writer *writer)
@@ -995,7 +1141,7 @@ static struct parked_run *get_parked(struct event_writer *writer, const struct r
 static void drop_parked(struct event_writer *writer, struct parked_run *parked)
 {
     HASH_DEL(writer->parked, parked);
-    write_queue_free(&parked->queue);
+    free(parked->queue.items);
     free(parked);
 }
 
@@ -1025,8 +1171,10 @@ static void park(struct event_writer *writer, struct range range, bool is_remove
     for (size_t i = range.last; i > range.first; i--) {
         struct write_item *item = &writer->batch[i - 1];
 
-        if (parked == NULL || write_queue_put_first(&parked->queue, item) < 0)
-            write_item_give_up(item, "Out of memory.");
+        if (parked == NULL)
+            give_up_item(item, "Out of memory.");
+        else
+            queue_item(&parked->queue, item, true);
         item->request = NULL; /* it has moved */
     }
     if (parked == NULL)
@@ -1043,17 +1191,17 @@ static void give_up_parked(const struct parked_run *parked, struct write_item *i
              parked->is_removed ? "What is left of a deleted run %s is still being removed."
                                 : "The run %s is locked in the database by somebody else.",
              parked->path);
-    write_item_give_up(item, why);
+    give_up_item(item, why);
 }
 
 static void give_up_overdue(const struct event_writers *owner, struct parked_run *parked)
 {
-    const struct write_item *first;
+    const struct write_queue *queue = &parked->queue;
     struct write_item item;
 
-    while ((first = write_queue_first(&parked->queue)) != NULL &&
-           first->arrived_ms + PARKED_MAX_MS <= uv_now(owner->loop)) {
-        write_queue_take(&parked->queue, &item, 1, SIZE_MAX);
+    while (queue->count > 0 &&
+           queue->items[queue->first].arrived_ms + PARKED_MAX_MS <= uv_now(owner->loop)) {
+        take_items(&parked->queue, &item, 1, SIZE_MAX);
         give_up_parked(parked, &item);
     }
 }
@@ -1104,28 +1252,24 @@ static bool is_blocked(const struct probed_run *run)
     return run->is_removed || (run->is_stored && !run->is_free);
 }
 
-static void bind_probed(struct pg_parameters *parameters, const struct probed_run *probed,
-                        size_t count, struct run_key *keys)
-{
-    for (size_t i = 0; i < count; i++)
-        keys[i] = probed[i].key;
-    bind_read_runs(parameters, keys, count);
-}
-
 /* Looks which of writer->probed are locked. 0 or -ENOMEM. */
 static int send_probe(struct event_writer *writer, enum step step)
 {
+    static const struct pg_statement *const looks[] = {&stored_runs_statement, &free_runs_statement,
+                                                       &removed_runs_statement};
     struct run_key *keys = calloc(writer->probed_count, sizeof *keys);
 
     if (keys == NULL)
         return -ENOMEM;
-    bind_probed(&writer->parameters[0], writer->probed, writer->probed_count, keys);
+    for (size_t i = 0; i < writer->probed_count; i++)
+        keys[i] = writer->probed[i].key;
+    enter(writer, step);
+    for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
+        bind_read_runs(next_parameters(writer), keys, writer->probed_count);
+        add_bound(writer, looks[i]);
+    }
     free(keys);
-    enter(writer, step, on_probe_result);
-    add_statement(writer, &stored_runs_statement, 0);
-    add_statement(writer, &free_runs_statement, 0);
-    add_statement(writer, &removed_runs_statement, 0);
-    pg_exchange_send(writer->connection);
+    send_step(writer, on_probe_result);
     return 0;
 }
 
@@ -1396,7 +1540,7 @@ static void take_back(struct event_writer *writer)
 
     drop_try(writer);
     for (size_t i = range.first; i < range.last; i++)
-        write_item_reopen(&writer->batch[i]);
+        reopen_item(&writer->batch[i]);
     qsort(&writer->batch[range.first], range.last - range.first, sizeof *writer->batch,
           compare_items);
 }
@@ -1410,25 +1554,24 @@ static void set_aside(struct event_writer *writer)
 /* Writes nothing, to see whether it could. */
 static void rehearse(struct event_writer *writer, enum step step)
 {
-    struct pg_parameters *parameters = writer->parameters;
-
-    enter(writer, step, ignore_result);
-    pg_exchange_add(writer->connection, &begin_statement, NULL);
-    bind_lock_runs(&parameters[0], NULL, NULL, 0, 0);
-    add_statement(writer, &lock_runs_statement, 0);
-    bind_update_runs(&parameters[1], NULL, NULL, NULL, 0);
-    add_statement(writer, &update_runs_statement, 1);
-    bind_insert_events(&parameters[2], NULL, NULL, 0, 0);
-    add_statement(writer, &insert_events_statement, 2);
-    bind_upsert_actions(&parameters[3], NULL, NULL, 0);
-    add_statement(writer, &upsert_actions_statement, 3);
-    bind_join_events(&parameters[4], NULL, NULL, 0);
-    add_statement(writer, &join_events_statement, 4);
-    bind_pending(&parameters[5], NULL, NULL, 0);
-    add_statement(writer, &end_pending_statement, 5);
-    add_statement(writer, &add_pending_statement, 5);
-    pg_exchange_add(writer->connection, &rollback_statement, NULL);
-    pg_exchange_send(writer->connection);
+    enter(writer, step);
+    add(writer, &begin_statement);
+    bind_lock_runs(next_parameters(writer), NULL, NULL, 0, 0);
+    add_bound(writer, &lock_runs_statement);
+    bind_update_runs(next_parameters(writer), NULL, NULL, NULL, 0);
+    add_bound(writer, &update_runs_statement);
+    bind_insert_events(next_parameters(writer), NULL, NULL, 0, 0);
+    add_bound(writer, &insert_events_statement);
+    bind_upsert_actions(next_parameters(writer), NULL, NULL, 0);
+    add_bound(writer, &upsert_actions_statement);
+    bind_join_events(next_parameters(writer), NULL, NULL, 0);
+    add_bound(writer, &join_events_statement);
+    bind_pending(next_parameters(writer), NULL, NULL, 0);
+    add_bound(writer, &end_pending_statement);
+    bind_pending(next_parameters(writer), NULL, NULL, 0);
+    add_bound(writer, &add_pending_statement);
+    add(writer, &rollback_statement);
+    send_step(writer, NULL);
 }
 
 static void on_rehearsed(struct event_writer *writer, const struct pg_end *end)
@@ -1440,7 +1583,7 @@ static void on_rehearsed(struct event_writer *writer, const struct pg_end *end)
     writer->ranges[writer->range_count++] = writer->range;
     if (end->outcome == PG_REFUSED) { /* not ready, until a session can write */
         writer->was_proven = false;
-        pg_connection_reset(writer->connection, end->message);
+        break_session(writer, end->message);
     }
 }
 
@@ -1466,7 +1609,7 @@ static void fail_refused(struct event_writer *writer, const struct pg_end *end)
                  end->sqlstate);
         give_up_batch(writer, why);
         if (strcmp(end->sqlstate, "25006") == 0)
-            pg_connection_reset(writer->connection, end->message);
+            break_session(writer, end->message);
         event_writers_run(writer->owner);
         return;
     }
@@ -1518,12 +1661,12 @@ static void take_item(struct event_writer *writer, struct event_writer *home,
     struct parked_run *parked = find_parked(home, &item->event->run);
     size_t bytes_max = home->owner->options.queue_bytes_max / PARKED_SHARE;
 
-    if (parked == NULL || (parked->is_free && write_queue_count(&parked->queue) == 0)) {
+    if (parked == NULL || (parked->is_free && parked->queue.count == 0)) {
         writer->batch[writer->batch_count++] = *item;
-    } else if (write_queue_bytes(&parked->queue) > bytes_max) {
+    } else if (parked->queue.bytes > bytes_max) {
         give_up_parked(parked, item);
-    } else if (write_queue_put(&parked->queue, item) < 0) {
-        write_item_give_up(item, "Out of memory.");
+    } else {
+        queue_item(&parked->queue, item, false);
     }
 }
 
@@ -1531,10 +1674,9 @@ static void take_queued(struct event_writer *writer, struct event_writer *home)
 {
     size_t before = writer->batch_count;
 
-    while (writer->batch_count == before && write_queue_count(&home->queue) > 0) {
+    while (writer->batch_count == before && home->queue.count > 0) {
         struct write_item *items = writer->batch + before;
-        size_t taken =
-            write_queue_take(&home->queue, items, WRITE_EVENTS_MAX - before, WRITE_BYTES_MAX);
+        size_t taken = take_items(&home->queue, items, WRITE_EVENTS_MAX - before, WRITE_BYTES_MAX);
 
         if (taken == 0)
             return;
@@ -1554,12 +1696,12 @@ static void take_from(struct event_writer *writer, struct event_writer *home)
     HASH_ITER (hh, home->parked, parked, next) {
         if (!parked->is_free)
             continue;
-        if (write_queue_count(&parked->queue) == 0)
+        if (parked->queue.count == 0)
             drop_parked(home, parked);
         else
             writer->batch_count +=
-                write_queue_take(&parked->queue, writer->batch + writer->batch_count,
-                                 WRITE_EVENTS_MAX - writer->batch_count, WRITE_BYTES_MAX);
+                take_items(&parked->queue, writer->batch + writer->batch_count,
+                           WRITE_EVENTS_MAX - writer->batch_count, WRITE_BYTES_MAX);
     }
     take_queued(writer, home);
 }
@@ -1570,7 +1712,7 @@ static void take_from(struct event_writer *writer, struct event_writer *home)
 static void take_batch(struct event_writer *writer)
 {
     struct event_writers *owner = writer->owner;
-    bool is_alone = true, is_busy = write_queue_count(&writer->queue) >= SIDE_BY_SIDE_EVENTS_MIN;
+    bool is_alone = true, is_busy = writer->queue.count >= SIDE_BY_SIDE_EVENTS_MIN;
 
     for (int i = 0; i < owner->count; i++) {
         const struct event_writer *other = &owner->writers[i];
@@ -1580,7 +1722,7 @@ static void take_batch(struct event_writer *writer)
         if (other->is_for_all)
             return;
         is_alone = is_alone && other->batch_count == 0 && other->join == NULL;
-        is_busy = is_busy || write_queue_count(&other->queue) >= SIDE_BY_SIDE_EVENTS_MIN;
+        is_busy = is_busy || other->queue.count >= SIDE_BY_SIDE_EVENTS_MIN;
     }
     if (is_busy) {
         take_from(writer, writer);
@@ -1594,7 +1736,7 @@ static void take_batch(struct event_writer *writer)
 /* Starts the next batch if there is one and the connection is free. */
 static void run_writer(struct event_writer *writer)
 {
-    if (!writer->is_set_up || !pg_connection_is_idle(writer->connection))
+    if (!is_idle(writer))
         return;
     if (writer->batch_count == 0) {
         if (look_at_parked(writer))
@@ -1624,7 +1766,7 @@ static void free_parked(struct event_writer *writer)
     HASH_CLEAR(hh, writer->parked);
     for (; parked != NULL; parked = next) {
         next = parked->hh.next;
-        write_queue_free(&parked->queue);
+        free(parked->queue.items);
         free(parked);
     }
 }
@@ -1646,7 +1788,7 @@ static void free_writer(struct event_writer *writer)
     free_joins(writer);
     for (int slot = 0; slot < STATEMENTS_MAX; slot++)
         pg_parameters_free(&writer->parameters[slot]);
-    write_queue_free(&writer->queue);
+    free(writer->queue.items);
     drop_probe(writer);
     free((void *)writer->events);
     free(writer->batch);
@@ -1657,7 +1799,7 @@ static void free_writer(struct event_writer *writer)
 static void on_set_up(struct event_writer *writer, const struct pg_end *end)
 {
     if (end->outcome == PG_REFUSED)
-        pg_connection_reset(writer->connection, end->message);
+        break_session(writer, end->message);
     if (end->outcome != PG_OK)
         return;
     writer->is_set_up = writer->was_proven = true;
@@ -1670,27 +1812,27 @@ static void on_ready(void *arg)
 {
     struct event_writer *writer = arg;
 
-    enter(writer, STEP_SET_UP, ignore_result);
-    pg_exchange_add(writer->connection, &writer_settings_statement, NULL);
-    pg_exchange_send(writer->connection);
+    enter(writer, STEP_SET_UP);
+    add(writer, &writer_settings_statement);
+    send_step(writer, NULL);
 }
 
 /* The way of a try: what comes behind a step that went well. */
-static void go_on_behind(struct event_writer *writer)
+static void go_on_behind(struct event_writer *writer, enum step step)
 {
-    if (writer->step == STEP_READ)
+    if (step == STEP_READ)
         on_read(writer);
-    else if (writer->step == STEP_FIND_OLD)
+    else if (step == STEP_FIND_OLD)
         on_old_found(writer);
-    else if (writer->step == STEP_LOCK && writer->meets_removed)
+    else if (step == STEP_LOCK && writer->meets_removed)
         send_rollback(writer, STEP_UNLOCK_REMOVED);
-    else if (writer->step == STEP_READ_JOIN && writer->runs_read == 0)
+    else if (step == STEP_READ_JOIN && writer->runs_read == 0)
         send_rollback(writer, STEP_UNLOCK_GONE);
-    else if (writer->step == STEP_UNLOCK_REMOVED)
+    else if (step == STEP_UNLOCK_REMOVED)
         set_aside(writer);
-    else if (writer->step == STEP_UNLOCK_GONE)
+    else if (step == STEP_UNLOCK_GONE)
         on_run_gone(writer);
-    else if (writer->step == STEP_WRITE || writer->step == STEP_UNLOCK)
+    else if (step == STEP_WRITE || step == STEP_UNLOCK)
         on_written(writer);
     else
         read_more_or_decide(writer);
@@ -1700,21 +1842,24 @@ static void go_on_behind(struct event_writer *writer)
 static void on_step_ended(void *arg, const struct pg_end *end)
 {
     struct event_writer *writer = arg;
+    enum step step = writer->step;
 
-    if (writer->step == STEP_SET_UP && end->outcome == PG_OK && !writer->was_proven)
+    writer->step = STEP_NONE;
+    writer->is_set_up = writer->is_set_up && end->outcome != PG_LOST;
+    if (step == STEP_SET_UP && end->outcome == PG_OK && !writer->was_proven)
         rehearse(writer, STEP_PROVE);
-    else if (writer->step == STEP_SET_UP || writer->step == STEP_PROVE)
+    else if (step == STEP_SET_UP || step == STEP_PROVE)
         on_set_up(writer, end);
-    else if (writer->step == STEP_REHEARSE)
+    else if (step == STEP_REHEARSE)
         on_rehearsed(writer, end);
-    else if (writer->step == STEP_PROBE_RANGE)
+    else if (step == STEP_PROBE_RANGE)
         on_range_probed(writer, end);
-    else if (writer->step == STEP_PROBE_PARKED)
+    else if (step == STEP_PROBE_PARKED)
         on_parked_probed(writer, end);
-    else if (writer->step == STEP_FIND_JOINS)
+    else if (step == STEP_FIND_JOINS)
         on_joins_found(writer, end);
     else if (end->outcome == PG_OK)
-        go_on_behind(writer);
+        go_on_behind(writer, step);
     else
         fail(writer, end);
 }
@@ -1835,9 +1980,10 @@ int event_writers_submit(struct event_writers *writers, struct event_batch *batc
     }
     if (event_writers_queued_bytes(writers) + bytes > writers->options.queue_bytes_max)
         return -EAGAIN;
-    request = write_request_new(done, arg);
+    request = malloc(sizeof *request);
     if (request == NULL)
         return -ENOMEM;
+    *request = (struct write_request){.pending = 1, .done = done, .arg = arg};
     for (size_t i = 0; i < batch->count; i++) {
         struct write_item item = {.request = request,
                                   .event = &batch->events[i],
@@ -1847,11 +1993,10 @@ int event_writers_submit(struct event_writers *writers, struct event_batch *batc
 
         if (item.result->status != EVENT_PENDING)
             continue;
-        write_request_add(request);
-        if (write_queue_put(&writer_of(writers, &item.event->run)->queue, &item) < 0)
-            write_item_give_up(&item, "Out of memory.");
+        request->pending++;
+        queue_item(&writer_of(writers, &item.event->run)->queue, &item, false);
     }
-    write_request_submitted(request);
+    release(request);
     return 0;
 }
 
@@ -1882,9 +2027,9 @@ size_t event_writers_queued_bytes(const struct event_writers *writers)
     for (int i = 0; i < writers->count; i++) {
         struct parked_run *parked, *next;
 
-        bytes += write_queue_bytes(&writers->writers[i].queue);
+        bytes += writers->writers[i].queue.bytes;
         HASH_ITER (hh, writers->writers[i].parked, parked, next)
-            bytes += write_queue_bytes(&parked->queue);
+            bytes += parked->queue.bytes;
     }
     return bytes;
 }

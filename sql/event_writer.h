@@ -25,7 +25,6 @@
 #include <uv.h>
 
 #include "model/event_batch.h"
-#include "sql/write_queue.h"
 
 struct event_writers;
 
@@ -49,6 +48,15 @@ struct event_writers_events {
     /* `count` events were committed; the time from the first byte to Postgres until its answer. */
     void (*on_committed)(void *arg, size_t count, uint64_t duration_ns);
 };
+
+enum event_write_outcome {
+    EVENT_WRITE_DONE,        /* every result is filled, and what they acknowledge is committed */
+    EVENT_WRITE_UNAVAILABLE, /* some results are still pending; repeating the request is safe */
+};
+
+/* `why`, for people and borrowed, says what was in the way where it is not that the database is
+ * away; else NULL. */
+typedef void event_write_fn(void *arg, enum event_write_outcome outcome, const char *why);
 
 /* NULL when out of memory. `events` and `arg` are borrowed. */
 struct event_writers *event_writers_new(uv_loop_t *loop,

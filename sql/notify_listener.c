@@ -48,16 +48,8 @@ static void on_ping_due(uv_timer_t *timer)
 
     if (!listener->is_listening || !pg_connection_is_idle(listener->connection))
         return;
-    pg_exchange_begin(listener->connection, on_ping_result, on_ping_end, listener);
-    pg_exchange_add(listener->connection, &ping_statement, NULL);
-    pg_exchange_send(listener->connection);
-}
-
-static void on_listen_result(void *arg, size_t statement, const PGresult *result)
-{
-    (void)arg;
-    (void)statement;
-    (void)result;
+    pg_exchange(listener->connection, &(struct pg_call){&ping_statement, NULL}, 1, on_ping_result,
+                on_ping_end, listener);
 }
 
 static void on_listen_end(void *arg, const struct pg_end *end)
@@ -76,9 +68,8 @@ static void on_ready(void *arg)
 {
     struct notify_listener *listener = arg;
 
-    pg_exchange_begin(listener->connection, on_listen_result, on_listen_end, listener);
-    pg_exchange_add(listener->connection, &listen_statement, NULL);
-    pg_exchange_send(listener->connection);
+    pg_exchange(listener->connection, &(struct pg_call){&listen_statement, NULL}, 1, NULL,
+                on_listen_end, listener);
 }
 
 static void on_lost(void *arg, const char *why)

@@ -10,7 +10,6 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum {
-    PARAMETERS_MAX = 64,
     PAUSE_MIN_MS = 100,
     PAUSE_MAX_MS = 500,
 };
@@ -26,8 +25,7 @@ enum session_state {
 
 enum exchange_state {
     EXCHANGE_NONE,
-    EXCHANGE_BUILDING, /* between begin and send */
-    EXCHANGE_OVER,     /* but for the request to cancel it, which may still reach the server */
+    EXCHANGE_OVER, /* but for the request to cancel it, which may still reach the server */
     EXCHANGE_RUNNING,
     EXCHANGE_ROLLING_BACK, /* refused, and the transaction that it left open is being ended */
 };
@@ -364,13 +362,56 @@ static void send_sync(struct pg_connection *connection, enum exchange_state stat
         flush(connection);
 }
 
-void pg_exchange_begin(struct pg_connection *connection, pg_result_fn *on_result, pg_end_fn *on_end,
-                       void *arg)
+/* 0 when libpq does not take it. */
+static int send_call(struct pg_connection *connection, const struct pg_call *call)
+{
+    static const struct pg_parameters none;
+    const struct pg_statement *statement = call->statement;
+    const struct pg_parameters *given = call->parameters != NULL ? call->parameters : &none;
+    const char *bytes[PG_PARAMETERS_MAX];
+    int formats[PG_PARAMETERS_MAX];
+
+    assert(given->count == statement->parameter_count);
+    for (int i = 0; i < given->count; i++) {
+        bool is_null = given->lengths[i] < 0 || given->bytes.failed;
+
+        bytes[i] = is_null ? NULL : given->bytes.bytes + given->offsets[i];
+        formats[i] = 1;
+    }
+    if (statement->name == NULL)
+        return PQsendQueryParams(connection->pg, statement->sql, given->count, statement->types,
+                                 bytes, given->lengths, formats, 1);
+    if (!is_prepared(connection, statement)) {
+        if (PQsendPrepare(connection->pg, statement->name, statement->sql, given->count,
+                          statement->types) == 0)
+            return 0;
+        push_step(&connection->exchange, statement, true);
+    }
+    return PQsendQueryPrepared(connection->pg, statement->name, given->count, bytes, given->lengths,
+                               formats, 1);
+}
+
+static void add_call(struct pg_connection *connection, const struct pg_call *call)
+{
+    if (!reserve(connection)) {
+        lose_soon(connection, "out of memory");
+    } else if (send_call(connection, call) == 0) {
+        lose_soon(connection, PQerrorMessage(connection->pg));
+    } else {
+        push_step(&connection->exchange, call->statement, false);
+        connection->exchange.statement_count++;
+    }
+}
+
+/* What breaks on the way ends as any exchange whose session breaks. */
+void pg_exchange(struct pg_connection *connection, const struct pg_call *calls, size_t count,
+                 pg_result_fn *on_result, pg_end_fn *on_end, void *arg)
 {
     struct exchange *exchange = &connection->exchange;
 
-    assert(is_live(connection) && exchange->state == EXCHANGE_NONE);
-    exchange->state = EXCHANGE_BUILDING;
+    assert(exchange->state == EXCHANGE_NONE);
+    assert(is_live(connection) || connection->state == SESSION_BREAKING);
+    exchange->state = EXCHANGE_RUNNING;
     exchange->on_result = on_result;
     exchange->on_end = on_end;
     exchange->arg = arg;
@@ -379,55 +420,10 @@ void pg_exchange_begin(struct pg_connection *connection, pg_result_fn *on_result
     exchange->is_refused = exchange->is_stale = false;
     exchange->sqlstate[0] = '\0';
     exchange->message[0] = '\0';
-}
-
-/* 0 when libpq does not take it. */
-static int send_statement(struct pg_connection *connection, const struct pg_statement *statement,
-                          const struct pg_value *values)
-{
-    const char *bytes[PARAMETERS_MAX];
-    int lengths[PARAMETERS_MAX], formats[PARAMETERS_MAX];
-    int count = statement->parameter_count;
-
-    assert(count >= 0 && count <= PARAMETERS_MAX && (count == 0 || values != NULL));
-    for (int i = 0; i < count; i++) {
-        bytes[i] = values[i].bytes;
-        lengths[i] = values[i].length;
-        formats[i] = !values[i].is_text;
-    }
-    if (statement->name == NULL)
-        return PQsendQueryParams(connection->pg, statement->sql, count, statement->types, bytes,
-                                 lengths, formats, 1);
-    if (!is_prepared(connection, statement)) {
-        if (PQsendPrepare(connection->pg, statement->name, statement->sql, count,
-                          statement->types) == 0)
-            return 0;
-        push_step(&connection->exchange, statement, true);
-    }
-    return PQsendQueryPrepared(connection->pg, statement->name, count, bytes, lengths, formats, 1);
-}
-
-void pg_exchange_add(struct pg_connection *connection, const struct pg_statement *statement,
-                     const struct pg_value *values)
-{
-    if (!is_live(connection)) /* failed on the way */
-        return;
-    assert(connection->exchange.state == EXCHANGE_BUILDING);
-    if (!reserve(connection)) {
-        lose_soon(connection, "out of memory");
-    } else if (send_statement(connection, statement, values) == 0) {
-        lose_soon(connection, PQerrorMessage(connection->pg));
-    } else {
-        push_step(&connection->exchange, statement, false);
-        connection->exchange.statement_count++;
-    }
-}
-
-void pg_exchange_send(struct pg_connection *connection)
-{
+    for (size_t i = 0; i < count && is_live(connection); i++)
+        add_call(connection, &calls[i]);
     if (!is_live(connection))
         return;
-    assert(connection->exchange.state == EXCHANGE_BUILDING);
     uv_timer_start(&connection->timer, on_timer, connection->exchange_timeout_ms, 0);
     send_sync(connection, EXCHANGE_RUNNING);
 }
@@ -696,9 +692,8 @@ static void on_settings_end(void *arg, const struct pg_end *end)
     if (end->outcome == PG_REFUSED) {
         lose(connection, end->message);
     } else if (end->outcome == PG_OK) {
-        pg_exchange_begin(connection, on_timeline, on_timeline_end, connection);
-        pg_exchange_add(connection, &ask_timeline, NULL);
-        pg_exchange_send(connection);
+        pg_exchange(connection, &(struct pg_call){&ask_timeline, NULL}, 1, on_timeline,
+                    on_timeline_end, connection);
     }
 }
 
@@ -712,12 +707,11 @@ static void set_up(struct pg_connection *connection)
                " ('synchronous_commit', 'on')) AS ours (name, value)"
                " WHERE name = 'TimeZone' OR current_setting(name) IN ('0', 'off')"};
 
+    const struct pg_call calls[] = {{&apply_settings, NULL}, {connection->settings, NULL}};
+
     connection->timeline = 0;
-    pg_exchange_begin(connection, NULL, on_settings_end, connection);
-    pg_exchange_add(connection, &apply_settings, NULL);
-    if (connection->settings != NULL)
-        pg_exchange_add(connection, connection->settings, NULL);
-    pg_exchange_send(connection);
+    pg_exchange(connection, calls, connection->settings == NULL ? 1 : 2, NULL, on_settings_end,
+                connection);
 }
 
 static void connect_on_thread(void *arg)

@@ -8,7 +8,7 @@
  * takes. libuv's few threads would all wait together for a database that is away.
  *
  * Work is done in exchanges: one round trip in libpq's pipeline mode. There is one exchange at a
- * time; who wants a queue makes one above (see sql/pg_reader.h). */
+ * time; who wants a queue makes one above (see sql/action_repo.c). */
 #ifndef RUNTREE_SQL_PG_CONNECTION_H
 #define RUNTREE_SQL_PG_CONNECTION_H
 
@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
+
+#include "model/buffer.h"
 
 enum {
     PG_WHY_SIZE = 512,
@@ -83,12 +85,22 @@ struct pg_statement {
     const Oid *types; /* NULL: left to the server; else parameter_count of them */
 };
 
-/* A parameter, in binary (is_text false) or text; `bytes` NULL is SQL NULL. Must live until
- * pg_exchange_send. */
-struct pg_value {
-    const char *bytes;
-    int length;
-    bool is_text;
+/* Parameters of a statement in binary, gathered value by value into one block (sql/pg_value.h). All
+ * zero is empty. `bytes.failed` after a failed allocation: then all are NULL. */
+enum { PG_PARAMETERS_MAX = 32 };
+
+struct pg_parameters {
+    struct buffer bytes;
+    int count;
+    size_t offsets[PG_PARAMETERS_MAX];
+    int lengths[PG_PARAMETERS_MAX]; /* -1: NULL */
+    size_t array_start;             /* of the array that is being written */
+    int32_t array_count;
+};
+
+struct pg_call {
+    const struct pg_statement *statement;
+    const struct pg_parameters *parameters; /* borrowed; NULL: it has none */
 };
 
 enum pg_outcome {
@@ -109,15 +121,13 @@ struct pg_end {
 typedef void pg_result_fn(void *arg, size_t statement, const PGresult *result);
 typedef void pg_end_fn(void *arg, const struct pg_end *end);
 
-/* Begins an exchange; the connection must be idle. Then pg_exchange_add for each statement, then
- * pg_exchange_send: one Sync, so without BEGIN and COMMIT it is one transaction of its own. Results
- * come in binary format. Any failure on the way is remembered and ends the exchange with PG_LOST in
- * on_end, which is always called exactly once, from the loop. */
-void pg_exchange_begin(struct pg_connection *connection, pg_result_fn *on_result, pg_end_fn *on_end,
-                       void *arg);
-void pg_exchange_add(struct pg_connection *connection, const struct pg_statement *statement,
-                     const struct pg_value *values);
-void pg_exchange_send(struct pg_connection *connection);
+/* Sends the statements, with one Sync: without BEGIN and COMMIT they are one transaction of their
+ * own. To be called between on_ready and on_lost, while no other exchange runs; nothing is borrowed
+ * behind the return. Results come in binary format; on_result NULL: nobody looks at them. Any
+ * failure ends the exchange with PG_LOST in on_end, which is always called exactly once, from the
+ * loop. */
+void pg_exchange(struct pg_connection *connection, const struct pg_call *calls, size_t count,
+                 pg_result_fn *on_result, pg_end_fn *on_end, void *arg);
 
 /* Asks the server, on a thread, to stop what the running exchange does, if one is running. It ends
  * as the server ends it, PG_REFUSED with sqlstate 57014 if the request came in time, and not before

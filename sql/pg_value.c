@@ -50,19 +50,6 @@ void pg_parameters_free(struct pg_parameters *parameters)
     buffer_free(&parameters->bytes);
 }
 
-void pg_parameters_values(const struct pg_parameters *parameters,
-                          struct pg_value values[static PG_PARAMETERS_MAX])
-{
-    for (int i = 0; i < parameters->count; i++) {
-        bool is_null = parameters->lengths[i] < 0 || parameters->bytes.failed;
-
-        values[i] = (struct pg_value){
-            .bytes = is_null ? NULL : parameters->bytes.bytes + parameters->offsets[i],
-            .length = is_null ? 0 : parameters->lengths[i],
-        };
-    }
-}
-
 static void begin_value(struct pg_parameters *parameters)
 {
     assert(parameters->count < PG_PARAMETERS_MAX);

@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/buffer.h"
 #include "model/run_key.h"
 #include "sql/pg_connection.h"
 
@@ -30,25 +29,9 @@ enum pg_type {
     PG_TIMESTAMPTZ_ARRAY = 1185,
 };
 
-/* Parameters of one statement, gathered value by value into one block. All zero is empty; reset
- * keeps the memory. `bytes.failed` after a failed allocation. */
-enum { PG_PARAMETERS_MAX = 32 };
-
-struct pg_parameters {
-    struct buffer bytes;
-    int count;
-    size_t offsets[PG_PARAMETERS_MAX];
-    int lengths[PG_PARAMETERS_MAX]; /* -1: NULL */
-    size_t array_start;             /* of the array that is being written */
-    int32_t array_count;
-};
-
+/* Keeps the memory. */
 void pg_parameters_reset(struct pg_parameters *parameters);
 void pg_parameters_free(struct pg_parameters *parameters);
-
-/* The values as pg_exchange_add takes them; valid until the next change. */
-void pg_parameters_values(const struct pg_parameters *parameters,
-                          struct pg_value values[static PG_PARAMETERS_MAX]);
 
 /* Each adds the next parameter. A NULL text is SQL NULL, as is TIME_NONE. */
 void pg_bind_text(struct pg_parameters *parameters, const char *text);

@@ -88,15 +88,6 @@ static struct removal_request *request_new(const struct run_remover *remover,
     return request;
 }
 
-static void add_statement(struct run_remover *remover, const struct pg_statement *statement,
-                          int slot)
-{
-    struct pg_value values[PG_PARAMETERS_MAX];
-
-    pg_parameters_values(&remover->parameters[slot], values);
-    pg_exchange_add(remover->connection, statement, values);
-}
-
 /* -------- the rows that are left -------- */
 
 static void add_leftover(struct run_remover *remover, const struct run_key *key,
@@ -292,10 +283,13 @@ static void remove_piece(struct run_remover *remover)
         pg_bind_int4(parameters, leftover->version);
     }
     remover->piece_started_ms = uv_now(remover->loop);
-    pg_exchange_begin(remover->connection, is_removed ? NULL : on_piece_result,
-                      is_removed ? on_removed_end : on_piece_end, remover);
-    add_statement(remover, is_removed ? &removed_statement : removed_tables[leftover->table], 0);
-    pg_exchange_send(remover->connection);
+    if (is_removed)
+        pg_exchange(remover->connection, &(struct pg_call){&removed_statement, parameters}, 1, NULL,
+                    on_removed_end, remover);
+    else
+        pg_exchange(remover->connection,
+                    &(struct pg_call){removed_tables[leftover->table], parameters}, 1,
+                    on_piece_result, on_piece_end, remover);
 }
 
 /* -------- one deletion -------- */
@@ -385,9 +379,8 @@ static void mark(struct run_remover *remover, struct removal_request *request)
     pg_parameters_reset(&remover->parameters[0]);
     pg_bind_run(&remover->parameters[0], &request->key);
     pg_bind_time(&remover->parameters[0], request->due_us);
-    pg_exchange_begin(remover->connection, on_mark_result, on_mark_end, remover);
-    add_statement(remover, &mark_statement, 0);
-    pg_exchange_send(remover->connection);
+    pg_exchange(remover->connection, &(struct pg_call){&mark_statement, &remover->parameters[0]}, 1,
+                on_mark_result, on_mark_end, remover);
 }
 
 /* -------- what is due -------- */
@@ -469,19 +462,18 @@ static void on_look_end(void *arg, const struct pg_end *end)
 
 static void look(struct run_remover *remover)
 {
+    const struct pg_call calls[] = {{&forget_statement, NULL},
+                                    {&leftovers_statement, &remover->parameters[0]},
+                                    {&due_statement, &remover->parameters[1]}};
+
     remover->saw_all = true;
     pg_parameters_reset(&remover->parameters[0]);
     pg_bind_int4(&remover->parameters[0], RUNS_MAX);
-    pg_exchange_begin(remover->connection, on_look_result, on_look_end, remover);
-    pg_exchange_add(remover->connection, &forget_statement, NULL);
-    add_statement(remover, &leftovers_statement, 0);
-    if (remover->retention_us != 0) {
-        pg_parameters_reset(&remover->parameters[1]);
-        pg_bind_time(&remover->parameters[1], retention_edge_us(remover));
-        pg_bind_int4(&remover->parameters[1], RUNS_MAX);
-        add_statement(remover, &due_statement, 1);
-    }
-    pg_exchange_send(remover->connection);
+    pg_parameters_reset(&remover->parameters[1]);
+    pg_bind_time(&remover->parameters[1], retention_edge_us(remover));
+    pg_bind_int4(&remover->parameters[1], RUNS_MAX);
+    pg_exchange(remover->connection, calls, remover->retention_us != 0 ? 3 : 2, on_look_result,
+                on_look_end, remover);
 }
 
 /* -------- what comes next -------- */
@@ -572,9 +564,8 @@ static void on_ready(void *arg)
 {
     struct run_remover *remover = arg;
 
-    pg_exchange_begin(remover->connection, NULL, on_set_up, remover);
-    pg_exchange_add(remover->connection, &writer_settings_statement, NULL);
-    pg_exchange_send(remover->connection);
+    pg_exchange(remover->connection, &(struct pg_call){&writer_settings_statement, NULL}, 1, NULL,
+                on_set_up, remover);
 }
 
 static void on_lost(void *arg, const char *why)

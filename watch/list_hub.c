@@ -10,7 +10,7 @@
 #include "model/list_stream_id.h"
 #include "model/moved_runs.h"
 #include "model/records.h"
-#include "sql/changed_runs.h"
+#include "sql/action_repo.h"
 
 enum {
     FLUSH_INTERVAL_MIN_MS = 100, /* nobody reads a list that moves faster */
@@ -304,7 +304,7 @@ static int read_by_key(struct list_hub *hub)
         return -ENOMEM;
     HASH_ITER (hh, hub->read.heard.by_path, run, next)
         keys[count++] = run->key;
-    status = changed_runs_by_key(hub->repo, keys, count, on_changed_run, on_read, hub);
+    status = action_repo_runs_by_key(hub->repo, keys, count, on_changed_run, on_read, hub);
     free(keys);
     return status;
 }
@@ -324,7 +324,7 @@ static void start_read(struct list_hub *hub, enum read_kind kind)
         hub->heard = (struct heard_runs){0};
     }
     if (kind == READ_MOMENT) {
-        status = changed_runs_since(hub->repo, 0, 0, on_changed_run, on_read, hub);
+        status = action_repo_runs_since(hub->repo, 0, 0, on_changed_run, on_read, hub);
     } else if (kind == READ_BY_KEY) {
         status = read_by_key(hub);
     } else {
@@ -332,8 +332,8 @@ static void start_read(struct list_hub *hub, enum read_kind kind)
         hub->wanted_xid = INT64_MAX;
         hub->has_gap = false;
         hub->reads_begun++;
-        status = changed_runs_since(hub->repo, hub->read.xid, MOVED_RUNS_MAX + 1, on_changed_run,
-                                    on_read, hub);
+        status = action_repo_runs_since(hub->repo, hub->read.xid, MOVED_RUNS_MAX + 1,
+                                        on_changed_run, on_read, hub);
     }
     hub->reads++;
     if (status < 0)

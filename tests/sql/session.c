@@ -121,21 +121,22 @@ void session_open_ready(struct session *session, const char *url)
 
 void session_send(struct session *session, size_t count,
                   const struct pg_statement *const statements[],
-                  const struct pg_value *const values[])
+                  const struct pg_parameters *const values[])
 {
+    struct pg_call calls[SESSION_CALLS_MAX];
+    assert_true(count <= SESSION_CALLS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        calls[i] = (struct pg_call){statements[i], values != NULL ? values[i] : NULL};
+    }
     session->result_count = 0;
     session->is_in_call = true;
-    pg_exchange_begin(session->connection, on_result, on_end, session);
-    for (size_t i = 0; i < count; i++) {
-        pg_exchange_add(session->connection, statements[i], values != NULL ? values[i] : NULL);
-    }
-    pg_exchange_send(session->connection);
+    pg_exchange(session->connection, calls, count, on_result, on_end, session);
     session->is_in_call = false;
 }
 
 void session_run(struct session *session, size_t count,
                  const struct pg_statement *const statements[],
-                 const struct pg_value *const values[])
+                 const struct pg_parameters *const values[])
 {
     int ended = session->end_count;
     session_send(session, count, statements, values);

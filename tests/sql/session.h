@@ -7,6 +7,7 @@
 
 enum {
     SESSION_RESULTS_MAX = 16,
+    SESSION_CALLS_MAX = 16,
 };
 
 struct session {
@@ -46,12 +47,12 @@ void session_open_ready(struct session *session, const char *url);
  * none has any), and waits for the end. */
 void session_run(struct session *session, size_t count,
                  const struct pg_statement *const statements[],
-                 const struct pg_value *const values[]);
+                 const struct pg_parameters *const values[]);
 
 /* The same without the wait. */
 void session_send(struct session *session, size_t count,
                   const struct pg_statement *const statements[],
-                  const struct pg_value *const values[]);
+                  const struct pg_parameters *const values[]);
 
 /* Closes; the test fails if the loop still knows anything afterwards. */
 void session_close(struct session *session);

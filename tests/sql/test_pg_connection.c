@@ -22,7 +22,7 @@ STATEMENT(divide, "SELECT 1 / 0", 0);
 STATEMENT(sleep_long, "SELECT pg_sleep(30)", 0);
 STATEMENT(backend, "SELECT pg_backend_pid()::text", 0);
 
-static const struct pg_value one = {.bytes = "one", .length = 3};
+static const struct pg_parameters one = {.bytes.bytes = "one", .count = 1, .lengths = {3}};
 
 static void open_with_table(struct session *session, void **state)
 {
@@ -58,9 +58,11 @@ static void sets_the_session_up(void **state)
     snprintf(url, sizeof url, "%s options='-c synchronous_commit=off'", scratch->url);
     session_open_ready(&session, url);
     for (size_t i = 0; i < COUNT(settings); i++) {
-        const struct pg_value name = {.bytes = settings[i][0], .is_text = true};
+        const struct pg_parameters name = {.bytes.bytes = (char *)settings[i][0],
+                                           .count = 1,
+                                           .lengths = {(int)strlen(settings[i][0])}};
         session_run(&session, 1, (const struct pg_statement *[]){&show},
-                    (const struct pg_value *[]){&name});
+                    (const struct pg_parameters *[]){&name});
         assert_string_equal(session.fields[0], settings[i][1]);
     }
     assert_int_equal(pg_connection_timeline(session.connection), 1);
@@ -85,7 +87,7 @@ static void gives_results_in_order(void **state)
 {
     const struct pg_statement *const statements[] = {&begin, &insert, &count_rows, &commit,
                                                      &count_rows};
-    const struct pg_value *const values[] = {NULL, &one, NULL, NULL, NULL};
+    const struct pg_parameters *const values[] = {NULL, &one, NULL, NULL, NULL};
     struct session session;
 
     open_with_table(&session, state);
@@ -103,7 +105,7 @@ static void rolls_back_what_was_refused(void **state)
 {
     const struct pg_statement *const statements[] = {&begin, &insert, &insert, &commit,
                                                      &count_rows};
-    const struct pg_value *const values[] = {NULL, &one, &one, NULL, NULL};
+    const struct pg_parameters *const values[] = {NULL, &one, &one, NULL, NULL};
     struct session session;
 
     open_with_table(&session, state);
@@ -120,7 +122,7 @@ static void rolls_back_what_was_refused(void **state)
 static void keeps_a_transaction_open_between_exchanges(void **state)
 {
     const struct pg_statement *const first[] = {&begin, &insert};
-    const struct pg_value *const first_values[] = {NULL, &one};
+    const struct pg_parameters *const first_values[] = {NULL, &one};
     const struct pg_statement *const second[] = {&commit};
     struct session session;
 
@@ -136,7 +138,7 @@ static void keeps_a_transaction_open_between_exchanges(void **state)
 static void a_later_refusal_undoes_the_whole_transaction(void **state)
 {
     const struct pg_statement *const first[] = {&begin, &insert};
-    const struct pg_value *const first_values[] = {NULL, &one};
+    const struct pg_parameters *const first_values[] = {NULL, &one};
     const struct pg_statement *const second[] = {&divide, &commit};
     struct session session;
 
@@ -241,9 +243,9 @@ static void carries_large_values(void **state)
 
     assert_non_null(bytes);
     memset(bytes, 'x', SIZE);
-    const struct pg_value value = {.bytes = bytes, .length = SIZE};
+    const struct pg_parameters value = {.bytes.bytes = bytes, .count = 1, .lengths = {SIZE}};
     open_with_table(&session, state);
-    session_run(&session, 3, statements, (const struct pg_value *[]){&value, &value, &value});
+    session_run(&session, 3, statements, (const struct pg_parameters *[]){&value, &value, &value});
     assert_int_equal(session.outcome, PG_OK);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(session.lengths[i], SIZE);
