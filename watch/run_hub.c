@@ -414,9 +414,8 @@ static bool tell_waiters(struct run_hub *hub, enum hub_outcome outcome)
     bool has_others = false;
 
     DL_FOREACH_SAFE (hub->waiters, waiter, next) {
-        bool is_told =
-            !waiter->counts_next_read ||
-            (outcome == HUB_LIVE ? is_satisfied(hub, waiter->at_least) : outcome != HUB_ABSENT);
+        bool is_told = !waiter->counts_next_read || outcome == HUB_NO_ROOM ||
+                       (outcome == HUB_LIVE && is_satisfied(hub, waiter->at_least));
 
         if (!is_told) {
             waiter->counts_next_read = false;
@@ -492,10 +491,14 @@ static void take_turns(struct run_hubs *hubs, bool is_abandoned)
 void run_hubs_abandon(struct run_hubs *hubs)
 {
     struct run_hub *hub, *next;
+    struct hub_waiter *waiter;
 
     take_turns(hubs, true);
-    HASH_ITER (hh, hubs->all, hub, next)
+    HASH_ITER (hh, hubs->all, hub, next) {
+        DL_FOREACH (hub->waiters, waiter)
+            waiter->counts_next_read = false;
         tell_waiters(hub, HUB_UNAVAILABLE);
+    }
 }
 
 /* -------- the tree -------- */

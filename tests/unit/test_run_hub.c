@@ -213,6 +213,34 @@ static void test_a_wish_wants_a_read_that_begins_after_it(void **state)
     assert_int_equal(reads.begun, 3);
 }
 
+static void note_outcome(void *arg, enum hub_outcome outcome)
+{
+    *(enum hub_outcome *)arg = outcome;
+}
+
+static void fail_read(void)
+{
+    repo_end_fn *on_end = reads.on_end;
+
+    reads.on_end = NULL;
+    on_end(reads.arg, REPO_LOST, "gone");
+}
+
+static void test_a_read_that_broke_is_no_answer_to_who_came_during_it(void **state)
+{
+    struct fixture *fixture = *state;
+    enum hub_outcome first = HUB_ABSENT, second = HUB_ABSENT;
+
+    load(fixture, PHASE_RUNNING);
+    run_hub_when_read(fixture->hub, INT64_MAX, note_outcome, &first);
+    run_hub_when_read(fixture->hub, INT64_MAX, note_outcome, &second);
+    fail_read();
+    assert_int_equal(first, HUB_UNAVAILABLE);
+    assert_int_equal(second, HUB_ABSENT);
+    answer(2, NULL, 0);
+    assert_int_equal(second, HUB_LIVE);
+}
+
 static void test_what_is_there_already_wants_no_read(void **state)
 {
     struct fixture *fixture = *state;
@@ -294,6 +322,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_wish_wants_a_read_that_begins_after_it, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_read_that_broke_is_no_answer_to_who_came_during_it,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(test_what_is_there_already_wants_no_read, start, stop),
         cmocka_unit_test_setup_teardown(test_who_resumes_is_not_sent_what_a_new_client_is, start,
                                         stop),
