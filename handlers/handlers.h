@@ -6,6 +6,8 @@
 
 /* events.c */
 route_handler handle_post_events, handle_put_event;
+/* adapters.c */
+route_handler handle_adapter;
 /* runs.c */
 route_handler handle_list_runs, handle_get_run, handle_list_projects;
 /* action.c */

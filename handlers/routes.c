@@ -3,6 +3,7 @@
 #include "handlers/handlers.h"
 
 #define DOMAIN_PATH "/v1/projects/{project}/domains/{domain}"
+#define ADAPTER_PATH "/v1/adapters/{tool}/{project}/{domain}/*"
 #define RUN_PATH DOMAIN_PATH "/runs/{run}"
 #define ACTION_PATH RUN_PATH "/actions/{action}"
 
@@ -16,6 +17,10 @@ const struct route routes[] = {
     {HTTP_POST, "/v1/events", handle_post_events, NULL, false, ROUTE_TOKEN},
     {HTTP_PUT, ACTION_PATH "/events/{attempt}/{phase}/{version}", handle_put_event, NULL, false,
      ROUTE_WRITE},
+
+    {HTTP_GET, ADAPTER_PATH, handle_adapter, NULL, false, ROUTE_TOOL},
+    {HTTP_POST, ADAPTER_PATH, handle_adapter, NULL, false, ROUTE_TOOL},
+    {HTTP_PUT, ADAPTER_PATH, handle_adapter, NULL, false, ROUTE_TOOL},
 
     {HTTP_GET, "/v1/runs", handle_list_runs,
      PARAMETERS("project", "domain", "phase", "name", "limit", "cursor"), false, ROUTE_TOKEN},

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <gnutls/gnutls.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -122,6 +123,30 @@ const char *head_bearer(const char *authorization)
     if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0)
         return NULL;
     return authorization + 7 + strspn(authorization + 7, " ");
+}
+
+bool head_basic_password(const char *authorization, char out[static TOKEN_BYTES_MAX + 1])
+{
+    gnutls_datum_t packed, unpacked;
+    const char *password;
+    size_t length;
+
+    if (authorization == NULL || strncasecmp(authorization, "Basic ", 6) != 0)
+        return false;
+    authorization += 6 + strspn(authorization + 6, " ");
+    packed.data = (unsigned char *)authorization;
+    packed.size = (unsigned)strlen(authorization);
+    if (gnutls_base64_decode2(&packed, &unpacked) < 0)
+        return false;
+    password = memchr(unpacked.data, ':', unpacked.size);
+    length = password == NULL ? 0 : (size_t)((char *)unpacked.data + unpacked.size - ++password);
+    if (length > 0 && length <= TOKEN_BYTES_MAX && memchr(password, '\0', length) == NULL)
+        memcpy(out, password, length);
+    else
+        length = 0;
+    out[length] = '\0';
+    gnutls_free(unpacked.data);
+    return length > 0;
 }
 
 /* -------- ids -------- */

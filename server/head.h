@@ -46,6 +46,10 @@ void head_read_cookies(struct session_cookie *session, const char *value);
  * none. */
 const char *head_bearer(const char *authorization);
 
+/* The password of an Authorization (NULL: none) of the scheme Basic (RFC 7617), whoever the user
+ * is; false if there is none, or it is longer than a token. */
+bool head_basic_password(const char *authorization, char out[static TOKEN_BYTES_MAX + 1]);
+
 /* Whether an X-Request-Id can be taken over, and a traceparent (W3C Trace Context, version 00). */
 bool head_is_request_id(const char *text);
 bool head_is_traceparent(const char *text);

@@ -249,6 +249,21 @@ const char *http_request_header(const struct http_request *request, const char *
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+const char *http_request_method(const struct http_request *request)
+{
+    switch (request->route->method) {
+    case HTTP_GET:
+        return request->is_head ? "HEAD" : "GET";
+    case HTTP_POST:
+        return "POST";
+    case HTTP_PUT:
+        return "PUT";
+    case HTTP_DELETE:
+        break;
+    }
+    return "DELETE";
+}
+
 bool http_request_is_head(const struct http_request *request)
 {
     return request->is_head;
@@ -1309,13 +1324,18 @@ static enum MHD_Result read_cookies(void *arg, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
-/* The bearer token (RFC 6750, section 2.1), else the cookie's; NULL if there is neither. Of two
- * session cookies one is not from here, and which one cannot be told: that is neither, too. */
+/* The bearer token (RFC 6750, section 2.1), where tools ask the password of Basic, else the
+ * cookie's; NULL if there is none of them. Of two session cookies one is not from here, and which
+ * one cannot be told: that is none, too. */
 static const char *find_token(const struct http_request *request, struct session_cookie *session)
 {
     const char *token = http_request_bearer(request);
 
     session->count = 0;
+    if (token == NULL && request->route->access == ROUTE_TOOL &&
+        head_basic_password(http_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION),
+                            session->token))
+        return session->token;
     if (token == NULL)
         MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_cookies, session);
     return token != NULL ? token : session->count == 1 ? session->token : NULL;
@@ -1323,10 +1343,14 @@ static const char *find_token(const struct http_request *request, struct session
 
 static bool guard_right(struct http_request *request, enum route_access needed)
 {
-    static const char *const names[] = {
-        [ROUTE_ADMIN] = "admin", [ROUTE_WRITE] = "write", [ROUTE_READ] = "read"};
-    static const enum access_right rights[] = {
-        [ROUTE_ADMIN] = ACCESS_ADMIN, [ROUTE_WRITE] = ACCESS_WRITE, [ROUTE_READ] = ACCESS_READ};
+    static const char *const names[] = {[ROUTE_ADMIN] = "admin",
+                                        [ROUTE_WRITE] = "write",
+                                        [ROUTE_TOOL] = "write",
+                                        [ROUTE_READ] = "read"};
+    static const enum access_right rights[] = {[ROUTE_ADMIN] = ACCESS_ADMIN,
+                                               [ROUTE_WRITE] = ACCESS_WRITE,
+                                               [ROUTE_TOOL] = ACCESS_WRITE,
+                                               [ROUTE_READ] = ACCESS_READ};
     const char *project = http_request_capture(request, "project");
     const char *domain = http_request_capture(request, "domain");
 
@@ -1397,6 +1421,8 @@ static void check_parameters(struct http_request *request)
 {
     const char *const *known = request->route->parameters;
 
+    if (request->route->access == ROUTE_TOOL)
+        return;
     for (size_t i = 0; i < request->uri.parameter_count; i++) {
         const char *name = request->uri.parameters[i].name;
         size_t k = 0;

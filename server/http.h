@@ -80,6 +80,7 @@ const char *http_request_capture(const struct http_request *request, const char 
 const char *http_request_parameter(const struct http_request *request, const char *name);
 const struct uri *http_request_uri(const struct http_request *request);
 const char *http_request_header(const struct http_request *request, const char *name);
+const char *http_request_method(const struct http_request *request); /* "POST", static */
 bool http_request_is_head(const struct http_request *request);
 struct app *http_request_app(const struct http_request *request);
 

@@ -253,6 +253,63 @@ static void write_requests(const struct metrics *const *all, size_t count,
     }
 }
 
+static struct unmapped_slot *find_unmapped(struct metrics *metrics, const char *tool,
+                                           const char *kind)
+{
+    for (size_t i = 0; i < UNMAPPED_SLOTS; i++) {
+        struct unmapped_slot *slot = &metrics->unmapped[i];
+
+        if (slot->tool == NULL) {
+            slot->kind = kind;
+            slot->tool = tool;
+        }
+        if (strcmp(slot->tool, tool) == 0 && strcmp(slot->kind, kind) == 0)
+            return slot;
+    }
+    return NULL;
+}
+
+void metrics_add_unmapped(struct metrics *metrics, const char *tool, const char *kind,
+                          uint64_t more)
+{
+    struct unmapped_slot *slot = find_unmapped(metrics, tool, kind);
+
+    if (slot != NULL)
+        slot->count += more;
+}
+
+uint64_t metrics_unmapped(const struct metrics *const *all, size_t count, const char *tool,
+                          const char *kind)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct unmapped_slot *slot = all[i]->unmapped;
+
+        for (; slot < all[i]->unmapped + UNMAPPED_SLOTS && slot->tool != NULL; slot++)
+            if (strcmp(slot->tool, tool) == 0 && strcmp(slot->kind, kind) == 0)
+                total += slot->count;
+    }
+    return total;
+}
+
+/* Each pair once, with the sum of all loops: where it comes first. */
+static void write_unmapped(const struct metrics *const *all, size_t count, struct buffer *out)
+{
+    write_head(out, "runtree_adapter_unmapped_total", "counter",
+               "Messages of other tools, and events made of them, that were not recorded.");
+    for (size_t i = 0; i < count; i++) {
+        const struct unmapped_slot *slot = all[i]->unmapped;
+
+        for (; slot < all[i]->unmapped + UNMAPPED_SLOTS && slot->tool != NULL; slot++)
+            if (metrics_unmapped(all, i, slot->tool, slot->kind) == 0)
+                write_line(out,
+                           "runtree_adapter_unmapped_total{tool=\"%s\",kind=\"%s\"} %" PRIu64 "\n",
+                           slot->tool, slot->kind,
+                           metrics_unmapped(all + i, count - i, slot->tool, slot->kind));
+    }
+}
+
 static void write_memory(const struct memory *memory, struct buffer *out)
 {
     write_head(out, "runtree_memory_bytes", "gauge", "Memory held for clients, by what it is for.");
@@ -298,5 +355,6 @@ void metrics_write(const struct metrics *const *all, size_t count, const struct 
     write_head(out, "runtree_log_lines_dropped_total", "counter",
                "Lines of the log that were not written: nobody read them, or too many were alike.");
     write_line(out, "runtree_log_lines_dropped_total %" PRIu64 "\n", log_lines_dropped(log));
+    write_unmapped(all, count, out);
     write_requests(all, count, routes, out);
 }

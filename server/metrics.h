@@ -68,7 +68,7 @@ enum histogram {
     HISTOGRAM_COUNT,
 };
 
-enum { HISTOGRAM_BUCKETS = 16, STATUS_CLASSES = 6, METRICS_LOOPS_MAX = 64 };
+enum { HISTOGRAM_BUCKETS = 16, UNMAPPED_SLOTS = 128, STATUS_CLASSES = 6, METRICS_LOOPS_MAX = 64 };
 
 struct histogram_values {
     _Atomic uint64_t buckets[HISTOGRAM_BUCKETS + 1];
@@ -80,10 +80,18 @@ struct route_values {
     struct histogram_values duration;
 };
 
+/* How many messages of other tools were not mapped, for one reason. */
+struct unmapped_slot {
+    const char *_Atomic tool; /* static; NULL: free, and so are all that follow */
+    const char *kind;
+    _Atomic uint64_t count;
+};
+
 struct metrics {
     _Atomic uint64_t values[METRIC_COUNT];
     struct histogram_values histograms[HISTOGRAM_COUNT];
     struct route_values routes[ROUTES_MAX + 1]; /* the last: no route */
+    struct unmapped_slot unmapped[UNMAPPED_SLOTS];
 };
 
 void metrics_add(struct metrics *metrics, enum metric metric, uint64_t more);
@@ -93,6 +101,14 @@ void metrics_observe(struct metrics *metrics, enum histogram histogram, double v
 /* `route`: its index in the table, or ROUTES_MAX. */
 void metrics_observe_request(struct metrics *metrics, size_t route, unsigned status,
                              double seconds);
+
+/* More messages of `tool` that were not mapped because of `kind`, both static and of a bounded
+ * number: together UNMAPPED_SLOTS are counted. */
+void metrics_add_unmapped(struct metrics *metrics, const char *tool, const char *kind,
+                          uint64_t more);
+/* How many there were in all loops. */
+uint64_t metrics_unmapped(const struct metrics *const *all, size_t count, const char *tool,
+                          const char *kind);
 
 /* `count` of them as one, the account of memory, and what the log dropped, in the text format
  * 0.0.4; `routes` is the table, ended by one without a pattern. */

@@ -10,6 +10,8 @@ static bool matches(const char *pattern, const struct uri *uri, struct route_cap
     while (pattern[0] == '/' && pattern[1] != '\0') {
         size_t length = strcspn(++pattern, "/");
 
+        if (*pattern == '*')
+            return true;
         if (segment == uri->segment_count)
             return false;
         if (*pattern == '{')

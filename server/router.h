@@ -17,6 +17,8 @@ enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8 };
 enum route_access {
     ROUTE_ADMIN,
     ROUTE_WRITE,
+    ROUTE_TOOL, /* ROUTE_WRITE for other tools: the token may be the password of Basic, and the
+                   query have any parameter */
     ROUTE_READ,
     ROUTE_TOKEN,  /* any good token: the handler looks at what it allows */
     ROUTE_SCRAPE, /* as ROUTE_ADMIN, unless --metrics-open */
@@ -27,11 +29,13 @@ enum route_access {
  * thread. */
 typedef void route_handler(struct app *app, struct http_request *request);
 
-enum { ROUTE_CAPTURES_MAX = 8, ROUTES_MAX = 40 };
+enum { ROUTE_CAPTURES_MAX = 8, ROUTES_MAX = 64 };
 
 struct route {
     enum http_method method;
-    const char *pattern; /* "/v1/projects/{project}": a part in braces takes one segment */
+    /* "/v1/projects/{project}": a part in braces takes one segment, an asterisk at the end all that
+     * follow, and none, too */
+    const char *pattern;
     route_handler *handler;
     const char *const *parameters; /* the query parameters that it knows, NULL-ended; NULL: none */
     bool is_local;                 /* answered without the database */

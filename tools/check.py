@@ -16,7 +16,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # A file may include from its own folder and from those before it.
-LAYERS = ("model", "sql", "server", "watch", "handlers")
+LAYERS = ("model", "adapters", "sql", "server", "watch", "handlers")
+BESIDE = {"adapters": ("adapters", "handlers")}  # folder: who alone may include from it
 WIRING = r"server/(main|app\w*)\.c"  # alone may include what is above it
 
 # Libraries that only some files may see, by the path that the including file must match.
@@ -86,6 +87,8 @@ def wrong_include(name, header):
         return f"<{header}> is not for this file"
     if folder not in LAYERS or target not in LAYERS:
         return None
+    if folder not in BESIDE.get(target, LAYERS):
+        return f"{folder}/ must not include {header}"
     if re.fullmatch(WIRING, name) or LAYERS.index(target) <= LAYERS.index(folder):
         return None
     return f"{folder}/ must not include {header}: includes go {' -> '.join(reversed(LAYERS))}"

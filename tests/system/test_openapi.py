@@ -94,6 +94,8 @@ def sample_paths(api, run):
         "phase": "ABORTED",
         "version": 7,
         "name": "invalid-field",
+        "tool": "cloudevents",
+        "rest": "events",
     }
     return {template: template.format(**values) for _, template in operations()}
 

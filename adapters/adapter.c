@@ -1,0 +1,258 @@
+/* What all adapters have in common: looking at a request, and appending events. */
+#include "adapters/adapter.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "model/text.h"
+#include "model/timestamp.h"
+
+enum { ID_BYTES_MAX = 64, US_PER_MS = 1000 };
+
+/* The latest time that is taken for one: the year 9999. */
+static const int64_t TIME_MS_MAX = INT64_C(253402300799000);
+
+const char *adapter_header(const struct adapter_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->header_count; i++)
+        if (strcasecmp(request->headers[i].name, name) == 0)
+            return request->headers[i].value;
+    return NULL;
+}
+
+const char *adapter_parameter(const struct adapter_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->parameter_count; i++)
+        if (strcmp(request->parameters[i].name, name) == 0)
+            return request->parameters[i].value;
+    return NULL;
+}
+
+bool adapter_path_is(const struct adapter_request *request, const char *path)
+{
+    for (size_t i = 0; i < request->path_count; i++) {
+        size_t length = strcspn(path, "/");
+        if (strlen(request->path[i]) != length || memcmp(request->path[i], path, length) != 0)
+            return false;
+        path += length + (path[length] == '/');
+    }
+    return !*path;
+}
+
+const char *unmapped_kind_name(enum unmapped_kind kind)
+{
+    static const char *const names[UNMAPPED_KINDS] = {
+        [UNMAPPED_PATH] = "path",   [UNMAPPED_BODY] = "body",   [UNMAPPED_TYPE] = "type",
+        [UNMAPPED_STATE] = "state", [UNMAPPED_FIELD] = "field", [UNMAPPED_REJECTED] = "rejected",
+    };
+    return names[kind];
+}
+
+void adapter_handle(const struct adapter_tool *tool, const struct adapter_request *request,
+                    struct adapter_answer *answer)
+{
+    *answer = (struct adapter_answer){.tool = tool->name, .request = request, .status = 200};
+    tool->handle(request, answer);
+    answer->request = NULL;
+    if (answer->events.failed || answer->body.failed)
+        answer->failed = true;
+}
+
+void adapter_answer_clear(struct adapter_answer *answer)
+{
+    buffer_free(&answer->events);
+    buffer_free(&answer->body);
+}
+
+/* -------- reading -------- */
+
+json_t *adapter_body(struct adapter_answer *answer)
+{
+    const struct adapter_request *request = answer->request;
+    const char *body = request->body ? request->body : "";
+    json_error_t error;
+    json_t *json = json_loadb(body, request->body_length, JSON_DECODE_ANY, &error);
+    if (!json && json_error_code(&error) == json_error_numeric_overflow)
+        json = json_loadb(body, request->body_length, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL,
+                          &error);
+    if (!json && json_error_code(&error) == json_error_out_of_memory)
+        answer->failed = true;
+    else if (!json)
+        adapter_unmapped(answer, UNMAPPED_BODY, NULL, NULL, "line %d, column %d: %s", error.line,
+                         error.column, error.text);
+    return json;
+}
+
+static const json_t *get(const json_t *object, const char *member, va_list *members)
+{
+    for (; member && object; member = va_arg(*members, const char *))
+        object = json_object_get(object, member);
+    return object;
+}
+
+const json_t *adapter_get(const json_t *object, const char *first, ...)
+{
+    va_list members;
+    va_start(members, first);
+    const json_t *found = get(object, first, &members);
+    va_end(members);
+    return found;
+}
+
+const char *adapter_text(const json_t *object, const char *first, ...)
+{
+    va_list members;
+    va_start(members, first);
+    const char *text = json_string_value(get(object, first, &members));
+    va_end(members);
+    return text && *text ? text : NULL;
+}
+
+int64_t adapter_time_us(const json_t *value)
+{
+    int64_t time_us = TIME_NONE;
+    char text[64];
+    if (json_is_integer(value) && json_integer_value(value) > 0 &&
+        json_integer_value(value) <= TIME_MS_MAX)
+        return json_integer_value(value) * US_PER_MS;
+    size_t length = json_string_length(value);
+    if (!json_is_string(value) || length >= sizeof text)
+        return TIME_NONE;
+    memcpy(text, json_string_value(value), length + 1);
+    if (length > 10 && text[10] == ' ')
+        text[10] = 'T';
+    if (timestamp_parse(text, length, &time_us) != 0 || time_us <= 0)
+        return TIME_NONE;
+    return time_us;
+}
+
+int32_t adapter_version(int64_t time_us)
+{
+    return (int32_t)(time_us / US_PER_MS & INT32_MAX);
+}
+
+/* -------- names -------- */
+
+/* Of the character of `length` bytes (0: there is none) at `text`. */
+static bool may_be_in_name(const char *text, size_t length)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    bool is_c1 = length == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0;
+    return length > 0 && bytes[0] >= ' ' && bytes[0] != 0x7f && !is_c1;
+}
+
+/* Copies what a name may have of the text: at most `bytes_max` bytes, and no character in part. */
+static size_t copy_name(const char *text, size_t bytes_max, char *out)
+{
+    size_t used = 0;
+    while (*text) {
+        size_t length = utf8_sequence_length(text);
+        bool is_taken = may_be_in_name(text, length);
+        if (used + (is_taken ? length : 1) > bytes_max)
+            break;
+        memcpy(out + used, is_taken ? text : "?", is_taken ? length : 1);
+        used += is_taken ? length : 1;
+        text += length > 0 ? length : 1;
+    }
+    if (used == 0 || (out[0] == '.' && (used == 1 || (used == 2 && out[1] == '.'))))
+        out[used == 2 ? 1 : 0] = '?', used = used == 2 ? 2 : 1;
+    out[used] = '\0';
+    return used;
+}
+
+void adapter_name(const char *text, char out[static ADAPTER_NAME_SIZE])
+{
+    enum { HASH_DIGITS = 16 };
+    char digits[HASH_DIGITS + 1];
+    if (strlen(text) <= NAME_BYTES_MAX) {
+        copy_name(text, NAME_BYTES_MAX, out);
+        return;
+    }
+    snprintf(digits, sizeof digits, "%016llx",
+             (unsigned long long)hash_bytes(HASH_START, text, strlen(text)));
+    adapter_name_with_id(text, digits, out);
+}
+
+void adapter_name_with_id(const char *base, const char *id, char out[static ADAPTER_NAME_SIZE])
+{
+    char tail[ID_BYTES_MAX + 1];
+    size_t tail_length = copy_name(id, ID_BYTES_MAX, tail);
+    size_t used = copy_name(base, NAME_BYTES_MAX - tail_length - 1, out);
+    snprintf(out + used, ADAPTER_NAME_SIZE - used, "-%s", tail);
+}
+
+/* -------- events -------- */
+
+json_t *adapter_time(int64_t time_us)
+{
+    char text[TIMESTAMP_SIZE + 3];
+    if (time_us == TIME_NONE)
+        return NULL;
+    timestamp_format(time_us, text);
+    snprintf(text + TIMESTAMP_SIZE - 2, 5, "%03uZ", (unsigned)(time_us % US_PER_MS) % US_PER_MS);
+    return json_string(text);
+}
+
+void adapter_set(json_t *event, const char *member, json_t *value)
+{
+    if (event && value)
+        json_object_set_new(event, member, value);
+    else
+        json_decref(value);
+}
+
+void adapter_emit(struct adapter_answer *answer, json_t *event)
+{
+    adapter_set(event, "project", json_string(answer->request->project));
+    adapter_set(event, "domain", json_string(answer->request->domain));
+    char *line = event ? json_dumps(event, JSON_COMPACT) : NULL;
+    json_decref(event);
+    if (!line) {
+        answer->failed = true;
+        return;
+    }
+    buffer_text(&answer->events, line);
+    buffer_text(&answer->events, "\n");
+    free(line);
+}
+
+/* The same message is the same event. */
+static void keep(struct adapter_answer *answer, enum unmapped_kind kind,
+                 const struct adapter_place *place, const json_t *message, const char *detail)
+{
+    char name[ADAPTER_NAME_SIZE];
+    char *text = json_dumps(message, JSON_COMPACT | JSON_ENCODE_ANY);
+    uint64_t hash = text ? hash_bytes(HASH_START, text, strlen(text)) : 0;
+    adapter_keeper_name(answer->tool, name);
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:s*}}", "runName",
+                              place->run_name, "name", name, "parent", place->root, "phase",
+                              "SKIPPED", "version", (json_int_t)(hash & INT32_MAX), "title",
+                              "Messages that could not be mapped", "unmapped", "tool", answer->tool,
+                              "kind", unmapped_kind_name(kind), "detail", detail, "message", text);
+    adapter_emit(answer, text ? event : (json_decref(event), NULL));
+    free(text);
+}
+
+void adapter_keeper_name(const char *tool, char out[static ADAPTER_NAME_SIZE])
+{
+    snprintf(out, ADAPTER_NAME_SIZE, "unmapped:%s", tool);
+}
+
+void adapter_unmapped(struct adapter_answer *answer, enum unmapped_kind kind,
+                      const struct adapter_place *place, const json_t *message, const char *format,
+                      ...)
+{
+    char raw[UNMAPPED_DETAIL_SIZE], detail[UNMAPPED_DETAIL_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(raw, sizeof raw, format, arguments);
+    va_end(arguments);
+    copy_name(raw, sizeof detail - 1, detail);
+    if (answer->unmapped[kind]++ == 0)
+        memcpy(answer->unmapped_detail[kind], detail, sizeof detail);
+    if (place && message)
+        keep(answer, kind, place, message, detail);
+}

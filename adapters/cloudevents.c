@@ -1,0 +1,61 @@
+/* CloudEvents 1.0 (github.com/cloudevents/spec, v1.0.2) over HTTP: structured, binary and batched,
+ * whose data is an event of the contract. Their type and source may be any; their time is the
+ * event's where it says none itself. */
+#include <string.h>
+#include <strings.h>
+
+#include "adapters/tools.h"
+
+static bool is_type(const char *content_type, const char *type)
+{
+    size_t length = strlen(type);
+    return content_type && strncasecmp(content_type, type, length) == 0 &&
+           (!content_type[length] || strchr("; \t", content_type[length]));
+}
+
+/* `data` is borrowed, `time` too. */
+static void take_event(struct adapter_answer *answer, const json_t *data, const json_t *time)
+{
+    if (!json_is_object(data) || !adapter_text(data, "name", NULL)) {
+        adapter_unmapped(answer, UNMAPPED_TYPE, NULL, NULL, "its data is no action event");
+        return;
+    }
+    json_t *event = json_copy((json_t *)data);
+    if (event && !json_is_string(json_object_get(event, "updatedTime")))
+        adapter_set(event, "updatedTime", json_incref((json_t *)time));
+    adapter_emit(answer, event);
+}
+
+static void take_cloudevent(struct adapter_answer *answer, const json_t *cloudevent)
+{
+    const char *version = adapter_text(cloudevent, "specversion", NULL);
+    if (!version || strncmp(version, "1.", 2) != 0)
+        adapter_unmapped(answer, UNMAPPED_FIELD, NULL, NULL, "specversion is not 1.0");
+    else
+        take_event(answer, json_object_get(cloudevent, "data"),
+                   json_object_get(cloudevent, "time"));
+}
+
+void adapt_cloudevents(const struct adapter_request *request, struct adapter_answer *answer)
+{
+    const char *type = adapter_header(request, "Content-Type");
+    const char *time = adapter_header(request, "ce-time");
+    if (strcmp(request->method, "POST") != 0) {
+        adapter_unmapped(answer, UNMAPPED_PATH, NULL, NULL, "%s", request->method);
+        return;
+    }
+    json_t *body = adapter_body(answer);
+    if (!body)
+        return;
+    if (adapter_header(request, "ce-specversion")) {
+        json_t *when = time ? json_string(time) : NULL;
+        take_event(answer, body, when);
+        json_decref(when);
+    } else if (is_type(type, "application/cloudevents-batch+json") && json_is_array(body)) {
+        for (size_t i = 0; i < json_array_size(body); i++)
+            take_cloudevent(answer, json_array_get(body, i));
+    } else {
+        take_cloudevent(answer, body);
+    }
+    json_decref(body);
+}

@@ -1,0 +1,212 @@
+/* What other tools send, through their adapters. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "adapters/table.h"
+#include "handlers/handlers.h"
+#include "handlers/parameters.h"
+#include "handlers/submission.h"
+
+/* Of /v1/adapters/{tool}/{project}/{domain}/… */
+enum { SEGMENTS_BEFORE_REST = 5, HEADERS_MAX = 16 };
+
+/* A request with all that its adapter sees, which outlives the http_request. */
+struct adaptation {
+    struct app *app;
+    const struct adapter_tool *tool;
+    struct adapter_request seen;
+    struct adapter_answer answer;
+    struct arena texts;
+    char *body;
+};
+
+static void adaptation_free(void *arg)
+{
+    struct adaptation *adaptation = arg;
+
+    adapter_answer_clear(&adaptation->answer);
+    arena_free(&adaptation->texts);
+    free(adaptation->body);
+    free(adaptation);
+}
+
+/* -------- what the adapter sees -------- */
+
+static int copy_path(struct adaptation *adaptation, const struct uri *uri)
+{
+    size_t count = uri->segment_count - SEGMENTS_BEFORE_REST;
+    const char **path = arena_alloc(&adaptation->texts, (count + 1) * sizeof *path);
+
+    if (path == NULL)
+        return -ENOMEM;
+    if (count > 0 && uri->segments[uri->segment_count - 1][0] == '\0')
+        count--; /* "…/": what is behind the last slash */
+    for (size_t i = 0; i < count; i++) {
+        path[i] = arena_copy(&adaptation->texts, uri->segments[SEGMENTS_BEFORE_REST + i]);
+        if (path[i] == NULL)
+            return -ENOMEM;
+    }
+    adaptation->seen.path = path;
+    adaptation->seen.path_count = count;
+    return 0;
+}
+
+static int copy_field(struct adaptation *adaptation, struct adapter_field *field, const char *name,
+                      const char *value)
+{
+    field->name = arena_copy(&adaptation->texts, name);
+    field->value = arena_copy(&adaptation->texts, value);
+    return field->name == NULL || field->value == NULL ? -ENOMEM : 0;
+}
+
+static int copy_parameters(struct adaptation *adaptation, const struct uri *uri)
+{
+    struct adapter_field *fields =
+        arena_alloc(&adaptation->texts, (uri->parameter_count + 1) * sizeof *fields);
+
+    if (fields == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < uri->parameter_count; i++)
+        if (copy_field(adaptation, &fields[i], uri->parameters[i].name, uri->parameters[i].value) <
+            0)
+            return -ENOMEM;
+    adaptation->seen.parameters = fields;
+    adaptation->seen.parameter_count = uri->parameter_count;
+    return 0;
+}
+
+static int copy_headers(struct adaptation *adaptation, const struct http_request *request)
+{
+    struct adapter_field *fields = arena_alloc(&adaptation->texts, HEADERS_MAX * sizeof *fields);
+
+    if (fields == NULL)
+        return -ENOMEM;
+    adaptation->seen.headers = fields;
+    for (const char *const *name = adaptation->tool->headers; name != NULL && *name != NULL;
+         name++) {
+        const char *value = http_request_header(request, *name);
+
+        if (value == NULL || adaptation->seen.header_count == HEADERS_MAX)
+            continue;
+        if (copy_field(adaptation, &fields[adaptation->seen.header_count], *name, value) < 0)
+            return -ENOMEM;
+        adaptation->seen.header_count++;
+    }
+    return 0;
+}
+
+static int copy_request(struct adaptation *adaptation, struct http_request *request)
+{
+    const struct uri *uri = http_request_uri(request);
+    struct adapter_request *seen = &adaptation->seen;
+    struct arena *texts = &adaptation->texts;
+
+    seen->received_us = submission_now_us();
+    seen->method = http_request_method(request);
+    seen->project = arena_copy(texts, http_request_capture(request, "project"));
+    seen->domain = arena_copy(texts, http_request_capture(request, "domain"));
+    adaptation->body = http_request_take_body(request, &seen->body_length);
+    seen->body = adaptation->body;
+    if (seen->project == NULL || seen->domain == NULL || copy_path(adaptation, uri) < 0 ||
+        copy_parameters(adaptation, uri) < 0)
+        return -ENOMEM;
+    return copy_headers(adaptation, request);
+}
+
+/* -------- from the request to the events, and from their verdicts to the answer -------- */
+
+static int make_events(void *arg, struct event_batch *batch, struct problem *problem)
+{
+    struct adaptation *adaptation = arg;
+    struct buffer *events = &adaptation->answer.events;
+    size_t length;
+    char *lines;
+
+    adapter_handle(adaptation->tool, &adaptation->seen, &adaptation->answer);
+    if (adaptation->answer.failed)
+        return problem_set(problem, PROBLEM_OVERLOADED, NULL,
+                           "There was not enough memory to read the request.");
+    lines = events->bytes;
+    length = events->length;
+    *events = (struct buffer){0};
+    return event_batch_decode(batch, lines, length, EVENT_BATCH_NDJSON, NULL,
+                              adaptation->seen.received_us, problem);
+}
+
+static void count_unmapped(const struct adaptation *adaptation, enum unmapped_kind kind,
+                           uint64_t count, const char *detail)
+{
+    const struct app *app = adaptation->app;
+    const char *tool = adaptation->tool->name, *kind_name = unmapped_kind_name(kind);
+
+    if (count == 0)
+        return;
+    if (metrics_unmapped(app->shared->metrics, app->shared->loops, tool, kind_name) == 0)
+        log_write(app->shared->log, LOG_WARNING, "not mapped", "s:s, s:s, s:s, s:s, s:s", "tool",
+                  tool, "kind", kind_name, "project", adaptation->seen.project, "domain",
+                  adaptation->seen.domain, "detail", detail);
+    metrics_add_unmapped(app->metrics, tool, kind_name, count);
+}
+
+/* {"events": …, "rejected": …, "unmapped": …}, for who tries it by hand. */
+static void write_summary(struct buffer *out, size_t events, uint64_t rejected, uint64_t unmapped)
+{
+    buffer_text(out, "{\"events\":");
+    buffer_integer(out, (int64_t)events);
+    buffer_text(out, ",\"rejected\":");
+    buffer_integer(out, (int64_t)rejected);
+    buffer_text(out, ",\"unmapped\":");
+    buffer_integer(out, (int64_t)unmapped);
+    buffer_text(out, "}");
+}
+
+static void reply_adapted(void *arg, struct http_request *request, const struct event_batch *batch)
+{
+    struct adaptation *adaptation = arg;
+    struct adapter_answer *answer = &adaptation->answer;
+    const char *why = "";
+    uint64_t rejected = 0, unmapped = 0;
+
+    for (int kind = 0; kind < UNMAPPED_KINDS; kind++) {
+        unmapped += answer->unmapped[kind];
+        count_unmapped(adaptation, (enum unmapped_kind)kind, answer->unmapped[kind],
+                       answer->unmapped_detail[kind]);
+    }
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->results[i].status == EVENT_REJECTED && rejected++ == 0)
+            why = batch->results[i].problem->detail;
+    count_unmapped(adaptation, UNMAPPED_REJECTED, rejected, why);
+    if (answer->body.length == 0)
+        write_summary(&answer->body, batch->count, rejected, unmapped);
+    reply_buffer(request, answer->status, answer->type == NULL ? "application/json" : answer->type,
+                 &answer->body);
+}
+
+void handle_adapter(struct app *app, struct http_request *request)
+{
+    static const struct submission_steps steps = {make_events, reply_adapted, adaptation_free};
+    const struct adapter_tool *tool = adapter_find(http_request_capture(request, "tool"));
+    struct adaptation *adaptation;
+    const char *project, *domain;
+
+    if (tool == NULL) {
+        reply_problemf(request, PROBLEM_NOT_FOUND, NULL, "There is no adapter of this name.");
+        return;
+    }
+    if (read_scope(request, &project, &domain) < 0)
+        return;
+    adaptation = calloc(1, sizeof *adaptation);
+    if (adaptation != NULL) {
+        adaptation->app = app;
+        adaptation->tool = tool;
+    }
+    if (adaptation == NULL || copy_request(adaptation, request) < 0) {
+        if (adaptation != NULL)
+            adaptation_free(adaptation);
+        reply_unavailable(request, -ENOMEM);
+        return;
+    }
+    submission_start(app, request, &steps, adaptation,
+                     adaptation->seen.body_length > DECODED_ON_LOOP_MAX);
+}

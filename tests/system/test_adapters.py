@@ -1,0 +1,125 @@
+"""/v1/adapters/: the HTTP side of it, which is the same for all tools."""
+
+import base64
+import gzip
+import json
+
+import httpx
+import pytest
+
+from adapters import adapter_path, unmapped
+from client import assert_problem
+from tokens import token_for
+
+
+def cloudevent(**data):
+    return {"specversion": "1.0", "id": "1", "source": "/t", "type": "action", "data": data}
+
+
+ROOT = {"runName": "r1", "name": "a0", "phase": "RUNNING", "parent": None}
+
+
+def basic(password, user="anybody"):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_events_go_to_the_project_and_domain_of_the_url(api, run):
+    event = cloudevent(**ROOT, project="elsewhere", domain="too")
+    response = api.post(event, path=adapter_path("cloudevents", run))
+    assert response.status_code == 200
+    assert response.json() == {"events": 1, "rejected": 0, "unmapped": 0}
+    assert api.read(run.path)["phase"] == "RUNNING"
+
+
+@pytest.mark.parametrize("rest", ["", "/", "/a", "/a/b/c?d=e&d=f"])
+def test_rest_of_the_url_is_the_tools(api, run, rest):
+    path = f"/v1/adapters/cloudevents/{run.project}/{run.domain}{rest}"
+    assert api.post(cloudevent(**ROOT), path=path).json()["events"] == 1
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_body_may_be_packed_and_large(api, run, size):
+    body = gzip.compress(json.dumps(cloudevent(**ROOT, cluster="c" * size)).encode())
+    response = api.request(
+        "POST",
+        adapter_path("cloudevents", run),
+        content=body,
+        headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    )
+    assert response.json() == {"events": 1, "rejected": 0, "unmapped": 0}
+    assert api.read(run.path)["actionCount"] == 1
+
+
+def test_unknown_tool_and_bad_project_are_told(api, run):
+    path = f"/v1/adapters/abacus/{run.project}/{run.domain}/x"
+    assert_problem(api.post({}, path=path), 404, "not-found")
+    response = api.post({}, path="/v1/adapters/cloudevents/-/development/x")
+    assert_problem(response, 400, "invalid-field")
+    assert "project" in response.json()["detail"]
+
+
+def test_what_is_not_mapped_is_answered_counted_and_logged_once(start_runtree, database, run):
+    runtree = start_runtree(database_url=database)
+    url = runtree.url + adapter_path("cloudevents", run)
+    for body in (b"no JSON", b"\xff", b""):
+        response = httpx.post(url, content=body)
+        assert response.status_code == 200
+        assert response.json() == {"events": 0, "rejected": 0, "unmapped": 1}
+    assert httpx.get(url).status_code == 200
+    assert unmapped(runtree.url, "cloudevents", "body") == 3
+    assert unmapped(runtree.url, "cloudevents", "path") == 1
+    lines = [json.loads(line) for line in runtree.log().splitlines() if '"not mapped"' in line]
+    assert [(line["tool"], line["kind"]) for line in lines] == [
+        ("cloudevents", "body"),
+        ("cloudevents", "path"),
+    ]
+    assert lines[0]["project"] == run.project and "line 1" in lines[0]["detail"]
+
+
+def test_rejected_event_is_answered_and_counted_too(start_runtree, database, run):
+    runtree = start_runtree(database_url=database)
+    response = httpx.post(
+        runtree.url + adapter_path("cloudevents", run), json=cloudevent(**ROOT | {"phase": "LOST"})
+    )
+    assert response.status_code == 200
+    assert response.json() == {"events": 1, "rejected": 1, "unmapped": 0}
+    assert unmapped(runtree.url, "cloudevents", "rejected") == 1
+
+
+def test_body_over_the_limit_is_refused(api, run):
+    response = api.post(b" " * (4 * 1024 * 1024 + 1), path=adapter_path("cloudevents", run))
+    assert_problem(response, 413, "payload-too-large")
+
+
+def test_token_may_be_the_password_of_basic(ask, run):
+    path = adapter_path("cloudevents", run)
+    writer = token_for(write=[f"{run.project}/{run.domain}"])
+    stranger = token_for(write=["other/development"])
+    for authorization, status in (
+        (f"Bearer {writer}", 200),
+        (basic(writer), 200),
+        (basic(writer, user=""), 200),
+        (basic(stranger), 403),
+        (basic("no token"), 401),
+        (basic(""), 401),
+        ("Basic !", 401),
+        (None, 401),
+    ):
+        headers = {"Authorization": authorization} if authorization else {}
+        response = ask("POST", path, headers=headers, json=cloudevent(**ROOT))
+        assert response.status_code == status, (authorization, response.text)
+
+
+def test_basic_is_for_tools_only(ask, run, master):
+    headers = {"Authorization": basic(master)}
+    assert ask("GET", "/v1/runs", headers=headers).status_code == 401
+    assert ask("POST", "/v1/events", headers=headers, json=run.event()).status_code == 401
+
+
+def test_rate_limit_counts_the_events(start_runtree, database, run):
+    runtree = start_runtree("--rate-limit-events", "1", database_url=database)
+    batch = [cloudevent(**ROOT | {"version": version}) for version in range(11)]
+    url = runtree.url + adapter_path("cloudevents", run)
+    headers = {"Content-Type": "application/cloudevents-batch+json"}
+    assert httpx.post(url, json=batch, headers=headers).status_code == 200
+    assert httpx.post(url, json=batch, headers=headers).status_code == 429
