@@ -46,10 +46,11 @@ int cursor_parse(struct cursor *cursor, const char *hex, char kind, size_t count
 
 bool parse_number(const char *text, int64_t min, int64_t max, int64_t *number)
 {
+    const char *digits = text + (text[0] == '-' && min < 0);
     char *end;
     long long value;
 
-    if (text[0] < '0' || text[0] > '9')
+    if (digits[0] < '0' || digits[0] > '9')
         return false;
     errno = 0;
     value = strtoll(text, &end, 10);

@@ -21,7 +21,7 @@ struct cursor {
  * anything else. */
 int cursor_parse(struct cursor *cursor, const char *hex, char kind, size_t count);
 
-/* Decimal digits alone, from `min` to `max`. */
+/* Decimal digits alone, behind a minus where `min` is negative, from `min` to `max`. */
 bool parse_number(const char *text, int64_t min, int64_t max, int64_t *number);
 
 /* Writes `,"nextCursor":"…"` for the parts that `format` gives, with a slash between them. */

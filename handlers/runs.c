@@ -19,7 +19,7 @@ static void on_listed_run(void *arg, const struct run *run, struct page_row row)
 
     if (page_add_row(page, row))
         record_write_run(&page->body, run);
-    write_next_cursor(&page->next_cursor, 'r', "%lld/%s/%s/%s", (long long)run->first_seen_us,
+    write_next_cursor(&page->next_cursor, 'r', "%lld/%s/%s/%s", (long long)run_shown_us(run),
                       run->key.project, run->key.domain, run->key.run_name);
 }
 
@@ -36,7 +36,8 @@ void handle_list_runs(struct app *app, struct http_request *request)
         read_cursor(request, 'r', 4, &cursor) < 0)
         return;
     if (cursor.count > 0) {
-        if (read_cursor_number(request, &cursor, 0, 0, INT64_MAX, &query.after.first_seen_us) < 0)
+        if (read_cursor_number(request, &cursor, 0, INT64_MIN + 1, INT64_MAX,
+                               &query.after.shown_us) < 0)
             return;
         query.after.key = (struct run_key){cursor.parts[1], cursor.parts[2], cursor.parts[3]};
     }

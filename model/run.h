@@ -7,6 +7,7 @@
 
 #include "model/phase.h"
 #include "model/run_key.h"
+#include "model/timestamp.h"
 
 enum { INCARNATION_SIZE = 13 }; /* twelve of 0-9 a-z, and the NUL */
 
@@ -22,5 +23,12 @@ struct run {
     int64_t created_us, started_us, ended_us;
     int64_t first_seen_us; /* when the service first saw the run */
 };
+
+/* The time by which lists sort the run, and which they show of it: when it was created, else when
+ * it was first seen. */
+static inline int64_t run_shown_us(const struct run *run)
+{
+    return run->created_us != TIME_NONE ? run->created_us : run->first_seen_us;
+}
 
 #endif

@@ -510,15 +510,15 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
             " AND ($4::text IS NULL OR"                                                            \
             "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"          \
             " AND " IS_READABLE("$10", "$11") ")",                                                 \
-            "0", "SELECT r.* FROM runs r WHERE r.first_seen_at > '-infinity'" conditions,          \
-            "r.first_seen_at DESC, r.project DESC, r.domain DESC, r.run_name DESC", "$9"),         \
+            "0", "SELECT r.* FROM runs r WHERE r.shown_at > '-infinity'" conditions,               \
+            "r.shown_at DESC, r.project DESC, r.domain DESC, r.run_name DESC", "$9"),              \
         .parameter_count = 11, .types = list_runs_types,                                           \
     }
 #define OF_PROJECT " AND r.project = $1"
 #define OF_DOMAIN OF_PROJECT " AND r.domain = $2"
 #define BEHIND                                                                                     \
-    " AND r.first_seen_at <= $5"                                                                   \
-    " AND (r.first_seen_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8)"
+    " AND r.shown_at <= $5"                                                                        \
+    " AND (r.shown_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8)"
 
 static const struct pg_statement list_runs_statements[3][2] = {
     {LIST_RUNS("list_runs", ""), LIST_RUNS("list_runs_behind", BEHIND)},
@@ -535,15 +535,15 @@ static const struct pg_statement *list_runs_statement(const struct run_query *qu
     return &list_runs_statements[scope][query->after.key.project != NULL];
 }
 
-/* The key behind which no run of `seen_us` is that was not looked at: of the run before, if it is
+/* The key behind which no run of `shown_us` is that was not looked at: of the run before, if it is
  * of the same microsecond, else none of them has been listed. */
-static struct run_key key_to_go_on_behind(const PGresult *result, int row, int64_t seen_us)
+static struct run_key key_to_go_on_behind(const PGresult *result, int row, int64_t shown_us)
 {
-    struct run before = {.first_seen_us = TIME_NONE};
+    struct run before = {.created_us = TIME_NONE, .first_seen_us = TIME_NONE};
 
     if (row > 0)
         run_from_row(result, row - 1, 0, &before);
-    return before.first_seen_us == seen_us ? before.key : (struct run_key){"~", "~", "~"};
+    return run_shown_us(&before) == shown_us ? before.key : (struct run_key){"~", "~", "~"};
 }
 
 static void on_listed_run_row(const struct repo_call *call, const PGresult *result, int row)
@@ -553,7 +553,7 @@ static void on_listed_run_row(const struct repo_call *call, const PGresult *resu
 
     run_from_row(result, row, 0, &run);
     if (!place.is_listed)
-        run.key = key_to_go_on_behind(result, row, run.first_seen_us);
+        run.key = key_to_go_on_behind(result, row, run_shown_us(&run));
     call->fn.listed_run(call->arg, &run, place);
 }
 
@@ -566,7 +566,7 @@ int action_repo_list_runs(struct action_repo *repo, const struct run_query *quer
     pg_bind_text(&parameters, query->domain);
     bind_phases(&parameters, query->phases);
     pg_bind_text(&parameters, query->name);
-    pg_bind_time(&parameters, query->after.first_seen_us);
+    pg_bind_time(&parameters, query->after.shown_us);
     pg_bind_run(&parameters, &query->after.key);
     pg_bind_int4(&parameters, query->limit);
     bind_readable(&parameters, query->access);

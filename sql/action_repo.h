@@ -80,7 +80,7 @@ struct page_row {
     bool goes_on;   /* if it is the page's last: there may be more behind it */
 };
 
-/* Which runs, newest first by the time that they were first seen. */
+/* Which runs, newest first by run_shown_us. */
 struct run_query {
     struct repo_client client;
     const char *project, *domain; /* NULL: any; a domain comes with a project or alone */
@@ -89,7 +89,7 @@ struct run_query {
     const struct access *access; /* only those that it lets read; NULL: any */
     /* Only those behind this one, when project is not NULL. */
     struct {
-        int64_t first_seen_us;
+        int64_t shown_us;
         struct run_key key;
     } after;
     int32_t limit;
@@ -97,8 +97,8 @@ struct run_query {
 
 typedef void repo_listed_run_fn(void *arg, const struct run *run, struct page_row row);
 
-/* Of a row that is not listed, which may be of a run that `access` hides, only first_seen_us and
- * key count, and the key is not its own but one that the list can go on behind. */
+/* Of a row that is not listed, which may be of a run that `access` hides, only run_shown_us and key
+ * count, and the key is not its own but one that the list can go on behind. */
 int action_repo_list_runs(struct action_repo *repo, const struct run_query *query,
                           repo_listed_run_fn *on_run, repo_end_fn *on_end, void *arg);
 

@@ -394,7 +394,7 @@ static void on_snapshot_run(void *arg, const struct run *run, struct page_row ro
     struct list_view *view = arg;
 
     view->snapshot.goes_on = row.goes_on;
-    view->snapshot.after_us = run->first_seen_us;
+    view->snapshot.after_us = run_shown_us(run);
     run_key_path(&run->key, view->snapshot.after);
     if (!row.is_listed)
         return;
@@ -457,7 +457,7 @@ static bool read_snapshot_page(struct list_view *view)
 
     memcpy(after, view->snapshot.after, sizeof after);
     if (view->snapshot.pages > 0) {
-        query.after.first_seen_us = view->snapshot.after_us;
+        query.after.shown_us = view->snapshot.after_us;
         query.after.key = run_key_split(after);
     }
     view->snapshot.goes_on = false;

@@ -182,4 +182,12 @@ describe("the list of runs", () => {
     );
     expect(sorted.map(({ runName }) => runName)).toEqual(["new", "old"]);
   });
+  it("sorts by the time that it shows", () => {
+    const late = { ...run("late", "RUNNING"), createdAt: "2025-12-30T00:00:00.000Z" };
+    const unborn = { ...run("unborn", "RUNNING", "2025-12-31T00:00:00.000Z"), createdAt: null };
+    expect([late, unborn].sort(newestFirst).map(({ runName }) => runName)).toEqual([
+      "unborn",
+      "late",
+    ]);
+  });
 });

@@ -115,6 +115,52 @@ def test_runs_newest_first(api, run):
     ] == expected
 
 
+def listed_runs(api, run, **parameters):
+    return [item["runName"] for item in api.read(f"{run.base}/runs", **parameters)["runs"]]
+
+
+def test_runs_are_sorted_by_the_time_that_they_show(api, run):
+    """Of history that is recorded late, too; a run without a root shows when it was first seen."""
+
+    def post(name, seconds, action="a0", **members):
+        members = {"parent": None, "updatedTime": at(1000 * seconds)} | members
+        api.post_one(dict(run.event(action, **members), runName=name))
+
+    for name, seconds in (("b", 20), ("c", 30), ("a", 10), ("old", -10**9)):
+        post(name, seconds)
+    post("rootless", 25, "a1", parent="a0")
+    assert listed_runs(api, run) == ["rootless", "c", "b", "a", "old"]
+    post("rootless", 25)
+    assert listed_runs(api, run) == ["c", "rootless", "b", "a", "old"]
+    post("c", 5, phase="RUNNING")
+    expected = ["rootless", "b", "a", "c", "old"]
+    assert listed_runs(api, run) == expected
+    for parameters in ({"project": run.project}, {"project": run.project, "domain": run.domain}):
+        found = api.read_all("/v1/runs", "runs", limit=1, **parameters)
+        assert [item["runName"] for item in found] == expected
+    shown = [item["createdAt"] for item in api.read(f"{run.base}/runs")["runs"]]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_run_that_moves_back_while_somebody_pages(api, run):
+    """It comes where it was or where it is, or at both; the others come once."""
+    for number in range(9):
+        event = run.event(parent=None, updatedTime=at(1000 * number))
+        api.post_one(dict(event, runName=f"r{number}"))
+    seen, parameters = [], {"limit": 2}
+    for page in range(7):
+        answer = api.read(f"{run.base}/runs", **parameters)
+        seen += [item["runName"] for item in answer["runs"]]
+        if page == 1:
+            for name, time_ms in (("r8", 500), ("r3", 1500)):
+                event = run.event(phase="RUNNING", updatedTime=at(time_ms))
+                api.post_one(dict(event, runName=name))
+        if "nextCursor" not in answer:
+            break
+        parameters["cursor"] = answer["nextCursor"]
+    assert seen == ["r8", "r7", "r6", "r5", "r4", "r2", "r3", "r1", "r8", "r0"]
+
+
 def test_filters_of_the_list_of_runs(api, run):
     for number, phase in enumerate(["RUNNING", "FAILED", "SUCCEEDED"]):
         api.post_one(dict(run.event(phase=phase, parent=None), runName=f"Nightly-{number}"))

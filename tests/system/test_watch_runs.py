@@ -10,6 +10,7 @@ import pytest
 
 import contract
 from client import assert_problem
+from inventions import at
 from postgres import Postgres
 from sse import Cut, EventStream, StreamClosed
 
@@ -217,6 +218,24 @@ def test_limit(open_stream, api, run):
     assert len(updates(open_stream(path).read_until("synced"))) == 100
     assert len(updates(open_stream(path + "?limit=1000").read_until("synced"))) == 105
     assert len(updates(open_stream(path + "?limit=3").read_until("synced"))) == 3
+
+
+def test_snapshot_is_the_list_after_an_event_that_came_late(open_stream, api, run):
+    """Which moves its run's time: live streams are told, new ones begin with the others."""
+    for number in (1, 2, 3):
+        event = run.event(parent=None, updatedTime=at(1000 * number))
+        api.post_one(dict(event, runName=f"r{number}"))
+    path = f"{run.base}/runs/watch?limit=2"
+    live = open_stream(path)
+    assert [frame.data.get("runName") for frame in live.read_flush()] == ["r3", "r2", None]
+    api.post_one(dict(run.event(phase="RUNNING", updatedTime=at(0)), runName="r3"))
+    (moved,) = live.read_flush()
+    assert (moved.data["runName"], moved.data["createdAt"]) == ("r3", at(0))
+    assert [frame.data.get("runName") for frame in open_stream(path).read_flush()] == [
+        "r2",
+        "r1",
+        None,
+    ]
 
 
 def test_runs_that_move_together_are_one_flush(open_stream, api, run):

@@ -22,9 +22,11 @@ export function runsQuery(route: RunsRoute, limit: number): URLSearchParams {
   return query;
 }
 
-/** The newest first; of the same millisecond, by name. */
+/** The newest first by the time that is shown; of the same millisecond, by name. */
 export function newestFirst(a: RunSummary, b: RunSummary): number {
-  if (a.firstSeenAt !== b.firstSeenAt) return a.firstSeenAt < b.firstSeenAt ? 1 : -1;
+  const shownOfA = a.createdAt ?? a.firstSeenAt;
+  const shownOfB = b.createdAt ?? b.firstSeenAt;
+  if (shownOfA !== shownOfB) return shownOfA < shownOfB ? 1 : -1;
   return keyOf(a) < keyOf(b) ? 1 : -1;
 }
 
