@@ -222,20 +222,23 @@ def test_limit(open_stream, api, run):
 
 def test_snapshot_is_the_list_after_an_event_that_came_late(open_stream, api, run):
     """Which moves its run's time: live streams are told, new ones begin with the others."""
+
+    def snapshot(stream):
+        frames = stream.read_until("synced")
+        return [frame.data["runName"] for frame in frames if frame.event == "runUpdate"]
+
     for number in (1, 2, 3):
         event = run.event(parent=None, updatedTime=at(1000 * number))
         api.post_one(dict(event, runName=f"r{number}"))
     path = f"{run.base}/runs/watch?limit=2"
     live = open_stream(path)
-    assert [frame.data.get("runName") for frame in live.read_flush()] == ["r3", "r2", None]
+    assert snapshot(live) == ["r3", "r2"]
     api.post_one(dict(run.event(phase="RUNNING", updatedTime=at(0)), runName="r3"))
-    (moved,) = live.read_flush()
-    assert (moved.data["runName"], moved.data["createdAt"]) == ("r3", at(0))
-    assert [frame.data.get("runName") for frame in open_stream(path).read_flush()] == [
-        "r2",
-        "r1",
-        None,
-    ]
+    live.read_until(
+        lambda frame: frame.event == "runUpdate"
+        and (frame.data["runName"], frame.data["createdAt"]) == ("r3", at(0))
+    )
+    assert snapshot(open_stream(path)) == ["r2", "r1"]
 
 
 def test_runs_that_move_together_are_one_flush(open_stream, api, run):
