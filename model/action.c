@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static bool is_first_of_all(const struct action *action)
-{
-    return action->phase == PHASE_NONE;
-}
-
 /* Whether `order` is the first of those events that have something; `from` is where it was taken
  * from until now, {0, 0} for nowhere. */
 static bool is_earlier(struct event_order order, struct event_order from)
@@ -29,24 +24,47 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* Begins another attempt. */
+static void move_to_attempt(struct action *action, int32_t attempt)
+{
+    action->attempt = attempt;
+    action->said = (struct attempt_state){0};
+    action->started_us = TIME_NONE;
+}
+
+/* An event of the current attempt. */
+static void apply_to_attempt(struct action *action, const struct action_event *event,
+                             const char *error_info, struct action_change *change)
+{
+    const struct phase_said said = {event->phase, event->version, event->updated_us};
+    const struct phase_said *shown, *furthest = &action->said.furthest;
+
+    change->is_changed |= attempt_state_take(&action->said, &said);
+    if (furthest->phase == said.phase && furthest->version == said.version) {
+        action->ended_us = phase_is_terminal(said.phase) ? said.updated_us : TIME_NONE;
+        action->error_info = error_info;
+        change->is_visible = true;
+    }
+    shown = attempt_state_shown(&action->said);
+    change->is_state = shown->phase == said.phase && shown->version == said.version;
+    change->is_visible |= action->phase != shown->phase || action->version != shown->version;
+    action->phase = shown->phase;
+    action->version = shown->version;
+    if (said.phase == PHASE_RUNNING && take_earlier(&action->started_us, said.updated_us))
+        change->is_visible = true;
+}
+
 struct action_change action_apply(struct action *action, const struct action_event *event,
                                   const char *error_info)
 {
     struct action_change change = {0};
     struct event_order order = event_order_of(event->attempt, event->phase, event->version);
-    struct event_order state = event_order_of(action->attempt, action->phase, action->version);
 
-    if (is_first_of_all(action) || event_order_compare(order, state) > 0) {
-        action->attempt = event->attempt;
-        action->phase = event->phase;
-        action->version = event->version;
-        action->ended_us = phase_is_terminal(event->phase) ? event->updated_us : TIME_NONE;
-        action->error_info = error_info;
-        change.is_state = change.is_visible = true;
-    }
+    if (event->attempt > action->attempt)
+        move_to_attempt(action, event->attempt);
+    if (event->attempt == action->attempt)
+        apply_to_attempt(action, event, error_info, &change);
     if (take_earlier(&action->created_us, event->updated_us))
-        change.is_visible = true;
-    if (event->phase == PHASE_RUNNING && take_earlier(&action->started_us, event->updated_us))
         change.is_visible = true;
     if (event->group && is_earlier(order, action->group_from)) {
         change.is_visible |= !same_text(action->group, event->group);
@@ -66,10 +84,14 @@ struct action_change action_apply(struct action *action, const struct action_eve
     return change;
 }
 
-int64_t action_duration_ms(const struct action *action)
+int64_t duration_ms(int64_t started_us, int64_t ended_us)
 {
-    if (action->ended_us == TIME_NONE || action->created_us == TIME_NONE)
+    if (started_us == TIME_NONE || ended_us == TIME_NONE)
         return -1;
-    int64_t from_us = action->started_us != TIME_NONE ? action->started_us : action->created_us;
-    return action->ended_us > from_us ? (action->ended_us - from_us) / 1000 : 0;
+    return ended_us > started_us ? (ended_us - started_us) / 1000 : 0;
+}
+
+bool action_is_abandoned(const struct action *action)
+{
+    return action->version == ABANDONED_VERSION;
 }

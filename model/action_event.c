@@ -514,6 +514,8 @@ static int decode_time(struct decoding *decoding, enum member member, int64_t ab
                            "%s must be a date and time as in RFC 3339, such as "
                            "2026-04-12T08:00:00.123Z.",
                            members[member].name);
+    if (value && timestamp_is_zero(*out_us))
+        *out_us = absent_us;
     return 0;
 }
 
@@ -616,31 +618,42 @@ static bool is_key_member(const char *member)
     return find_member(PROJECT, KEY_MEMBERS, member, strlen(member)) < KEY_MEMBERS;
 }
 
-static size_t count_other_members(const json_t *object)
+/* A name that does not fit is left out, which is seen. */
+static void add_differing(struct buffer *differing, const char *member)
 {
-    size_t count = json_object_size(object);
-    for (int i = PROJECT; i < KEY_MEMBERS; i++)
-        count -= json_object_get(object, members[i].name) != NULL;
-    return count;
+    if (!differing || differing->length > DIFFERING_BYTES_MAX)
+        return;
+    bool fits = differing->length + strlen(member) <= DIFFERING_BYTES_MAX;
+    buffer_text(differing, differing->length > 0 ? ", " : "");
+    buffer_text(differing, fits ? member : "…");
 }
 
-bool action_event_is_identical(const json_t *a, const json_t *b)
+/* Whether each member of `a` is the same in `b`; of those that `b` has not, if `only_absent`. */
+static bool is_covered(const json_t *a, const json_t *b, bool only_absent, struct buffer *differing)
 {
-    if (count_other_members(a) != count_other_members(b))
-        return false;
     /* The iterators take a json_t * but change nothing. */
     json_t *object = (json_t *)(uintptr_t)a;
+    bool is_same = true;
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         const char *member = json_object_iter_key(at);
-        if (!is_key_member(member) &&
-            !json_equal(json_object_iter_value(at), json_object_get(b, member)))
-            return false;
+        const json_t *other = json_object_get(b, member);
+        if (is_key_member(member) || (only_absent && other) ||
+            json_equal(json_object_iter_value(at), other))
+            continue;
+        add_differing(differing, member);
+        is_same = false;
     }
-    return true;
+    return is_same;
+}
+
+bool action_event_is_identical(const json_t *a, const json_t *b, struct buffer *differing)
+{
+    bool is_same = is_covered(a, b, false, differing);
+    return is_covered(b, a, true, differing) && is_same;
 }
 
 int action_event_compare(const struct action_event *event, const char *stored, size_t length,
-                         bool *is_identical)
+                         bool *is_identical, struct buffer *differing)
 {
     *is_identical = length == event->info.length && memcmp(stored, event->info.bytes, length) == 0;
     if (*is_identical)
@@ -651,7 +664,7 @@ int action_event_compare(const struct action_event *event, const char *stored, s
         return !error.text[0] || json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : 0;
     json_t *document = action_event_parse(event->info, 0, &error);
     if (document)
-        *is_identical = action_event_is_identical(document, other);
+        *is_identical = action_event_is_identical(document, other, differing);
     json_decref(other);
     json_decref(document);
     return document ? 0 : -ENOMEM;

@@ -17,7 +17,8 @@
 enum {
     EVENT_BYTES_MAX = 256 * 1024,
     EVENT_NESTING_MAX = 32,
-    LABEL_BYTES_MAX = 512, /* group, and the task's name and shortName, that filters search */
+    DIFFERING_BYTES_MAX = 256, /* of members' names that are told to differ, about */
+    LABEL_BYTES_MAX = 512,     /* group, and the task's name and shortName, that filters search */
 };
 
 enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 2 };
@@ -35,8 +36,9 @@ struct action_event {
     const char *group, *task_name, *short_name; /* NULL if absent */
     bool has_task;
     enum error_kind error_kind;
-    json_t *error_info;  /* as the live tree shows it (model/error_info.h), owned; NULL if absent */
-    bool is_truncated;   /* `info` is what event_cut left of what was received */
+    json_t *error_info; /* as the live tree shows it (model/error_info.h), owned; NULL if absent */
+    bool is_truncated;  /* `info` is what event_cut left of what was received */
+    /* What timestamp_is_zero is as if it were absent. */
     int64_t updated_us;  /* the time of receipt if the event does not say it */
     int64_t reported_us; /* TIME_NONE if absent */
 };
@@ -64,13 +66,14 @@ void action_event_clear(struct action_event *event);
 json_t *action_event_parse(struct json_text text, size_t flags, json_error_t *error);
 
 /* Whether two events with the same key say the same: equal as JSON when the members of the key are
- * left out of both. */
-bool action_event_is_identical(const json_t *a, const json_t *b);
+ * left out of both. `differing` (may be NULL) gets the names of the members that are not the same,
+ * with ", " between them, as text. */
+bool action_event_is_identical(const json_t *a, const json_t *b, struct buffer *differing);
 
 /* The same for the event and the text of a stored one, which usually is just the same text. What is
  * no JSON says something else. 0 or -ENOMEM. */
 int action_event_compare(const struct action_event *event, const char *stored, size_t length,
-                         bool *is_identical);
+                         bool *is_identical, struct buffer *differing);
 
 /* An event of the history as answers show it. The key is borrowed. */
 struct event_record {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/action.h"
+#include "model/attempt_state.h"
 #include "model/timestamp.h"
 
 enum member { ERROR_INFO, CLUSTER, OUTPUTS, LOG_INFO, CLUSTER_EVENTS, MEMBERS };
@@ -19,9 +20,8 @@ static const char *const member_names[MEMBERS] = {
 
 struct attempt_event {
     struct event_order order;
-    enum phase phase;
-    int32_t version;
-    int64_t updated_us;
+    struct phase_said said;
+    int64_t shown_us;                  /* where it stands among the transitions */
     size_t info_at, info_length;       /* in `infos` */
     struct json_text members[MEMBERS]; /* found by attempts_write; empty: it has none */
 };
@@ -66,9 +66,7 @@ int attempts_add(struct attempts *attempts, int32_t attempt, enum phase phase, i
         return -ENOMEM;
     attempts->events[attempts->count++] = (struct attempt_event){
         .order = event_order_of(attempt, phase, version),
-        .phase = phase,
-        .version = version,
-        .updated_us = updated_us,
+        .said = {phase, version, updated_us},
         .info_at = info_at,
         .info_length = info.length,
     };
@@ -245,13 +243,25 @@ static bool write_joined(struct buffer *out, const struct attempt_event *events,
 
 /* -------- one attempt -------- */
 
+static bool is_same_event(const struct attempt_event *event, const struct phase_said *said)
+{
+    return event->said.phase == said->phase && event->said.version == said->version;
+}
+
+/* An end that another one stands over. */
+static bool has_lost(const struct attempt_event *event, const struct attempt_state *state)
+{
+    return phase_is_terminal(event->said.phase) && !is_same_event(event, &state->furthest);
+}
+
+/* Of the furthest event that has it. */
 static void write_furthest(struct buffer *out, const struct attempt_event *events, size_t count,
-                           enum member member)
+                           const struct attempt_state *state, enum member member)
 {
     while (count-- > 0) {
         struct json_text value = events[count].members[member];
 
-        if (value.bytes == NULL)
+        if (value.bytes == NULL || has_lost(&events[count], state))
             continue;
         buffer_append(out, value.bytes, value.length);
         return;
@@ -259,17 +269,62 @@ static void write_furthest(struct buffer *out, const struct attempt_event *event
     buffer_text(out, "null");
 }
 
-static void write_transitions(struct buffer *out, const struct attempt_event *events, size_t count)
+static int compare_transitions(const void *a, const void *b)
 {
+    const struct attempt_event *left = a, *right = b;
+
+    if (left->shown_us != right->shown_us)
+        return left->shown_us < right->shown_us ? -1 : 1;
+    return event_order_compare(left->order, right->order);
+}
+
+/* Puts the events in the order of their times, which is how the attempt went, and drops the ends
+ * that came too late to be one. By a clock that is wrong something may have begun after the end: it
+ * begins with the end then. Returns how many are left. */
+static size_t arrange_transitions(struct attempt_event *events, size_t count,
+                                  const struct attempt_state *state)
+{
+    const struct phase_said end = state->furthest;
+    bool is_ended = phase_is_terminal(end.phase);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct attempt_event *event = &events[i];
+
+        event->shown_us = event->said.updated_us;
+        if (is_ended && event->shown_us >= end.updated_us) {
+            if (has_lost(event, state))
+                continue;
+            event->shown_us = end.updated_us;
+        }
+        events[kept++] = *event;
+    }
+    qsort(events, kept, sizeof *events, compare_transitions);
+    return kept;
+}
+
+/* Of an end it is known when it ended. */
+static int64_t transition_end_us(const struct attempt_event *events, size_t count, size_t i)
+{
+    if (i + 1 < count)
+        return events[i + 1].shown_us;
+    return phase_is_terminal(events[i].said.phase) ? events[i].shown_us : TIME_NONE;
+}
+
+/* Leaves the events in another order. */
+static void write_transitions(struct buffer *out, struct attempt_event *events, size_t count,
+                              const struct attempt_state *state)
+{
+    count = arrange_transitions(events, count, state);
     for (size_t i = 0; i < count; i++) {
         buffer_text(out, i == 0 ? "[{\"phase\":" : ",{\"phase\":");
-        buffer_string(out, phase_name(events[i].phase));
+        buffer_string(out, phase_name(events[i].said.phase));
         buffer_text(out, ",\"version\":");
-        buffer_integer(out, events[i].version);
+        buffer_integer(out, events[i].said.version);
         buffer_text(out, ",\"startTime\":");
-        buffer_timestamp(out, events[i].updated_us);
+        buffer_timestamp(out, events[i].shown_us);
         buffer_text(out, ",\"endTime\":");
-        buffer_timestamp(out, i + 1 < count ? events[i + 1].updated_us : TIME_NONE);
+        buffer_timestamp(out, transition_end_us(events, count, i));
         buffer_text(out, "}");
     }
     buffer_text(out, "]");
@@ -280,56 +335,58 @@ static int64_t earliest(int64_t a, int64_t b)
     return a == TIME_NONE || b < a ? b : a;
 }
 
-static void write_times(struct buffer *out, const struct attempt_event *events, size_t count)
+static void write_times(struct buffer *out, const struct attempt_event *events, size_t count,
+                        const struct attempt_state *state)
 {
-    const struct attempt_event *last = &events[count - 1];
-    struct action times = {.created_us = TIME_NONE, .started_us = TIME_NONE, .ended_us = TIME_NONE};
-    int64_t duration_ms;
+    const struct phase_said *furthest = &state->furthest;
+    int64_t created_us = TIME_NONE, started_us = TIME_NONE, ended_us = TIME_NONE, milliseconds;
 
     for (size_t i = 0; i < count; i++) {
-        times.created_us = earliest(times.created_us, events[i].updated_us);
-        if (events[i].phase == PHASE_RUNNING)
-            times.started_us = earliest(times.started_us, events[i].updated_us);
+        created_us = earliest(created_us, events[i].said.updated_us);
+        if (events[i].said.phase == PHASE_RUNNING)
+            started_us = earliest(started_us, events[i].said.updated_us);
     }
-    if (phase_is_terminal(last->phase))
-        times.ended_us = last->updated_us;
-    duration_ms = action_duration_ms(&times);
+    if (phase_is_terminal(furthest->phase))
+        ended_us = furthest->updated_us;
+    milliseconds = duration_ms(started_us, ended_us);
     buffer_text(out, ",\"createdAt\":");
-    buffer_timestamp(out, times.created_us);
+    buffer_timestamp(out, created_us);
     buffer_text(out, ",\"startedAt\":");
-    buffer_timestamp(out, times.started_us);
+    buffer_timestamp(out, started_us);
     buffer_text(out, ",\"endedAt\":");
-    buffer_timestamp(out, times.ended_us);
+    buffer_timestamp(out, ended_us);
     buffer_text(out, ",\"durationMs\":");
-    if (duration_ms < 0)
+    if (milliseconds < 0)
         buffer_text(out, "null");
     else
-        buffer_integer(out, duration_ms);
+        buffer_integer(out, milliseconds);
 }
 
-/* Of events that stand in order. Whether nothing was left out. */
-static bool write_attempt(struct buffer *out, const struct attempt_event *events, size_t count)
+/* Of events that stand in order, and are left in another. Whether nothing was left out. */
+static bool write_attempt(struct buffer *out, struct attempt_event *events, size_t count)
 {
-    const struct attempt_event *last = &events[count - 1];
+    struct attempt_state state = {0};
     bool is_whole;
 
+    for (size_t i = 0; i < count; i++)
+        attempt_state_take(&state, &events[i].said);
     buffer_text(out, "{\"attempt\":");
-    buffer_integer(out, last->order.attempt);
+    buffer_integer(out, events[0].order.attempt);
     buffer_text(out, ",\"phase\":");
-    buffer_string(out, phase_name(last->phase));
-    write_times(out, events, count);
+    buffer_string(out, phase_name(attempt_state_shown(&state)->phase));
+    write_times(out, events, count, &state);
     buffer_text(out, ",\"errorInfo\":");
-    write_furthest(out, events, count, ERROR_INFO);
+    write_furthest(out, events, count, &state, ERROR_INFO);
     buffer_text(out, ",\"cluster\":");
-    write_furthest(out, events, count, CLUSTER);
+    write_furthest(out, events, count, &state, CLUSTER);
     buffer_text(out, ",\"outputs\":");
-    write_furthest(out, events, count, OUTPUTS);
+    write_furthest(out, events, count, &state, OUTPUTS);
     buffer_text(out, ",\"logInfo\":");
     is_whole = write_joined(out, events, count, LOG_INFO);
     buffer_text(out, ",\"clusterEvents\":");
     is_whole &= write_joined(out, events, count, CLUSTER_EVENTS);
     buffer_text(out, ",\"phaseTransitions\":");
-    write_transitions(out, events, count);
+    write_transitions(out, events, count, &state);
     buffer_text(out, "}");
     return is_whole;
 }

@@ -30,7 +30,8 @@ size_t attempts_bytes(const struct attempts *attempts);
 
 /* [{"attempt", "phase", "createdAt", "startedAt", "endedAt", "durationMs", "errorInfo", "cluster",
  * "outputs", "logInfo", "clusterEvents", "phaseTransitions"}, …] by attempt. errorInfo, cluster and
- * outputs are those of the furthest event that has them; logInfo and clusterEvents are the events'
+ * outputs are those of the furthest event that has them, but of no end that another one stands
+ * over; phaseTransitions are in the order of time; logInfo and clusterEvents are the events'
  * arrays joined, repeats of the same text left out. Takes n log n steps, whatever the events say.
  * Whether nothing was left out, here or of an event that was too large (model/event_cut.h);
  * `out->failed` when out of memory. From any thread. */

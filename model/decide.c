@@ -443,13 +443,19 @@ int decision_put_run(struct decision *decision, const struct run *run, bool is_n
     return 0;
 }
 
+/* Of two ends of one version the earlier stands, whichever number it has. */
 static bool may_be_stored(const struct batch_event *event)
 {
     const struct action *state = &event->action->action;
+    const struct phase_said *furthest = &state->said.furthest;
     const struct action_event *said = event->event;
-    return event->action->is_stored &&
-           event_order_compare(event_order_of(said->attempt, said->phase, said->version),
-                               event_order_of(state->attempt, state->phase, state->version)) <= 0;
+    if (!event->action->is_stored)
+        return false;
+    return event_order_compare(
+               event_order_of(said->attempt, said->phase, said->version),
+               event_order_of(state->attempt, furthest->phase, furthest->version)) <= 0 ||
+           (said->attempt == state->attempt && said->version == furthest->version &&
+            phase_is_terminal(said->phase) && phase_is_terminal(furthest->phase));
 }
 
 const size_t *decision_old_events(struct decision *decision, size_t *count)
@@ -758,14 +764,20 @@ static int check_parent(const struct batch_event *event, struct problem *problem
     return 0;
 }
 
-/* Whether the event says the same as the one that took its key. 0 or -ENOMEM. */
-static int compare_with_holder(const struct batch_event *event, bool *is_identical)
+/* Whether the event says the same as the one that took its key, and what not. 0 or -ENOMEM. */
+static int compare_with_holder(const struct batch_event *event, struct event_result *verdict)
 {
     const struct event_slot *slot = event->slot;
     const struct action_event *holder = slot->holder ? slot->holder->event : NULL;
     const char *stored = holder ? holder->info.bytes : slot->stored_info;
     size_t length = holder ? holder->info.length : strlen(stored);
-    return action_event_compare(event->event, stored, length, is_identical);
+    struct buffer differing = {0};
+    int status =
+        action_event_compare(event->event, stored, length, &verdict->identical, &differing);
+    if (differing.length > 0)
+        buffer_append(&differing, "", 1);
+    verdict->differing = differing.bytes;
+    return differing.failed ? -ENOMEM : status;
 }
 
 static char *dump_text(struct decision *decision, const json_t *json, size_t length)
@@ -855,7 +867,7 @@ static int decide_event(struct decision *decision, struct batch_event *event)
     struct problem problem;
     if (event->slot->is_stored || event->slot->holder) {
         event->verdict.status = EVENT_DUPLICATE;
-        return compare_with_holder(event, &event->verdict.identical);
+        return compare_with_holder(event, &event->verdict);
     }
     if (check_parent(event, &problem) != 0)
         return event_result_reject(&event->verdict, &problem);

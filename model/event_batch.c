@@ -22,6 +22,7 @@ struct batch_decoding {
 void event_result_clear(struct event_result *result)
 {
     free(result->waiting_for);
+    free(result->differing);
     free(result->problem);
     *result = (struct event_result){0};
 }
@@ -391,6 +392,26 @@ static void write_detail(struct buffer *out, const struct event_result *result)
                                          : " to join the tree.\"");
 }
 
+/* How the same phase is said again, which is what the sender mostly meant. */
+static void write_difference(struct buffer *out, const char *differing)
+{
+    static const char again[] =
+        " The stored event stays; to say the phase again, send it with a greater version.";
+    struct buffer detail = {0};
+
+    buffer_text(&detail, "An event with this attempt, phase and version is stored already, and says"
+                         " something else: ");
+    buffer_text(&detail, differing);
+    buffer_text(&detail, ".");
+    buffer_append(&detail, again, sizeof again); /* with the NUL */
+    out->failed |= detail.failed;
+    if (!detail.failed) {
+        buffer_text(out, ",\"detail\":");
+        buffer_string(out, detail.bytes);
+    }
+    buffer_free(&detail);
+}
+
 static void write_problem(struct buffer *out, const struct problem *problem)
 {
     json_t *json = problem_to_json(problem);
@@ -417,6 +438,8 @@ void event_result_write(struct buffer *out, const struct event_result *result, b
         write_detail(out, result);
     if (result->status == EVENT_DUPLICATE)
         buffer_text(out, result->identical ? ",\"identical\":true" : ",\"identical\":false");
+    if (result->differing)
+        write_difference(out, result->differing);
     if (is_truncated)
         buffer_text(out, ",\"truncated\":true");
     if (result->problem)

@@ -20,6 +20,7 @@ enum event_status {
 struct event_result {
     enum event_status status;
     bool identical;    /* of a duplicate */
+    char *differing;   /* of one that is not identical: the members, owned; NULL: not known */
     int64_t revision;  /* 0: none (yet) */
     char *waiting_for; /* of a waiting one: the parent's name, owned; NULL: that one is named */
     bool is_too_deep;  /* of a waiting one: that parent is on the last level, it will not join */

@@ -71,23 +71,29 @@ enum phase phase_from_number(int64_t number)
     return number > PHASE_NONE && number < PHASE_SLOTS ? (enum phase)number : PHASE_NONE;
 }
 
+int phase_rank(enum phase phase)
+{
+    return phase_from_number((int64_t)phase) == PHASE_NONE ? 0 : ranks[phase];
+}
+
 bool phase_is_terminal(enum phase phase)
 {
-    return phase_from_number((int64_t)phase) != PHASE_NONE && ranks[phase] == RANK_TERMINAL;
+    return phase_rank(phase) == RANK_TERMINAL;
 }
 
 struct event_order event_order_of(int32_t attempt, enum phase phase, int32_t version)
 {
     /* 4 bits hold the phase's number, 31 the version, the rank stands above. */
     int64_t position =
-        (int64_t)ranks[phase] << 35 | (int64_t)version * POSITIONS_PER_VERSION | (int64_t)phase;
+        ((int64_t)ranks[phase] << 35) + (int64_t)version * POSITIONS_PER_VERSION + (int64_t)phase;
     return (struct event_order){.attempt = attempt, .position = position};
 }
 
 int32_t event_version_before(enum phase phase, int64_t position)
 {
-    int64_t first = event_order_of(0, phase, 0).position;
-    int64_t version = position <= first ? -1 : (position - 1 - first) / POSITIONS_PER_VERSION;
+    int64_t first = event_order_of(0, phase, ABANDONED_VERSION).position;
+    int64_t versions = position <= first ? 0 : (position - 1 - first) / POSITIONS_PER_VERSION + 1;
+    int64_t version = ABANDONED_VERSION - 1 + versions;
 
     return version > INT32_MAX ? INT32_MAX : (int32_t)version;
 }

@@ -35,12 +35,22 @@ enum phase phase_from_number(int64_t number);
 
 bool phase_is_terminal(enum phase phase);
 
+/* How far the phase is on the way of an attempt: QUEUED 1 … RUNNING and PAUSED 4, all ends 5;
+ * PHASE_NONE 0. */
+int phase_rank(enum phase phase);
+
+/* The version of the ABORTED that the service itself records for what was abandoned: every end that
+ * is said by somebody stands over it. */
+enum { ABANDONED_VERSION = -1 };
+
 /* How far the positions of two events of one phase are from each other, by version. */
 enum { POSITIONS_PER_VERSION = 16 };
 
 /* Where an event stands among the events of its action: greatest wins. Compared first by attempt,
  * then by rank of phase, version, number of phase; the last three are packed into `position`.
- * {0, 0} is before every event. */
+ * {0, 0} is before every event. It is the order in which events are read, and of which the first
+ * gives an action its group and task; what the state is also depends on times
+ * (model/attempt_state.h). */
 struct event_order {
     int32_t attempt;
     int64_t position;
@@ -48,8 +58,8 @@ struct event_order {
 
 struct event_order event_order_of(int32_t attempt, enum phase phase, int32_t version);
 
-/* The greatest version with which an event of the phase stands before `position` in its attempt; -1
- * if there is none. */
+/* The greatest version with which an event of the phase stands before `position` in its attempt;
+ * ABANDONED_VERSION - 1 if there is none. */
 int32_t event_version_before(enum phase phase, int64_t position);
 
 /* Less than, equal to or greater than zero, as memcmp. */

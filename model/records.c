@@ -1,11 +1,11 @@
 #include "model/records.h"
 
-static void write_duration(struct buffer *out, int64_t duration_ms)
+static void write_duration(struct buffer *out, int64_t milliseconds)
 {
-    if (duration_ms < 0)
+    if (milliseconds < 0)
         buffer_text(out, "null");
     else
-        buffer_integer(out, duration_ms);
+        buffer_integer(out, milliseconds);
 }
 
 void record_write_action_members(struct buffer *out, const struct action *action)
@@ -33,7 +33,9 @@ void record_write_action_members(struct buffer *out, const struct action *action
     buffer_text(out, ",\"endedAt\":");
     buffer_timestamp(out, action->ended_us);
     buffer_text(out, ",\"durationMs\":");
-    write_duration(out, action_duration_ms(action));
+    write_duration(out, duration_ms(action->started_us, action->ended_us));
+    if (action_is_abandoned(action))
+        buffer_text(out, ",\"abandoned\":true");
     buffer_text(out, ",\"errorInfo\":");
     buffer_text(out, action->error_info ? action->error_info : "null");
     buffer_text(out, ",\"revision\":");
@@ -61,8 +63,6 @@ void record_write_phase_counts(struct buffer *out, const uint32_t counts[static 
 
 void record_write_run(struct buffer *out, const struct run *run)
 {
-    const struct action root = {
-        .created_us = run->created_us, .started_us = run->started_us, .ended_us = run->ended_us};
     uint32_t counts[PHASE_SLOTS];
 
     for (int phase = 0; phase < PHASE_SLOTS; phase++)
@@ -94,6 +94,6 @@ void record_write_run(struct buffer *out, const struct run *run)
     buffer_text(out, ",\"endedAt\":");
     buffer_timestamp(out, run->ended_us);
     buffer_text(out, ",\"durationMs\":");
-    write_duration(out, action_duration_ms(&root));
+    write_duration(out, duration_ms(run->started_us, run->ended_us));
     buffer_text(out, "}");
 }

@@ -152,6 +152,11 @@ static char *write_digits(char *out, int64_t number, int digits)
     return out + digits;
 }
 
+bool timestamp_is_zero(int64_t time_us)
+{
+    return time_us == 0 || time_us < days_from_civil(2, 1, 1) * SECONDS_PER_DAY * US_PER_SECOND;
+}
+
 void timestamp_format(int64_t time_us, char out[static TIMESTAMP_SIZE])
 {
     int64_t us, ms, second_of_day, year, month, day;

@@ -459,7 +459,7 @@ static size_t put_action(struct event_writer *writer, const PGresult *result, in
     size_t i = (size_t)pg_int8(result, row, 0) - 1;
     struct action action;
 
-    action_from_row(result, row, 1, &action);
+    decided_action_from_row(result, row, 1, &action);
     if (decision_put_action(writer->decision, &writer->runs[names[i].run], &action) < 0)
         writer->is_out_of_memory = true;
     return i;
@@ -467,7 +467,7 @@ static size_t put_action(struct event_writer *writer, const PGresult *result, in
 
 static void put_actions(struct event_writer *writer, const PGresult *result)
 {
-    const int level_column = 1 + ACTION_COLUMN_COUNT;
+    const int level_column = 1 + DECIDED_ACTION_COLUMN_COUNT;
     int rows = PQntuples(result);
 
     for (int row = 0; row < rows; row++) {

@@ -48,3 +48,20 @@ void action_from_row(const PGresult *result, int row, int first, struct action *
         .revision = pg_int8(result, row, first + 19),
     };
 }
+
+void decided_action_from_row(const PGresult *result, int row, int first, struct action *action)
+{
+    int said = first + ACTION_COLUMN_COUNT;
+    struct attempt_state *state = &action->said;
+
+    action_from_row(result, row, first, action);
+    state->furthest =
+        (struct phase_said){action->phase, action->version, pg_time(result, row, said)};
+    if (pg_int4(result, row, said + 1) >= 0) {
+        state->furthest.phase = PHASE_RUNNING;
+        state->furthest.version = pg_int4(result, row, said + 1);
+    }
+    state->waited =
+        (struct phase_said){phase_from_number(pg_int2(result, row, said + 2)),
+                            pg_int4(result, row, said + 3), pg_time(result, row, said + 4)};
+}

@@ -27,9 +27,17 @@ enum { RUN_COLUMN_COUNT = 13 };
 #define ACTION_COLUMNS ACTION_COLUMNS_OF("a")
 enum { ACTION_COLUMN_COUNT = 20 };
 
+/* What else of an action decides about its next event. */
+#define SAID_COLUMNS                                                                               \
+    "coalesce(a.furthest_at, a.ended_at), a.running_version, a.wait_phase, a.wait_version, "       \
+    "a.wait_at"
+#define DECIDED_ACTION_COLUMNS ACTION_COLUMNS ", " SAID_COLUMNS
+enum { DECIDED_ACTION_COLUMN_COUNT = ACTION_COLUMN_COUNT + 5 };
+
 /* From the columns above, the first of which is column `first`; strings are borrowed from `result`.
  */
 void run_from_row(const PGresult *result, int row, int first, struct run *run);
 void action_from_row(const PGresult *result, int row, int first, struct action *action);
+void decided_action_from_row(const PGresult *result, int row, int first, struct action *action);
 
 #endif

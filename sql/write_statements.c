@@ -131,7 +131,8 @@ static const Oid names_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, P
 
 const struct pg_statement find_actions_statement = {
     .name = "find_actions",
-    .sql = "SELECT k.i, " ACTION_COLUMNS ", CASE WHEN a.ordinal = 0 AND a.parent IS NOT NULL THEN"
+    .sql = "SELECT k.i, " DECIDED_ACTION_COLUMNS
+           ", CASE WHEN a.ordinal = 0 AND a.parent IS NOT NULL THEN"
            " (SELECT p.level FROM actions p WHERE p.project = a.project AND p.domain = a.domain"
            " AND p.run_name = a.run_name AND p.name = a.parent) END"
            " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
@@ -161,7 +162,8 @@ const struct pg_statement find_waiting_statement = {
     .name = "find_waiting",
     .sql = "SELECT k.i, a.* FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
            " AS k(project, domain, run_name, name, i)"
-           " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS WAITS_FOR_NAME " OFFSET 0) a LIMIT $5",
+           " CROSS JOIN LATERAL (SELECT " DECIDED_ACTION_COLUMNS WAITS_FOR_NAME
+           " OFFSET 0) a LIMIT $5",
     .parameter_count = 5,
     .types = names_types,
 };
@@ -216,20 +218,23 @@ void bind_insert_events(struct pg_parameters *parameters, const struct run_key *
 }
 
 static const Oid upsert_actions_types[] = {
-    PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,        PG_BOOL_ARRAY,
-    PG_TEXT_ARRAY,        PG_INT4_ARRAY, PG_INT4_ARRAY, PG_INT4_ARRAY,        PG_INT2_ARRAY,
-    PG_INT4_ARRAY,        PG_TEXT_ARRAY, PG_INT4_ARRAY, PG_INT8_ARRAY,        PG_TEXT_ARRAY,
-    PG_TEXT_ARRAY,        PG_INT4_ARRAY, PG_INT8_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY,
-    PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_INT8_ARRAY};
+    PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_TEXT_ARRAY,        PG_TEXT_ARRAY,
+    PG_BOOL_ARRAY,        PG_TEXT_ARRAY, PG_INT4_ARRAY,        PG_INT4_ARRAY,
+    PG_INT4_ARRAY,        PG_INT2_ARRAY, PG_INT4_ARRAY,        PG_TEXT_ARRAY,
+    PG_INT4_ARRAY,        PG_INT8_ARRAY, PG_TEXT_ARRAY,        PG_TEXT_ARRAY,
+    PG_INT4_ARRAY,        PG_INT8_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY,
+    PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_INT8_ARRAY,        PG_TIMESTAMPTZ_ARRAY,
+    PG_INT4_ARRAY,        PG_INT2_ARRAY, PG_INT4_ARRAY,        PG_TIMESTAMPTZ_ARRAY};
 
 const struct pg_statement upsert_actions_statement = {
     .name = "upsert_actions",
     .sql = "INSERT INTO actions (project, domain, run_name, name, parent_named, parent, ordinal,"
            " level, attempt, phase, version, action_group, group_attempt, group_position,"
            " task_name, short_name, task_attempt, task_position, created_at, started_at,"
-           " ended_at, error_info, revision)"
+           " ended_at, error_info, revision, furthest_at, running_version, wait_phase,"
+           " wait_version, wait_at)"
            " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-           " $15, $16, $17, $18, $19, $20, $21, $22, $23)"
+           " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)"
            " ON CONFLICT (project, domain, run_name, name) DO UPDATE SET"
            " parent_named = excluded.parent_named, parent = excluded.parent,"
            " ordinal = excluded.ordinal, level = excluded.level, attempt = excluded.attempt,"
@@ -239,10 +244,28 @@ const struct pg_statement upsert_actions_statement = {
            " short_name = excluded.short_name, task_attempt = excluded.task_attempt,"
            " task_position = excluded.task_position, created_at = excluded.created_at,"
            " started_at = excluded.started_at, ended_at = excluded.ended_at,"
-           " error_info = excluded.error_info, revision = excluded.revision",
-    .parameter_count = 23,
+           " error_info = excluded.error_info, revision = excluded.revision,"
+           " furthest_at = excluded.furthest_at, running_version = excluded.running_version,"
+           " wait_phase = excluded.wait_phase, wait_version = excluded.wait_version,"
+           " wait_at = excluded.wait_at",
+    .parameter_count = 28,
     .types = upsert_actions_types,
 };
+
+static void bind_said(struct pg_parameters *parameters, const struct action_row *rows, size_t count)
+{
+#define SAID(i) (&rows[i].action.said)
+    BIND_TIME(parameters, count,
+              phase_is_terminal(SAID(i)->furthest.phase) ? TIME_NONE
+                                                         : SAID(i)->furthest.updated_us);
+    BIND_INT4(parameters, count,
+              attempt_state_shown(SAID(i)) == &SAID(i)->furthest ? -1 : SAID(i)->furthest.version);
+    BIND_INT2(parameters, count, SAID(i)->waited.phase);
+    BIND_INT4(parameters, count, SAID(i)->waited.version);
+    BIND_TIME(parameters, count,
+              SAID(i)->waited.phase == PHASE_NONE ? TIME_NONE : SAID(i)->waited.updated_us);
+#undef SAID
+}
 
 void bind_upsert_actions(struct pg_parameters *parameters, const struct run_key *runs,
                          const struct action_row *rows, size_t count)
@@ -269,6 +292,7 @@ void bind_upsert_actions(struct pg_parameters *parameters, const struct run_key 
     BIND_TIME(parameters, count, rows[i].action.ended_us);
     BIND_TEXT(parameters, count, rows[i].action.error_info);
     BIND_INT8(parameters, count, rows[i].action.revision);
+    bind_said(parameters, rows, count);
 }
 
 static const Oid join_events_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,

@@ -134,7 +134,7 @@ static void check_event(const struct event_batch *batch, const struct action_eve
     again = json_loadb(event->info.bytes, event->info.length, JSON_REJECT_DUPLICATES, NULL);
     document = action_event_parse(event->info, 0, &error);
     MUST(again != NULL && json_equal(again, document));
-    MUST(action_event_is_identical(again, document));
+    MUST(action_event_is_identical(again, document, NULL));
     check_decoded(event, document, path);
     MUST(phase_name(event->phase) != NULL && event->attempt >= 1 && event->version >= 0);
     MUST(key_part_is_valid(event->name, strlen(event->name), NAME_BYTES_MAX));

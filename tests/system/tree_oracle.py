@@ -24,9 +24,39 @@ LEVELS_MAX = 1000
 
 
 def order(event):
-    """Where an event stands among those of its action; the greatest is the state."""
+    """Where an event stands in the history of its action; the first that has a group gives it."""
     phase = event["phase"]
     return (event["attempt"], RANKS.get(phase, 5), event["version"], PHASES[phase])
+
+
+def moment(event):
+    return datetime.datetime.fromisoformat(event["updatedTime"])
+
+
+def furthest(events):
+    """The event that stands over all others: of two ends of one version the earlier does."""
+    ends = order(max(events, key=order))[:3]
+    level = [event for event in events if order(event)[:3] == ends]
+    if level[0]["phase"] in TERMINAL:
+        return min(level, key=lambda event: (moment(event), PHASES[event["phase"]]))
+    return max(level, key=order)
+
+
+def shown(events):
+    """The furthest event, or a wait that came behind a RUNNING by time and by version."""
+    last = furthest(events)
+    waits = [
+        event
+        for event in events
+        if event["attempt"] == last["attempt"]
+        and event["version"] > 0
+        and RANKS.get(event["phase"], 5) < RANKS["RUNNING"]
+    ]
+    if last["phase"] != "RUNNING" or not waits:
+        return last
+    wait = max(waits, key=lambda event: (moment(event), event["version"], PHASES[event["phase"]]))
+    is_behind = wait["version"] > last["version"] and moment(wait) > moment(last)
+    return wait if is_behind else last
 
 
 def key(event):
@@ -66,11 +96,15 @@ class TreeOracle:
     def _action(self, name):
         """The members of a nodeUpdate's `action` but `revision`, which depends on the arrival."""
         events = sorted(self.by_name[name], key=order)
-        state = events[-1]
+        last, state = furthest(events), shown(events)
         created = min(event["updatedTime"] for event in events)
-        running = [event["updatedTime"] for event in events if event["phase"] == "RUNNING"]
+        running = [
+            event["updatedTime"]
+            for event in events
+            if event["phase"] == "RUNNING" and event["attempt"] == last["attempt"]
+        ]
         started = min(running, default=None)
-        ended = state["updatedTime"] if state["phase"] in TERMINAL else None
+        ended = last["updatedTime"] if last["phase"] in TERMINAL else None
         task = next((event["task"] for event in events if "task" in event), {})
         return {
             "name": name,
@@ -84,8 +118,8 @@ class TreeOracle:
             "createdAt": created,
             "startedAt": started,
             "endedAt": ended,
-            "durationMs": milliseconds(started or created, ended) if ended else None,
-            "errorInfo": state.get("errorInfo"),
+            "durationMs": max(0, milliseconds(started, ended)) if started and ended else None,
+            "errorInfo": last.get("errorInfo"),
         }
 
     def children(self, name):

@@ -59,7 +59,7 @@ static void test_state_is_the_greatest_event(void **state)
     clear_history(&history);
 }
 
-static void test_times(void **state)
+static void test_times_are_of_the_attempt(void **state)
 {
     (void)state;
     struct history history = {0};
@@ -67,35 +67,129 @@ static void test_times(void **state)
     move(&action, &history,
          make_event("'name':'a','phase':'RUNNING','updatedTime':'1970-01-01T00:00:05Z'"), NULL);
     move(&action, &history,
+         make_event("'name':'a','phase':'QUEUED','attempt':2,'updatedTime':'1970-01-01T05:00:00Z'"),
+         NULL);
+    assert_int_equal(action.started_us, TIME_NONE);
+    move(&action, &history,
          make_event("'name':'a','phase':'RUNNING','attempt':2,"
-                    "'updatedTime':'1970-01-01T00:00:03Z'"),
+                    "'updatedTime':'1970-01-01T05:00:03Z'"),
          NULL);
     move(&action, &history,
          make_event("'name':'a','phase':'QUEUED','updatedTime':'1970-01-01T00:00:01Z'"), NULL);
     assert_int_equal(action.created_us, 1000000);
-    assert_int_equal(action.started_us, 3000000);
-    assert_int_equal(action_duration_ms(&action), -1);
+    assert_int_equal(action.started_us, 18003000000);
     move(&action, &history,
          make_event("'name':'a','phase':'SUCCEEDED','attempt':2,"
-                    "'updatedTime':'1970-01-01T00:00:04.567Z'"),
+                    "'updatedTime':'1970-01-01T05:00:04.567Z'"),
          NULL);
-    assert_int_equal(action.ended_us, 4567000);
-    assert_int_equal(action_duration_ms(&action), 1567);
+    assert_int_equal(action.ended_us, 18004567000);
+    assert_int_equal(duration_ms(action.started_us, action.ended_us), 1567);
     clear_history(&history);
 }
 
-static void test_duration(void **state)
+static void test_what_did_not_run_has_no_duration(void **state)
 {
     (void)state;
+    assert_int_equal(duration_ms(TIME_NONE, TIME_NONE), -1);
+    assert_int_equal(duration_ms(1000000, TIME_NONE), -1);
+    assert_int_equal(duration_ms(TIME_NONE, 1000000), -1);
+    assert_int_equal(duration_ms(1000000, 3000999), 2000);
+    assert_int_equal(duration_ms(2000000, 1500000), 0); /* by two clocks */
+}
+
+/* Two that have the same version: what came first stands, whichever is told first. */
+static void test_first_end_stands(void **state)
+{
+    (void)state;
+    static const char *const ends[] = {
+        "'name':'a','phase':'FAILED','updatedTime':'1970-01-01T00:08:20Z'",
+        "'name':'a','phase':'SUCCEEDED','updatedTime':'1970-01-01T00:00:10Z'"};
+    for (int order = 0; order < 2; order++) {
+        struct history history = {0};
+        struct action action = new_action();
+        move(&action, &history, make_event("%s", ends[order]), order == 0 ? "{}" : NULL);
+        struct action_change change =
+            move(&action, &history, make_event("%s", ends[!order]), order == 0 ? NULL : "{}");
+        assert_int_equal(change.is_state, order == 0);
+        assert_int_equal(action.phase, PHASE_SUCCEEDED);
+        assert_int_equal(action.ended_us, 10000000);
+        assert_null(action.error_info);
+        move(&action, &history, make_event("'name':'a','phase':'FAILED','version':1"), NULL);
+        assert_int_equal(action.phase, PHASE_FAILED);
+        clear_history(&history);
+    }
+}
+
+static void test_ends_at_one_time_go_by_number(void **state)
+{
+    (void)state;
+    struct history history = {0};
     struct action action = new_action();
-    assert_int_equal(action_duration_ms(&action), -1);
-    action.created_us = 1000000;
-    action.ended_us = 3000999;
-    assert_int_equal(action_duration_ms(&action), 2000);
-    action.started_us = 2000000;
-    assert_int_equal(action_duration_ms(&action), 1000);
-    action.ended_us = 1500000;
-    assert_int_equal(action_duration_ms(&action), 0);
+    move(&action, &history, make_event("'name':'a','phase':'FAILED'"), NULL);
+    move(&action, &history, make_event("'name':'a','phase':'RECOVERED'"), NULL);
+    assert_int_equal(action.phase, PHASE_FAILED);
+    move(&action, &history, make_event("'name':'a','phase':'SUCCEEDED'"), NULL);
+    assert_int_equal(action.phase, PHASE_SUCCEEDED);
+    clear_history(&history);
+}
+
+#define AT_MINUTE(phase, version, minute)                                                          \
+    make_event("'name':'a','phase':'%s','version':%d,'updatedTime':'1970-01-01T00:%02d:00Z'",      \
+               phase, version, minute)
+
+/* A task that was deferred, and goes on. */
+static void test_waits_again(void **state)
+{
+    (void)state;
+    struct history history = {0};
+    struct action action = new_action();
+    move(&action, &history, AT_MINUTE("RUNNING", 0, 5), NULL);
+    struct action_change change =
+        move(&action, &history, AT_MINUTE("WAITING_FOR_RESOURCES", 1, 6), NULL);
+    assert_true(change.is_state && change.is_visible);
+    assert_int_equal(action.phase, PHASE_WAITING_FOR_RESOURCES);
+    assert_int_equal(action.version, 1);
+    assert_int_equal(action.started_us, 300000000);
+    change = move(&action, &history, AT_MINUTE("RUNNING", 1, 7), NULL);
+    assert_true(change.is_state && change.is_visible);
+    assert_int_equal(action.phase, PHASE_RUNNING);
+    change = move(&action, &history, AT_MINUTE("QUEUED", 2, 8), NULL);
+    assert_int_equal(action.phase, PHASE_QUEUED);
+    move(&action, &history, AT_MINUTE("SUCCEEDED", 0, 9), NULL);
+    assert_int_equal(action.phase, PHASE_SUCCEEDED);
+    assert_int_equal(action.started_us, 300000000);
+    clear_history(&history);
+}
+
+/* Versions that count within a phase, as Flyte's do: what was earlier is no wait behind it. */
+static void test_an_earlier_wait_is_none(void **state)
+{
+    (void)state;
+    struct history history = {0};
+    struct action action = new_action();
+    move(&action, &history, AT_MINUTE("RUNNING", 0, 5), NULL);
+    move(&action, &history, AT_MINUTE("INITIALIZING", 2, 4), NULL);
+    assert_int_equal(action.phase, PHASE_RUNNING);
+    move(&action, &history, AT_MINUTE("QUEUED", 0, 6), NULL); /* told late, by another clock */
+    assert_int_equal(action.phase, PHASE_RUNNING);
+    clear_history(&history);
+}
+
+static void test_every_end_stands_over_ours(void **state)
+{
+    (void)state;
+    struct history history = {0};
+    struct action action = new_action();
+    move(&action, &history, AT_MINUTE("RUNNING", INT32_MAX, 5), NULL);
+    struct made_event ours = AT_MINUTE("ABORTED", 0, 6);
+    ours.event.version = ABANDONED_VERSION;
+    move(&action, &history, ours, NULL);
+    assert_int_equal(action.phase, PHASE_ABORTED);
+    assert_true(action_is_abandoned(&action));
+    move(&action, &history, AT_MINUTE("SUCCEEDED", 0, 59), NULL);
+    assert_int_equal(action.phase, PHASE_SUCCEEDED);
+    assert_false(action_is_abandoned(&action));
+    clear_history(&history);
 }
 
 static void test_group_and_task_of_the_first_event_that_has_them(void **state)
@@ -125,8 +219,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_state_is_the_greatest_event),
-        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_times_are_of_the_attempt),
+        cmocka_unit_test(test_what_did_not_run_has_no_duration),
+        cmocka_unit_test(test_first_end_stands),
+        cmocka_unit_test(test_ends_at_one_time_go_by_number),
+        cmocka_unit_test(test_waits_again),
+        cmocka_unit_test(test_an_earlier_wait_is_none),
+        cmocka_unit_test(test_every_end_stands_over_ours),
         cmocka_unit_test(test_group_and_task_of_the_first_event_that_has_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

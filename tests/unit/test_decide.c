@@ -470,8 +470,12 @@ static void test_only_old_events_may_be_stored(void **state)
     enum { TEXTS = sizeof texts / sizeof *texts };
     struct made_event made[TEXTS];
     struct event_result results[TEXTS] = {0};
-    const struct action action = {
-        .name = "a0", .ordinal = 1, .level = 1, .attempt = 1, .phase = PHASE_RUNNING};
+    const struct action action = {.name = "a0",
+                                  .ordinal = 1,
+                                  .level = 1,
+                                  .attempt = 1,
+                                  .phase = PHASE_RUNNING,
+                                  .said.furthest.phase = PHASE_RUNNING};
     struct decision *decision = decision_new();
     size_t count;
     for (size_t i = 0; i < TEXTS; i++) {
@@ -487,6 +491,37 @@ static void test_only_old_events_may_be_stored(void **state)
     decision_free(decision);
     for (size_t i = 0; i < TEXTS; i++)
         made_event_clear(&made[i]);
+}
+
+/* Another end may have lost against the one that stands, whichever number it has. */
+static void test_an_end_that_lost_is_known(void **state)
+{
+    struct fixture *fixture = *state;
+    POST_ONE("'name':'a0','phase':'FAILED','parent':null,'updatedTime':'1970-01-01T00:00:05Z'");
+    POST_ONE("'name':'a0','phase':'RECOVERED','updatedTime':'1970-01-01T00:00:06Z'");
+    ASSERT_RESULT(0, EVENT_RECORDED, 2);
+    POST_ONE("'name':'a0','phase':'RECOVERED','updatedTime':'1970-01-01T00:00:06Z'");
+    ASSERT_RESULT(0, EVENT_DUPLICATE, 2);
+    assert_int_equal(action_of(fixture, "a0")->phase, PHASE_FAILED);
+    POST_ONE("'name':'a0','phase':'FAILED','updatedTime':'1970-01-01T00:00:04Z'");
+    ASSERT_RESULT(0, EVENT_DUPLICATE, 1); /* the first document of a key stays */
+    assert_int_equal(action_of(fixture, "a0")->ended_us, 5000000);
+}
+
+static void test_duplicate_says_what_differs(void **state)
+{
+    struct fixture *fixture = *state;
+    POST_ONE("'name':'a0','phase':'RUNNING','parent':null,'group':'g','x':1");
+    POST_ONE("'name':'a0','phase':'RUNNING','group':'h','x':1,'y':2");
+    assert_false(fixture->results[0].identical);
+    assert_non_null(strstr(fixture->results[0].differing, "group"));
+    assert_non_null(strstr(fixture->results[0].differing, "parent"));
+    assert_non_null(strstr(fixture->results[0].differing, "y"));
+    assert_null(strstr(fixture->results[0].differing, "x"));
+    assert_null(strstr(fixture->results[0].differing, "phase"));
+    POST_ONE("'name':'a0','phase':'RUNNING','parent':null,'x':1,'group':'g'");
+    assert_true(fixture->results[0].identical);
+    assert_null(fixture->results[0].differing);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -514,6 +549,8 @@ int main(void)
         CASE(test_nothing_new_writes_nothing),
         CASE(test_what_does_not_belong_is_ignored),
         CASE(test_only_old_events_may_be_stored),
+        CASE(test_an_end_that_lost_is_known),
+        CASE(test_duplicate_says_what_differs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,7 @@ static void add_event(struct plan *plan, struct random *random, size_t action)
 {
     char parent[32], group[32] = "", task[64] = "", error[64] = "";
     int attempt = 1 + (int)random_below(random, 2), phase = 1 + (int)random_below(random, 10);
-    int version = (int)random_below(random, 2);
+    int version = (int)random_below(random, 3);
     if (has_key(plan, action, attempt, phase, version))
         return;
     bool is_first = count_of_events(plan, action) == 0;
@@ -72,8 +72,8 @@ static void add_event(struct plan *plan, struct random *random, size_t action)
     plan->action_of[plan->event_count] = action;
     plan->events[plan->event_count++] = make_event(
         "'name':'n%zu','attempt':%d,'phase':%d,'version':%d,"
-        "'updatedTime':'1970-01-01T00:00:%02zuZ'%s%s%s%s",
-        action, attempt, phase, version, random_below(random, 60), parent, group, task, error);
+        "'updatedTime':'1970-01-01T00:01:%02zuZ'%s%s%s%s",
+        action, attempt, phase, version, random_below(random, 8), parent, group, task, error);
 }
 
 /* Mostly one tree; some actions hang below nobody, in a cycle, or below another root. */
@@ -113,58 +113,95 @@ static int32_t level_of(const struct plan *plan, size_t action)
     return level;
 }
 
-static const struct plan *sorted_plan; /* qsort has no argument for its comparison */
-
-static int compare_events(const void *a, const void *b)
+/* Whether `a` stands over `b`, as docs/model.md has it; the same event does not. */
+static bool stands_over(const struct action_event *a, const struct action_event *b)
 {
-    const size_t *index_a = a, *index_b = b;
-    const struct action_event *event_a = &sorted_plan->events[*index_a].event;
-    const struct action_event *event_b = &sorted_plan->events[*index_b].event;
     static const int ranks[PHASE_SLOTS] = {0, 1, 2, 3, 4, 5, 5, 5, 5, 4, 5};
-    const int64_t keys_a[] = {event_a->attempt, ranks[event_a->phase], event_a->version,
-                              event_a->phase};
-    const int64_t keys_b[] = {event_b->attempt, ranks[event_b->phase], event_b->version,
-                              event_b->phase};
-    for (size_t i = 0; i < 4; i++)
+    bool is_end = ranks[a->phase] == 5;
+    const int64_t keys_a[] = {a->attempt, ranks[a->phase], a->version, is_end ? -a->updated_us : 0,
+                              is_end ? -(int)a->phase : (int)a->phase};
+    const int64_t keys_b[] = {b->attempt, ranks[b->phase], b->version, is_end ? -b->updated_us : 0,
+                              is_end ? -(int)b->phase : (int)b->phase};
+    for (size_t i = 0; i < 5; i++)
         if (keys_a[i] != keys_b[i])
-            return keys_a[i] < keys_b[i] ? -1 : 1;
-    return 0;
+            return keys_a[i] > keys_b[i];
+    return false;
+}
+
+/* In the order of the history, which knows no times. */
+static bool is_first(const struct action_event *a, const struct action_event *b)
+{
+    struct action_event at_once[] = {*a, *b};
+    if (!b->name)
+        return true;
+    at_once[0].updated_us = at_once[1].updated_us = 0;
+    if (phase_is_terminal(a->phase) && a->attempt == b->attempt && a->version == b->version &&
+        phase_is_terminal(b->phase))
+        return a->phase < b->phase;
+    return stands_over(&at_once[1], &at_once[0]);
+}
+
+/* Of two waits. */
+static bool is_later_wait(const struct action_event *a, const struct action_event *b)
+{
+    if (a->updated_us != b->updated_us)
+        return a->updated_us > b->updated_us;
+    return a->version != b->version ? a->version > b->version : a->phase > b->phase;
+}
+
+/* What is shown of the attempt of the furthest event: that one, or a wait behind a RUNNING. */
+static const struct action_event *shown_event(const struct plan *plan, size_t action,
+                                              const struct action_event *furthest)
+{
+    const struct action_event *wait = NULL;
+    for (size_t i = 0; i < plan->event_count; i++) {
+        const struct action_event *at = &plan->events[i].event;
+        if (plan->action_of[i] == action && at->attempt == furthest->attempt && at->version > 0 &&
+            at->phase < PHASE_RUNNING && (!wait || is_later_wait(at, wait)))
+            wait = at;
+    }
+    return wait && furthest->phase == PHASE_RUNNING && wait->version > furthest->version &&
+                   wait->updated_us > furthest->updated_us
+               ? wait
+               : furthest;
 }
 
 /* The action's state: everything that the order of arrival must not change. */
 static struct action work_out(const struct plan *plan, size_t action)
 {
-    struct action out = {.created_us = TIME_NONE, .started_us = TIME_NONE, .ended_us = TIME_NONE};
-    size_t order[EVENTS_MAX], count = 0;
-    bool has_task = false;
-    for (size_t i = 0; i < plan->event_count; i++)
-        if (plan->action_of[i] == action)
-            order[count++] = i;
-    sorted_plan = plan;
-    /* cppcheck-suppress uninitvar ; the first `count` are set above */
-    qsort(order, count, sizeof *order, compare_events);
-    for (size_t i = 0; i < count; i++) {
-        const struct action_event *event = &plan->events[order[i]].event;
-        if (out.created_us == TIME_NONE || event->updated_us < out.created_us)
+    struct action out = {.created_us = INT64_MAX, .started_us = TIME_NONE, .ended_us = TIME_NONE};
+    const struct action_event none = {0}, *furthest = NULL, *of_group = &none, *of_task = &none;
+    for (size_t i = 0; i < plan->event_count; i++) {
+        const struct action_event *event = &plan->events[i].event;
+        if (plan->action_of[i] != action)
+            continue;
+        if (!furthest || stands_over(event, furthest))
+            furthest = event;
+        if (event->updated_us < out.created_us)
             out.created_us = event->updated_us;
-        if (event->phase == PHASE_RUNNING &&
+        if (event->group && is_first(event, of_group))
+            of_group = event;
+        if (event->has_task && is_first(event, of_task))
+            of_task = event;
+    }
+    for (size_t i = 0; i < plan->event_count; i++) {
+        const struct action_event *event = &plan->events[i].event;
+        if (plan->action_of[i] == action && event->attempt == furthest->attempt &&
+            event->phase == PHASE_RUNNING &&
             (out.started_us == TIME_NONE || event->updated_us < out.started_us))
             out.started_us = event->updated_us;
-        if (!out.group)
-            out.group = event->group;
-        if (!has_task && event->has_task) {
-            has_task = true;
-            out.task_name = event->task_name;
-            out.short_name = event->short_name;
-        }
     }
-    const struct action_event *last = &plan->events[order[count - 1]].event;
-    out.attempt = last->attempt;
-    out.phase = last->phase;
-    out.version = last->version;
-    out.ended_us = phase_is_terminal(last->phase) ? last->updated_us : TIME_NONE;
-    out.error_info =
-        last->error_info ? json_string_value(json_object_get(last->error_info, "message")) : NULL;
+    const struct action_event *shown = shown_event(plan, action, furthest);
+    out.group = of_group->group;
+    out.task_name = of_task->task_name;
+    out.short_name = of_task->short_name;
+    out.attempt = furthest->attempt;
+    out.phase = shown->phase;
+    out.version = shown->version;
+    out.ended_us = phase_is_terminal(furthest->phase) ? furthest->updated_us : TIME_NONE;
+    out.error_info = furthest->error_info
+                         ? json_string_value(json_object_get(furthest->error_info, "message"))
+                         : NULL;
     return out;
 }
 

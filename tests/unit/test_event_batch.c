@@ -370,6 +370,13 @@ static void test_answers(void **state)
         "{\"status\":\"duplicate\",\"revision\":3,\"identical\":true}");
     assert_answer((struct event_result){.status = EVENT_DUPLICATE},
                   "{\"status\":\"duplicate\",\"identical\":false}");
+    static char differing[] = "group, \"x\"";
+    assert_answer(
+        (struct event_result){.status = EVENT_DUPLICATE, .differing = differing},
+        "{\"status\":\"duplicate\",\"identical\":false,\"detail\":\"An event with this"
+        " attempt, phase and version is stored already, and says something else: group,"
+        " \\\"x\\\". The stored event stays; to say the phase again, send it with a greater"
+        " version.\"}");
     assert_answer((struct event_result){.status = EVENT_WAITING},
                   "{\"status\":\"waiting\",\"detail\":"
                   "\"The action waits for an event that names its parent.\"}");

@@ -117,9 +117,30 @@ static void test_agrees_with_the_c_library(void **state)
     }
 }
 
+static void assert_zero(const char *text, bool expected)
+{
+    int64_t time_us;
+    assert_int_equal(timestamp_parse(text, strlen(text), &time_us), 0);
+    assert_int_equal(timestamp_is_zero(time_us), expected);
+}
+
+/* Go's zero time in any zone, and C's. */
+static void test_zero_times(void **state)
+{
+    (void)state;
+    assert_zero("0001-01-01T00:00:00Z", true);
+    assert_zero("0001-12-31T23:59:59.999Z", true);
+    assert_zero("0002-01-01T00:00:00Z", false);
+    assert_zero("1970-01-01T00:00:00Z", true);
+    assert_zero("1970-01-01T01:00:00+01:00", true);
+    assert_zero("1970-01-01T00:00:00.000001Z", false);
+    assert_zero("1969-12-31T23:59:59Z", false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_zero_times),
         cmocka_unit_test(test_reads_what_the_rfc_allows),
         cmocka_unit_test(test_refuses_everything_else),
         cmocka_unit_test(test_writes_utc_with_milliseconds_rounded_down),

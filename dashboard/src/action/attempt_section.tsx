@@ -11,10 +11,10 @@ interface AttemptSectionProps {
 }
 
 export function AttemptSection({ attempt, nowMs, isOnly }: AttemptSectionProps) {
-  const start = parseTime(attempt.startedAt ?? attempt.createdAt);
-  const end = parseTime(attempt.endedAt);
-  const elapsed = Number.isNaN(end) ? nowMs - start : end - start;
   const isOver = isTerminal(attempt.phase);
+  const elapsed = isOver
+    ? (attempt.durationMs ?? NaN)
+    : nowMs - parseTime(attempt.startedAt ?? attempt.createdAt);
   return (
     <section class="attempt" aria-label={`Attempt ${attempt.attempt}`}>
       <h3>

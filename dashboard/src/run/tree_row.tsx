@@ -18,11 +18,13 @@ interface TreeRowProps {
   nowMs: number;
 }
 
-/** How long the action has been at it: from its start, or else its creation, to its end or to now. */
+/** How long the action ran, or has been at it since its start or else its creation; NaN if it ended without
+ *  having run. */
 export function elapsedMs(tree: TreeStore, node: number, nowMs: number): number {
-  const start = Number.isNaN(tree.startedAt[node]!) ? tree.createdAt[node]! : tree.startedAt[node]!;
+  const start = tree.startedAt[node]!;
   const end = tree.endedAt[node]!;
-  return (Number.isNaN(end) ? nowMs : end) - start;
+  if (!Number.isNaN(end)) return end - start;
+  return nowMs - (Number.isNaN(start) ? tree.createdAt[node]! : start);
 }
 
 /** The action's name beside its label: without the parent's name before it, and nothing if that says no more. */

@@ -1,0 +1,189 @@
+"""What is said after the sequences of events that tools and their users really had (docs/model.md).
+
+The inputs are in tests/data/reports, one file for each report.
+"""
+
+import json
+import pathlib
+import random
+
+import pytest
+
+from inventions import at
+
+REPORTS = pathlib.Path(__file__).parents[1] / "data/reports"
+
+
+class Report:
+    """A file's events, posted into the test's own run."""
+
+    def __init__(self, api, run):
+        self.api, self.run = api, run
+
+    def events(self, name):
+        lines = (REPORTS / f"{name}.ndjson").read_text().splitlines()
+        return [
+            json.loads(line)
+            | {"project": self.run.project, "domain": self.run.domain, "runName": self.run.name}
+            for line in lines
+        ]
+
+    def post(self, name, first=0, last=None):
+        return self.api.post_all(self.events(name)[first:last])
+
+    def summary(self):
+        return self.api.read(self.run.path)
+
+    def action(self, name):
+        return self.api.read(f"{self.run.path}/actions/{name}")
+
+    def in_tree(self, name):
+        nodes = self.api.read(f"{self.run.path}/tree")["nodes"]
+        return next(node["action"] for node in nodes if node["action"]["name"] == name)
+
+
+@pytest.fixture
+def report(api, run):
+    return Report(api, run)
+
+
+def test_retry_five_hours_later_lasts_as_long_as_it_ran(report):
+    report.post("03-retry-five-hours-later", last=6)
+    for name in ("root", "train"):
+        queued = report.in_tree(name)
+        assert (queued["phase"], queued["attempt"]) == ("QUEUED", 2)
+        assert (queued["startedAt"], queued["endedAt"], queued["durationMs"]) == (None, None, None)
+        assert queued["createdAt"].startswith("2026-03-01T08:00:0")
+    assert report.summary()["startedAt"] is None
+    report.post("03-retry-five-hours-later", first=6)
+    for name in ("root", "train"):
+        action = report.action(name)
+        assert action["startedAt"] == "2026-03-01T14:00:01.000Z"
+        assert action["durationMs"] == 3_599_000
+        first, second = action["attempts"]
+        assert (first["durationMs"], second["durationMs"]) in (
+            (3_600_000, 3_599_000),
+            (3_599_000, 3_599_000),
+        )
+    summary = report.summary()
+    assert (summary["createdAt"], summary["durationMs"]) == ("2026-03-01T08:00:00.000Z", 3_599_000)
+
+
+def test_resume_without_a_version_is_told_how_it_is_done(report):
+    report.post("05-pause-resume-without-version", last=2)
+    resumed = report.events("05-pause-resume-without-version")[2]
+    result = report.api.post_one(resumed)
+    assert (result["status"], result["identical"]) == ("duplicate", False)
+    assert "updatedTime" in result["detail"]
+    assert "greater version" in result["detail"]
+    assert report.action("gate")["phase"] == "PAUSED"
+    assert report.api.post_one(resumed | {"version": 1})["status"] == "applied"
+    assert report.action("gate")["phase"] == "RUNNING"
+
+
+def transitions(action):
+    """Of the latest attempt: phase, from, to."""
+    return [
+        (step["phase"], step["startTime"][11:19], step["endTime"] and step["endTime"][11:19])
+        for step in action["attempts"][-1]["phaseTransitions"]
+    ]
+
+
+def test_deferred_task_waits_and_goes_on(report):
+    name = "06-deferred-task"
+    report.post(name, last=2)
+    assert [result["status"] for result in report.post(name, 2, 3)] == ["applied"]
+    waiting = report.in_tree("wait")
+    assert (waiting["phase"], waiting["version"]) == ("WAITING_FOR_RESOURCES", 1)
+    assert report.summary()["phase"] == "WAITING_FOR_RESOURCES"
+    assert report.summary()["phaseCounts"] == {"WAITING_FOR_RESOURCES": 1}
+    assert transitions(report.action("wait")) == [
+        ("QUEUED", "08:00:00", "08:00:05"),
+        ("RUNNING", "08:00:05", "08:00:06"),
+        ("WAITING_FOR_RESOURCES", "08:00:06", None),
+    ]
+    report.post(name, 3, 4)
+    assert report.in_tree("wait")["phase"] == "RUNNING"
+    report.post(name, 4)
+    done = report.action("wait")
+    assert (done["phase"], done["attempts"][0]["phase"]) == ("SUCCEEDED", "SUCCEEDED")
+    assert transitions(done) == [
+        ("QUEUED", "08:00:00", "08:00:05"),
+        ("RUNNING", "08:00:05", "08:00:06"),
+        ("WAITING_FOR_RESOURCES", "08:00:06", "09:00:00"),
+        ("RUNNING", "09:00:00", "09:00:05"),
+        ("SUCCEEDED", "09:00:05", "09:00:05"),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_first_end_stands_in_any_order_of_arrival(report, seed):
+    events = report.events("07-late-terminal")
+    random.Random(seed).shuffle(events)
+    for event in events:
+        report.api.post_one(event)
+    assert (report.action("t")["phase"], report.action("t")["endedAt"]) == (
+        "SUCCEEDED",
+        "2026-03-01T08:00:10.000Z",
+    )
+    assert report.action("u")["phase"] == "FAILED"
+    zombie = report.action("t")
+    assert (zombie["errorInfo"], zombie["attempts"][0]["errorInfo"]) == (None, None)
+    assert transitions(zombie)[-1] == ("SUCCEEDED", "08:00:10", "08:00:10")
+    assert len(report.api.read(f"{report.run.path}/actions/t/events")["events"]) == 3
+    assert report.summary()["phaseCounts"] == {"RUNNING": 1, "SUCCEEDED": 1, "FAILED": 1}
+
+
+def test_end_of_a_greater_version_overrides(report, run):
+    report.post("07-late-terminal")
+    report.api.post_one(run.event("t", "FAILED", version=1, updatedTime="2026-03-01T08:09:00Z"))
+    assert report.action("t")["phase"] == "FAILED"
+
+
+def test_clocks_that_differ_make_no_negative_time(api, run):
+    api.post_all(
+        [
+            run.event("a0", "QUEUED", parent=None, updatedTime=at(40_000)),
+            run.event("a0", "RUNNING", updatedTime=at(30_000)),
+        ]
+    )
+    steps = api.read(f"{run.path}/actions/a0")["attempts"][0]["phaseTransitions"]
+    assert [(step["phase"], step["startTime"], step["endTime"]) for step in steps] == [
+        ("RUNNING", at(30_000), at(40_000)),
+        ("QUEUED", at(40_000), None),
+    ]
+    api.post_one(run.event("a0", "SUCCEEDED", updatedTime=at(20_000)))
+    attempt = api.read(f"{run.path}/actions/a0")["attempts"][0]
+    assert (attempt["startedAt"], attempt["endedAt"], attempt["durationMs"]) == (
+        at(30_000),
+        at(20_000),
+        0,
+    )
+    assert [
+        (step["phase"], step["startTime"], step["endTime"]) for step in attempt["phaseTransitions"]
+    ] == [
+        ("QUEUED", at(20_000), at(20_000)),
+        ("RUNNING", at(20_000), at(20_000)),
+        ("SUCCEEDED", at(20_000), at(20_000)),
+    ]
+
+
+@pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"])
+def test_zero_time_is_the_time_of_receipt(api, run, zero):
+    api.post_all(
+        [
+            run.event("a0", "RUNNING", parent=None, updatedTime=zero, reportedTime=zero),
+            run.event("a1", "SUCCEEDED", parent="a0", updatedTime="2026-03-01T00:00:00Z"),
+        ]
+    )
+    event = api.read(f"{run.path}/actions/a0/events")["events"][0]
+    assert event["updatedTime"] == event["recordedAt"]
+    summary = api.read(run.path)
+    assert summary["createdAt"] == summary["startedAt"] == event["updatedTime"]
+
+
+def test_times_in_other_formats_are_refused_by_name(report):
+    response = report.api.post({"events": report.events("15-time-formats")})
+    results = response.json()["results"]
+    assert [result["status"] for result in results] == ["applied"] + 8 * ["rejected"]
+    assert {result["problem"]["pointer"] for result in results[1:]} == {"/updatedTime"}
