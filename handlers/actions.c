@@ -1,10 +1,12 @@
 /* Listing actions and their events. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "handlers/handlers.h"
 #include "handlers/page.h"
 #include "handlers/parameters.h"
+#include "handlers/sorted_actions.h"
 #include "model/action_event.h"
 #include "model/records.h"
 #include "server/http.h"
@@ -71,38 +73,99 @@ static void on_actions_end(void *arg, enum repo_outcome outcome, const char *mes
     }
 }
 
-void handle_list_actions(struct app *app, struct http_request *request)
+static void list_in_tree_order(struct app *app, struct http_request *request,
+                               const struct action_query *query)
 {
-    struct action_query query = {0};
-    struct actions_list *actions;
-    struct cursor cursor;
-    int64_t ordinal = 0;
+    struct actions_list *actions = malloc(sizeof *actions);
     int status;
 
-    if (read_run_key(request, &query.run) < 0 || read_filter(request, &query.filter) < 0 ||
-        read_name_parameter(request, "parent", NAME_BYTES_MAX, &query.parent) < 0 ||
-        read_limit(request, &query.limit) < 0 || read_cursor(request, 'a', 1, &cursor) < 0)
-        return;
-    if (cursor.count > 0 && read_cursor_number(request, &cursor, 0, 1, INT32_MAX, &ordinal) < 0)
-        return;
-    actions = malloc(sizeof *actions);
     if (actions == NULL) {
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    *actions = (struct actions_list){.app = app, .run = query.run};
+    *actions = (struct actions_list){.app = app, .run = query->run};
     actions->page = page_begin(request, "actions");
     if (actions->page == NULL) {
         free(actions);
         return;
     }
-    query.client = repo_client_of(request);
-    query.after_ordinal = (int32_t)ordinal;
-    status = action_repo_list_actions(app->repo, &query, on_listed_action, on_actions_end, actions);
+    status = action_repo_list_actions(app->repo, query, on_listed_action, on_actions_end, actions);
     if (status < 0) {
         page_fail(actions->page, status);
         free(actions);
     }
+}
+
+static int read_order(struct http_request *request, struct action_order *order)
+{
+    const char *sort = http_request_parameter(request, "sort");
+
+    *order = (struct action_order){0};
+    if (sort != NULL && action_sort_parse(sort, &order->sort) < 0)
+        return refuse_parameter(request, "sort", "must be order, started, duration or name");
+    return read_flag(request, "desc", &order->is_descending);
+}
+
+/* The cursor of a sorted list is of its order alone. */
+static int read_place(struct http_request *request, struct sorted_query *query)
+{
+    bool is_by_name = query->order.sort == SORT_NAME;
+    int64_t sort = SORT_NAME, is_descending, ordinal;
+    struct cursor cursor;
+
+    if (read_cursor(request, is_by_name ? 'n' : 's', is_by_name ? 2 : 4, &cursor) < 0)
+        return -1;
+    query->is_behind = cursor.count > 0;
+    if (!query->is_behind)
+        return 0;
+    if (read_cursor_number(request, &cursor, is_by_name ? 0 : 1, query->order.is_descending,
+                           query->order.is_descending, &is_descending) < 0)
+        return -1;
+    if (is_by_name) {
+        snprintf(query->after_name, sizeof query->after_name, "%s", cursor.parts[1]);
+        return 0;
+    }
+    if (read_cursor_number(request, &cursor, 0, query->order.sort, query->order.sort, &sort) < 0 ||
+        read_cursor_number(request, &cursor, 2, INT64_MIN, INT64_MAX, &query->after.value) < 0 ||
+        read_cursor_number(request, &cursor, 3, 1, INT32_MAX, &ordinal) < 0)
+        return -1;
+    query->after.ordinal = (int32_t)ordinal;
+    return 0;
+}
+
+static void list_in_other_order(struct app *app, struct http_request *request,
+                                const struct action_query *query, struct action_order order)
+{
+    struct sorted_query sorted = {.run = query->run,
+                                  .filter = query->filter,
+                                  .parent = query->parent,
+                                  .limit = query->limit,
+                                  .order = order};
+
+    if (read_place(request, &sorted) == 0)
+        list_sorted_actions(app, request, &sorted);
+}
+
+void handle_list_actions(struct app *app, struct http_request *request)
+{
+    struct action_query query = {.client = repo_client_of(request)};
+    struct action_order order;
+    struct cursor cursor;
+    int64_t ordinal = 0;
+
+    if (read_run_key(request, &query.run) < 0 || read_filter(request, &query.filter) < 0 ||
+        read_name_parameter(request, "parent", NAME_BYTES_MAX, &query.parent) < 0 ||
+        read_order(request, &order) < 0 || read_limit(request, &query.limit) < 0)
+        return;
+    if (order.sort != SORT_ORDER || order.is_descending) {
+        list_in_other_order(app, request, &query, order);
+        return;
+    }
+    if (read_cursor(request, 'a', 1, &cursor) < 0 ||
+        (cursor.count > 0 && read_cursor_number(request, &cursor, 0, 1, INT32_MAX, &ordinal) < 0))
+        return;
+    query.after_ordinal = (int32_t)ordinal;
+    list_in_tree_order(app, request, &query);
 }
 
 /* -------- an action's events -------- */

@@ -12,6 +12,11 @@ static int refuse(struct http_request *request, const char *where, const char *n
     return -1;
 }
 
+int refuse_parameter(struct http_request *request, const char *parameter, const char *what)
+{
+    return refuse(request, "Query parameter", parameter, what);
+}
+
 static int check_name(struct http_request *request, const char *where, const char *name,
                       const char *text, size_t bytes_max)
 {

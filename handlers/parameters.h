@@ -9,6 +9,9 @@
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
 
+/* Answers that the query parameter is wrong; `what` it must be. Returns -1. */
+int refuse_parameter(struct http_request *request, const char *parameter, const char *what);
+
 /* {project}, {domain} and {run} of the path; borrowed from the request. */
 int read_run_key(struct http_request *request, struct run_key *key);
 

@@ -1209,6 +1209,11 @@ int64_t run_hub_revision(const struct run_hub *hub)
     return hub->manager == NULL ? 0 : run_state_manager_revision(hub->manager);
 }
 
+struct run_state_manager *run_hub_tree(struct run_hub *hub)
+{
+    return hub->manager;
+}
+
 bool run_hub_is_ended(const struct run_hub *hub)
 {
     return hub->manager != NULL && run_state_manager_is_ended(hub->manager);

@@ -87,6 +87,10 @@ int run_hub_next_turn(struct run_hub *hub, hub_ready_fn *fn, void *arg);
 
 int64_t run_hub_revision(const struct run_hub *hub); /* 0: the tree is not there */
 
+/* Borrowed until the next turn of the loop, or, while somebody holds it, until the hold says that
+ * it is gone; NULL: it is not there. */
+struct run_state_manager *run_hub_tree(struct run_hub *hub);
+
 /* Whether the tree is there and every action in it is terminal. */
 bool run_hub_is_ended(const struct run_hub *hub);
 

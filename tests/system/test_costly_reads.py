@@ -265,6 +265,30 @@ def test_a_page_of_actions_looks_at_a_bounded_number(api, run, sql):
     assert pages(api, f"{run.path}/actions", "actions", name="nosuch") == [[], [], []]
 
 
+def test_a_sorted_page_looks_at_all_of_a_large_tree(api, run):
+    """More actions than in one turn; the page is of bounded bytes."""
+    api.post_one(run.event("root", parent=None))
+    text = "x" * 500
+    for first in range(0, 45000, 2500):
+        api.post_all(
+            [
+                run.event(f"a{number}", parent="root", task={"name": text, "shortName": text})
+                for number in range(first, first + 2500)
+            ]
+        )
+    path = f"{run.path}/actions"
+    wanted = [f"a{number}" for number in range(44999, 40000, -1)]
+    page, found = {"nextCursor": None}, []
+    while len(found) < 3000:
+        cursor = {"cursor": page["nextCursor"]} if page["nextCursor"] else {}
+        parameters = {"sort": "name", "desc": "true", "parent": "root", "limit": 1000} | cursor
+        response = api.get(path, **parameters)
+        page = response.json()
+        assert len(response.content) < 1100000 and len(page["actions"]) < 1000
+        found += [action["name"] for action in page["actions"]]
+    assert found == wanted[: len(found)]
+
+
 def test_projects_count_a_bounded_number_of_runs(api, many_runs):
     run = many_runs
     found = api.read_all("/v1/projects", "projects")

@@ -360,6 +360,80 @@ def test_name_filter_folds_only_ascii(api, run):
     assert names(api, f"{run.path}/actions", name="grösse") == []
 
 
+SORTED = {
+    ("order", False): ["root", "a10", "a2", "b", "a02", "a1"],
+    ("order", True): ["a1", "a02", "b", "a2", "a10", "root"],
+    ("started", False): ["root", "a1", "a10", "a02", "a2", "b"],
+    ("started", True): ["a10", "a02", "a1", "root", "a2", "b"],
+    ("duration", False): ["a2", "a02", "a10", "root", "b", "a1"],
+    ("duration", True): ["a10", "a2", "a02", "root", "b", "a1"],
+    ("name", False): ["a1", "a02", "a2", "a10", "b", "root"],
+    ("name", True): ["root", "b", "a10", "a2", "a02", "a1"],
+}
+
+
+@pytest.fixture
+def sorted_run(api, run):
+    """Joined in the order of their names here; a2 and b never started, and b, a1, root go on."""
+    for name, phases in {
+        "root": {"RUNNING": 0},
+        "a10": {"RUNNING": 500, "SUCCEEDED": 900},
+        "a2": {"QUEUED": 400, "ABORTED": 700},
+        "b": {"QUEUED": 400},
+        "a02": {"RUNNING": 500, "FAILED": 800},
+        "a1": {"RUNNING": 450},
+    }.items():
+        parent = None if name == "root" else "root"
+        for phase, time_ms in phases.items():
+            api.post_one(run.event(name, phase, parent=parent, updatedTime=at(time_ms)))
+    return run
+
+
+@pytest.mark.parametrize("sort, descending", SORTED)
+def test_actions_are_sorted(api, sorted_run, sort, descending):
+    path = f"{sorted_run.path}/actions"
+    parameters = {"sort": sort, "desc": "true" if descending else "false"}
+    expected = SORTED[(sort, descending)]
+    for limit in (1, 2, 5, 6, 1000):
+        listed = api.read_all(path, "actions", limit=limit, **parameters)
+        assert [action["name"] for action in listed] == expected
+    assert listed == sorted(
+        api.read(path)["actions"], key=lambda action: expected.index(action["name"])
+    )
+    below = [name for name in expected if name.startswith("a")]
+    assert names(api, path, parent="root", name="a", **parameters) == below
+    assert names(api, path, phase="RUNNING", **parameters) == [
+        name for name in expected if name in ("root", "a1")
+    ]
+
+
+def test_cursors_of_names_are_exact_whatever_happens(api, sorted_run):
+    path, seen, parameters = f"{sorted_run.path}/actions", [], {"sort": "name", "limit": 2}
+    for late in ("a3", "a0", "z"):
+        page = api.read(path, **parameters)
+        seen += [action["name"] for action in page["actions"]]
+        api.post_one(sorted_run.event(late, "RUNNING", parent="root"))
+        api.post_one(sorted_run.event("b", "RUNNING", version=len(seen)))
+        parameters["cursor"] = page["nextCursor"]
+    seen += [action["name"] for action in api.read(path, **parameters)["actions"]]
+    assert seen == ["a1", "a02", "a2", "a3", "a10", "b", "root", "z"]
+
+
+def test_cursor_is_of_one_order(api, sorted_run):
+    path = f"{sorted_run.path}/actions"
+    orders = [dict(sort=sort, desc=desc) for sort, desc in SORTED]
+    cursors = [api.read(path, limit=1, **order)["nextCursor"] for order in orders]
+    assert len(set(cursors)) == len(orders)
+    for order in orders:
+        for other, cursor in zip(orders, cursors):
+            if other != order:
+                assert_problem(api.get(path, cursor=cursor, **order), 400, "invalid-field")
+    for wrong in ({"sort": "size"}, {"sort": ""}, {"desc": "1"}):
+        assert_problem(api.get(path, **wrong), 400, "invalid-field")
+    nowhere = dict(sort="name", desc="true")
+    assert_problem(api.get(f"{sorted_run.base}/runs/r9/actions", **nowhere), 404, "not-found")
+
+
 def test_tree_shows_ancestors_of_matches(api, run, small_tree):
     assert tree_names(api, run) == ["a0", "a1", "a2", "a3", "b1"]
     assert tree_names(api, run, phase="FAILED") == ["a0", "a1", "a3"]
