@@ -61,7 +61,7 @@ int names_compare(const char *a, const char *b)
 struct action_place action_place_of(enum action_sort sort, const struct action *action)
 {
     struct action_place place = {.ordinal = action->ordinal, .name = action->name};
-    int64_t duration_ms;
+    int64_t lasted_ms;
 
     switch (sort) {
     case SORT_ORDER:
@@ -71,8 +71,8 @@ struct action_place action_place_of(enum action_sort sort, const struct action *
         place.value = action->started_us;
         break;
     case SORT_DURATION:
-        duration_ms = action_duration_ms(action);
-        place.value = duration_ms < 0 ? TIME_NONE : duration_ms;
+        lasted_ms = duration_ms(action->started_us, action->ended_us);
+        place.value = lasted_ms < 0 ? TIME_NONE : lasted_ms;
         break;
     case SORT_NAME:
         break;

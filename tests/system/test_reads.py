@@ -365,8 +365,8 @@ SORTED = {
     ("order", True): ["a1", "a02", "b", "a2", "a10", "root"],
     ("started", False): ["root", "a1", "a10", "a02", "a2", "b"],
     ("started", True): ["a10", "a02", "a1", "root", "a2", "b"],
-    ("duration", False): ["a2", "a02", "a10", "root", "b", "a1"],
-    ("duration", True): ["a10", "a2", "a02", "root", "b", "a1"],
+    ("duration", False): ["a02", "a10", "root", "a2", "b", "a1"],
+    ("duration", True): ["a10", "a02", "root", "a2", "b", "a1"],
     ("name", False): ["a1", "a02", "a2", "a10", "b", "root"],
     ("name", True): ["root", "b", "a10", "a2", "a02", "a1"],
 }

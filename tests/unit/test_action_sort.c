@@ -114,8 +114,8 @@ static void test_each_order(void **state)
         const char *sort, *ascending, *descending;
     } cases[] = {
         {"order", "123456", "654321"},
-        {"started", "214635", "614235"},  /* without a time last */
-        {"duration", "651423", "145623"}, /* of one that did not start, from its creation */
+        {"started", "214635", "614235"}, /* without a time last */
+        {"duration", "614235", "146235"},
         {"name", "542136", "631245"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
