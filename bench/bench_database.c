@@ -21,7 +21,7 @@
 #include "sql/rows.h"
 #include "sql/write_statements.h"
 
-enum { STATEMENTS_MAX = 6, RUN_SENDERS_MAX = 64, REQUESTS_MAX = 100 /* of a batch */ };
+enum { RUN_SENDERS_MAX = 64, REQUESTS_MAX = 100 /* of a batch */ };
 
 static void fail(const char *what, const char *why)
 {
@@ -59,7 +59,7 @@ static PGconn *open_writer(const char *url)
 {
     const struct pg_statement *const statements[] = {
         &begin_statement,         &commit_statement,         &find_events_statement,
-        &lock_runs_statement,     &find_actions_statement,   &find_waiting_statement,
+        &lock_runs_statement,     &find_actions_statement,   &find_awaited_statement,
         &insert_events_statement, &upsert_actions_statement, &update_runs_statement,
         &notify_statement,        &read_runs_statement,
     };
@@ -76,11 +76,9 @@ static PGconn *open_writer(const char *url)
     return session;
 }
 
-static void add(PGconn *session, const struct pg_statement *statement,
-                const struct pg_parameters *parameters)
+static void send_call(PGconn *session, const struct pg_call *call)
 {
-    static const struct pg_parameters none;
-    const struct pg_parameters *given = parameters != NULL ? parameters : &none;
+    const struct pg_parameters *given = call->parameters;
     const char *bytes[PG_PARAMETERS_MAX];
     int formats[PG_PARAMETERS_MAX];
 
@@ -88,18 +86,21 @@ static void add(PGconn *session, const struct pg_statement *statement,
         bytes[i] = given->lengths[i] < 0 ? NULL : given->bytes.bytes + given->offsets[i];
         formats[i] = 1;
     }
-    if (PQsendQueryPrepared(session, statement->name, given->count, bytes, given->lengths, formats,
-                            1) == 0)
+    if (PQsendQueryPrepared(session, call->statement->name, given->count, bytes, given->lengths,
+                            formats, 1) == 0)
         fail("send", PQerrorMessage(session));
 }
 
 /* One round trip. With `changed_xids` the rows of a statement that reads runs fill it, in order;
  * how many there were. */
-static size_t exchange(PGconn *session, int64_t *changed_xids)
+static size_t exchange(PGconn *session, struct pg_calls *calls, int64_t *changed_xids)
 {
     bool is_synced = false;
     size_t runs = 0;
 
+    for (size_t i = 0; i < calls->count; i++)
+        send_call(session, &calls->calls[i]);
+    pg_calls_reset(calls);
     if (PQpipelineSync(session) == 0)
         fail("sync", PQerrorMessage(session));
     while (!is_synced) {
@@ -124,7 +125,7 @@ struct writer {
     const char *url;
     PGconn *session;
     struct synthetic_batch *batch;
-    struct pg_parameters parameters[STATEMENTS_MAX];
+    struct pg_calls calls;
     double seconds;
     bool notifies;
     uint64_t events, batches;
@@ -137,46 +138,36 @@ struct writer {
  * and when a run is new, with locks. */
 static void read_half(struct writer *writer, const struct synthetic_rows *rows)
 {
-    struct pg_parameters *parameters = writer->parameters;
+    struct pg_calls *calls = &writer->calls;
 
-    bind_names(&parameters[1], rows->runs, rows->names, rows->name_count);
-    bind_read_runs(&parameters[2], rows->runs, rows->run_count);
-    add(writer->session, &read_runs_statement, &parameters[2]);
-    add(writer->session, &find_actions_statement, &parameters[1]);
-    add(writer->session, &find_waiting_statement, &parameters[1]);
-    writer->is_locked = exchange(writer->session, writer->changed_xids) < rows->run_count;
+    add_runs(calls, &read_runs_statement, rows->runs, rows->run_count);
+    add_names(calls, &find_actions_statement, rows->runs, rows->names, rows->name_count);
+    add_names(calls, &find_awaited_statement, rows->runs, rows->names, rows->name_count);
+    writer->is_locked = exchange(writer->session, calls, writer->changed_xids) < rows->run_count;
     if (!writer->is_locked)
         return;
-    add(writer->session, &begin_statement, NULL);
-    bind_lock_runs(&parameters[2], rows->runs, rows->incarnations, rows->run_count, 0);
-    add(writer->session, &lock_runs_statement, &parameters[2]);
-    add(writer->session, &find_actions_statement, &parameters[1]);
-    add(writer->session, &find_waiting_statement, &parameters[1]);
-    bind_find_events(&parameters[0], rows->events, rows->event_count);
-    add(writer->session, &find_events_statement, &parameters[0]);
-    exchange(writer->session, writer->changed_xids);
+    pg_calls_add(calls, &begin_statement);
+    add_lock_runs(calls, rows->runs, rows->incarnations, rows->run_count, 0);
+    add_names(calls, &find_actions_statement, rows->runs, rows->names, rows->name_count);
+    add_names(calls, &find_awaited_statement, rows->runs, rows->names, rows->name_count);
+    add_find_events(calls, rows->events, rows->event_count);
+    exchange(writer->session, calls, writer->changed_xids);
 }
 
 static void write_half(struct writer *writer, const struct synthetic_rows *rows)
 {
-    struct pg_parameters *parameters = writer->parameters;
+    struct pg_calls *calls = &writer->calls;
 
     if (!writer->is_locked)
-        add(writer->session, &begin_statement, NULL);
-    bind_update_runs(&parameters[2], rows->runs, writer->changed_xids, rows->run_rows,
-                     rows->run_count);
-    add(writer->session, &update_runs_statement, &parameters[2]);
-    bind_insert_events(&parameters[0], rows->runs, rows->event_rows, rows->event_count, 0);
-    add(writer->session, &insert_events_statement, &parameters[0]);
-    bind_upsert_actions(&parameters[1], rows->runs, rows->action_rows, rows->event_count);
-    add(writer->session, &upsert_actions_statement, &parameters[1]);
-    if (writer->notifies) {
-        bind_notify(&parameters[3], rows->runs, rows->run_rows, rows->run_count);
-        add(writer->session, &notify_statement, &parameters[3]);
-    }
-    add(writer->session, &commit_statement, NULL);
+        pg_calls_add(calls, &begin_statement);
+    add_update_runs(calls, rows->runs, writer->changed_xids, rows->run_rows, rows->run_count);
+    add_insert_events(calls, rows->runs, rows->event_rows, rows->event_count, 0);
+    add_upsert_actions(calls, rows->runs, rows->action_rows, rows->event_count);
+    if (writer->notifies)
+        add_notify(calls, rows->runs, rows->run_rows, rows->run_count);
+    pg_calls_add(calls, &commit_statement);
     writer->write_sent_us = monotonic_us();
-    exchange(writer->session, NULL);
+    exchange(writer->session, calls, NULL);
 }
 
 static void write_batch(struct writer *writer)

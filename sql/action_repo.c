@@ -57,6 +57,7 @@ struct repo_call {
 struct repo_connection {
     struct action_repo *repo;
     struct pg_connection *connection;
+    bool is_usable; /* there is a session */
     struct repo_call *running;
 };
 
@@ -64,6 +65,7 @@ struct action_repo {
     uv_loop_t *loop;
     struct repo_connection connections[REPO_CONNECTIONS_MAX];
     size_t count;
+    uint32_t timeline;
     struct repo_call *waiting; /* first in, first out */
     size_t waiting_count, reads_max;
     uint64_t read_max_ms;
@@ -147,6 +149,7 @@ static void on_end(void *arg, const struct pg_end *end)
                        uv_now(repo->loop) - call->started_ms < READ_TIMEOUT_MS / 2);
 
     self->running = NULL;
+    self->is_usable = end->outcome != PG_LOST;
     if (is_cut_off && !call->is_cancelled && call->tries++ == 0) {
         wait_again(repo, call);
         if (end->outcome == PG_LOST)
@@ -195,8 +198,7 @@ static void run(struct repo_connection *self, struct repo_call *call)
 static struct repo_connection *find_idle(struct action_repo *repo)
 {
     for (size_t i = 0; i < repo->count; i++)
-        if (repo->connections[i].running == NULL &&
-            pg_connection_is_idle(repo->connections[i].connection))
+        if (repo->connections[i].is_usable && repo->connections[i].running == NULL)
             return &repo->connections[i];
     return NULL;
 }
@@ -223,8 +225,12 @@ static void run_waiting(struct action_repo *repo)
 
 static void on_ready(void *arg)
 {
-    struct action_repo *repo = ((struct repo_connection *)arg)->repo;
+    struct repo_connection *self = arg;
+    struct action_repo *repo = self->repo;
 
+    self->is_usable = true;
+    if (self == &repo->connections[0])
+        repo->timeline = pg_connection_timeline(self->connection);
     uv_timer_stop(&repo->patience);
     repo->is_patient = true;
     if (repo->events != NULL && repo->events->on_ready != NULL)
@@ -252,8 +258,10 @@ static void on_patience_ended(uv_timer_t *timer)
 
 static void on_lost(void *arg, const char *why)
 {
-    struct action_repo *repo = ((struct repo_connection *)arg)->repo;
+    struct repo_connection *self = arg;
+    struct action_repo *repo = self->repo;
 
+    self->is_usable = false;
     if (repo->is_patient && action_repo_connections_ready(repo) == 0 &&
         !uv_is_active((uv_handle_t *)&repo->patience))
         uv_timer_start(&repo->patience, on_patience_ended, PATIENCE_MS, 0);
@@ -350,7 +358,7 @@ size_t action_repo_connections_ready(const struct action_repo *repo)
     size_t ready = 0;
 
     for (size_t i = 0; i < repo->count; i++)
-        ready += pg_connection_is_ready(repo->connections[i].connection);
+        ready += repo->connections[i].is_usable;
     return ready;
 }
 
@@ -361,7 +369,7 @@ bool action_repo_is_ready(const struct action_repo *repo)
 
 uint32_t action_repo_timeline(const struct action_repo *repo)
 {
-    return pg_connection_timeline(repo->connections[0].connection);
+    return repo->timeline;
 }
 
 size_t action_repo_queued(const struct action_repo *repo)

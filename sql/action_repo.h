@@ -46,7 +46,8 @@ void action_repo_free(struct action_repo *repo);
 /* All connections are usable. */
 bool action_repo_is_ready(const struct action_repo *repo);
 size_t action_repo_connections_ready(const struct action_repo *repo);
-uint32_t action_repo_timeline(const struct action_repo *repo); /* see pg_connection_timeline */
+/* Of the first connection's session, or of its last one (pg_connection_timeline). */
+uint32_t action_repo_timeline(const struct action_repo *repo);
 size_t action_repo_queued(const struct action_repo *repo);
 
 enum repo_outcome {

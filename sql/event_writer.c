@@ -40,7 +40,6 @@ enum {
     JOIN_PAUSE_MIN_MS = 1000,  /* until one that failed is tried again … */
     JOIN_PAUSE_MAX_MS = 60000, /* … which doubles up to this */
     JOINS_LOOK_MS = 10000,     /* between two looks for joins that nobody works on */
-    STATEMENTS_MAX = 9,        /* in one round trip */
     QUEUE_CAPACITY_FIRST = 256,
     WRITE_WHY_SIZE = 512,
 };
@@ -166,6 +165,7 @@ struct event_writer {
     int64_t *changed_xids;                  /* one for each run, as read */
     char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
     size_t runs_read, old_count;            /* of events: stored already */
+    size_t written_count;                   /* of events: new */
     const struct decision_name *event_names;
     size_t event_name_count;
     const struct decision_name *unread; /* whose waiting children are being read */
@@ -174,9 +174,7 @@ struct event_writer {
     int64_t now_us;
     uint64_t started_ns;
     bool is_out_of_memory;
-    struct pg_parameters parameters[STATEMENTS_MAX]; /* of the exchange that is being made … */
-    struct pg_call calls[STATEMENTS_MAX];
-    size_t call_count;
+    struct pg_calls calls;
     struct probed_run *probed; /* those that are looked at right now */
     size_t probed_count;
 };
@@ -310,38 +308,18 @@ static struct event_writer *writer_of(struct event_writers *writers, const struc
     return &writers->writers[run_key_hash(run) % (uint32_t)writers->count];
 }
 
-/* Begins the exchange of a step: the statements are added, then it is sent. */
+/* Begins the exchange of a step: what writer->calls is given then goes out with send_step(). */
 static void enter(struct event_writer *writer, enum step step)
 {
     writer->step = step;
-    writer->call_count = 0;
-}
-
-static void add(struct event_writer *writer, const struct pg_statement *statement)
-{
-    assert(writer->call_count < STATEMENTS_MAX);
-    writer->calls[writer->call_count++] = (struct pg_call){.statement = statement};
-}
-
-/* The parameters of the statement that is added next, to be bound first. */
-static struct pg_parameters *next_parameters(struct event_writer *writer)
-{
-    return &writer->parameters[writer->call_count];
-}
-
-static void add_bound(struct event_writer *writer, const struct pg_statement *statement)
-{
-    const struct pg_parameters *parameters = next_parameters(writer);
-
-    writer->is_out_of_memory |= parameters->bytes.failed;
-    add(writer, statement);
-    writer->calls[writer->call_count - 1].parameters = parameters;
+    pg_calls_reset(&writer->calls);
 }
 
 static void send_step(struct event_writer *writer, pg_result_fn *on_result)
 {
-    pg_exchange(writer->connection, writer->calls, writer->call_count, on_result, on_step_ended,
-                writer);
+    writer->is_out_of_memory |= pg_calls_have_failed(&writer->calls);
+    pg_exchange(writer->connection, writer->calls.calls, writer->calls.count, on_result,
+                on_step_ended, writer);
 }
 
 static bool is_idle(const struct event_writer *writer)
@@ -446,7 +424,7 @@ static void fail_for_memory(struct event_writer *writer)
 static void send_rollback(struct event_writer *writer, enum step step)
 {
     enter(writer, step);
-    add(writer, &rollback_statement);
+    pg_calls_add(&writer->calls, &rollback_statement);
     send_step(writer, NULL);
 }
 
@@ -531,11 +509,11 @@ static void send_read_more(struct event_writer *writer)
 
     enter(writer, STEP_READ_MORE);
     if (reads)
-        bind_waiting(next_parameters(writer), writer->runs, writer->unread, writer->unread_count,
-                     writer->children_left);
+        add_find_waiting(&writer->calls, writer->runs, writer->unread, writer->unread_count,
+                         writer->children_left);
     else
-        bind_names(next_parameters(writer), writer->runs, writer->unread, writer->unread_count);
-    add_bound(writer, reads ? &find_waiting_statement : &find_awaited_statement);
+        add_names(&writer->calls, &find_awaited_statement, writer->runs, writer->unread,
+                  writer->unread_count);
     send_step(writer, reads ? on_more_result : on_unread_result);
 }
 
@@ -611,20 +589,13 @@ static void put_read(struct event_writer *writer, size_t statement, const PGresu
         put_awaited(writer, result);
 }
 
-static void add_find_events(struct event_writer *writer)
-{
-    bind_find_events(next_parameters(writer), writer->events, writer->event_count);
-    add_bound(writer, &find_events_statement);
-}
-
 /* Behind the statement that reads the runs. */
 static void add_reads(struct event_writer *writer)
 {
-    bind_names(next_parameters(writer), writer->runs, writer->names, writer->name_count);
-    add_bound(writer, &find_actions_statement);
-    bind_names(next_parameters(writer), writer->runs, writer->event_names,
-               writer->event_name_count);
-    add_bound(writer, &find_awaited_statement);
+    add_names(&writer->calls, &find_actions_statement, writer->runs, writer->names,
+              writer->name_count);
+    add_names(&writer->calls, &find_awaited_statement, writer->runs, writer->event_names,
+              writer->event_name_count);
 }
 
 static int take_runs_and_names(struct event_writer *writer)
@@ -680,16 +651,14 @@ static void send_lock(struct event_writer *writer)
         return;
     }
     enter(writer, STEP_LOCK);
-    add(writer, &begin_statement);
-    bind_lock_runs(next_parameters(writer), writer->runs,
-                   (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
-                   writer->now_us);
-    add_bound(writer, &lock_runs_statement);
+    pg_calls_add(&writer->calls, &begin_statement);
+    add_lock_runs(&writer->calls, writer->runs,
+                  (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
+                  writer->now_us);
     add_reads(writer);
     /* Most were found before: another round trip would cost more. */
-    add_find_events(writer);
-    bind_read_runs(next_parameters(writer), writer->runs, writer->run_count);
-    add_bound(writer, &removed_runs_statement);
+    add_find_events(&writer->calls, writer->events, writer->event_count);
+    add_runs(&writer->calls, &removed_runs_statement, writer->runs, writer->run_count);
     send_step(writer, on_locked_result);
 }
 
@@ -743,7 +712,7 @@ static void find_old_events(struct event_writer *writer, const size_t *old, size
         writer->events[i] = writer->events[old[i]];
     writer->event_count = count;
     enter(writer, STEP_FIND_OLD);
-    add_find_events(writer);
+    add_find_events(&writer->calls, writer->events, writer->event_count);
     send_step(writer, on_old_result);
 }
 
@@ -790,8 +759,7 @@ static void send_read(struct event_writer *writer)
         return;
     }
     enter(writer, STEP_READ);
-    bind_read_runs(next_parameters(writer), writer->runs, writer->run_count);
-    add_bound(writer, &read_runs_statement);
+    add_runs(&writer->calls, &read_runs_statement, writer->runs, writer->run_count);
     add_reads(writer);
     send_step(writer, on_read_result);
 }
@@ -922,11 +890,10 @@ static void send_join(struct event_writer *writer)
         return;
     }
     enter(writer, STEP_READ_JOIN);
-    add(writer, &begin_statement);
-    bind_read_runs(next_parameters(writer), writer->runs, writer->run_count);
-    add_bound(writer, &lock_stored_runs_statement);
-    bind_names(next_parameters(writer), writer->runs, writer->names, writer->name_count);
-    add_bound(writer, &find_actions_statement);
+    pg_calls_add(&writer->calls, &begin_statement);
+    add_runs(&writer->calls, &lock_stored_runs_statement, writer->runs, writer->run_count);
+    add_names(&writer->calls, &find_actions_statement, writer->runs, writer->names,
+              writer->name_count);
     send_step(writer, on_join_result);
 }
 
@@ -991,9 +958,7 @@ static void look_for_joins(struct event_writer *writer)
 {
     writer->looks_for_joins = false;
     enter(writer, STEP_FIND_JOINS);
-    pg_parameters_reset(next_parameters(writer));
-    pg_bind_int4(next_parameters(writer), JOINS_FOUND_MAX);
-    add_bound(writer, &idle_joins_statement);
+    pg_bind_int4(pg_calls_add(&writer->calls, &idle_joins_statement), JOINS_FOUND_MAX);
     send_step(writer, on_idle_join);
 }
 
@@ -1011,14 +976,13 @@ static void on_written(struct event_writer *writer)
 {
     struct event_writers *owner = writer->owner;
     bool was_join;
-    size_t count;
 
     if (writer->is_out_of_memory) { /* rolled back */
         fail_for_memory(writer);
         return;
     }
-    decision_event_rows(writer->decision, &count);
-    owner->events->on_committed(owner->arg, count, uv_hrtime() - writer->started_ns);
+    owner->events->on_committed(owner->arg, writer->written_count,
+                                uv_hrtime() - writer->started_ns);
     was_join = writer->join != NULL;
     note_pending(writer);
     if (!was_join) {
@@ -1039,16 +1003,16 @@ static void add_pending(struct event_writer *writer, const struct pending_join_r
     while (ended < count && rows[ended].is_done)
         ended++;
     if (ended > 0) {
-        bind_pending(next_parameters(writer), writer->runs, rows, ended);
-        add_bound(writer, &end_pending_statement);
+        add_pending_joins(&writer->calls, &end_pending_statement, writer->runs, rows, ended);
     }
     if (ended < count) {
-        bind_pending(next_parameters(writer), writer->runs, rows + ended, count - ended);
-        add_bound(writer, &add_pending_statement);
+        add_pending_joins(&writer->calls, &add_pending_statement, writer->runs, rows + ended,
+                          count - ended);
     }
 }
 
-static void send_write(struct event_writer *writer)
+/* Writes what was decided, if it is anything. */
+static void write_decision(struct event_writer *writer)
 {
     size_t event_count, action_count, joined_count, run_count, pending_count;
     const struct event_row *events = decision_event_rows(writer->decision, &event_count);
@@ -1058,41 +1022,32 @@ static void send_write(struct event_writer *writer)
     const struct pending_join_row *pending =
         decision_pending_rows(writer->decision, &pending_count);
 
+    writer->written_count = event_count;
+    if (event_count == 0 && writer->join == NULL) {
+        if (writer->is_locked)
+            send_rollback(writer, STEP_UNLOCK);
+        else
+            finish_range(writer);
+        return;
+    }
     enter(writer, STEP_WRITE);
     if (!writer->is_locked)
-        add(writer, &begin_statement);
-    bind_update_runs(next_parameters(writer), writer->runs, writer->changed_xids, runs, run_count);
-    add_bound(writer, &update_runs_statement);
+        pg_calls_add(&writer->calls, &begin_statement);
+    add_update_runs(&writer->calls, writer->runs, writer->changed_xids, runs, run_count);
     if (event_count > 0) {
-        bind_insert_events(next_parameters(writer), writer->runs, events, event_count,
-                           writer->now_us);
-        add_bound(writer, &insert_events_statement);
+        add_insert_events(&writer->calls, writer->runs, events, event_count, writer->now_us);
     }
-    bind_upsert_actions(next_parameters(writer), writer->runs, actions, action_count);
-    add_bound(writer, &upsert_actions_statement);
+    add_upsert_actions(&writer->calls, writer->runs, actions, action_count);
     if (joined_count > 0) {
-        bind_join_events(next_parameters(writer), writer->runs, joined, joined_count);
-        add_bound(writer, &join_events_statement);
+        add_join_events(&writer->calls, writer->runs, joined, joined_count);
     }
-    bind_notify(next_parameters(writer), writer->runs, runs, run_count);
-    add_bound(writer, &notify_statement);
+    add_notify(&writer->calls, writer->runs, runs, run_count);
     if (pending_count > 0)
         add_pending(writer, pending, pending_count);
-    add(writer, writer->is_out_of_memory ? &rollback_statement : &commit_statement);
+    writer->is_out_of_memory |= pg_calls_have_failed(&writer->calls);
+    pg_calls_add(&writer->calls,
+                 writer->is_out_of_memory ? &rollback_statement : &commit_statement);
     send_step(writer, NULL);
-}
-
-static void write_decision(struct event_writer *writer)
-{
-    size_t event_count;
-
-    decision_event_rows(writer->decision, &event_count);
-    if (event_count > 0 || writer->join != NULL)
-        send_write(writer);
-    else if (writer->is_locked)
-        send_rollback(writer, STEP_UNLOCK);
-    else
-        finish_range(writer);
 }
 
 static void try_next_range(struct event_writer *writer)
@@ -1265,8 +1220,7 @@ static int send_probe(struct event_writer *writer, enum step step)
         keys[i] = writer->probed[i].key;
     enter(writer, step);
     for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
-        bind_read_runs(next_parameters(writer), keys, writer->probed_count);
-        add_bound(writer, looks[i]);
+        add_runs(&writer->calls, looks[i], keys, writer->probed_count);
     }
     free(keys);
     send_step(writer, on_probe_result);
@@ -1555,22 +1509,15 @@ static void set_aside(struct event_writer *writer)
 static void rehearse(struct event_writer *writer, enum step step)
 {
     enter(writer, step);
-    add(writer, &begin_statement);
-    bind_lock_runs(next_parameters(writer), NULL, NULL, 0, 0);
-    add_bound(writer, &lock_runs_statement);
-    bind_update_runs(next_parameters(writer), NULL, NULL, NULL, 0);
-    add_bound(writer, &update_runs_statement);
-    bind_insert_events(next_parameters(writer), NULL, NULL, 0, 0);
-    add_bound(writer, &insert_events_statement);
-    bind_upsert_actions(next_parameters(writer), NULL, NULL, 0);
-    add_bound(writer, &upsert_actions_statement);
-    bind_join_events(next_parameters(writer), NULL, NULL, 0);
-    add_bound(writer, &join_events_statement);
-    bind_pending(next_parameters(writer), NULL, NULL, 0);
-    add_bound(writer, &end_pending_statement);
-    bind_pending(next_parameters(writer), NULL, NULL, 0);
-    add_bound(writer, &add_pending_statement);
-    add(writer, &rollback_statement);
+    pg_calls_add(&writer->calls, &begin_statement);
+    add_lock_runs(&writer->calls, NULL, NULL, 0, 0);
+    add_update_runs(&writer->calls, NULL, NULL, NULL, 0);
+    add_insert_events(&writer->calls, NULL, NULL, 0, 0);
+    add_upsert_actions(&writer->calls, NULL, NULL, 0);
+    add_join_events(&writer->calls, NULL, NULL, 0);
+    add_pending_joins(&writer->calls, &end_pending_statement, NULL, NULL, 0);
+    add_pending_joins(&writer->calls, &add_pending_statement, NULL, NULL, 0);
+    pg_calls_add(&writer->calls, &rollback_statement);
     send_step(writer, NULL);
 }
 
@@ -1786,8 +1733,7 @@ static void free_writer(struct event_writer *writer)
 {
     free_parked(writer);
     free_joins(writer);
-    for (int slot = 0; slot < STATEMENTS_MAX; slot++)
-        pg_parameters_free(&writer->parameters[slot]);
+    pg_calls_free(&writer->calls);
     free(writer->queue.items);
     drop_probe(writer);
     free((void *)writer->events);
@@ -1813,7 +1759,7 @@ static void on_ready(void *arg)
     struct event_writer *writer = arg;
 
     enter(writer, STEP_SET_UP);
-    add(writer, &writer_settings_statement);
+    pg_calls_add(&writer->calls, &writer_settings_statement);
     send_step(writer, NULL);
 }
 

@@ -841,11 +841,6 @@ void pg_connection_close(struct pg_connection *connection, void (*on_closed)(voi
     enter(connection, SESSION_CLOSING);
 }
 
-bool pg_connection_is_ready(const struct pg_connection *connection)
-{
-    return connection->state == SESSION_READY;
-}
-
 bool pg_connection_is_idle(const struct pg_connection *connection)
 {
     return connection->state == SESSION_READY && connection->exchange.state == EXCHANGE_NONE;

@@ -67,7 +67,6 @@ void pg_connection_close(struct pg_connection *connection, void (*on_closed)(voi
 
 /* The session is usable and no exchange is running. */
 bool pg_connection_is_idle(const struct pg_connection *connection);
-bool pg_connection_is_ready(const struct pg_connection *connection); /* usable, perhaps busy */
 
 /* Breaks the session, as if the server had (for a caller that finds it useless). */
 void pg_connection_reset(struct pg_connection *connection, const char *why);
@@ -87,7 +86,7 @@ struct pg_statement {
 
 /* Parameters of a statement in binary, gathered value by value into one block (sql/pg_value.h). All
  * zero is empty. `bytes.failed` after a failed allocation: then all are NULL. */
-enum { PG_PARAMETERS_MAX = 32 };
+enum { PG_PARAMETERS_MAX = 64 };
 
 struct pg_parameters {
     struct buffer bytes;

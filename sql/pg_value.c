@@ -50,6 +50,35 @@ void pg_parameters_free(struct pg_parameters *parameters)
     buffer_free(&parameters->bytes);
 }
 
+void pg_calls_reset(struct pg_calls *calls)
+{
+    calls->count = 0;
+}
+
+void pg_calls_free(struct pg_calls *calls)
+{
+    for (size_t i = 0; i < PG_CALLS_MAX; i++)
+        pg_parameters_free(&calls->parameters[i]);
+}
+
+bool pg_calls_have_failed(const struct pg_calls *calls)
+{
+    for (size_t i = 0; i < calls->count; i++)
+        if (calls->parameters[i].bytes.failed)
+            return true;
+    return false;
+}
+
+struct pg_parameters *pg_calls_add(struct pg_calls *calls, const struct pg_statement *statement)
+{
+    struct pg_parameters *parameters = &calls->parameters[calls->count];
+
+    assert(calls->count < PG_CALLS_MAX);
+    calls->calls[calls->count++] = (struct pg_call){statement, parameters};
+    pg_parameters_reset(parameters);
+    return parameters;
+}
+
 static void begin_value(struct pg_parameters *parameters)
 {
     assert(parameters->count < PG_PARAMETERS_MAX);

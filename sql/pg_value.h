@@ -33,6 +33,23 @@ enum pg_type {
 void pg_parameters_reset(struct pg_parameters *parameters);
 void pg_parameters_free(struct pg_parameters *parameters);
 
+/* The statements of an exchange with their parameters. All zero is empty; reset keeps the memory.
+ */
+enum { PG_CALLS_MAX = 9 };
+
+struct pg_calls {
+    struct pg_call calls[PG_CALLS_MAX];
+    struct pg_parameters parameters[PG_CALLS_MAX];
+    size_t count;
+};
+
+void pg_calls_reset(struct pg_calls *calls);
+void pg_calls_free(struct pg_calls *calls);
+bool pg_calls_have_failed(const struct pg_calls *calls); /* there was no memory for a parameter */
+
+/* The next statement; its parameters, to be bound. */
+struct pg_parameters *pg_calls_add(struct pg_calls *calls, const struct pg_statement *statement);
+
 /* Each adds the next parameter. A NULL text is SQL NULL, as is TIME_NONE. */
 void pg_bind_text(struct pg_parameters *parameters, const char *text);
 void pg_bind_int2(struct pg_parameters *parameters, int16_t number);

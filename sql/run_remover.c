@@ -61,7 +61,7 @@ struct run_remover {
     bool is_ours, may_be_more; /* what the piece found */
     uint64_t piece_started_ms, pause_until_ms;
     bool saw_all; /* the last look */
-    struct pg_parameters parameters[2];
+    struct pg_calls calls;
 };
 
 static void run_next(struct run_remover *remover);
@@ -86,6 +86,20 @@ static struct removal_request *request_new(const struct run_remover *remover,
     request->due_us = TIME_NONE;
     request->asked_ms = uv_now(remover->loop);
     return request;
+}
+
+/* Begins an exchange; the parameters of its first statement. */
+static struct pg_parameters *begin(struct run_remover *remover,
+                                   const struct pg_statement *statement)
+{
+    pg_calls_reset(&remover->calls);
+    return pg_calls_add(&remover->calls, statement);
+}
+
+static void send_calls(struct run_remover *remover, pg_result_fn *on_result, pg_end_fn *on_end)
+{
+    pg_exchange(remover->connection, remover->calls.calls, remover->calls.count, on_result, on_end,
+                remover);
 }
 
 /* -------- the rows that are left -------- */
@@ -269,27 +283,23 @@ static void on_removed_end(void *arg, const struct pg_end *end)
 static void remove_piece(struct run_remover *remover)
 {
     const struct leftover *leftover = remover->leftovers;
-    struct pg_parameters *parameters = &remover->parameters[0];
     bool is_removed = leftover->table == REMOVED_TABLES;
+    struct pg_parameters *parameters =
+        begin(remover, is_removed ? &removed_statement : removed_tables[leftover->table]);
 
-    pg_parameters_reset(parameters);
     pg_bind_run(parameters, &leftover->key);
     pg_bind_int8(parameters, leftover->deleted_xid);
-    if (!is_removed) {
-        pg_bind_int4(parameters, remover->piece_rows);
-        pg_bind_text(parameters, leftover->name);
-        pg_bind_int4(parameters, leftover->attempt);
-        pg_bind_int2(parameters, leftover->phase);
-        pg_bind_int4(parameters, leftover->version);
-    }
     remover->piece_started_ms = uv_now(remover->loop);
-    if (is_removed)
-        pg_exchange(remover->connection, &(struct pg_call){&removed_statement, parameters}, 1, NULL,
-                    on_removed_end, remover);
-    else
-        pg_exchange(remover->connection,
-                    &(struct pg_call){removed_tables[leftover->table], parameters}, 1,
-                    on_piece_result, on_piece_end, remover);
+    if (is_removed) {
+        send_calls(remover, NULL, on_removed_end);
+        return;
+    }
+    pg_bind_int4(parameters, remover->piece_rows);
+    pg_bind_text(parameters, leftover->name);
+    pg_bind_int4(parameters, leftover->attempt);
+    pg_bind_int2(parameters, leftover->phase);
+    pg_bind_int4(parameters, leftover->version);
+    send_calls(remover, on_piece_result, on_piece_end);
 }
 
 /* -------- one deletion -------- */
@@ -372,15 +382,16 @@ static void on_mark_end(void *arg, const struct pg_end *end)
 
 static void mark(struct run_remover *remover, struct removal_request *request)
 {
+    struct pg_parameters *parameters;
+
     DL_DELETE(remover->waiting, request);
     remover->waiting_count--;
     remover->running = request;
     remover->marked_xid = 0;
-    pg_parameters_reset(&remover->parameters[0]);
-    pg_bind_run(&remover->parameters[0], &request->key);
-    pg_bind_time(&remover->parameters[0], request->due_us);
-    pg_exchange(remover->connection, &(struct pg_call){&mark_statement, &remover->parameters[0]}, 1,
-                on_mark_result, on_mark_end, remover);
+    parameters = begin(remover, &mark_statement);
+    pg_bind_run(parameters, &request->key);
+    pg_bind_time(parameters, request->due_us);
+    send_calls(remover, on_mark_result, on_mark_end);
 }
 
 /* -------- what is due -------- */
@@ -462,18 +473,16 @@ static void on_look_end(void *arg, const struct pg_end *end)
 
 static void look(struct run_remover *remover)
 {
-    const struct pg_call calls[] = {{&forget_statement, NULL},
-                                    {&leftovers_statement, &remover->parameters[0]},
-                                    {&due_statement, &remover->parameters[1]}};
-
     remover->saw_all = true;
-    pg_parameters_reset(&remover->parameters[0]);
-    pg_bind_int4(&remover->parameters[0], RUNS_MAX);
-    pg_parameters_reset(&remover->parameters[1]);
-    pg_bind_time(&remover->parameters[1], retention_edge_us(remover));
-    pg_bind_int4(&remover->parameters[1], RUNS_MAX);
-    pg_exchange(remover->connection, calls, remover->retention_us != 0 ? 3 : 2, on_look_result,
-                on_look_end, remover);
+    begin(remover, &forget_statement);
+    pg_bind_int4(pg_calls_add(&remover->calls, &leftovers_statement), RUNS_MAX);
+    if (remover->retention_us != 0) {
+        struct pg_parameters *parameters = pg_calls_add(&remover->calls, &due_statement);
+
+        pg_bind_time(parameters, retention_edge_us(remover));
+        pg_bind_int4(parameters, RUNS_MAX);
+    }
+    send_calls(remover, on_look_result, on_look_end);
 }
 
 /* -------- what comes next -------- */
@@ -564,8 +573,8 @@ static void on_ready(void *arg)
 {
     struct run_remover *remover = arg;
 
-    pg_exchange(remover->connection, &(struct pg_call){&writer_settings_statement, NULL}, 1, NULL,
-                on_set_up, remover);
+    begin(remover, &writer_settings_statement);
+    send_calls(remover, NULL, on_set_up);
 }
 
 static void on_lost(void *arg, const char *why)
@@ -622,8 +631,7 @@ void run_remover_free(struct run_remover *remover)
 {
     if (remover == NULL)
         return;
-    pg_parameters_free(&remover->parameters[0]);
-    pg_parameters_free(&remover->parameters[1]);
+    pg_calls_free(&remover->calls);
     free(remover);
 }
 

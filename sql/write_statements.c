@@ -36,10 +36,10 @@ const struct pg_statement find_events_statement = {
     .types = find_events_types,
 };
 
-void bind_find_events(struct pg_parameters *parameters, const struct action_event *const *events,
-                      size_t count)
+void add_find_events(struct pg_calls *calls, const struct action_event *const *events, size_t count)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, &find_events_statement);
+
     BIND_RUN(parameters, count, events[i]->run);
     BIND_TEXT(parameters, count, events[i]->name);
     BIND_INT4(parameters, count, events[i]->attempt);
@@ -61,26 +61,28 @@ const struct pg_statement read_runs_statement = {
     .types = read_runs_types,
 };
 
-void bind_read_runs(struct pg_parameters *parameters, const struct run_key *runs, size_t count)
+void add_runs(struct pg_calls *calls, const struct pg_statement *statement,
+              const struct run_key *runs, size_t count)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, statement);
+
     BIND_RUN(parameters, count, runs[i]);
 }
 
+#define STORED_RUNS                                                                                \
+    "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"        \
+    " JOIN runs r ON r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
+
 const struct pg_statement stored_runs_statement = {
     .name = "stored_runs",
-    .sql = "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
-           " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
-           " AND r.run_name = k.run_name",
+    .sql = STORED_RUNS,
     .parameter_count = 3,
     .types = read_runs_types,
 };
 
 const struct pg_statement free_runs_statement = {
     .name = "free_runs",
-    .sql = "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
-           " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
-           " AND r.run_name = k.run_name FOR NO KEY UPDATE OF r SKIP LOCKED",
+    .sql = STORED_RUNS " FOR NO KEY UPDATE OF r SKIP LOCKED",
     .parameter_count = 3,
     .types = read_runs_types,
 };
@@ -117,10 +119,11 @@ const struct pg_statement lock_runs_statement = {
     .types = lock_runs_types,
 };
 
-void bind_lock_runs(struct pg_parameters *parameters, const struct run_key *runs,
-                    const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us)
+void add_lock_runs(struct pg_calls *calls, const struct run_key *runs,
+                   const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, &lock_runs_statement);
+
     BIND_RUN(parameters, count, runs[i]);
     BIND_TEXT(parameters, count, incarnations[i]);
     pg_bind_time(parameters, now_us);
@@ -168,17 +171,24 @@ const struct pg_statement find_waiting_statement = {
     .types = names_types,
 };
 
-void bind_names(struct pg_parameters *parameters, const struct run_key *runs,
-                const struct decision_name *names, size_t count)
+static void bind_names(struct pg_parameters *parameters, const struct run_key *runs,
+                       const struct decision_name *names, size_t count)
 {
-    pg_parameters_reset(parameters);
     BIND_RUN(parameters, count, runs[names[i].run]);
     BIND_TEXT(parameters, count, names[i].name);
 }
 
-void bind_waiting(struct pg_parameters *parameters, const struct run_key *runs,
-                  const struct decision_name *names, size_t count, int32_t limit)
+void add_names(struct pg_calls *calls, const struct pg_statement *statement,
+               const struct run_key *runs, const struct decision_name *names, size_t count)
 {
+    bind_names(pg_calls_add(calls, statement), runs, names, count);
+}
+
+void add_find_waiting(struct pg_calls *calls, const struct run_key *runs,
+                      const struct decision_name *names, size_t count, int32_t limit)
+{
+    struct pg_parameters *parameters = pg_calls_add(calls, &find_waiting_statement);
+
     bind_names(parameters, runs, names, count);
     pg_bind_int4(parameters, limit);
 }
@@ -199,10 +209,11 @@ const struct pg_statement insert_events_statement = {
     .types = insert_events_types,
 };
 
-void bind_insert_events(struct pg_parameters *parameters, const struct run_key *runs,
-                        const struct event_row *rows, size_t count, int64_t now_us)
+void add_insert_events(struct pg_calls *calls, const struct run_key *runs,
+                       const struct event_row *rows, size_t count, int64_t now_us)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, &insert_events_statement);
+
     BIND_RUN(parameters, count, runs[rows[i].run]);
     BIND_TEXT(parameters, count, rows[i].event->name);
     BIND_INT4(parameters, count, rows[i].event->attempt);
@@ -267,10 +278,11 @@ static void bind_said(struct pg_parameters *parameters, const struct action_row 
 #undef SAID
 }
 
-void bind_upsert_actions(struct pg_parameters *parameters, const struct run_key *runs,
-                         const struct action_row *rows, size_t count)
+void add_upsert_actions(struct pg_calls *calls, const struct run_key *runs,
+                        const struct action_row *rows, size_t count)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, &upsert_actions_statement);
+
     BIND_RUN(parameters, count, runs[rows[i].run]);
     BIND_TEXT(parameters, count, rows[i].action.name);
     BIND_BOOL(parameters, count, rows[i].action.parent_named);
@@ -308,10 +320,11 @@ const struct pg_statement join_events_statement = {
     .types = join_events_types,
 };
 
-void bind_join_events(struct pg_parameters *parameters, const struct run_key *runs,
-                      const struct joined_row *rows, size_t count)
+void add_join_events(struct pg_calls *calls, const struct run_key *runs,
+                     const struct joined_row *rows, size_t count)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, &join_events_statement);
+
     BIND_RUN(parameters, count, runs[rows[i].run]);
     BIND_TEXT(parameters, count, rows[i].name);
     BIND_INT8(parameters, count, rows[i].revision);
@@ -338,10 +351,12 @@ const struct pg_statement end_pending_statement = {
     .types = pending_types,
 };
 
-void bind_pending(struct pg_parameters *parameters, const struct run_key *runs,
-                  const struct pending_join_row *rows, size_t count)
+void add_pending_joins(struct pg_calls *calls, const struct pg_statement *statement,
+                       const struct run_key *runs, const struct pending_join_row *rows,
+                       size_t count)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, statement);
+
     BIND_RUN(parameters, count, runs[rows[i].run]);
     BIND_TEXT(parameters, count, rows[i].parent);
 }
@@ -393,10 +408,11 @@ static void add_phase_counts(struct pg_parameters *parameters, const struct run 
     pg_array_bytes(parameters, text, (size_t)length);
 }
 
-void bind_update_runs(struct pg_parameters *parameters, const struct run_key *runs,
-                      const int64_t *changed_xids, const struct run_row *rows, size_t count)
+void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
+                     const int64_t *changed_xids, const struct run_row *rows, size_t count)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, &update_runs_statement);
+
     BIND_RUN(parameters, count, runs[rows[i].run]);
     BIND_INT8(parameters, count, changed_xids[rows[i].run]);
     BIND_INT8(parameters, count, rows[i].state.revision);
@@ -433,9 +449,10 @@ static void add_payload(struct pg_parameters *parameters, const struct run_key *
     pg_array_bytes(parameters, text, (size_t)length);
 }
 
-void bind_notify(struct pg_parameters *parameters, const struct run_key *runs,
-                 const struct run_row *rows, size_t count)
+void add_notify(struct pg_calls *calls, const struct run_key *runs, const struct run_row *rows,
+                size_t count)
 {
-    pg_parameters_reset(parameters);
+    struct pg_parameters *parameters = pg_calls_add(calls, &notify_statement);
+
     BIND_COLUMN(parameters, PG_TEXT, count, add_payload(parameters, &runs[rows[i].run], &rows[i]));
 }

@@ -1,5 +1,6 @@
 /* The statements of the write path, each beside the parameters that it binds (docs/architecture.md,
- * "The write path").
+ * "The write path"). Each function adds one to an exchange, by the name of its statement, or the
+ * one that it is given of those above it.
  *
  * All are keyed by the run and touch one table; arrays are unnested in step. */
 #ifndef RUNTREE_SQL_WRITE_STATEMENTS_H
@@ -17,13 +18,14 @@ extern const struct pg_statement writer_settings_statement;
 
 /* Rows: ordinality of the event (int8, from 1), revision, info. */
 extern const struct pg_statement find_events_statement;
-void bind_find_events(struct pg_parameters *parameters, const struct action_event *const *events,
-                      size_t count);
+void add_find_events(struct pg_calls *calls, const struct action_event *const *events,
+                     size_t count);
 
-/* Rows, for each of the runs that exists: RUN_COLUMNS and changed_xid, which bind_update_runs wants
+/* Rows, for each of the runs that exists: RUN_COLUMNS and changed_xid, which add_update_runs wants
  * back. */
 extern const struct pg_statement read_runs_statement;
-void bind_read_runs(struct pg_parameters *parameters, const struct run_key *runs, size_t count);
+void add_runs(struct pg_calls *calls, const struct pg_statement *statement,
+              const struct run_key *runs, size_t count);
 
 /* Rows: ordinality of the run (int8, from 1), parameters as of read_runs_statement. The first finds
  * those that exist, the second those of them that nobody has locked, the third those that were
@@ -36,52 +38,53 @@ extern const struct pg_statement lock_stored_runs_statement;
 /* Locks the runs in the order given, makes those that are missing. `incarnations` has one for each.
  * Rows: as read_runs_statement. */
 extern const struct pg_statement lock_runs_statement;
-void bind_lock_runs(struct pg_parameters *parameters, const struct run_key *runs,
-                    const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us);
+void add_lock_runs(struct pg_calls *calls, const struct run_key *runs,
+                   const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us);
 
 /* Rows: ordinality of the name (int8, from 1). The first finds the actions: then ACTION_COLUMNS and
  * the level of the parent that one waits for (NULL: not stored; 0: not in the tree). The second
  * finds the names that any action waits for. */
 extern const struct pg_statement find_actions_statement, find_awaited_statement;
-void bind_names(struct pg_parameters *parameters, const struct run_key *runs,
-                const struct decision_name *names, size_t count);
+void add_names(struct pg_calls *calls, const struct pg_statement *statement,
+               const struct run_key *runs, const struct decision_name *names, size_t count);
 
 /* Rows: ordinality of the name (int8, from 1), in its order, and ACTION_COLUMNS of the actions that
  * wait for it; at most `limit` rows. */
 extern const struct pg_statement find_waiting_statement;
-void bind_waiting(struct pg_parameters *parameters, const struct run_key *runs,
-                  const struct decision_name *names, size_t count, int32_t limit);
+void add_find_waiting(struct pg_calls *calls, const struct run_key *runs,
+                      const struct decision_name *names, size_t count, int32_t limit);
 
 extern const struct pg_statement insert_events_statement;
-void bind_insert_events(struct pg_parameters *parameters, const struct run_key *runs,
-                        const struct event_row *rows, size_t count, int64_t now_us);
+void add_insert_events(struct pg_calls *calls, const struct run_key *runs,
+                       const struct event_row *rows, size_t count, int64_t now_us);
 
 extern const struct pg_statement upsert_actions_statement;
-void bind_upsert_actions(struct pg_parameters *parameters, const struct run_key *runs,
-                         const struct action_row *rows, size_t count);
+void add_upsert_actions(struct pg_calls *calls, const struct run_key *runs,
+                        const struct action_row *rows, size_t count);
 
 extern const struct pg_statement join_events_statement;
-void bind_join_events(struct pg_parameters *parameters, const struct run_key *runs,
-                      const struct joined_row *rows, size_t count);
+void add_join_events(struct pg_calls *calls, const struct run_key *runs,
+                     const struct joined_row *rows, size_t count);
 
 /* Updates the runs if none of them was changed or deleted since it was read with its changed_xid,
  * and locks them until the commit; else fails with RUNS_CHANGED_SQLSTATE. `changed_xids` has one
  * for each of `runs`. */
 #define RUNS_CHANGED_SQLSTATE "22P02"
 extern const struct pg_statement update_runs_statement;
-void bind_update_runs(struct pg_parameters *parameters, const struct run_key *runs,
-                      const int64_t *changed_xids, const struct run_row *rows, size_t count);
+void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
+                     const int64_t *changed_xids, const struct run_row *rows, size_t count);
 
 /* Joins that are pending from now on or are still, and those that are done. */
 extern const struct pg_statement add_pending_statement, end_pending_statement;
-void bind_pending(struct pg_parameters *parameters, const struct run_key *runs,
-                  const struct pending_join_row *rows, size_t count);
+void add_pending_joins(struct pg_calls *calls, const struct pg_statement *statement,
+                       const struct run_key *runs, const struct pending_join_row *rows,
+                       size_t count);
 
 /* Rows: run key and parent of pending joins that nobody works on; the parameter is how many. */
 extern const struct pg_statement idle_joins_statement;
 
 extern const struct pg_statement notify_statement;
-void bind_notify(struct pg_parameters *parameters, const struct run_key *runs,
-                 const struct run_row *rows, size_t count);
+void add_notify(struct pg_calls *calls, const struct run_key *runs, const struct run_row *rows,
+                size_t count);
 
 #endif

@@ -349,9 +349,10 @@ void list_hub_run(struct list_hub *hub)
 {
     uint64_t now_ms = uv_now(hub->loop);
     uint64_t due_ms = hub->last_read_ms + hub->options.flush_interval_ms;
+    bool is_behind = hub->has_gap || hub->wanted_xid != INT64_MAX || hub->heard.by_path != NULL;
 
-    if (!hub->is_active || hub->read.is_under_way || now_ms < hub->retry_at_ms ||
-        !action_repo_is_ready(hub->repo))
+    if (!hub->is_active || hub->read.is_under_way || (hub->is_started && !is_behind) ||
+        now_ms < hub->retry_at_ms || !action_repo_is_ready(hub->repo))
         return;
     if (!hub->is_started)
         start_read(hub, READ_MOMENT);

@@ -26,7 +26,7 @@ static void on_lost(void *arg, const char *why)
 {
     struct session *session = arg;
     check(!session->is_in_call, "on_lost inside a call");
-    check(!pg_connection_is_ready(session->connection), "ready though lost");
+    check(!pg_connection_is_idle(session->connection), "ready though lost");
     session->lost_count++;
     snprintf(session->why, sizeof session->why, "%s", why);
 }

@@ -281,7 +281,7 @@ static void reset_breaks_the_session(void **state)
     session.is_in_call = true;
     pg_connection_reset(session.connection, "enough");
     session.is_in_call = false;
-    assert_false(pg_connection_is_ready(session.connection));
+    assert_false(pg_connection_is_idle(session.connection));
     session_wait(&session, &session.lost_count, 1);
     assert_int_equal(session.outcome, PG_LOST);
     assert_string_equal(session.message, "enough");
