@@ -193,8 +193,8 @@ static void on_listed_event(void *arg, const struct stored_event *event)
 
     page_add_row(page, (struct page_row){.is_listed = true, .goes_on = event->goes_on});
     event_record_write(&page->body, &record);
-    write_next_cursor(&page->next_cursor, 'e', "%d/%d/%d", event->attempt, event->phase,
-                      event->version);
+    write_next_cursor(&page->next_cursor, 'e', "%d/%d/%lld", event->attempt, event->phase,
+                      (long long)event->version - LEAST_VERSION);
 }
 
 static void on_action_exists(void *arg, const struct action *action)
@@ -249,12 +249,12 @@ static int read_event_query(struct http_request *request, struct event_query *qu
         read_limit(request, &query->limit) < 0 || read_cursor(request, 'e', 3, &cursor) < 0)
         return -1;
     for (size_t part = 0; part < cursor.count; part++)
-        if (read_cursor_number(request, &cursor, part, 0, INT32_MAX, &after[part]) < 0)
+        if (read_cursor_number(request, &cursor, part, 0, UINT32_MAX, &after[part]) < 0)
             return -1;
     query->attempt = (int32_t)attempt;
     query->after.attempt = (int32_t)after[0];
     query->after.phase = phase_from_number(after[1]);
-    query->after.version = (int32_t)after[2];
+    query->after.version = (int32_t)(after[2] + LEAST_VERSION);
     return 0;
 }
 

@@ -91,9 +91,9 @@ struct event_order event_order_of(int32_t attempt, enum phase phase, int32_t ver
 
 int32_t event_version_before(enum phase phase, int64_t position)
 {
-    int64_t first = event_order_of(0, phase, ABANDONED_VERSION).position;
+    int64_t first = event_order_of(0, phase, LEAST_VERSION).position;
     int64_t versions = position <= first ? 0 : (position - 1 - first) / POSITIONS_PER_VERSION + 1;
-    int64_t version = ABANDONED_VERSION - 1 + versions;
+    int64_t version = LEAST_VERSION - 1 + versions;
 
     return version > INT32_MAX ? INT32_MAX : (int32_t)version;
 }

@@ -39,9 +39,15 @@ bool phase_is_terminal(enum phase phase);
  * PHASE_NONE 0. */
 int phase_rank(enum phase phase);
 
-/* The version of the ABORTED that the service itself records for what was abandoned: every end that
- * is said by somebody stands over it. */
-enum { ABANDONED_VERSION = -1 };
+/* Versions of what has none of its own: they stand below those that events can say, and so take no
+ * event's key and change no state that an event has said. */
+enum {
+    STATUS_VERSION = -2, /* of a phase that is said without one (Flyte's UpdateActionStatus) */
+    ABANDONED_VERSION =
+        -3,              /* of the ABORTED that the service itself records for what was abandoned */
+    RECORD_VERSION = -4, /* of what says that there is an action (Flyte's RecordAction) */
+    LEAST_VERSION = RECORD_VERSION,
+};
 
 /* How far the positions of two events of one phase are from each other, by version. */
 enum { POSITIONS_PER_VERSION = 16 };
@@ -59,7 +65,7 @@ struct event_order {
 struct event_order event_order_of(int32_t attempt, enum phase phase, int32_t version);
 
 /* The greatest version with which an event of the phase stands before `position` in its attempt;
- * ABANDONED_VERSION - 1 if there is none. */
+ * LEAST_VERSION - 1 if there is none. */
 int32_t event_version_before(enum phase phase, int64_t position);
 
 /* Less than, equal to or greater than zero, as memcmp. */

@@ -57,7 +57,7 @@ void decided_action_from_row(const PGresult *result, int row, int first, struct 
     action_from_row(result, row, first, action);
     state->furthest =
         (struct phase_said){action->phase, action->version, pg_time(result, row, said)};
-    if (pg_int4(result, row, said + 1) >= 0) {
+    if (pg_int4(result, row, said + 1) != NO_VERSION) {
         state->furthest.phase = PHASE_RUNNING;
         state->furthest.version = pg_int4(result, row, said + 1);
     }

@@ -31,6 +31,7 @@ enum { ACTION_COLUMN_COUNT = 20 };
 #define SAID_COLUMNS                                                                               \
     "coalesce(a.furthest_at, a.ended_at), a.running_version, a.wait_phase, a.wait_version, "       \
     "a.wait_at"
+enum { NO_VERSION = -1 }; /* in running_version: no wait is shown */
 #define DECIDED_ACTION_COLUMNS ACTION_COLUMNS ", " SAID_COLUMNS
 enum { DECIDED_ACTION_COLUMN_COUNT = ACTION_COLUMN_COUNT + 5 };
 

@@ -270,7 +270,8 @@ static void bind_said(struct pg_parameters *parameters, const struct action_row 
               phase_is_terminal(SAID(i)->furthest.phase) ? TIME_NONE
                                                          : SAID(i)->furthest.updated_us);
     BIND_INT4(parameters, count,
-              attempt_state_shown(SAID(i)) == &SAID(i)->furthest ? -1 : SAID(i)->furthest.version);
+              attempt_state_shown(SAID(i)) == &SAID(i)->furthest ? NO_VERSION
+                                                                 : SAID(i)->furthest.version);
     BIND_INT2(parameters, count, SAID(i)->waited.phase);
     BIND_INT4(parameters, count, SAID(i)->waited.version);
     BIND_TIME(parameters, count,

@@ -90,8 +90,11 @@ static void test_order_of_events(void **state)
     assert_true(compare(1, PHASE_FAILED, 0, 1, PHASE_SUCCEEDED, 0) > 0);
     assert_true(compare(1, PHASE_SUCCEEDED, 1, 1, PHASE_RECOVERED, 0) > 0);
     assert_true(compare(1, PHASE_PAUSED, INT32_MAX, 1, PHASE_SUCCEEDED, 0) < 0);
-    assert_true(compare(1, PHASE_ABORTED, ABANDONED_VERSION, 1, PHASE_RUNNING, INT32_MAX) > 0);
+    assert_true(compare(1, PHASE_ABORTED, ABANDONED_VERSION, 1, PHASE_RUNNING, INT32_MAX - 4) > 0);
     assert_true(compare(1, PHASE_ABORTED, ABANDONED_VERSION, 1, PHASE_SUCCEEDED, 0) < 0);
+    assert_true(compare(1, PHASE_ABORTED, ABANDONED_VERSION, 1, PHASE_SUCCEEDED, STATUS_VERSION) <
+                0);
+    assert_true(compare(1, PHASE_QUEUED, RECORD_VERSION, 1, PHASE_QUEUED, 0) < 0);
     assert_int_equal(compare(3, PHASE_FAILED, 4, 3, PHASE_FAILED, 4), 0);
     assert_true(event_order_compare((struct event_order){0}, event_order_of(1, PHASE_QUEUED, 0)) <
                 0);
@@ -101,7 +104,7 @@ static void test_order_of_events(void **state)
 static void test_versions_before_a_position(void **state)
 {
     (void)state;
-    static const int32_t versions[] = {ABANDONED_VERSION, 0, 1, 7, INT32_MAX - 1};
+    static const int32_t versions[] = {LEAST_VERSION, ABANDONED_VERSION, 0, 1, 7, INT32_MAX - 1};
     for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
         for (enum phase phase = PHASE_QUEUED; phase_name(phase); phase++) {
             int64_t position = event_order_of(1, phase, versions[i]).position;
@@ -109,7 +112,7 @@ static void test_versions_before_a_position(void **state)
             assert_int_equal(event_version_before(phase, position + 1), versions[i]);
         }
     assert_int_equal(event_version_before(PHASE_QUEUED, INT64_MAX), INT32_MAX);
-    assert_int_equal(event_version_before(PHASE_ABORTED, 0), ABANDONED_VERSION - 1);
+    assert_int_equal(event_version_before(PHASE_ABORTED, 0), LEAST_VERSION - 1);
 }
 
 int main(void)
