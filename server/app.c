@@ -569,6 +569,7 @@ static int start_http(struct app *app, int listen_fd, char *why, size_t why_size
         .listen_fd = listen_fd,
         .app = app,
         .routes = app->shared->routes,
+        .problem_form = app->shared->problem_form,
         .log = app->shared->log,
         .memory = app->shared->memory,
         .metrics = app->metrics,

@@ -40,6 +40,7 @@ struct app_shared {
     const struct log *log;
     struct memory *memory;
     const struct route *routes;
+    problem_form *problem_form;           /* see struct http_options */
     const struct metrics *const *metrics; /* one for each loop */
     size_t loops;
 };

@@ -264,6 +264,11 @@ const char *http_request_method(const struct http_request *request)
     return "DELETE";
 }
 
+bool http_request_has_route(const struct http_request *request)
+{
+    return request->route != NULL;
+}
+
 bool http_request_is_head(const struct http_request *request)
 {
     return request->is_head;
@@ -893,6 +898,25 @@ void reply_empty(struct http_request *request, unsigned status)
     reply_static(request, status, NULL, "", 0);
 }
 
+/* For those who read problems in a form of their own. False: nobody does here. */
+static bool take_problem_form(struct answer *answer, const struct problem *problem)
+{
+    problem_form *form = answer->request->server->options.problem_form;
+    struct problem_answer formed = {0};
+
+    if (form == NULL || !form(answer->request, problem, &formed))
+        return false;
+    if (formed.body.failed) {
+        buffer_free(&formed.body);
+        return false;
+    }
+    answer->status = formed.status;
+    answer->content_type = formed.content_type;
+    answer->bytes = formed.body.bytes;
+    answer->length = formed.body.length;
+    return true;
+}
+
 static void reply_problem_with(struct http_request *request, const struct problem *problem,
                                const char *header, const char *value)
 {
@@ -907,7 +931,7 @@ static void reply_problem_with(struct http_request *request, const struct proble
                             .content_type = "application/problem+json",
                             .headers = headers};
 
-    if (take_document(&answer, problem_to_json(problem)))
+    if (take_problem_form(&answer, problem) || take_document(&answer, problem_to_json(problem)))
         send_now(&answer);
     else
         answer_with(request, answer.status, NULL);

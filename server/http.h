@@ -32,11 +32,24 @@ enum {
     HTTP_ANSWER_TIMEOUT_S = 300, /* for an answer to be taken */
 };
 
+/* A problem as an answer. */
+struct problem_answer {
+    unsigned status;
+    const char *content_type; /* static */
+    struct buffer body;
+};
+
+/* Fills *answer, which is all zero, for clients that do not read problems as RFC 9457 has them;
+ * false for all others. */
+typedef bool problem_form(const struct http_request *request, const struct problem *problem,
+                          struct problem_answer *answer);
+
 /* What is borrowed lives longer than the server. */
 struct http_options {
     int listen_fd;   /* listening, non-blocking; owned by the server from then on */
     struct app *app; /* handed to the handlers, and nothing else */
     const struct route *routes;
+    problem_form *problem_form; /* NULL: all problems are RFC 9457's */
     const struct log *log;
     struct memory *memory;
     struct metrics *metrics;
@@ -82,6 +95,8 @@ const struct uri *http_request_uri(const struct http_request *request);
 const char *http_request_header(const struct http_request *request, const char *name);
 const char *http_request_method(const struct http_request *request); /* "POST", static */
 bool http_request_is_head(const struct http_request *request);
+/* Whether its path and method are known. */
+bool http_request_has_route(const struct http_request *request);
 struct app *http_request_app(const struct http_request *request);
 
 /* What the request's token allows; borrowed. NULL: nobody is asked for a token, and everything is

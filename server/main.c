@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "handlers/connect.h"
 #include "handlers/routes.h"
 #include "server/app.h"
 #include "server/listen.h"
@@ -160,6 +161,7 @@ static int serve_on(const struct config *config, const struct auth_keys *keys,
         .log = log,
         .memory = memory,
         .routes = routes,
+        .problem_form = connect_problem_form,
         .metrics = process.all_metrics,
         .loops = count,
     };
