@@ -26,6 +26,8 @@ route_handler handle_get_session, handle_post_session, handle_delete_session;
 route_handler handle_dashboard, handle_dashboard_asset;
 /* remove.c */
 route_handler handle_delete_run;
+/* flyte.c */
+route_handler handle_flyte, handle_put_upload;
 /* operations.c */
 route_handler handle_health, handle_readiness, handle_metrics, handle_openapi, handle_problem;
 
