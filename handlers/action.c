@@ -202,7 +202,7 @@ void handle_get_action(struct app *app, struct http_request *request)
     int status;
 
     if (read_run_key(request, &run) < 0 ||
-        read_captured_name(request, "action", NAME_BYTES_MAX, &name) < 0)
+        read_captured_name(request, "action", KEY_NAME, &name) < 0)
         return;
     reply = calloc(1, sizeof *reply);
     if (reply != NULL)

@@ -154,7 +154,7 @@ void handle_list_actions(struct app *app, struct http_request *request)
     int64_t ordinal = 0;
 
     if (read_run_key(request, &query.run) < 0 || read_filter(request, &query.filter) < 0 ||
-        read_name_parameter(request, "parent", NAME_BYTES_MAX, &query.parent) < 0 ||
+        read_name_parameter(request, "parent", KEY_NAME, &query.parent) < 0 ||
         read_order(request, &order) < 0 || read_limit(request, &query.limit) < 0)
         return;
     if (order.sort != SORT_ORDER || order.is_descending) {
@@ -244,7 +244,7 @@ static int read_event_query(struct http_request *request, struct event_query *qu
 
     *query = (struct event_query){.client = repo_client_of(request)};
     if (read_run_key(request, &query->run) < 0 ||
-        read_captured_name(request, "action", NAME_BYTES_MAX, &query->name) < 0 ||
+        read_captured_name(request, "action", KEY_NAME, &query->name) < 0 ||
         read_number(request, "attempt", 1, INT32_MAX, &attempt) < 0 ||
         read_limit(request, &query->limit) < 0 || read_cursor(request, 'e', 3, &cursor) < 0)
         return -1;
@@ -253,7 +253,7 @@ static int read_event_query(struct http_request *request, struct event_query *qu
             return -1;
     query->attempt = (int32_t)attempt;
     query->after.attempt = (int32_t)after[0];
-    query->after.phase = phase_from_number(after[1]);
+    query->after.phase = phase_from_index(after[1]);
     query->after.version = (int32_t)(after[2] + LEAST_VERSION);
     return 0;
 }

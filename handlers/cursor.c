@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/run_key.h"
+
 static int hex_value(char c)
 {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -21,7 +23,7 @@ static bool decode_hex(const char *hex, char *out, size_t size)
         int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
         int byte = high < 0 || low < 0 ? -1 : high << 4 | low;
 
-        if (byte <= ' ' || byte > '~')
+        if (byte <= 0)
             return false;
         out[i] = (char)byte;
     }
@@ -36,8 +38,8 @@ int cursor_parse(struct cursor *cursor, const char *hex, char kind, size_t count
     cursor->count = 0;
     if (!decode_hex(hex, cursor->text, sizeof cursor->text) || cursor->text[0] != kind)
         return -EINVAL;
-    while ((part = strsep(&rest, "/")) != NULL) {
-        if (cursor->count == count || *part == '\0')
+    while ((part = strsep(&rest, CURSOR_SEPARATOR)) != NULL) {
+        if (cursor->count == count || !key_part_is_valid(KEY_NAME, part, strlen(part)))
             return -EINVAL;
         cursor->parts[cursor->count++] = part;
     }
@@ -63,12 +65,15 @@ bool parse_number(const char *text, int64_t min, int64_t max, int64_t *number)
 void write_next_cursor(struct buffer *out, char kind, const char *format, ...)
 {
     static const char digits[] = "0123456789abcdef";
-    char text[CURSOR_TEXT_SIZE];
+    char text[CURSOR_TEXT_SIZE], separated[64];
     va_list arguments;
 
+    snprintf(separated, sizeof separated, "%s", format);
+    for (char *slash = separated; (slash = strchr(slash, '/')) != NULL;)
+        *slash = CURSOR_SEPARATOR[0];
     text[0] = kind;
     va_start(arguments, format);
-    vsnprintf(text + 1, sizeof text - 1, format, arguments);
+    vsnprintf(text + 1, sizeof text - 1, separated, arguments);
     va_end(arguments);
     buffer_text(out, ",\"nextCursor\":\"");
     for (const char *at = text; *at != '\0'; at++) {

@@ -18,52 +18,50 @@ int refuse_parameter(struct http_request *request, const char *parameter, const 
 }
 
 static int check_name(struct http_request *request, const char *where, const char *name,
-                      const char *text, size_t bytes_max)
+                      enum key_part key_part, const char *text)
 {
     char what[160];
 
-    if (key_part_is_valid(text, strlen(text), bytes_max))
+    if (key_part_is_valid(key_part, text, strlen(text)))
         return 0;
-    snprintf(what, sizeof what,
-             "must be 1 to %zu bytes of A-Z a-z 0-9 . _ : - and start with a letter or a digit",
-             bytes_max);
+    snprintf(what, sizeof what, "must be %s", key_part_rule(key_part));
     return refuse(request, where, name, what);
 }
 
-int read_captured_name(struct http_request *request, const char *part, size_t bytes_max,
+int read_captured_name(struct http_request *request, const char *part, enum key_part key_part,
                        const char **name)
 {
     *name = http_request_capture(request, part);
-    return check_name(request, "In the path,", part, *name, bytes_max);
+    return check_name(request, "In the path,", part, key_part, *name);
 }
 
-int read_name_parameter(struct http_request *request, const char *parameter, size_t bytes_max,
+int read_name_parameter(struct http_request *request, const char *parameter, enum key_part key_part,
                         const char **name)
 {
     *name = http_request_parameter(request, parameter);
     if (*name == NULL)
         return 0;
-    return check_name(request, "Query parameter", parameter, *name, bytes_max);
+    return check_name(request, "Query parameter", parameter, key_part, *name);
 }
 
 int read_run_key(struct http_request *request, struct run_key *key)
 {
-    if (read_captured_name(request, "project", PROJECT_BYTES_MAX, &key->project) < 0 ||
-        read_captured_name(request, "domain", DOMAIN_BYTES_MAX, &key->domain) < 0)
+    if (read_captured_name(request, "project", KEY_PROJECT, &key->project) < 0 ||
+        read_captured_name(request, "domain", KEY_DOMAIN, &key->domain) < 0)
         return -1;
-    return read_captured_name(request, "run", NAME_BYTES_MAX, &key->run_name);
+    return read_captured_name(request, "run", KEY_NAME, &key->run_name);
 }
 
 int read_scope(struct http_request *request, const char **project, const char **domain)
 {
     if (http_request_capture(request, "project") == NULL) {
-        if (read_name_parameter(request, "project", PROJECT_BYTES_MAX, project) < 0)
+        if (read_name_parameter(request, "project", KEY_PROJECT, project) < 0)
             return -1;
-        return read_name_parameter(request, "domain", DOMAIN_BYTES_MAX, domain);
+        return read_name_parameter(request, "domain", KEY_DOMAIN, domain);
     }
-    if (read_captured_name(request, "project", PROJECT_BYTES_MAX, project) < 0)
+    if (read_captured_name(request, "project", KEY_PROJECT, project) < 0)
         return -1;
-    return read_captured_name(request, "domain", DOMAIN_BYTES_MAX, domain);
+    return read_captured_name(request, "domain", KEY_DOMAIN, domain);
 }
 
 int read_number(struct http_request *request, const char *parameter, int64_t min, int64_t max,

@@ -15,11 +15,11 @@ int refuse_parameter(struct http_request *request, const char *parameter, const 
 /* {project}, {domain} and {run} of the path; borrowed from the request. */
 int read_run_key(struct http_request *request, struct run_key *key);
 
-/* A name in the path or the query, checked as a key part of at most `bytes_max`. NULL and 0 if a
- * query has none. */
-int read_captured_name(struct http_request *request, const char *part, size_t bytes_max,
+/* A name in the path or the query, checked as that part of a key. NULL and 0 if a query has none.
+ */
+int read_captured_name(struct http_request *request, const char *part, enum key_part key_part,
                        const char **name);
-int read_name_parameter(struct http_request *request, const char *parameter, size_t bytes_max,
+int read_name_parameter(struct http_request *request, const char *parameter, enum key_part key_part,
                         const char **name);
 
 /* {project} and {domain} of the path, or those of the query, NULL if it has none. */

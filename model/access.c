@@ -19,22 +19,22 @@ static bool is_any(const char *part)
     return strcmp(part, "*") == 0;
 }
 
-static bool copy_part(char *out, size_t size, const char *part, size_t length)
+static bool copy_part(char *out, enum key_part part, const char *text, size_t length)
 {
-    if (!(length == 1 && *part == '*') && !key_part_is_valid(part, length, size - 1))
+    if (!(length == 1 && *text == '*') && !key_part_is_valid(part, text, length))
         return false;
-    memcpy(out, part, length);
+    memcpy(out, text, length);
     out[length] = '\0';
     return true;
 }
 
 static bool parse_pattern(const char *pattern, struct access_grant *grant)
 {
-    const char *slash = strchr(pattern, '/');
+    const char *slash = strrchr(pattern, '/');
 
     return slash != NULL &&
-           copy_part(grant->project, sizeof grant->project, pattern, (size_t)(slash - pattern)) &&
-           copy_part(grant->domain, sizeof grant->domain, slash + 1, strlen(slash + 1));
+           copy_part(grant->project, KEY_PROJECT, pattern, (size_t)(slash - pattern)) &&
+           copy_part(grant->domain, KEY_DOMAIN, slash + 1, strlen(slash + 1));
 }
 
 /* The patterns that the claim lists for one right. 0, or -1 with the reason in `why`. */

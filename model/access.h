@@ -4,9 +4,9 @@
  *
  *   "runtree": {"read": ["ml/production", "web/staging"], "write": ["ml/production"]}
  *
- * A pattern is project/domain; an asterisk in place of either stands for all of them. `admin`
- * includes `read` and `write`; `write` does not include `read`, so that an executor's token gives
- * nothing away. */
+ * A pattern is project/domain, of which the domain begins behind the last slash; an asterisk in
+ * place of either stands for all of them. `admin` includes `read` and `write`; `write` does not
+ * include `read`, so that an executor's token gives nothing away. */
 #ifndef RUNTREE_MODEL_ACCESS_H
 #define RUNTREE_MODEL_ACCESS_H
 

@@ -84,6 +84,11 @@ struct action_change action_apply(struct action *action, const struct action_eve
     return change;
 }
 
+int64_t action_started_us(const struct action *action)
+{
+    return action->phase == PHASE_SKIPPED ? TIME_NONE : action->started_us;
+}
+
 int64_t duration_ms(int64_t started_us, int64_t ended_us)
 {
     if (started_us == TIME_NONE || ended_us == TIME_NONE)

@@ -47,6 +47,9 @@ struct action_change {
 struct action_change action_apply(struct action *action, const struct action_event *event,
                                   const char *error_info);
 
+/* When the current attempt began to run; TIME_NONE if it did not, or is skipped. */
+int64_t action_started_us(const struct action *action);
+
 /* Milliseconds from started_us to ended_us, never negative; -1 if either is none. */
 int64_t duration_ms(int64_t started_us, int64_t ended_us);
 

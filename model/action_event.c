@@ -27,11 +27,21 @@ enum member {
     OUTPUTS,
     LOG_INFO,
     CLUSTER_EVENTS,
+    TITLE,
+    LINKS,
+    DEPENDS_ON,
+    ALIASES,
+    RUN,
     EVENT_MEMBERS,
     TASK_NAME = EVENT_MEMBERS,
     TASK_SHORT_NAME,
     TASK_MEMBERS,
-    ERROR_KIND = TASK_MEMBERS,
+    RUN_TITLE = TASK_MEMBERS,
+    RUN_LABELS,
+    RUN_LINKS,
+    RUN_PARAMS,
+    RUN_MEMBERS,
+    ERROR_KIND = RUN_MEMBERS,
     ERROR_MESSAGE,
     MEMBERS,
 };
@@ -61,6 +71,15 @@ static const struct {
     [OUTPUTS] = MEMBER("", "outputs"),
     [LOG_INFO] = MEMBER("", "logInfo"),
     [CLUSTER_EVENTS] = MEMBER("", "clusterEvents"),
+    [TITLE] = MEMBER("", "title"),
+    [LINKS] = MEMBER("", "links"),
+    [DEPENDS_ON] = MEMBER("", "dependsOn"),
+    [ALIASES] = MEMBER("", "aliases"),
+    [RUN] = MEMBER("", "run"),
+    [RUN_TITLE] = MEMBER("/run", "title"),
+    [RUN_LABELS] = MEMBER("/run", "labels"),
+    [RUN_LINKS] = MEMBER("/run", "links"),
+    [RUN_PARAMS] = MEMBER("/run", "params"),
     [TASK_NAME] = MEMBER("/task", "name"),
     [TASK_SHORT_NAME] = MEMBER("/task", "shortName"),
     [ERROR_KIND] = MEMBER("/errorInfo", "kind"),
@@ -74,6 +93,7 @@ struct value {
     size_t length;    /* of it */
     json_int_t number;
     json_t *json; /* owned; NULL of what was read without jansson */
+    struct json_text written;
 };
 
 /* One event while it is decoded. */
@@ -83,6 +103,8 @@ struct decoding {
     struct arena *texts;
     struct problem *problem;
     bool has_no_memory;
+    bool is_spelled_otherwise; /* something in it is written as Flyte writes it */
+    int given_twice;           /* the member that both spellings gave; MEMBERS: none */
 };
 
 /* -------- reading: what the members say -------- */
@@ -146,6 +168,7 @@ static bool read_value(struct json_text text, struct value *value)
 {
     json_error_t error;
     value->is_given = true;
+    value->written = text;
     if (read_plain_value(text, value))
         return true;
     value->json = action_event_parse(text, JSON_DECODE_ANY, &error);
@@ -180,10 +203,31 @@ static bool read_our_member(struct decoding *decoding, int index, struct json_te
     struct value *value = &decoding->values[index];
     if (value->is_given)
         return false;
-    if (index != TASK || text.length == 0 || *text.bytes != '{')
+    if ((index != TASK && index != RUN) || text.length == 0 || *text.bytes != '{')
         return read_value(text, value);
     *value = (struct value){.is_given = true, .type = JSON_OBJECT};
-    return read_members(decoding, text, TASK_NAME, TASK_MEMBERS);
+    return index == TASK ? read_members(decoding, text, TASK_NAME, TASK_MEMBERS)
+                         : read_members(decoding, text, RUN_TITLE, RUN_MEMBERS);
+}
+
+/* A member that is ours but for its spelling; a second value of it is only looked at. */
+static bool read_spelled_member(struct decoding *decoding, int index, struct json_text text)
+{
+    struct value other = {0};
+    decoding->is_spelled_otherwise = true;
+    if (!decoding->values[index].is_given)
+        return read_our_member(decoding, index, text);
+    decoding->given_twice = index;
+    bool is_read = read_value(text, &other);
+    json_decref(other.json);
+    return is_read;
+}
+
+static int find_spelled_member(int first, int end, struct json_text name)
+{
+    while (first < end && !json_name_is_spelled(name, members[first].name))
+        first++;
+    return first;
 }
 
 static bool read_member(struct decoding *decoding, const struct json_member *member, int first,
@@ -195,14 +239,16 @@ static bool read_member(struct decoding *decoding, const struct json_member *mem
         return false;
     if (index < end)
         return read_our_member(decoding, index, member->value);
+    index = find_spelled_member(first, end, name);
+    if (index < end)
+        return json_name_is(name, members[index].name)
+                   ? read_our_member(decoding, index, member->value)
+                   : read_spelled_member(decoding, index, member->value);
     json_error_t error;
     json_t *decoded =
         action_event_parse((struct json_text){.bytes = name.bytes - 1, .length = name.length + 2},
                            JSON_DECODE_ANY, &error);
-    if (decoded)
-        index = find_member(first, end, json_string_value(decoded), json_string_length(decoded));
-    bool is_read = decoded && (index < end ? read_our_member(decoding, index, member->value)
-                                           : read_other(member->value, decoded, others));
+    bool is_read = decoded && read_other(member->value, decoded, others);
     json_decref(decoded);
     return is_read;
 }
@@ -280,18 +326,14 @@ static int reject_type(struct decoding *decoding, enum member member, const char
                        type_name(decoding->values[member].type));
 }
 
-static const char key_part_rule[] = "1 to %zu bytes of A-Z a-z 0-9 . _ : - starting with a letter "
-                                    "or digit";
-
 /* What is wrong in the path of a PUT has no pointer. */
 static int reject_key_part(struct decoding *decoding, enum member member, bool is_in_path,
-                           size_t bytes_max)
+                           enum key_part part)
 {
-    char rule[sizeof key_part_rule + 20];
-    snprintf(rule, sizeof rule, key_part_rule, bytes_max);
-    return problem_set(
-        decoding->problem, PROBLEM_INVALID_FIELD, is_in_path ? NULL : members[member].pointer,
-        is_in_path ? "%s in the path must be %s." : "%s must be %s.", members[member].name, rule);
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD,
+                       is_in_path ? NULL : members[member].pointer,
+                       is_in_path ? "%s in the path must be %s." : "%s must be %s.",
+                       members[member].name, key_part_rule(part));
 }
 
 static int reject_disagreement(struct decoding *decoding, enum member member)
@@ -301,14 +343,14 @@ static int reject_disagreement(struct decoding *decoding, enum member member)
 }
 
 static int decode_key_string(struct decoding *decoding, enum member member, const char *from_path,
-                             size_t bytes_max, const char **out)
+                             enum key_part part, const char **out)
 {
     const struct value *value = given_member(decoding, member);
     if (value && value->type != JSON_STRING)
         return reject_type(decoding, member, "a string");
     if (from_path) {
-        if (!key_part_is_valid(from_path, strlen(from_path), bytes_max))
-            return reject_key_part(decoding, member, true, bytes_max);
+        if (!key_part_is_valid(part, from_path, strlen(from_path)))
+            return reject_key_part(decoding, member, true, part);
         if (value && !says(value, from_path))
             return reject_disagreement(decoding, member);
         *out = keep_text(decoding, from_path, strlen(from_path));
@@ -317,8 +359,8 @@ static int decode_key_string(struct decoding *decoding, enum member member, cons
     if (!value)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
                            "%s is required.", members[member].name);
-    if (!key_part_is_valid(value->text, value->length, bytes_max))
-        return reject_key_part(decoding, member, false, bytes_max);
+    if (!key_part_is_valid(part, value->text, value->length))
+        return reject_key_part(decoding, member, false, part);
     *out = keep_text(decoding, value->text, value->length);
     return 0;
 }
@@ -376,7 +418,7 @@ static int decode_key_number(struct decoding *decoding, enum member member, cons
 
 static int decode_phase(struct decoding *decoding, const char *from_path)
 {
-    static const char rule[] = "the name of a phase (such as RUNNING) or its number from 1 to 10";
+    static const char rule[] = "the name of a phase (such as RUNNING) or its number (1 to 10, 64)";
     const struct value *value = given_member(decoding, PHASE);
     enum phase phase = PHASE_NONE;
     if (value && value->type == JSON_STRING)
@@ -407,12 +449,10 @@ static int decode_phase(struct decoding *decoding, const char *from_path)
 static int decode_key(struct decoding *decoding, const struct action_event_path *path)
 {
     struct action_event *event = decoding->event;
-    if (decode_key_string(decoding, PROJECT, path->project, PROJECT_BYTES_MAX,
-                          &event->run.project) ||
-        decode_key_string(decoding, DOMAIN, path->domain, DOMAIN_BYTES_MAX, &event->run.domain) ||
-        decode_key_string(decoding, RUN_NAME, path->run_name, NAME_BYTES_MAX,
-                          &event->run.run_name) ||
-        decode_key_string(decoding, NAME, path->name, NAME_BYTES_MAX, &event->name) ||
+    if (decode_key_string(decoding, PROJECT, path->project, KEY_PROJECT, &event->run.project) ||
+        decode_key_string(decoding, DOMAIN, path->domain, KEY_DOMAIN, &event->run.domain) ||
+        decode_key_string(decoding, RUN_NAME, path->run_name, KEY_NAME, &event->run.run_name) ||
+        decode_key_string(decoding, NAME, path->name, KEY_NAME, &event->name) ||
         decode_key_number(decoding, ATTEMPT, path->attempt, 1, 1, &event->attempt) ||
         decode_phase(decoding, path->phase) ||
         decode_key_number(decoding, VERSION, path->version, 0, 0, &event->version))
@@ -429,8 +469,8 @@ static int decode_parent(struct decoding *decoding)
         return 0;
     if (value->type != JSON_STRING)
         return reject_type(decoding, PARENT, "an action's name, or null for a root");
-    if (!key_part_is_valid(value->text, value->length, NAME_BYTES_MAX))
-        return reject_key_part(decoding, PARENT, false, NAME_BYTES_MAX);
+    if (!key_part_is_valid(KEY_NAME, value->text, value->length))
+        return reject_key_part(decoding, PARENT, false, KEY_NAME);
     event->parent = keep_text(decoding, value->text, value->length);
     if (event->name && says(value, event->name))
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/parent",
@@ -475,6 +515,46 @@ static int decode_task(struct decoding *decoding)
     return 0;
 }
 
+/* Also by Flyte's names (flyteidl2, ErrorInfo.Kind). */
+static const struct {
+    const char *name;
+    enum error_kind kind;
+} error_kinds[] = {
+    {"USER", ERROR_KIND_USER},
+    {"SYSTEM", ERROR_KIND_SYSTEM},
+    {"KIND_USER", ERROR_KIND_USER},
+    {"KIND_SYSTEM", ERROR_KIND_SYSTEM},
+    {"ERROR_KIND_USER", ERROR_KIND_USER},
+    {"ERROR_KIND_SYSTEM", ERROR_KIND_SYSTEM},
+    {"KIND_UNSPECIFIED", ERROR_KIND_NONE},
+    {"ERROR_KIND_UNSPECIFIED", ERROR_KIND_NONE},
+};
+enum { OUR_ERROR_KINDS = 2, ERROR_KINDS = sizeof error_kinds / sizeof *error_kinds };
+
+static const char *error_kind_name(enum error_kind kind)
+{
+    return kind == ERROR_KIND_NONE ? NULL : error_kinds[kind - 1].name;
+}
+
+static int take_error_kind(struct decoding *decoding, const struct value *kind)
+{
+    struct action_event *event = decoding->event;
+    int i = 0;
+    while (i < ERROR_KINDS && !says(kind, error_kinds[i].name))
+        i++;
+    if (i == ERROR_KINDS)
+        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[ERROR_KIND].pointer,
+                           "kind must be USER or SYSTEM, or left out.");
+    event->error_kind = error_kinds[i].kind;
+    if (i < OUR_ERROR_KINDS || !event->error_info)
+        return 0;
+    decoding->is_spelled_otherwise = true;
+    const char *name = error_kind_name(event->error_kind);
+    decoding->has_no_memory |=
+        json_object_set_new(event->error_info, "kind", name ? json_string(name) : json_null()) != 0;
+    return 0;
+}
+
 static int decode_error_info(struct decoding *decoding)
 {
     struct action_event *event = decoding->event;
@@ -490,15 +570,198 @@ static int decode_error_info(struct decoding *decoding)
         return -1;
     event->error_info = error_info->json ? error_info_cut(error_info->json) : json_object();
     decoding->has_no_memory |= !event->error_info;
-    if (!kind)
+    return kind ? take_error_kind(decoding, kind) : 0;
+}
+
+/* -------- what an event may say more of its action, and of its run -------- */
+
+static int reject_member(struct decoding *decoding, enum member member, const char *wanted)
+{
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
+                       "%s must be %s.", members[member].name, wanted);
+}
+
+static int reject_item(struct decoding *decoding, enum member member, size_t index,
+                       const char *name, const char *wanted)
+{
+    char pointer[PROBLEM_POINTER_SIZE];
+    snprintf(pointer, sizeof pointer, "%s/%zu%s%s", members[member].pointer, index,
+             name[0] == '\0' ? "" : "/", name);
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer, "%s must be %s.",
+                       name[0] == '\0' ? members[member].name : name, wanted);
+}
+
+/* The array or object that a member says, NULL if it is left out. */
+static int decode_structure(struct decoding *decoding, enum member member, json_type type,
+                            const struct value **out)
+{
+    *out = optional_member(decoding, member);
+    if (*out && (*out)->type != type)
+        return reject_type(decoding, member, type == JSON_ARRAY ? "an array" : "an object");
+    return 0;
+}
+
+static const char *keep_json(struct decoding *decoding, const json_t *json)
+{
+    size_t length = json_dumpb(json, NULL, 0, JSON_COMPACT);
+    char *text = arena_alloc_text(decoding->texts, length + 1);
+    if (!text || length == 0 || json_dumpb(json, text, length, JSON_COMPACT) != length) {
+        decoding->has_no_memory = true;
+        return NULL;
+    }
+    text[length] = '\0';
+    return text;
+}
+
+static bool is_text_of(const json_t *json, size_t bytes_min, size_t bytes_max)
+{
+    return json_is_string(json) && json_string_length(json) >= bytes_min &&
+           json_string_length(json) <= bytes_max;
+}
+
+/* Members of a link beside its name and url are dropped. */
+static json_t *read_link(const json_t *link)
+{
+    return json_pack("{s:O, s:O}", "name", json_object_get(link, "name"), "url",
+                     json_object_get(link, "url"));
+}
+
+static int decode_links(struct decoding *decoding, enum member member, const char **out)
+{
+    const struct value *value;
+    if (decode_structure(decoding, member, JSON_ARRAY, &value))
+        return -1;
+    if (!value)
         return 0;
-    if (says(kind, "USER"))
-        event->error_kind = ERROR_KIND_USER;
-    else if (says(kind, "SYSTEM"))
-        event->error_kind = ERROR_KIND_SYSTEM;
-    else
-        return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[ERROR_KIND].pointer,
-                           "kind must be USER or SYSTEM, or left out.");
+    if (json_array_size(value->json) > LINKS_MAX)
+        return reject_member(decoding, member, "at most 32 links");
+    json_t *links = json_array();
+    int status = 0;
+    for (size_t i = 0; i < json_array_size(value->json) && status == 0; i++) {
+        const json_t *link = json_array_get(value->json, i);
+        if (!is_text_of(json_object_get(link, "name"), 1, LABEL_BYTES_MAX))
+            status = reject_item(decoding, member, i, "name", "a text of 1 to 512 bytes");
+        else if (!is_text_of(json_object_get(link, "url"), 1, LINK_URL_BYTES_MAX))
+            status = reject_item(decoding, member, i, "url", "a text of 1 to 4096 bytes");
+        else if (json_array_append_new(links, read_link(link)) != 0)
+            decoding->has_no_memory = true;
+    }
+    if (status == 0)
+        *out = keep_json(decoding, links);
+    json_decref(links);
+    return status;
+}
+
+/* A list of names, which may be empty: kept as JSON. */
+static int decode_names(struct decoding *decoding, enum member member, const struct value **value,
+                        size_t names_max)
+{
+    char wanted[64];
+    if (decode_structure(decoding, member, JSON_ARRAY, value))
+        return -1;
+    const json_t *names = *value ? (*value)->json : NULL;
+    snprintf(wanted, sizeof wanted, "at most %zu names", names_max);
+    if (json_array_size(names) > names_max)
+        return reject_member(decoding, member, wanted);
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const json_t *name = json_array_get(names, i);
+        if (!json_is_string(name) ||
+            !key_part_is_valid(KEY_NAME, json_string_value(name), json_string_length(name)))
+            return reject_item(decoding, member, i, "", key_part_rule(KEY_NAME));
+    }
+    return 0;
+}
+
+static int decode_depends_on(struct decoding *decoding)
+{
+    const struct value *value;
+    if (decode_names(decoding, DEPENDS_ON, &value, DEPENDS_ON_MAX))
+        return -1;
+    if (value)
+        decoding->event->depends_on = value->json ? keep_json(decoding, value->json) : "[]";
+    return 0;
+}
+
+/* The action's own name is no further one. */
+static int decode_aliases(struct decoding *decoding)
+{
+    struct action_event *event = decoding->event;
+    const struct value *value;
+    if (decode_names(decoding, ALIASES, &value, ALIASES_MAX))
+        return -1;
+    size_t count = value ? json_array_size(value->json) : 0;
+    if (count == 0)
+        return 0;
+    event->aliases = arena_alloc(decoding->texts, count * sizeof *event->aliases);
+    decoding->has_no_memory |= !event->aliases;
+    for (size_t i = 0; i < count && event->aliases; i++) {
+        const json_t *alias = json_array_get(value->json, i);
+        const char *text = json_string_value(alias);
+        if (event->name && strcmp(text, event->name) != 0)
+            event->aliases[event->alias_count++] =
+                keep_text(decoding, text, json_string_length(alias));
+    }
+    return 0;
+}
+
+static int decode_labels(struct decoding *decoding)
+{
+    static const char rule[] = "at most 64 members, names of 1 to 255 bytes with texts of at most "
+                               "512 bytes";
+    const struct value *value;
+    const char *name;
+    json_t *label;
+    if (decode_structure(decoding, RUN_LABELS, JSON_OBJECT, &value))
+        return -1;
+    if (!value)
+        return 0;
+    if (json_object_size(value->json) > LABELS_MAX)
+        return reject_member(decoding, RUN_LABELS, rule);
+    json_object_foreach (value->json, name, label)
+        if (!is_text_of(label, 0, LABEL_BYTES_MAX) || strlen(name) < 1 ||
+            strlen(name) > LABEL_NAME_BYTES_MAX)
+            return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/run/labels",
+                               "labels must be %s; %s is not.", rule, name);
+    decoding->event->of_run.labels = value->json ? keep_json(decoding, value->json) : "{}";
+    return 0;
+}
+
+/* As it came. */
+static int decode_params(struct decoding *decoding)
+{
+    const struct value *value;
+    if (decode_structure(decoding, RUN_PARAMS, JSON_OBJECT, &value))
+        return -1;
+    if (!value)
+        return 0;
+    if (value->written.length > PARAMS_BYTES_MAX)
+        return reject_member(decoding, RUN_PARAMS, "at most 16384 bytes of JSON");
+    decoding->event->of_run.params =
+        keep_text(decoding, value->written.bytes, value->written.length);
+    return 0;
+}
+
+static int decode_run(struct decoding *decoding)
+{
+    struct event_of_run *of_run = &decoding->event->of_run;
+    const struct value *run;
+    if (decode_structure(decoding, RUN, JSON_OBJECT, &run))
+        return -1;
+    if (!run)
+        return 0;
+    if (decode_label(decoding, RUN_TITLE, &of_run->title) || decode_labels(decoding) ||
+        decode_links(decoding, RUN_LINKS, &of_run->links) || decode_params(decoding))
+        return -1;
+    return 0;
+}
+
+static int decode_additions(struct decoding *decoding)
+{
+    struct action_event *event = decoding->event;
+    if (decode_label(decoding, TITLE, &event->title) ||
+        decode_links(decoding, LINKS, &event->links) || decode_depends_on(decoding) ||
+        decode_aliases(decoding) || decode_run(decoding))
+        return -1;
     return 0;
 }
 
@@ -545,13 +808,70 @@ static int judge(struct decoding *decoding, const struct action_event_path *path
 {
     static const struct action_event_path no_path = {0};
     struct action_event *event = decoding->event;
+    if (decoding->given_twice != MEMBERS) {
+        enum member member = (enum member)decoding->given_twice;
+        problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
+                    "%s is given twice, once in snake_case.", members[member].name);
+        return -EINVAL;
+    }
     if (decode_key(decoding, path ? path : &no_path) || decode_parent(decoding) ||
         decode_label(decoding, GROUP, &event->group) || decode_task(decoding) ||
         decode_time(decoding, UPDATED_TIME, received_us, &event->updated_us) ||
         decode_time(decoding, REPORTED_TIME, TIME_NONE, &event->reported_us) ||
-        decode_error_info(decoding) || check_kept_members(decoding))
+        decode_error_info(decoding) || check_kept_members(decoding) || decode_additions(decoding))
         return -EINVAL;
     return decoding->has_no_memory ? -ENOMEM : 0;
+}
+
+/* -------- one spelling -------- */
+
+static void write_spelled_object(struct buffer *out, const struct action_event *event,
+                                 struct json_text object, int first, int end);
+
+static void write_spelled_value(struct buffer *out, const struct action_event *event,
+                                struct json_text value, int index)
+{
+    bool is_object = value.length > 0 && value.bytes[0] == '{';
+    if (is_object && index == TASK)
+        write_spelled_object(out, event, value, TASK_NAME, TASK_MEMBERS);
+    else if (is_object && index == ERROR_INFO)
+        write_spelled_object(out, event, value, ERROR_KIND, MEMBERS);
+    else if (index == ERROR_KIND)
+        buffer_string(out, error_kind_name(event->error_kind));
+    else
+        buffer_append(out, value.bytes, value.length);
+}
+
+/* The object with the members from `first` to `end` in our spelling. */
+static void write_spelled_object(struct buffer *out, const struct action_event *event,
+                                 struct json_text object, int first, int end)
+{
+    const char *at = object.bytes, *object_end = at + object.length, *separator = "{\"";
+    struct json_member member;
+    while (json_scan_member(&at, object_end, &member)) {
+        int index = find_spelled_member(first, end, member.name);
+        buffer_text(out, separator);
+        if (index < end)
+            buffer_text(out, members[index].name);
+        else
+            buffer_append(out, member.name.bytes, member.name.length);
+        buffer_text(out, "\":");
+        write_spelled_value(out, event, member.value, index);
+        separator = ",\"";
+    }
+    buffer_text(out, *separator == '{' ? "{}" : "}");
+}
+
+/* What is kept of an event, and shown, is written as we write it. 0 or -ENOMEM. */
+static int spell(struct decoding *decoding)
+{
+    struct buffer spelled = {0};
+    struct json_text *info = &decoding->event->info;
+    write_spelled_object(&spelled, decoding->event, *info, PROJECT, EVENT_MEMBERS);
+    const char *text = spelled.failed ? NULL : keep_text(decoding, spelled.bytes, spelled.length);
+    *info = (struct json_text){.bytes = text, .length = spelled.length};
+    buffer_free(&spelled);
+    return text ? 0 : -ENOMEM;
 }
 
 /* Of what is no object. */
@@ -571,12 +891,15 @@ int action_event_decode(struct action_event *event, struct json_text info,
                         struct arena *texts, struct problem *problem)
 {
     struct action_event decoded = {.info = info};
-    struct decoding decoding = {.event = &decoded, .texts = texts, .problem = problem};
+    struct decoding decoding = {
+        .event = &decoded, .texts = texts, .problem = problem, .given_twice = MEMBERS};
     if (info.length == 0 || *info.bytes != '{')
         return reject_event(info, problem);
     int status = read_members(&decoding, info, PROJECT, EVENT_MEMBERS)
                      ? judge(&decoding, path, received_us)
                      : -EBADMSG;
+    if (status == 0 && decoding.is_spelled_otherwise)
+        status = spell(&decoding);
     for (int i = 0; i < MEMBERS; i++)
         json_decref(decoding.values[i].json);
     if (status == 0)

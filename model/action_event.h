@@ -18,14 +18,27 @@ enum {
     EVENT_BYTES_MAX = 256 * 1024,
     EVENT_NESTING_MAX = 32,
     DIFFERING_BYTES_MAX = 256, /* of members' names that are told to differ, about */
-    LABEL_BYTES_MAX = 512,     /* group, and the task's name and shortName, that filters search */
+    LABEL_BYTES_MAX = 512,     /* group, titles, the task's name and shortName, a label's value */
+    LABELS_MAX = 64,
+    LABEL_NAME_BYTES_MAX = 255,
+    LINKS_MAX = 32,
+    LINK_URL_BYTES_MAX = 4096,
+    PARAMS_BYTES_MAX = 16 * 1024,
+    DEPENDS_ON_MAX = 1000,
+    ALIASES_MAX = 16,
 };
 
 enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 2 };
 
+/* What an event says of its run: NULL for what it leaves out. */
+struct event_of_run {
+    const char *title;
+    const char *labels, *links, *params; /* JSON, params as it came */
+};
+
 /* A decoded event. Its strings are in the arena that it was decoded with, `info` is borrowed. */
 struct action_event {
-    struct json_text info; /* the event as received, or truncated */
+    struct json_text info; /* the event as received but for Flyte's spellings, or truncated */
     struct run_key run;
     const char *name;
     int32_t attempt;
@@ -35,6 +48,12 @@ struct action_event {
     const char *parent;                         /* NULL while names_parent: a root */
     const char *group, *task_name, *short_name; /* NULL if absent */
     bool has_task;
+    const char *title;      /* NULL if absent, as the next two */
+    const char *links;      /* JSON: [{"name", "url"}, …] */
+    const char *depends_on; /* JSON: [name, …] */
+    const char **aliases;   /* `alias_count` of them, none the action's own name */
+    size_t alias_count;
+    struct event_of_run of_run;
     enum error_kind error_kind;
     json_t *error_info; /* as the live tree shows it (model/error_info.h), owned; NULL if absent */
     bool is_truncated;  /* `info` is what event_cut left of what was received */

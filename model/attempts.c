@@ -348,6 +348,8 @@ static void write_times(struct buffer *out, const struct attempt_event *events, 
     }
     if (phase_is_terminal(furthest->phase))
         ended_us = furthest->updated_us;
+    if (furthest->phase == PHASE_SKIPPED)
+        started_us = TIME_NONE;
     milliseconds = duration_ms(started_us, ended_us);
     buffer_text(out, ",\"createdAt\":");
     buffer_timestamp(out, created_us);

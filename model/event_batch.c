@@ -385,11 +385,15 @@ static void write_detail(struct buffer *out, const struct event_result *result)
         buffer_text(out, ",\"detail\":\"The action waits for an event that names its parent.\"");
         return;
     }
-    buffer_text(out, result->is_too_deep ? ",\"detail\":\"The action cannot join: its parent "
-                                         : ",\"detail\":\"The action waits for its parent ");
-    buffer_text(out, result->waiting_for); /* a name has nothing to escape */
-    buffer_text(out, result->is_too_deep ? " is on the last level that a tree may have.\""
-                                         : " to join the tree.\"");
+    char detail[PROBLEM_DETAIL_SIZE];
+    snprintf(detail, sizeof detail,
+             result->is_too_deep
+                 ? "The action cannot join: its parent %s is on the last level that "
+                   "a tree may have."
+                 : "The action waits for its parent %s to join the tree.",
+             result->waiting_for);
+    buffer_text(out, ",\"detail\":");
+    buffer_string(out, detail);
 }
 
 /* How the same phase is said again, which is what the sender mostly meant. */

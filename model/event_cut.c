@@ -9,7 +9,15 @@ struct cut {
     bool is_first; /* no member was written to the object yet */
 };
 
-#define IS_ONE_OF(name, names) json_name_is_one_of(name, names, sizeof(names) / sizeof *(names))
+#define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
+
+static bool is_one_of(struct json_text written, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (json_name_is_spelled(written, names[i]))
+            return true;
+    return false;
+}
 
 /* Length of the character that stands at `at` in a valid JSON string, as it is written. */
 static size_t character_bytes(const char *at)
@@ -70,10 +78,11 @@ static void write_member(struct cut *cut, const struct json_member *member, bool
         buffer_text(cut->out, "\"");
 }
 
-/* errorInfo or task */
+/* errorInfo, task or run */
 static void write_object(struct cut *cut, const struct json_member *member)
 {
-    static const char *const kept[] = {"kind", "message", "name", "shortName"};
+    static const char *const kept[] = {"kind",  "message", "name", "shortName",
+                                       "title", "labels",  "links"};
     const char *at = member->value.bytes, *end = at + member->value.length;
     struct json_member inner;
     write_name(cut, member->name);
@@ -87,10 +96,11 @@ static void write_object(struct cut *cut, const struct json_member *member)
 
 void event_cut(struct buffer *out, struct json_text event)
 {
-    static const char *const objects[] = {"errorInfo", "task"};
+    static const char *const objects[] = {"errorInfo", "task", "run"};
     static const char *const kept[] = {"project", "domain",      "runName",      "name",
                                        "attempt", "phase",       "version",      "parent",
-                                       "group",   "updatedTime", "reportedTime", "cluster"};
+                                       "group",   "updatedTime", "reportedTime", "cluster",
+                                       "title",   "links",       "dependsOn",    "aliases"};
     struct cut cut = {.out = out, .rest = CUT_REST_BYTES_MAX, .is_first = true};
     const char *at = event.bytes, *end = at + event.length;
     struct json_member member;

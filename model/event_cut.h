@@ -13,10 +13,11 @@ enum {
 };
 
 /* Appends what is kept of `event`, the valid text of a JSON object of any size, with "truncated":
- * true: the key, parent, group, task, times, cluster and errorInfo, whose longer texts are cut
- * between two characters; of the other members those that are small, in their order, as long as
- * there is room. The same text always gives the same, of less than EVENT_BYTES_MAX unless it says
- * one of its members again and again. A failed allocation is noted in `out`. */
+ * true: the key, parent, group, task, title, times, cluster, errorInfo and what is said of the run,
+ * whose longer texts are cut between two characters; of the other members those that are small, in
+ * their order, as long as there is room. The same text always gives the same, of less than
+ * EVENT_BYTES_MAX unless it says one of its members again and again. A failed allocation is noted
+ * in `out`. */
 void event_cut(struct buffer *out, struct json_text event);
 
 #endif

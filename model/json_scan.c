@@ -291,6 +291,24 @@ bool json_name_is(struct json_text written, const char *name)
     return *name == '\0' && at == end;
 }
 
+bool json_name_is_spelled(struct json_text written, const char *name)
+{
+    char snake[32];
+    size_t length = 0;
+
+    if (json_name_is(written, name))
+        return true;
+    for (; *name != '\0' && length < sizeof snake - 2; name++) {
+        bool is_upper = *name >= 'A' && *name <= 'Z';
+
+        if (is_upper)
+            snake[length++] = '_';
+        snake[length++] = is_upper ? (char)(*name - 'A' + 'a') : *name;
+    }
+    snake[length] = '\0';
+    return json_name_is(written, snake);
+}
+
 bool json_name_is_one_of(struct json_text written, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)

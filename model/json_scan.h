@@ -49,7 +49,12 @@ bool json_scan_member(const char **at, const char *end, struct json_member *memb
 /* Whether a name as written is this one, which is of ASCII letters: "log\u0049nfo" is logInfo. */
 bool json_name_is(struct json_text written, const char *name);
 
-/* The same of `count` names. */
+/* The same of a name in camelCase, which may also be written in snake_case: error_info is
+ * errorInfo.
+ */
+bool json_name_is_spelled(struct json_text written, const char *name);
+
+/* json_name_is of `count` names. */
 bool json_name_is_one_of(struct json_text written, const char *const *names, size_t count);
 
 #endif

@@ -25,7 +25,7 @@ struct moved_run {
     struct run_key key;
     bool is_deleted;
     struct buffer record; /* the data of its runUpdate */
-    char *path;           /* the hash key, "project/domain/run"; behind it the parts of `key` */
+    char *path;           /* the hash key, as run_key_path has it; behind it the parts of `key` */
 };
 
 struct moved_runs;

@@ -1,4 +1,3 @@
-/* The ten phases of an action and their order. */
 #include "model/phase.h"
 
 #include <string.h>
@@ -14,9 +13,10 @@ static const char *const names[PHASE_SLOTS] = {
     [PHASE_TIMED_OUT] = "TIMED_OUT",
     [PHASE_PAUSED] = "PAUSED",
     [PHASE_RECOVERED] = "RECOVERED",
+    [PHASE_SKIPPED] = "SKIPPED",
 };
 
-enum { RANK_TERMINAL = 5 };
+enum { RANK_TERMINAL = 5, WIRE_NUMBER_SKIPPED = 64 };
 
 static const uint8_t ranks[PHASE_SLOTS] = {
     [PHASE_QUEUED] = 1,
@@ -29,11 +29,12 @@ static const uint8_t ranks[PHASE_SLOTS] = {
     [PHASE_TIMED_OUT] = RANK_TERMINAL,
     [PHASE_PAUSED] = 4,
     [PHASE_RECOVERED] = RANK_TERMINAL,
+    [PHASE_SKIPPED] = RANK_TERMINAL,
 };
 
 const char *phase_name(enum phase phase)
 {
-    return phase_from_number((int64_t)phase) == PHASE_NONE ? NULL : names[phase];
+    return phase_from_index((int64_t)phase) == PHASE_NONE ? NULL : names[phase];
 }
 
 static enum phase parse_number(const char *text, size_t length)
@@ -60,20 +61,27 @@ enum phase phase_parse(const char *text, size_t length)
         text += prefix_length;
         length -= prefix_length;
     }
-    for (enum phase phase = PHASE_QUEUED; phase <= PHASE_RECOVERED; phase++)
+    for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
         if (strlen(names[phase]) == length && memcmp(names[phase], text, length) == 0)
-            return phase;
+            return (enum phase)phase;
     return PHASE_NONE;
 }
 
 enum phase phase_from_number(int64_t number)
 {
-    return number > PHASE_NONE && number < PHASE_SLOTS ? (enum phase)number : PHASE_NONE;
+    if (number == WIRE_NUMBER_SKIPPED)
+        return PHASE_SKIPPED;
+    return number == PHASE_SKIPPED ? PHASE_NONE : phase_from_index(number);
+}
+
+enum phase phase_from_index(int64_t index)
+{
+    return index > PHASE_NONE && index < PHASE_SLOTS ? (enum phase)index : PHASE_NONE;
 }
 
 int phase_rank(enum phase phase)
 {
-    return phase_from_number((int64_t)phase) == PHASE_NONE ? 0 : ranks[phase];
+    return phase_from_index((int64_t)phase) == PHASE_NONE ? 0 : ranks[phase];
 }
 
 bool phase_is_terminal(enum phase phase)

@@ -1,4 +1,5 @@
-/* The ten phases of an action and their order (Flyte 2: common.ActionPhase). */
+/* The phases of an action and their order (Flyte 2: common.ActionPhase), and SKIPPED, which Flyte
+ * has not. */
 #ifndef RUNTREE_MODEL_PHASE_H
 #define RUNTREE_MODEL_PHASE_H
 
@@ -18,10 +19,11 @@ enum phase {
     PHASE_TIMED_OUT = 8,
     PHASE_PAUSED = 9,
     PHASE_RECOVERED = 10,
+    PHASE_SKIPPED = 11, /* number 64 on the wire, where 11 may become another phase of Flyte's */
 };
 
 /* Arrays indexed by phase have this many elements; element 0 (PHASE_NONE) stays unused. */
-enum { PHASE_SLOTS = 11 };
+enum { PHASE_SLOTS = 12 };
 
 /* The name as answers use it ("RUNNING"), static; NULL for PHASE_NONE and anything else. */
 const char *phase_name(enum phase phase);
@@ -30,8 +32,11 @@ const char *phase_name(enum phase phase);
  * says. PHASE_NONE if it is none of them. */
 enum phase phase_parse(const char *text, size_t length);
 
-/* PHASE_NONE if `number` is no phase. */
+/* By the number that it has on the wire; PHASE_NONE if that is no phase's. */
 enum phase phase_from_number(int64_t number);
+
+/* By the number that it has here and in the database, likewise. */
+enum phase phase_from_index(int64_t index);
 
 bool phase_is_terminal(enum phase phase);
 

@@ -42,7 +42,7 @@ struct problem_description {
 /* Static; `kind` must be between PROBLEM_NONE and PROBLEM_KINDS, both excluded. */
 const struct problem_description *problem_describe(enum problem_kind kind);
 
-enum { PROBLEM_POINTER_SIZE = 320, PROBLEM_DETAIL_SIZE = 640 };
+enum { PROBLEM_POINTER_SIZE = 320, PROBLEM_DETAIL_SIZE = 1280 };
 
 struct problem {
     enum problem_kind kind;

@@ -29,11 +29,11 @@ void record_write_action_members(struct buffer *out, const struct action *action
     buffer_text(out, ",\"createdAt\":");
     buffer_timestamp(out, action->created_us);
     buffer_text(out, ",\"startedAt\":");
-    buffer_timestamp(out, action->started_us);
+    buffer_timestamp(out, action_started_us(action));
     buffer_text(out, ",\"endedAt\":");
     buffer_timestamp(out, action->ended_us);
     buffer_text(out, ",\"durationMs\":");
-    write_duration(out, duration_ms(action->started_us, action->ended_us));
+    write_duration(out, duration_ms(action_started_us(action), action->ended_us));
     if (action_is_abandoned(action))
         buffer_text(out, ",\"abandoned\":true");
     buffer_text(out, ",\"errorInfo\":");

@@ -661,7 +661,7 @@ static int prepare(struct run_state_manager *manager, struct prepared *prepared,
 {
     *prepared = (struct prepared){0};
     if (action->ordinal < 1 || action->revision < 1 || action->revision > revision ||
-        phase_from_number((int64_t)action->phase) == PHASE_NONE)
+        phase_from_index((int64_t)action->phase) == PHASE_NONE)
         return -EINVAL;
     size_t index = (size_t)action->ordinal - 1;
     if (index > manager->nodes.count)

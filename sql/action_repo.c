@@ -730,7 +730,7 @@ static void on_event_row(const struct repo_call *call, const PGresult *result, i
 {
     const struct stored_event event = {
         .attempt = pg_int4(result, row, 0),
-        .phase = phase_from_number(pg_int2(result, row, 1)),
+        .phase = phase_from_index(pg_int2(result, row, 1)),
         .version = pg_int4(result, row, 2),
         .revision = pg_int8(result, row, 3),
         .updated_us = pg_time(result, row, 4),

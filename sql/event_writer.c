@@ -41,7 +41,7 @@ enum {
     JOIN_PAUSE_MAX_MS = 60000, /* … which doubles up to this */
     JOINS_LOOK_MS = 10000,     /* between two looks for joins that nobody works on */
     QUEUE_CAPACITY_FIRST = 256,
-    WRITE_WHY_SIZE = 512,
+    WRITE_WHY_SIZE = 1536,
 };
 
 /* What the exchange under way is for. enter() alone sets it, on_step_ended() says what comes next.
@@ -1140,12 +1140,13 @@ static void park(struct event_writer *writer, struct range range, bool is_remove
 
 static void give_up_parked(const struct parked_run *parked, struct write_item *item)
 {
-    char why[WRITE_WHY_SIZE];
+    char why[WRITE_WHY_SIZE], run[RUN_PATH_SIZE];
 
+    run_key_words(&parked->key, run);
     snprintf(why, sizeof why,
              parked->is_removed ? "What is left of a deleted run %s is still being removed."
                                 : "The run %s is locked in the database by somebody else.",
-             parked->path);
+             run);
     give_up_item(item, why);
 }
 
@@ -1402,9 +1403,9 @@ static void isolate(struct event_writer *writer)
         try_halves(writer);
         return;
     }
-    run_key_path(&first->event->run, path);
+    run_key_words(&first->event->run, path);
     snprintf(why, sizeof why,
-             "The database refused the event of action %.100s of the run %.200s (SQLSTATE %s);"
+             "The database refused the event of action %s of the run %s (SQLSTATE %s);"
              " it was not recorded.",
              first->event->name, path, writer->sqlstate);
     if (writer->refusals > 1)

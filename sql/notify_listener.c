@@ -96,7 +96,7 @@ static void on_notification(void *arg, const char *channel, const char *payload)
         return;
     memcpy(text, payload, strlen(payload) + 1);
     while (rest != NULL && count < PARTS)
-        parts[count++] = strsep(&rest, "/");
+        parts[count++] = strsep(&rest, RUN_PATH_SEPARATOR);
     if (count <= REVISION)
         return;
     notification.run = (struct run_key){parts[PROJECT], parts[DOMAIN], parts[RUN_NAME]};

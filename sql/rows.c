@@ -13,7 +13,7 @@ void run_from_row(const PGresult *result, int row, int first, struct run *run)
         .revision = pg_int8(result, row, first + 4),
         .action_count = pg_int4(result, row, first + 5),
         .root = pg_text(result, row, first + 7),
-        .phase = phase_from_number(pg_int2(result, row, first + 8)),
+        .phase = phase_from_index(pg_int2(result, row, first + 8)),
         .created_us = pg_time(result, row, first + 9),
         .started_us = pg_time(result, row, first + 10),
         .ended_us = pg_time(result, row, first + 11),
@@ -32,7 +32,7 @@ void action_from_row(const PGresult *result, int row, int first, struct action *
         .ordinal = pg_int4(result, row, first + 3),
         .level = pg_int4(result, row, first + 4),
         .attempt = pg_int4(result, row, first + 5),
-        .phase = phase_from_number(pg_int2(result, row, first + 6)),
+        .phase = phase_from_index(pg_int2(result, row, first + 6)),
         .version = pg_int4(result, row, first + 7),
         .group = pg_text(result, row, first + 8),
         .group_from = {.attempt = pg_int4(result, row, first + 9),
@@ -62,6 +62,6 @@ void decided_action_from_row(const PGresult *result, int row, int first, struct 
         state->furthest.version = pg_int4(result, row, said + 1);
     }
     state->waited =
-        (struct phase_said){phase_from_number(pg_int2(result, row, said + 2)),
+        (struct phase_said){phase_from_index(pg_int2(result, row, said + 2)),
                             pg_int4(result, row, said + 3), pg_time(result, row, said + 4)};
 }

@@ -308,7 +308,8 @@ static const Oid mark_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ};
 
 /* Every phase that is not terminal has a count of zero. */
 #define HAS_ENDED                                                                                  \
-    "r.phase IN (5, 6, 7, 8, 10) AND r.phase_counts[1] + r.phase_counts[2] + r.phase_counts[3]"    \
+    "r.phase IN (5, 6, 7, 8, 10, 11) AND r.phase_counts[1] + r.phase_counts[2] + "                 \
+    "r.phase_counts[3]"                                                                            \
     " + r.phase_counts[4] + r.phase_counts[9] = 0"
 
 static const struct pg_statement mark_statement = {
@@ -323,7 +324,7 @@ static const struct pg_statement mark_statement = {
            " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
            " has_rows = true)"
            " SELECT pg_current_xact_id()::text::int8,"
-           " pg_notify('runtree', g.project || '/' || g.domain || '/' || g.run_name || '/0')"
+           " pg_notify('runtree', concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
            " FROM gone g",
     .parameter_count = 4,
     .types = mark_types,

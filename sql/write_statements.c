@@ -1,6 +1,7 @@
 #include "sql/write_statements.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "sql/rows.h"
 
@@ -433,7 +434,7 @@ static const Oid notify_types[] = {PG_TEXT_ARRAY};
 const struct pg_statement notify_statement = {
     .name = "notify",
     .sql = "SELECT pg_notify('runtree',"
-           " k.payload || '/' || pg_snapshot_xmin(pg_current_snapshot())::text)"
+           " k.payload || chr(31) || pg_snapshot_xmin(pg_current_snapshot())::text)"
            " FROM unnest($1) AS k(payload)",
     .parameter_count = 1,
     .types = notify_types,
@@ -443,11 +444,15 @@ static void add_payload(struct pg_parameters *parameters, const struct run_key *
                         const struct run_row *row)
 {
     char text[RUN_PATH_SIZE + 48];
-    int length =
-        snprintf(text, sizeof text, "%s/%s/%s/%lld/%lld", run->project, run->domain, run->run_name,
-                 (long long)row->state.revision, (long long)row->revision_before);
+    size_t length;
 
-    pg_array_bytes(parameters, text, (size_t)length);
+    run_key_path(run, text);
+    length = strlen(text);
+    length += (size_t)snprintf(text + length, sizeof text - length,
+                               RUN_PATH_SEPARATOR "%lld" RUN_PATH_SEPARATOR "%lld",
+                               (long long)row->state.revision, (long long)row->revision_before);
+
+    pg_array_bytes(parameters, text, length);
 }
 
 void add_notify(struct pg_calls *calls, const struct run_key *runs, const struct run_row *rows,

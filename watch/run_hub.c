@@ -71,7 +71,7 @@ enum hub_reading { READING_NONE, READING_ONCE, READING_AGAIN /* as soon as that 
 struct run_hub {
     UT_hash_handle hh;
     struct run_hubs *owner;
-    char path[RUN_PATH_SIZE]; /* the hash key: "project/domain/run" */
+    char path[RUN_PATH_SIZE]; /* the hash key, as run_key_path writes it */
     char key_text[RUN_PATH_SIZE];
     struct run_key key; /* into key_text */
     enum tree_state state;
@@ -592,12 +592,20 @@ static void drop_tree(struct run_hub *hub)
     run_hub_account(hub);
 }
 
+static void log_run(const struct run_hub *hub, enum log_level level, const char *message,
+                    const char *why)
+{
+    char run[RUN_PATH_SIZE];
+
+    run_key_words(&hub->key, run);
+    log_write(hub->owner->log, level, message, "s:s, s:s", "run", run, "why", why);
+}
+
 static void reset_streams(struct run_hub *hub, bool is_gone, const char *why)
 {
     struct hub_view *view;
 
-    log_write(hub->owner->log, LOG_INFO, "watchers reset", "s:s, s:s", "run", hub->path, "why",
-              why);
+    log_run(hub, LOG_INFO, "watchers reset", why);
     hub->owner->stats.resets++;
     for (view = hub->views; view != NULL; view = view->hh.next)
         channel_reset(view->channel, is_gone);
@@ -657,8 +665,7 @@ static void handle_upsert_failure(struct run_hub *hub, int status)
         read_anew(hub, why);
         return;
     }
-    log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run", hub->path,
-              "why", why);
+    log_run(hub, LOG_ERROR, "a run could not be read", why);
     move_to(hub, TREE_BROKEN, why);
 }
 
@@ -816,8 +823,7 @@ static void on_read(void *arg, enum repo_outcome outcome, const char *message)
     bool is_wanted = hub->reading == READING_AGAIN && is_good;
 
     if (outcome == REPO_REFUSED)
-        log_write(hub->owner->log, LOG_ERROR, "a run could not be read", "s:s, s:s", "run",
-                  hub->path, "why", message);
+        log_run(hub, LOG_ERROR, "a run could not be read", message);
     if (outcome != REPO_OK && hub->reading_ns != 0)
         hub->heard_ns = hub->reading_ns;
     hub->reading_ns = 0;

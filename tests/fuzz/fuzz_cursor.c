@@ -20,8 +20,8 @@ static void check_cursor(const char *hex, char kind, size_t count)
         return;
     MUST(cursor.count == count);
     for (size_t i = 0; i < count; i++) {
-        length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", i > 0 ? "/" : "",
-                                   cursor.parts[i]);
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%s",
+                                   i > 0 ? CURSOR_SEPARATOR : "", cursor.parts[i]);
         if (parse_number(cursor.parts[i], 1, INT32_MAX, &number))
             MUST(number >= 1 && number <= INT32_MAX);
     }

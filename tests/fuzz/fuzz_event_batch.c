@@ -137,7 +137,7 @@ static void check_event(const struct event_batch *batch, const struct action_eve
     MUST(action_event_is_identical(again, document, NULL));
     check_decoded(event, document, path);
     MUST(phase_name(event->phase) != NULL && event->attempt >= 1 && event->version >= 0);
-    MUST(key_part_is_valid(event->name, strlen(event->name), NAME_BYTES_MAX));
+    MUST(key_part_is_valid(KEY_NAME, event->name, strlen(event->name)));
     MUST(event->names_parent || event->parent == NULL);
     check_record(event, document);
     json_decref(document);

@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum phase phase = phase_parse(phases, strlen(phases));
 
     if (phase != PHASE_NONE)
-        MUST(phase_from_number(phase) == phase && phase_name(phase) != NULL);
+        MUST(phase_from_index(phase) == phase && phase_name(phase) != NULL);
     check_filter(phases, name, subject);
     free(text);
     return 0;

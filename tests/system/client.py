@@ -26,7 +26,7 @@ class Api:
         if len(response.content) < 200_000:
             contract.check_response(
                 method,
-                response.request.url.path,
+                response.request.url.raw_path.decode().partition("?")[0],
                 response.status_code,
                 response.headers.get("content-type", ""),
                 response.content,

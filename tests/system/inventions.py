@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import itertools
+import urllib.parse
 
 START = datetime.datetime(2026, 4, 12, 8, 0, tzinfo=datetime.timezone.utc)
 
@@ -13,6 +14,11 @@ def at(milliseconds):
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def segment(name):
+    """A name as one segment of a path."""
+    return urllib.parse.quote(name, safe="")
+
+
 @dataclasses.dataclass(frozen=True)
 class RunKey:
     project: str
@@ -21,11 +27,14 @@ class RunKey:
 
     @property
     def base(self):
-        return f"/v1/projects/{self.project}/domains/{self.domain}"
+        return f"/v1/projects/{segment(self.project)}/domains/{self.domain}"
 
     @property
     def path(self):
-        return f"{self.base}/runs/{self.name}"
+        return f"{self.base}/runs/{segment(self.name)}"
+
+    def action_path(self, name):
+        return f"{self.path}/actions/{segment(name)}"
 
     def event(self, name="a0", phase="QUEUED", **members):
         """An event of this run; `key` members have their defaults, the rest comes as given."""

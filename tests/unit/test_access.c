@@ -35,6 +35,19 @@ static void test_patterns(void **state)
     access_release(access);
 }
 
+/* A project may have slashes, a domain has none. */
+static void test_the_domain_begins_behind_the_last_slash(void **state)
+{
+    struct access *access = read_claim("{\"read\": [\"owner/repo/ci\", \"owner/*\"]}");
+
+    (void)state;
+    assert_true(access_allows(access, ACCESS_READ, "owner/repo", "ci"));
+    assert_true(access_allows(access, ACCESS_READ, "owner", "any"));
+    assert_false(access_allows(access, ACCESS_READ, "owner/repo", "cd"));
+    assert_false(access_allows(access, ACCESS_READ, "owner/other", "ci"));
+    access_release(access);
+}
+
 static void test_admin_includes_the_others(void **state)
 {
     struct access *admin = read_claim("{\"admin\": [\"ml/*\"]}");
@@ -85,7 +98,9 @@ static void test_claim_that_is_wrong(void **state)
         "{\"read\": [\"*\"]}",
         "{\"read\": [\"a/\"]}",
         "{\"read\": [\"/a\"]}",
-        "{\"read\": [\"a/b/c\"]}",
+        "{\"read\": [\"a//c\"]}",
+        "{\"read\": [\"a/*/c\"]}",
+        "{\"read\": [\"a/../c\"]}",
         "{\"read\": [\"a*/b\"]}",
         "{\"read\": [\"**/b\"]}",
         "{\"read\": [\"a b/c\"]}",
@@ -98,15 +113,15 @@ static void test_claim_that_is_wrong(void **state)
         assert_null(read_claim(claims[i]));
 }
 
-static struct access *read_patterns(size_t count, size_t part_length)
+static struct access *read_patterns(size_t count, size_t project_length)
 {
     json_t *list = json_array(), *rights = json_pack("{s:o}", "read", list);
     char part[300] = "", why[ACCESS_WHY_SIZE];
     struct access *access;
 
-    memset(part, 'p', part_length);
+    memset(part, 'p', project_length);
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_sprintf("%s/%s", part, part));
+        json_array_append_new(list, json_sprintf("%s/d", part));
     access = access_new(rights, NULL, 0, why);
     json_decref(rights);
     return access;
@@ -172,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_the_domain_begins_behind_the_last_slash),
         cmocka_unit_test(test_admin_includes_the_others),
         cmocka_unit_test(test_without_tokens_everything_is_allowed),
         cmocka_unit_test(test_claim_that_gives_nothing),

@@ -148,73 +148,100 @@ static void test_limits_hold(void **state)
     }
 }
 
+static const struct {
+    const char *members, *pointer;
+} wrong_members[] = {
+    {"'project':null", "/project"},
+    {"'project':1", "/project"},
+    {"'project':''", "/project"},
+    {"'project':'a b'", "/project"},
+    {"'project':'a/'", "/project"},
+    {"'project':'_a'", "/project"},
+    {"'project':'\u00e4'", "/project"},
+    {"'domain':[]", "/domain"},
+    {"'domain':'-'", "/domain"},
+    {"'runName':{}", "/runName"},
+    {"'runName':'a\\n'", "/runName"},
+    {"'name':true", "/name"},
+    {"'name':'..'", "/name"},
+    {"'attempt':0", "/attempt"},
+    {"'attempt':-1", "/attempt"},
+    {"'attempt':2147483648", "/attempt"},
+    {"'attempt':9223372036854775807", "/attempt"},
+    {"'attempt':1.0", "/attempt"},
+    {"'attempt':'1'", "/attempt"},
+    {"'attempt':true", "/attempt"},
+    {"'version':-1", "/version"},
+    {"'version':2147483648", "/version"},
+    {"'version':0.5", "/version"},
+    {"'version':'0'", "/version"},
+    {"'phase':null", "/phase"},
+    {"'phase':0", "/phase"},
+    {"'phase':11", "/phase"},
+    {"'phase':4.0", "/phase"},
+    {"'phase':''", "/phase"},
+    {"'phase':'running'", "/phase"},
+    {"'phase':['RUNNING']", "/phase"},
+    {"'parent':''", "/parent"},
+    {"'parent':1", "/parent"},
+    {"'parent':'.'", "/parent"},
+    {"'parent':'a'", "/parent"},
+    {"'group':1", "/group"},
+    {"'task':'t'", "/task"},
+    {"'task':{'name':1}", "/task/name"},
+    {"'task':{'shortName':{}}", "/task/shortName"},
+    {"'updatedTime':1", "/updatedTime"},
+    {"'updatedTime':'yesterday'", "/updatedTime"},
+    {"'updatedTime':'2026-02-30T00:00:00Z'", "/updatedTime"},
+    {"'reportedTime':''", "/reportedTime"},
+    {"'errorInfo':'x'", "/errorInfo"},
+    {"'errorInfo':{'kind':'user'}", "/errorInfo/kind"},
+    {"'errorInfo':{'kind':1}", "/errorInfo/kind"},
+    {"'errorInfo':{'message':1}", "/errorInfo/message"},
+    {"'cluster':1", "/cluster"},
+    {"'outputs':[]", "/outputs"},
+    {"'logInfo':{}", "/logInfo"},
+    {"'clusterEvents':{}", "/clusterEvents"},
+    {"'title':1", "/title"},
+    {"'links':{}", "/links"},
+    {"'links':[7]", "/links/0/name"},
+    {"'links':[{'name':'a','url':'b'},{'name':'','url':'c'}]", "/links/1/name"},
+    {"'links':[{'name':'a'}]", "/links/0/url"},
+    {"'links':[{'name':'a','url':1}]", "/links/0/url"},
+    {"'dependsOn':'b'", "/dependsOn"},
+    {"'dependsOn':['b',null]", "/dependsOn/1"},
+    {"'aliases':{}", "/aliases"},
+    {"'aliases':['']", "/aliases/0"},
+    {"'aliases':['b','..']", "/aliases/1"},
+    {"'run':'x'", "/run"},
+    {"'run':{'title':[]}", "/run/title"},
+    {"'run':{'labels':[]}", "/run/labels"},
+    {"'run':{'labels':{'a':1}}", "/run/labels"},
+    {"'run':{'labels':{'':'b'}}", "/run/labels"},
+    {"'run':{'links':{}}", "/run/links"},
+    {"'run':{'links':[{'name':'a'}]}", "/run/links/0/url"},
+    {"'run':{'params':[]}", "/run/params"},
+    {"'updated_time':1", "/updatedTime"},
+    {"'run_name':'s'", "/runName"},
+    {"'updatedTime':null,'updated_time':null", "/updatedTime"},
+    {"'task':{'short_name':1}", "/task/shortName"},
+    {"'errorInfo':{'kind':'KIND_OTHER'}", "/errorInfo/kind"},
+};
+
 static void test_each_member_is_named_when_it_is_wrong(void **state)
 {
     (void)state;
-    static const struct {
-        const char *members, *pointer;
-    } cases[] = {
-        {"'project':null", "/project"},
-        {"'project':1", "/project"},
-        {"'project':''", "/project"},
-        {"'project':'a b'", "/project"},
-        {"'project':'a/b'", "/project"},
-        {"'project':'_a'", "/project"},
-        {"'project':'\u00e4'", "/project"},
-        {"'domain':[]", "/domain"},
-        {"'domain':'-'", "/domain"},
-        {"'runName':{}", "/runName"},
-        {"'runName':'a%'", "/runName"},
-        {"'name':true", "/name"},
-        {"'name':'a~'", "/name"},
-        {"'attempt':0", "/attempt"},
-        {"'attempt':-1", "/attempt"},
-        {"'attempt':2147483648", "/attempt"},
-        {"'attempt':9223372036854775807", "/attempt"},
-        {"'attempt':1.0", "/attempt"},
-        {"'attempt':'1'", "/attempt"},
-        {"'attempt':true", "/attempt"},
-        {"'version':-1", "/version"},
-        {"'version':2147483648", "/version"},
-        {"'version':0.5", "/version"},
-        {"'version':'0'", "/version"},
-        {"'phase':null", "/phase"},
-        {"'phase':0", "/phase"},
-        {"'phase':11", "/phase"},
-        {"'phase':4.0", "/phase"},
-        {"'phase':''", "/phase"},
-        {"'phase':'running'", "/phase"},
-        {"'phase':['RUNNING']", "/phase"},
-        {"'parent':''", "/parent"},
-        {"'parent':1", "/parent"},
-        {"'parent':'.a'", "/parent"},
-        {"'parent':'a'", "/parent"},
-        {"'group':1", "/group"},
-        {"'task':'t'", "/task"},
-        {"'task':{'name':1}", "/task/name"},
-        {"'task':{'shortName':{}}", "/task/shortName"},
-        {"'updatedTime':1", "/updatedTime"},
-        {"'updatedTime':'yesterday'", "/updatedTime"},
-        {"'updatedTime':'2026-02-30T00:00:00Z'", "/updatedTime"},
-        {"'reportedTime':''", "/reportedTime"},
-        {"'errorInfo':'x'", "/errorInfo"},
-        {"'errorInfo':{'kind':'user'}", "/errorInfo/kind"},
-        {"'errorInfo':{'kind':1}", "/errorInfo/kind"},
-        {"'errorInfo':{'message':1}", "/errorInfo/message"},
-        {"'cluster':1", "/cluster"},
-        {"'outputs':[]", "/outputs"},
-        {"'logInfo':{}", "/logInfo"},
-        {"'clusterEvents':{}", "/clusterEvents"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof wrong_members / sizeof *wrong_members; i++) {
         struct action_event event;
         struct problem problem;
-        if (decode(cases[i].members, NULL, &event, &problem) == 0)
-            fail_msg("%s was decoded", cases[i].members);
+        if (decode(wrong_members[i].members, NULL, &event, &problem) == 0)
+            fail_msg("%s was decoded", wrong_members[i].members);
         assert_int_equal(problem.kind, PROBLEM_INVALID_FIELD);
-        assert_string_equal(problem.pointer, cases[i].pointer);
-        /* The detail says the member's name as well. */
-        assert_non_null(strstr(problem.detail, strrchr(cases[i].pointer, '/') + 1));
+        assert_string_equal(problem.pointer, wrong_members[i].pointer);
+        /* The detail says the member's name as well, or its list's. */
+        const char *name = strrchr(wrong_members[i].pointer, '/') + 1;
+        if (*name < '0' || *name > '9')
+            assert_non_null(strstr(problem.detail, name));
     }
 }
 
@@ -235,7 +262,7 @@ static void test_required_members(void **state)
 
 static void assert_key_length(const char *member, size_t length, int expected)
 {
-    char members[400], value[300];
+    char members[600], value[NAME_BYTES_MAX + 2];
     struct action_event event;
     struct problem problem;
     memset(value, 'x', length);
@@ -249,16 +276,16 @@ static void assert_key_length(const char *member, size_t length, int expected)
 static void test_key_at_its_limit_and_one_past_it(void **state)
 {
     (void)state;
-    assert_key_length("project", 63, 0);
-    assert_key_length("project", 64, -EINVAL);
+    assert_key_length("project", 160, 0);
+    assert_key_length("project", 161, -EINVAL);
     assert_key_length("domain", 63, 0);
     assert_key_length("domain", 64, -EINVAL);
-    assert_key_length("runName", 255, 0);
-    assert_key_length("runName", 256, -EINVAL);
-    assert_key_length("name", 255, 0);
-    assert_key_length("name", 256, -EINVAL);
-    assert_key_length("parent", 255, 0);
-    assert_key_length("parent", 256, -EINVAL);
+    assert_key_length("runName", 512, 0);
+    assert_key_length("runName", 513, -EINVAL);
+    assert_key_length("name", 512, 0);
+    assert_key_length("name", 513, -EINVAL);
+    assert_key_length("parent", 512, 0);
+    assert_key_length("parent", 513, -EINVAL);
 }
 
 static void test_no_object_is_no_event(void **state)
@@ -324,7 +351,7 @@ static void test_wrong_part_of_the_path(void **state)
     } cases[] = {
         {{"_", "d", "r", "a", "1", "4", "0"}, "project"},
         {{"p", "", "r", "a", "1", "4", "0"}, "domain"},
-        {{"p", "d", "r/s", "a", "1", "4", "0"}, "runName"},
+        {{"p", "d", "..", "a", "1", "4", "0"}, "runName"},
         {{"p", "d", "r", "a\xff", "1", "4", "0"}, "name"},
         {{"p", "d", "r", "a", "0", "4", "0"}, "attempt"},
         {{"p", "d", "r", "a", "", "4", "0"}, "attempt"},
@@ -374,7 +401,8 @@ static int assert_agreement(const char *text)
     if (status == 0) {
         assert_says(event.run.project, document, "project");
         assert_says(event.run.domain, document, "domain");
-        assert_says(event.run.run_name, document, "runName");
+        assert_says(event.run.run_name, document,
+                    json_object_get(document, "run_name") ? "run_name" : "runName");
         assert_says(event.name, document, "name");
         assert_says(event.parent, document, "parent");
         assert_says(event.group, document, "group");
@@ -508,6 +536,176 @@ static void assert_identical(const char *a, const char *b, bool expected)
     json_decref(json_b);
 }
 
+/* What an event may say in Flyte's spelling, and how it is kept. */
+static void assert_spelled(const char *text, const char *kept)
+{
+    struct action_event event;
+    struct problem problem;
+    struct json_text info = {.bytes = text, .length = strlen(text)};
+    if (action_event_decode(&event, info, NULL, 77, &texts, &problem) != 0)
+        fail_msg("%s: %s", text, problem.detail);
+    assert_int_equal(event.info.length, strlen(kept));
+    assert_memory_equal(event.info.bytes, kept, strlen(kept));
+    action_event_clear(&event);
+}
+
+static void test_spelling_of_flyte_is_kept_as_ours(void **state)
+{
+    (void)state;
+    assert_spelled("{ " KEY ", \"x_y\": 1 }", "{ " KEY ", \"x_y\": 1 }");
+    assert_spelled("{" KEY ", \"error_info\" : { \"message\":\"m\" , \"kind\":\"KIND_USER\"},"
+                   "\"x_y\":{\"short_name\":1},\"log_info\":[{\"message_format\":1}],"
+                   "\"task\":{\"short_name\":\"s\"},\"depends\\u005fon\":[],"
+                   "\"cluster_events\":[],\"reported_time\":null}",
+                   "{" KEY ",\"errorInfo\":{\"message\":\"m\",\"kind\":\"USER\"},"
+                   "\"x_y\":{\"short_name\":1},\"logInfo\":[{\"message_format\":1}],"
+                   "\"task\":{\"shortName\":\"s\"},\"dependsOn\":[],"
+                   "\"clusterEvents\":[],\"reportedTime\":null}");
+    assert_spelled("{" KEY ",\"errorInfo\":{\"kind\":\"ERROR_KIND_SYSTEM\"}}",
+                   "{" KEY ",\"errorInfo\":{\"kind\":\"SYSTEM\"}}");
+    assert_spelled("{" KEY ",\"errorInfo\":{\"kind\":\"KIND_UNSPECIFIED\"}}",
+                   "{" KEY ",\"errorInfo\":{\"kind\":null}}");
+    assert_spelled("{" KEY ",\"errorInfo\":{\"kind\":\"USER\"}}",
+                   "{" KEY ",\"errorInfo\":{\"kind\":\"USER\"}}");
+}
+
+static void test_spelling_of_flyte_is_read(void **state)
+{
+    (void)state;
+    struct made_event made =
+        make_event("'name':'a','updated_time':'1970-01-01T00:00:01Z','task':{'short_name':'s'},"
+                   "'error_info':{'kind':'KIND_SYSTEM'},'phase':'ACTION_PHASE_SKIPPED'");
+    const struct action_event *event = &made.event;
+    assert_int_equal(event->updated_us, 1000000);
+    assert_string_equal(event->short_name, "s");
+    assert_int_equal(event->phase, PHASE_SKIPPED);
+    assert_int_equal(event->error_kind, ERROR_KIND_SYSTEM);
+    assert_string_equal(json_string_value(json_object_get(event->error_info, "kind")), "SYSTEM");
+    made_event_clear(&made);
+}
+
+static void test_additions(void **state)
+{
+    (void)state;
+    struct made_event made = make_event(
+        "'name':'a','phase':4,'title':'Align','links':[{'name':'log','url':'https://x/','more':1}],"
+        "'dependsOn':['b','c / d'],'aliases':['a','try-1','try-1'],"
+        "'run':{'title':'T','labels':{'k':'v','e':''},'links':[],'params':{ 'x' : 0.1 },'y':1}");
+    const struct action_event *event = &made.event;
+    assert_string_equal(event->title, "Align");
+    assert_string_equal(event->links, "[{\"name\":\"log\",\"url\":\"https://x/\"}]");
+    assert_string_equal(event->depends_on, "[\"b\",\"c / d\"]");
+    assert_int_equal(event->alias_count, 2);
+    assert_string_equal(event->aliases[0], "try-1");
+    assert_string_equal(event->of_run.title, "T");
+    assert_string_equal(event->of_run.labels, "{\"k\":\"v\",\"e\":\"\"}");
+    assert_string_equal(event->of_run.links, "[]");
+    assert_non_null(strstr(event->of_run.params, "0.1"));
+    made_event_clear(&made);
+}
+
+static void test_additions_that_are_left_out(void **state)
+{
+    (void)state;
+    static const char *const members[] = {
+        "'name':'a','phase':4,'x':1",
+        "'name':'a','phase':4,'title':null,'links':null,'dependsOn':null,'aliases':null,'run':null",
+        "'name':'a','phase':4,'aliases':[],'run':{'title':null,'labels':null,'links':null,'params':"
+        "null}"};
+    for (size_t i = 0; i < 3; i++) {
+        struct made_event made = make_event(members[i]);
+        assert_null(made.event.title);
+        assert_null(made.event.links);
+        assert_null(made.event.depends_on);
+        assert_int_equal(made.event.alias_count, 0);
+        assert_null(made.event.of_run.title);
+        assert_null(made.event.of_run.labels);
+        assert_null(made.event.of_run.links);
+        assert_null(made.event.of_run.params);
+        made_event_clear(&made);
+    }
+}
+
+/* `count` times `item` with commas between them, between `before` and `behind`. */
+static int decode_many(const char *before, const char *item, size_t count, const char *behind)
+{
+    struct buffer members = {0};
+    struct action_event event;
+    struct problem problem;
+    buffer_text(&members, before);
+    for (size_t i = 0; i < count; i++) {
+        char text[128];
+        snprintf(text, sizeof text, item, i);
+        buffer_text(&members, i > 0 ? "," : "");
+        buffer_text(&members, text);
+    }
+    buffer_append(&members, behind, strlen(behind) + 1);
+    int status = decode(members.bytes, NULL, &event, &problem);
+    if (status == 0)
+        action_event_clear(&event);
+    buffer_free(&members);
+    return status;
+}
+
+static void test_additions_at_their_limits_and_one_past_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *item, *behind;
+        size_t limit;
+    } cases[] = {
+        {"'links':[", "{'name':'%zu','url':'u'}", "]", LINKS_MAX},
+        {"'dependsOn':[", "'%zu'", "]", DEPENDS_ON_MAX},
+        {"'aliases':[", "'%zu'", "]", ALIASES_MAX},
+        {"'run':{'labels':{", "'%zu':'v'", "}}", LABELS_MAX},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(
+            decode_many(cases[i].before, cases[i].item, cases[i].limit, cases[i].behind), 0);
+        assert_int_equal(
+            decode_many(cases[i].before, cases[i].item, cases[i].limit + 1, cases[i].behind),
+            -EINVAL);
+    }
+}
+
+/* A text of `length` between `before` and `behind`. */
+static void assert_text_length(const char *before, size_t length, const char *behind, int expected)
+{
+    char *text = malloc(length + 1), *members = NULL;
+    struct action_event event;
+    struct problem problem;
+    memset(text, 'x', length);
+    text[length] = '\0';
+    assert_true(asprintf(&members, "%s%s%s", before, text, behind) > 0);
+    assert_int_equal(decode(members, NULL, &event, &problem), expected);
+    if (expected == 0)
+        action_event_clear(&event);
+    free(members);
+    free(text);
+}
+
+static void test_texts_at_their_limits_and_one_past_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *behind;
+        size_t limit;
+    } cases[] = {
+        {"'title':'", "'", LABEL_BYTES_MAX},
+        {"'links':[{'name':'", "','url':'u'}]", LABEL_BYTES_MAX},
+        {"'links':[{'name':'n','url':'", "'}]", LINK_URL_BYTES_MAX},
+        {"'dependsOn':['", "']", NAME_BYTES_MAX},
+        {"'run':{'labels':{'", "':'v'}}", LABEL_NAME_BYTES_MAX},
+        {"'run':{'labels':{'k':'", "'}}", LABEL_BYTES_MAX},
+        {"'run':{'title':'", "'}", LABEL_BYTES_MAX},
+        {"'run':{'params':{'k':'", "'}}", PARAMS_BYTES_MAX - sizeof "{\"k\": \"\"}" + 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_text_length(cases[i].before, cases[i].limit, cases[i].behind, 0);
+        assert_text_length(cases[i].before, cases[i].limit + 1, cases[i].behind, -EINVAL);
+    }
+}
+
 static void test_identical(void **state)
 {
     (void)state;
@@ -593,6 +791,12 @@ int main(void)
         cmocka_unit_test(test_wrong_part_of_the_path),
         cmocka_unit_test(test_texts_that_are_or_are_not_json),
         cmocka_unit_test(test_a_byte_changed),
+        cmocka_unit_test(test_spelling_of_flyte_is_kept_as_ours),
+        cmocka_unit_test(test_spelling_of_flyte_is_read),
+        cmocka_unit_test(test_additions),
+        cmocka_unit_test(test_additions_that_are_left_out),
+        cmocka_unit_test(test_additions_at_their_limits_and_one_past_them),
+        cmocka_unit_test(test_texts_at_their_limits_and_one_past_them),
         cmocka_unit_test(test_identical),
         cmocka_unit_test(test_event_of_the_history),
         cmocka_unit_test(test_event_with_members_called_like_ours),

@@ -170,6 +170,8 @@ static json_t *expected_attempt(const struct told_event *events, size_t count)
         if (events[i].phase == PHASE_RUNNING && events[i].updated_us < started)
             started = events[i].updated_us;
     }
+    if (end && end->phase == PHASE_SKIPPED)
+        started = INT64_MAX;
     int64_t duration = end && end->updated_us > started ? (end->updated_us - started) / 1000 : 0;
     return json_pack(
         "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "attempt",

@@ -116,7 +116,7 @@ static int32_t level_of(const struct plan *plan, size_t action)
 /* Whether `a` stands over `b`, as docs/model.md has it; the same event does not. */
 static bool stands_over(const struct action_event *a, const struct action_event *b)
 {
-    static const int ranks[PHASE_SLOTS] = {0, 1, 2, 3, 4, 5, 5, 5, 5, 4, 5};
+    static const int ranks[PHASE_SLOTS] = {0, 1, 2, 3, 4, 5, 5, 5, 5, 4, 5, 5};
     bool is_end = ranks[a->phase] == 5;
     const int64_t keys_a[] = {a->attempt, ranks[a->phase], a->version, is_end ? -a->updated_us : 0,
                               is_end ? -(int)a->phase : (int)a->phase};

@@ -1,4 +1,5 @@
-/* The ten phases, how they are read, and the order of an action's events. */
+/* The phases, how they are read, and the order of an action's events. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmocka_test.h"
@@ -16,16 +17,18 @@ static void test_every_phase_is_read_in_its_three_forms(void **state)
                                         "INITIALIZING", "RUNNING",
                                         "SUCCEEDED",    "FAILED",
                                         "ABORTED",      "TIMED_OUT",
-                                        "PAUSED",       "RECOVERED"};
-    static const char *const numbers[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"};
-    for (int i = 0; i < 10; i++) {
+                                        "PAUSED",       "RECOVERED",
+                                        "SKIPPED"};
+    static const char *const numbers[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "64"};
+    for (int i = 0; i < 11; i++) {
         char long_name[64] = "ACTION_PHASE_";
         strncat(long_name, names[i], sizeof long_name - strlen(long_name) - 1);
         assert_int_equal(parse(names[i]), i + 1);
         assert_int_equal(parse(long_name), i + 1);
         assert_int_equal(parse(numbers[i]), i + 1);
         assert_string_equal(phase_name((enum phase)(i + 1)), names[i]);
-        assert_int_equal(phase_from_number(i + 1), i + 1);
+        assert_int_equal(phase_from_index(i + 1), i + 1);
+        assert_int_equal(phase_from_number(strtol(numbers[i], NULL, 10)), i + 1);
     }
 }
 
@@ -52,17 +55,20 @@ static void test_everything_else_is_no_phase(void **state)
     assert_int_equal(phase_parse("RUNNING,FAILED", 7), PHASE_RUNNING);
     assert_int_equal(phase_from_number(0), PHASE_NONE);
     assert_int_equal(phase_from_number(11), PHASE_NONE);
+    assert_int_equal(phase_from_number(12), PHASE_NONE);
+    assert_int_equal(phase_from_index(12), PHASE_NONE);
+    assert_int_equal(phase_from_index(64), PHASE_NONE);
     assert_int_equal(phase_from_number(-1), PHASE_NONE);
     assert_int_equal(phase_from_number(INT64_C(0x100000004)), PHASE_NONE);
     assert_null(phase_name(PHASE_NONE));
-    assert_null(phase_name((enum phase)11));
+    assert_null(phase_name((enum phase)12));
 }
 
 static void test_terminal_phases(void **state)
 {
     (void)state;
     static const bool terminal[PHASE_SLOTS] = {
-        [5] = true, [6] = true, [7] = true, [8] = true, [10] = true};
+        [5] = true, [6] = true, [7] = true, [8] = true, [10] = true, [11] = true};
     for (int i = 0; i < PHASE_SLOTS; i++)
         assert_int_equal(phase_is_terminal((enum phase)i), terminal[i]);
 }
