@@ -7,6 +7,7 @@
 #include "handlers/page.h"
 #include "handlers/parameters.h"
 #include "handlers/sorted_actions.h"
+#include "handlers/waiting_actions.h"
 #include "model/action_event.h"
 #include "model/records.h"
 #include "server/http.h"
@@ -146,17 +147,38 @@ static void list_in_other_order(struct app *app, struct http_request *request,
         list_sorted_actions(app, request, &sorted);
 }
 
+static void list_waiting(struct app *app, struct http_request *request,
+                         const struct action_query *query, struct action_order order)
+{
+    const struct waiting_query waiting = {.client = query->client,
+                                          .run = query->run,
+                                          .filter = query->filter,
+                                          .parent = query->parent,
+                                          .limit = query->limit};
+
+    if (order.sort != SORT_ORDER || order.is_descending)
+        refuse_parameter(request, "sort", "must be absent, as desc, where waiting is true");
+    else
+        list_waiting_actions(app, request, &waiting);
+}
+
 void handle_list_actions(struct app *app, struct http_request *request)
 {
     struct action_query query = {.client = repo_client_of(request)};
     struct action_order order;
     struct cursor cursor;
     int64_t ordinal = 0;
+    bool is_waiting;
 
     if (read_run_key(request, &query.run) < 0 || read_filter(request, &query.filter) < 0 ||
         read_name_parameter(request, "parent", KEY_NAME, &query.parent) < 0 ||
-        read_order(request, &order) < 0 || read_limit(request, &query.limit) < 0)
+        read_order(request, &order) < 0 || read_limit(request, &query.limit) < 0 ||
+        read_flag(request, "waiting", &is_waiting) < 0)
         return;
+    if (is_waiting) {
+        list_waiting(app, request, &query, order);
+        return;
+    }
     if (order.sort != SORT_ORDER || order.is_descending) {
         list_in_other_order(app, request, &query, order);
         return;

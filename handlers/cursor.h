@@ -9,7 +9,7 @@
 #include "model/buffer.h"
 
 #define CURSOR_SEPARATOR "\x1f"
-enum { CURSOR_PARTS_MAX = 5, CURSOR_TEXT_SIZE = 800 };
+enum { CURSOR_PARTS_MAX = 5, CURSOR_TEXT_SIZE = 1100 };
 
 struct cursor {
     char text[CURSOR_TEXT_SIZE];

@@ -629,6 +629,10 @@ static const Oid list_actions_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_
                                                           "::text IS NULL OR " CONTAINS(           \
                                                               FIRST_LINE_OF_ERROR, error) "))"
 
+#define ACTION_BYTES                                                                               \
+    "coalesce(octet_length(r.error_info), 0) + coalesce(octet_length(r.action_group), 0)"          \
+    " + coalesce(octet_length(r.task_name), 0) + coalesce(octet_length(r.short_name), 0)"
+
 static const struct pg_statement list_actions_statement = {
     .name = "list_actions",
     .sql = PAGE(
@@ -676,6 +680,107 @@ int action_repo_list_actions(struct action_repo *repo, const struct action_query
                                         .client = query->client,
                                         .on_end = end,
                                         .arg = arg});
+}
+
+static const Oid list_waiting_types[] = {PG_TEXT, PG_TEXT, PG_TEXT,       PG_TEXT, PG_TEXT,
+                                         PG_TEXT, PG_TEXT, PG_INT2_ARRAY, PG_TEXT, PG_INT4};
+
+#define OF_WAITING                                                                                 \
+    "SELECT a.* FROM actions a WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"         \
+    " AND a.ordinal = 0 AND " RUN_EXISTS
+#define LIST_WAITING(statement, looked_at)                                                         \
+    {                                                                                              \
+        .name = (statement),                                                                       \
+        .sql = PAGE(ACTION_COLUMNS_OF("r"), MATCHES("$8", "$7", "$9"), ACTION_BYTES, looked_at,    \
+                    "r.parent, r.name", "$10"),                                                    \
+        .parameter_count = 10, .types = list_waiting_types,                                        \
+    }
+
+#define FIRST_OF_WAITING(condition)                                                                \
+    "(" OF_WAITING condition " ORDER BY a.parent, a.name LIMIT " ROWS_LOOKED_AT ")"
+
+/* Both parts are ranges of one index; what is sorted then is bounded. */
+static const struct pg_statement list_waiting_statement = LIST_WAITING(
+    "list_waiting",
+    "SELECT r.* FROM (" FIRST_OF_WAITING(
+        " AND a.parent IS NOT NULL AND (a.parent, a.name) > ($4, "
+        "$5)") " UNION ALL " FIRST_OF_WAITING(" AND a.parent IS NULL AND a.name > $6") ") r");
+static const struct pg_statement list_waiting_for_statement = LIST_WAITING(
+    "list_waiting_for", "SELECT r.* FROM (" OF_WAITING
+                        " AND a.parent = $4 AND a.name > $5 AND $6::text IS NOT NULL) r");
+
+int action_repo_list_waiting(struct action_repo *repo, const struct waiting_query *query,
+                             repo_listed_action_fn *on_action, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+    bool is_start = query->after.name == NULL;
+    bool is_of_unnamed = !is_start && query->after.parent == NULL;
+
+    pg_bind_run(&parameters, &query->run);
+    if (query->parent != NULL)
+        pg_bind_text(&parameters, query->parent);
+    else
+        pg_bind_text(&parameters, is_start ? "" : query->after.parent);
+    pg_bind_text(&parameters, is_start ? "" : query->after.name);
+    pg_bind_text(&parameters, is_of_unnamed ? query->after.name : "");
+    bind_substring(&parameters, query->filter.name);
+    bind_phases(&parameters, query->filter.phases);
+    bind_substring(&parameters, query->filter.error);
+    pg_bind_int4(&parameters, query->limit);
+    return run_call(repo,
+                    query->parent == NULL ? &list_waiting_statement : &list_waiting_for_statement,
+                    &parameters,
+                    &(struct repo_call){.on_row = on_listed_action_row,
+                                        .fn.listed_action = on_action,
+                                        .client = query->client,
+                                        .on_end = end,
+                                        .arg = arg});
+}
+
+static const Oid chains_above_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT_ARRAY};
+
+#define LINK_CALLED(name)                                                                          \
+    "(SELECT a.name, a.parent_named, a.parent, a.ordinal, a.level FROM actions a"                  \
+    " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = " name               \
+    " OFFSET 0) a"
+
+/* UNION, not UNION ALL: of a circle each comes once. */
+static const struct pg_statement chains_above_statement = {
+    .name = "chains_above",
+    .sql = "WITH RECURSIVE above (name, parent_named, parent, ordinal, level) AS ("
+           "SELECT a.* FROM unnest($4) AS k (name) CROSS JOIN LATERAL " LINK_CALLED(
+               "k.name") " UNION SELECT a.* FROM above b CROSS JOIN "
+                         "LATERAL " LINK_CALLED("b.parent") " WHERE b.ordinal = 0) "
+                                                            "SELECT * FROM above "
+                                                            "LIMIT " ROWS_LOOKED_AT,
+    .parameter_count = 4,
+    .types = chains_above_types,
+};
+
+static void on_link_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    const struct action link = {
+        .name = pg_text(result, row, 0),
+        .parent_named = pg_bool(result, row, 1),
+        .parent = pg_text(result, row, 2),
+        .ordinal = pg_int4(result, row, 3),
+        .level = pg_int4(result, row, 4),
+    };
+
+    call->fn.action(call->arg, &link);
+}
+
+int action_repo_chains_above(struct action_repo *repo, const struct run_key *run,
+                             const char *const *names, size_t count, repo_action_fn *on_action,
+                             repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    pg_bind_run(&parameters, run);
+    BIND_TEXT(&parameters, count, names[i]);
+    return run_call(repo, &chains_above_statement, &parameters,
+                    &(struct repo_call){
+                        .on_row = on_link_row, .fn.action = on_action, .on_end = end, .arg = arg});
 }
 
 static const Oid get_action_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};

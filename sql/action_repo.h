@@ -122,6 +122,29 @@ typedef void repo_listed_action_fn(void *arg, const struct action *action, struc
 int action_repo_list_actions(struct action_repo *repo, const struct action_query *query,
                              repo_listed_action_fn *on_action, repo_end_fn *on_end, void *arg);
 
+/* Which of the actions that wait to join the tree, by parent and name; those that name no parent
+ * come last. */
+struct waiting_query {
+    struct repo_client client;
+    struct run_key run;
+    struct filter filter;
+    const char *parent; /* NULL: any */
+    struct {
+        const char *parent, *name; /* name NULL: from the start; parent NULL: it names none */
+    } after;
+    int32_t limit;
+};
+
+int action_repo_list_waiting(struct action_repo *repo, const struct waiting_query *query,
+                             repo_listed_action_fn *on_action, repo_end_fn *on_end, void *arg);
+
+/* Those of the actions named that are stored, and, where one waits, its parent, and so on; each at
+ * least once, the nearest first, REPO_ROWS_LOOKED_AT at most. Of each only name, parent, ordinal
+ * and level. */
+int action_repo_chains_above(struct action_repo *repo, const struct run_key *run,
+                             const char *const *names, size_t count, repo_action_fn *on_action,
+                             repo_end_fn *on_end, void *arg);
+
 /* One row, or none; a waiting action, too. */
 int action_repo_get_action(struct action_repo *repo, const struct run_key *run, const char *name,
                            repo_action_fn *on_action, repo_end_fn *on_end, void *arg);

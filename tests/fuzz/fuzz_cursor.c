@@ -5,7 +5,7 @@
 static const struct {
     char kind;
     size_t count;
-} kinds[] = {{'a', 1}, {'e', 3}, {'r', 4}, {'p', 2}};
+} kinds[] = {{'a', 1}, {'e', 3}, {'r', 4}, {'p', 2}, {'n', 2}, {'s', 4}, {'w', 2}, {'u', 1}};
 
 static void check_cursor(const char *hex, char kind, size_t count)
 {
