@@ -89,6 +89,48 @@ int64_t action_started_us(const struct action *action)
     return action->phase == PHASE_SKIPPED ? TIME_NONE : action->started_us;
 }
 
+static const size_t text_offsets[ACTION_TEXTS] = {
+    offsetof(struct action, group),
+    offsetof(struct action, task_name),
+    offsetof(struct action, short_name),
+    offsetof(struct action, error_info),
+};
+
+const char *action_text(const struct action *action, size_t i)
+{
+    const char *text;
+
+    memcpy(&text, (const char *)action + text_offsets[i], sizeof text);
+    return text;
+}
+
+void action_set_text(struct action *action, size_t i, const char *text)
+{
+    memcpy((char *)action + text_offsets[i], &text, sizeof text);
+}
+
+size_t action_texts_size(const struct action *action)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < ACTION_TEXTS; i++)
+        size += action_text(action, i) ? strlen(action_text(action, i)) + 1 : 0;
+    return size;
+}
+
+void action_move_texts(struct action *action, char *block)
+{
+    for (size_t i = 0; i < ACTION_TEXTS; i++) {
+        const char *text = action_text(action, i);
+        size_t size = text ? strlen(text) + 1 : 0;
+
+        if (!text)
+            continue;
+        action_set_text(action, i, memcpy(block, text, size));
+        block += size;
+    }
+}
+
 int64_t duration_ms(int64_t started_us, int64_t ended_us)
 {
     if (started_us == TIME_NONE || ended_us == TIME_NONE)

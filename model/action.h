@@ -3,6 +3,7 @@
 #define RUNTREE_MODEL_ACTION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/action_event.h"
@@ -49,6 +50,16 @@ struct action_change action_apply(struct action *action, const struct action_eve
 
 /* When the current attempt began to run; TIME_NONE if it did not, or is skipped. */
 int64_t action_started_us(const struct action *action);
+
+/* The texts that events change, by number from 0 to ACTION_TEXTS - 1: all but name and parent. */
+enum { ACTION_TEXTS = 4 };
+const char *action_text(const struct action *action, size_t i);
+void action_set_text(struct action *action, size_t i, const char *text);
+
+/* What those that there are take in a block, one behind the other with their NULs; and has the
+ * action borrow them from such a block, into which they are copied. */
+size_t action_texts_size(const struct action *action);
+void action_move_texts(struct action *action, char *block);
 
 /* Milliseconds from started_us to ended_us, never negative; -1 if either is none. */
 int64_t duration_ms(int64_t started_us, int64_t ended_us);

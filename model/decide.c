@@ -780,12 +780,6 @@ static int compare_with_holder(const struct batch_event *event, struct event_res
     return differing.failed ? -ENOMEM : status;
 }
 
-static char *dump_text(struct decision *decision, const json_t *json, size_t length)
-{
-    char *dumped = length ? arena_alloc(&decision->arena, length + 1) : NULL;
-    return dumped && json_dumpb(json, dumped, length, JSON_COMPACT) == length ? dumped : NULL;
-}
-
 /* The text of the event's errorInfo in the arena, cut, NULL if it has none. 0 or -ENOMEM. */
 static int dump_error_info(struct decision *decision, const struct action_event *event,
                            const char **text)
@@ -793,14 +787,7 @@ static int dump_error_info(struct decision *decision, const struct action_event 
     *text = NULL;
     if (!event->error_info)
         return 0;
-    size_t length = json_dumpb(event->error_info, NULL, 0, JSON_COMPACT);
-    if (length <= ERROR_TEXT_BYTES_MAX) {
-        *text = dump_text(decision, event->error_info, length);
-    } else {
-        json_t *cut = error_info_cut(event->error_info);
-        *text = cut ? dump_text(decision, cut, json_dumpb(cut, NULL, 0, JSON_COMPACT)) : NULL;
-        json_decref(cut);
-    }
+    *text = error_info_dump(event->error_info, &decision->arena);
     return *text ? 0 : -ENOMEM;
 }
 

@@ -55,3 +55,23 @@ json_t *error_info_cut(const json_t *error_info)
     json_decref(cut);
     return NULL;
 }
+
+static const char *dump(const json_t *json, size_t length, struct arena *arena)
+{
+    char *text = length ? arena_alloc_text(arena, length + 1) : NULL;
+    if (!text || json_dumpb(json, text, length, JSON_COMPACT) != length)
+        return NULL;
+    text[length] = '\0';
+    return text;
+}
+
+const char *error_info_dump(const json_t *error_info, struct arena *arena)
+{
+    size_t length = json_dumpb(error_info, NULL, 0, JSON_COMPACT);
+    if (length <= ERROR_TEXT_BYTES_MAX)
+        return dump(error_info, length, arena);
+    json_t *cut = error_info_cut(error_info);
+    const char *text = cut ? dump(cut, json_dumpb(cut, NULL, 0, JSON_COMPACT), arena) : NULL;
+    json_decref(cut);
+    return text;
+}

@@ -4,6 +4,8 @@
 
 #include <jansson.h>
 
+#include "model/arena.h"
+
 enum {
     ERROR_TEXT_BYTES_MAX = 1024, /* of each text, before it is escaped */
     ERROR_REST_BYTES_MAX = 1024, /* of the members besides kind and message, as JSON */
@@ -14,5 +16,8 @@ enum {
  * fit together into ERROR_REST_BYTES_MAX. If anything is missing it says "truncated": true. The
  * caller has the reference; NULL when out of memory. */
 json_t *error_info_cut(const json_t *error_info);
+
+/* The same as text, in the arena; NULL when out of memory. */
+const char *error_info_dump(const json_t *error_info, struct arena *arena);
 
 #endif

@@ -537,72 +537,33 @@ struct prepared {
 /* As many are prepared without asking for memory. */
 enum { PREPARED_FEW = 16 };
 
-enum { STRINGS = 4 };
-
-/* The strings that change with the action's state, in the order in which they lie in a block. */
-static void list_strings(const struct action *action, const char *strings[static STRINGS])
-{
-    strings[0] = action->group;
-    strings[1] = action->task_name;
-    strings[2] = action->short_name;
-    strings[3] = action->error_info;
-}
-
-static size_t strings_size(const struct action *action)
-{
-    const char *strings[STRINGS];
-    size_t size = 0;
-    list_strings(action, strings);
-    for (size_t i = 0; i < STRINGS; i++)
-        size += strings[i] ? strlen(strings[i]) + 1 : 0;
-    return size;
-}
-
 static bool has_same_strings(const struct action *a, const struct action *b)
 {
-    const char *strings_a[STRINGS], *strings_b[STRINGS];
-    list_strings(a, strings_a);
-    list_strings(b, strings_b);
-    for (size_t i = 0; i < STRINGS; i++) {
-        if (!strings_a[i] != !strings_b[i])
-            return false;
-        if (strings_a[i] && strcmp(strings_a[i], strings_b[i]) != 0)
+    for (size_t i = 0; i < ACTION_TEXTS; i++) {
+        const char *text_a = action_text(a, i), *text_b = action_text(b, i);
+        if (!text_a != !text_b || (text_a && strcmp(text_a, text_b) != 0))
             return false;
     }
     return true;
 }
 
-static char *copy_string(char *to, const char *from)
-{
-    size_t size = from ? strlen(from) + 1 : 0;
-    return size ? (char *)memcpy(to, from, size) + size : to;
-}
-
+/* Copies the strings of `action` into a block. */
 static void copy_strings(const struct action *action, char *block)
 {
-    const char *strings[STRINGS];
-    list_strings(action, strings);
-    for (size_t i = 0; i < STRINGS; i++)
-        block = copy_string(block, strings[i]);
-}
-
-static const char *take_string(const char **at, const char *source)
-{
-    const char *copy = *at;
-    if (!source)
-        return NULL;
-    assert(copy);
-    *at += strlen(copy) + 1;
-    return copy;
+    struct action copy = *action;
+    action_move_texts(&copy, block);
 }
 
 /* Points the strings of `action` into a block that copy_strings made of it. */
 static void point_into_block(struct action *action, const char *block)
 {
-    action->group = take_string(&block, action->group);
-    action->task_name = take_string(&block, action->task_name);
-    action->short_name = take_string(&block, action->short_name);
-    action->error_info = take_string(&block, action->error_info);
+    for (size_t i = 0; i < ACTION_TEXTS; i++) {
+        if (!action_text(action, i))
+            continue;
+        assert(block);
+        action_set_text(action, i, block);
+        block += strlen(block) + 1;
+    }
 }
 
 static bool is_child_of(const struct run_node *node, const char *parent)
@@ -624,7 +585,7 @@ static int prepare_held(struct prepared *prepared, struct run_node *node,
     prepared->node = node;
     prepared->is_newer = action->revision > node->action.revision;
     prepared->replaces_strings = prepared->is_newer && !has_same_strings(action, &node->action);
-    size_t size = prepared->replaces_strings ? strings_size(action) : 0;
+    size_t size = prepared->replaces_strings ? action_texts_size(action) : 0;
     if (size == 0)
         return 0;
     prepared->strings = malloc(size);
@@ -644,7 +605,7 @@ static int prepare_new(struct run_state_manager *manager, struct prepared *prepa
     if ((action->parent && !parent) || node_table_find(&manager->nodes, action->name))
         return -EINVAL;
     size_t name_size = strlen(action->name) + 1;
-    char *name = arena_alloc_text(&manager->texts, name_size + strings_size(action));
+    char *name = arena_alloc_text(&manager->texts, name_size + action_texts_size(action));
     if (!name)
         return -ENOMEM;
     memcpy(name, action->name, name_size);
@@ -715,20 +676,18 @@ static void replace_strings(struct run_node *node, struct action *action, char *
 {
     struct run_state_manager *manager = node->manager;
     if (node->strings)
-        manager->string_bytes -= strings_size(&node->action);
+        manager->string_bytes -= action_texts_size(&node->action);
     free(node->strings);
     node->strings = block;
     if (block)
-        manager->string_bytes += strings_size(action);
+        manager->string_bytes += action_texts_size(action);
     point_into_block(action, block);
 }
 
 static void keep_strings(const struct run_node *node, struct action *action)
 {
-    action->group = node->action.group;
-    action->task_name = node->action.task_name;
-    action->short_name = node->action.short_name;
-    action->error_info = node->action.error_info;
+    for (size_t i = 0; i < ACTION_TEXTS; i++)
+        action_set_text(action, i, action_text(&node->action, i));
 }
 
 static void apply(struct run_state_manager *manager, const struct prepared *prepared,
