@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "model/action_event.h"
+#include "model/problem.h"
 #include "model/text.h"
 #include "model/timestamp.h"
 
@@ -255,4 +257,91 @@ void adapter_unmapped(struct adapter_answer *answer, enum unmapped_kind kind,
         memcpy(answer->unmapped_detail[kind], detail, sizeof detail);
     if (place && message)
         keep(answer, kind, place, message, detail);
+}
+
+void adapter_refuse(struct adapter_answer *answer, const char *why)
+{
+    struct problem problem;
+    problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "%s", why);
+    json_t *document = problem_to_json(&problem);
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    answer->status = 404;
+    answer->type = "application/problem+json";
+    if (text)
+        buffer_text(&answer->body, text);
+    else
+        answer->failed = true;
+    free(text);
+    json_decref(document);
+}
+
+/* -------- what events may say -------- */
+
+enum { RAW_NESTING_MAX = 24 }; /* of a message, so that the event is at most EVENT_NESTING_MAX */
+
+json_t *adapter_label(const char *text)
+{
+    size_t length = strlen(text);
+    return json_stringn(text, length > LABEL_BYTES_MAX ? utf8_cut(text, LABEL_BYTES_MAX) : length);
+}
+
+json_t *adapter_labelf(const char *format, ...)
+{
+    char text[4 *
+              LABEL_BYTES_MAX]; /* what is cut off its end, perhaps in a character, is not used */
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return adapter_label(text);
+}
+
+void adapter_add_label(json_t *labels, const char *name, const char *value)
+{
+    if (name && value && *name && strlen(name) <= LABEL_NAME_BYTES_MAX &&
+        json_object_size(labels) < LABELS_MAX)
+        json_object_set_new(labels, name, adapter_label(value));
+}
+
+void adapter_link(json_t *links, const char *name, const char *url)
+{
+    if (url && *url && strlen(url) <= LINK_URL_BYTES_MAX && json_array_size(links) < LINKS_MAX)
+        json_array_append_new(links, json_pack("{s:s, s:s}", "name", name, "url", url));
+}
+
+static size_t nesting_of(const json_t *json)
+{
+    size_t deepest = 0, i;
+    const char *name;
+    json_t *item;
+    json_array_foreach ((json_t *)json, i, item) {
+        size_t nesting = nesting_of(item);
+        deepest = nesting > deepest ? nesting : deepest;
+    }
+    json_object_foreach ((json_t *)json, name, item) {
+        size_t nesting = nesting_of(item);
+        deepest = nesting > deepest ? nesting : deepest;
+    }
+    return deepest + (json_is_array(json) || json_is_object(json));
+}
+
+void adapter_set_params(json_t *run, json_t *params)
+{
+    char *text = params ? json_dumps(params, JSON_COMPACT) : NULL;
+    bool fits = text && strlen(text) <= PARAMS_BYTES_MAX && nesting_of(params) <= RAW_NESTING_MAX;
+    free(text);
+    if (fits && json_object_size(params) > 0)
+        adapter_set(run, "params", params);
+    else
+        json_decref(params);
+}
+
+json_t *adapter_raw(const json_t *message)
+{
+    if (nesting_of(message) <= RAW_NESTING_MAX)
+        return json_incref((json_t *)message);
+    char *text = json_dumps(message, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_t *raw = text ? json_string(text) : NULL;
+    free(text);
+    return raw;
 }

@@ -113,6 +113,10 @@ void adapter_unmapped(struct adapter_answer *answer, enum unmapped_kind kind,
 enum { ADAPTER_NAME_SIZE = NAME_BYTES_MAX + 1 };
 void adapter_keeper_name(const char *tool, char out[static ADAPTER_NAME_SIZE]);
 
+/* Answers by 404, where the request shows that the tool was given a wrong URL: `why`, static, says
+ * what is wrong with it. */
+void adapter_refuse(struct adapter_answer *answer, const char *why);
+
 /* `text` as a name of a run or an action may be: what a name must not have becomes "?", and one
  * that is too long ends in a hash of the whole. */
 void adapter_name(const char *text, char out[static ADAPTER_NAME_SIZE]);
@@ -130,6 +134,25 @@ json_t *adapter_time(int64_t time_us);
 /* A version by which events of one action and phase that happened one after the other keep their
  * order, and none takes another's key: milliseconds, which start anew every 24 days. */
 int32_t adapter_version(int64_t time_us);
+
+/* What follows leaves out, or cuts, what is more than an event may say (model/action_event.h). */
+
+/* A text of at most LABEL_BYTES_MAX, cut between characters, as titles, groups and the names of
+ * tasks are. */
+json_t *adapter_label(const char *text);
+json_t *adapter_labelf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Adds to a run's labels; nothing if one of them is NULL. */
+void adapter_add_label(json_t *labels, const char *name, const char *value);
+
+/* Adds {"name", "url"} to an array of links, unless the url is NULL. */
+void adapter_link(json_t *links, const char *name, const char *url);
+
+/* Takes `params` over as those of the event's member run, unless they are empty or too many. */
+void adapter_set_params(json_t *run, json_t *params);
+
+/* The message as a member of an event: itself, or its text if it is nested too deep. */
+json_t *adapter_raw(const json_t *message);
 
 /* Members of members, "run", "facets", "parent": NULL where one is not there. Ended by NULL. */
 const json_t *adapter_get(const json_t *object, const char *first, ...) __attribute__((sentinel));

@@ -9,6 +9,8 @@ static const char *const cloudevents_headers[] = {"Content-Type", "ce-specversio
 
 const struct adapter_tool adapter_tools[] = {
     {"cloudevents", adapt_cloudevents, cloudevents_headers},
+    {"nextflow", adapt_nextflow, NULL},
+    {"openlineage", adapt_openlineage, NULL},
     {0},
 };
 

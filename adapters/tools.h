@@ -7,4 +7,10 @@
 /* CloudEvents 1.0 that carry events of the contract. */
 adapter_fn adapt_cloudevents;
 
+/* Nextflow's weblog. */
+adapter_fn adapt_nextflow;
+
+/* OpenLineage's run events. */
+adapter_fn adapt_openlineage;
+
 #endif

@@ -1,0 +1,112 @@
+"""Recorded runs of other tools: what their tree is, and that it is the same however they arrive."""
+
+import random
+import urllib.parse
+
+import pytest
+
+from adapters import adapter_path, recorded
+
+# tool, recording, its run, how many actions it has, and some of them: name, parent, phase, attempt,
+# group.
+RUNS = [
+    (
+        "openlineage",
+        "airflow",
+        "etl-20ff6e971d03",
+        12,
+        [
+            ("etl", None, "RUNNING", 1, None),
+            ("extract", "etl", "SUCCEEDED", 1, None),
+            ("transform", "etl", "RUNNING", 1, None),
+            ("transform.1", "transform", "SUCCEEDED", 1, None),
+            ("load.check.b", "etl", "QUEUED", 1, "load/check"),
+        ],
+    ),
+    (
+        "openlineage",
+        "dbt-live",
+        "dbt-run-shop-f31486b638f6",
+        20,
+        [
+            ("dbt-run-shop", None, "RUNNING", 1, None),
+            ("seed.shop.raw", "dbt-run-shop", "SUCCEEDED", 1, "seed"),
+            ("seed.shop.raw.sql.2", "seed.shop.raw", "SUCCEEDED", 1, None),
+            ("model.shop.stg_2", "dbt-run-shop", "SUCCEEDED", 1, "model"),
+        ],
+    ),
+    (
+        "openlineage",
+        "dbt-end",
+        "dbt-run-shop-91e0d4e80934",
+        16,
+        [
+            ("dbt-run-shop", None, "FAILED", 1, None),
+            ("model.shop.mart_bad", "dbt-run-shop", "FAILED", 1, "model"),
+            ("shop.main.shop.mart_a.build.test", "dbt-run-shop", "FAILED", 1, "test"),
+        ],
+    ),
+    (
+        "nextflow",
+        "nextflow",
+        "amazing_mirzakhani-b1599c6d",
+        26,
+        [
+            ("amazing_mirzakhani", None, "SUCCEEDED", 1, None),
+            ("ALIGN (s3)", "amazing_mirzakhani", "SUCCEEDED", 2, "ALIGN"),
+            ("QC:STATS (4)", "amazing_mirzakhani", "FAILED", 1, "QC/STATS"),
+        ],
+    ),
+]
+IDS = [f"{tool}-{recording}" for tool, recording, *_ in RUNS]
+TIMES = ("createdAt", "startedAt", "endedAt", "durationMs")
+
+
+def deliver(api, run, tool, requests):
+    """Posts them; each must be mapped whole."""
+    for request in requests:
+        response = api.post(request["json"], path=adapter_path(tool, run))
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        assert answer["rejected"] == answer["unmapped"] == 0, answer
+
+
+def tree(api, run, name):
+    """The run and its actions by name, without what differs from one delivery to the next."""
+    path = f"{run.base}/runs/{urllib.parse.quote(name, safe='')}"
+    summary = api.read(path)
+    actions = api.read_all(f"{path}/actions", "actions")
+    return {member: summary[member] for member in ("phase", "phaseCounts", *TIMES)}, {
+        action["name"]: {
+            member: value
+            for member, value in action.items()
+            if member not in ("revision", "ordinal", "project")
+        }
+        for action in actions
+    }
+
+
+@pytest.mark.parametrize("tool, recording, name, count, some", RUNS, ids=IDS)
+def test_tree(api, run, tool, recording, name, count, some):
+    deliver(api, run, tool, recorded(recording))
+    _, actions = tree(api, run, name)
+    assert len(actions) == count
+    for action, *wanted in some:
+        seen = actions[action]
+        assert [seen[it] for it in ("parent", "phase", "attempt", "group")] == wanted, action
+
+
+@pytest.mark.parametrize("tool, recording, name, count, some", RUNS, ids=IDS)
+def test_tree_is_the_same_when_requests_repeat_and_come_in_disorder(
+    api, run, tool, recording, name, count, some
+):
+    requests = recorded(recording)
+    deliver(api, run, tool, requests)
+    wanted = tree(api, run, name)
+    deliver(api, run, tool, requests)
+    assert tree(api, run, name) == wanted
+    for seed in range(3):
+        other = type(run)(f"{run.project}-{seed}", run.domain, run.name)
+        shuffled = random.Random(seed).sample(requests * 2, 2 * len(requests))
+        deliver(api, other, tool, shuffled)
+        assert tree(api, other, name) == wanted, f"seed {seed}"
