@@ -160,7 +160,7 @@ static void write_half(struct writer *writer, const struct synthetic_rows *rows)
 
     if (!writer->is_locked)
         pg_calls_add(calls, &begin_statement);
-    add_update_runs(calls, rows->runs, writer->changed_xids, rows->run_rows, rows->run_count);
+    add_update_runs(calls, rows->runs, writer->changed_xids, rows->run_rows, rows->run_count, 0);
     add_insert_events(calls, rows->runs, rows->event_rows, rows->event_count, 0);
     add_upsert_actions(calls, rows->runs, rows->action_rows, rows->event_count);
     if (writer->notifies)

@@ -21,8 +21,12 @@ struct batch_run {
     struct run_key key;
     size_t index; /* among decision_runs, once they are in order */
     bool is_new, is_changed;
+    bool has_events; /* new ones */
     int64_t revision_before;
     struct run state;
+    int32_t roots_before;                       /* that it had in the tree */
+    bool wants_roots;                           /* all of them, read: decision_unread_roots */
+    int64_t others_started_us, others_ended_us; /* then, of those that the batch does not have */
     struct batch_action *actions; /* hash by name; in the order of being first mentioned */
     UT_hash_handle hh;            /* decision.runs, by the key's text */
 };
@@ -110,6 +114,7 @@ struct decision {
     size_t *old_events;
     struct decision_name *unread;
     size_t unread_capacity;
+    bool has_asked_for_roots;
     struct event_row *event_rows;
     struct action_row *action_rows;
     struct joined_row *joined_rows;
@@ -433,13 +438,18 @@ int decision_put_run(struct decision *decision, const struct run *run, bool is_n
             (struct run){.created_us = TIME_NONE, .started_us = TIME_NONE, .ended_us = TIME_NONE};
         memcpy(state.incarnation, run->incarnation, sizeof state.incarnation);
         state.first_seen_us = run->first_seen_us;
+        state.last_event_us = TIME_NONE;
     }
+    state.waiting_for = NULL;
     state.key = put->key;
     if (keep_text(decision, &state.root) != 0)
         return -ENOMEM;
     put->is_new = is_new;
     put->revision_before = state.revision;
     put->state = state;
+    put->roots_before = 0;
+    for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
+        put->roots_before += state.root_counts[phase];
     return 0;
 }
 
@@ -613,6 +623,67 @@ const struct decision_name *decision_unread_parents(struct decision *decision, s
     return NULL;
 }
 
+static bool is_root(const struct batch_action *action)
+{
+    return is_in_tree(action) && !action->action.parent;
+}
+
+/* Whether the event may take a start or an end of its action back that the run has from it. */
+static bool may_move_back(const struct batch_event *event)
+{
+    const struct batch_action *action = event->action;
+    const struct run *run = &action->run->state;
+    const struct action *state = &action->action;
+    const struct action_event *said = event->event;
+    bool has_start = state->started_us != TIME_NONE && state->started_us == run->started_us;
+    bool has_end = state->ended_us != TIME_NONE && state->ended_us == run->ended_us;
+
+    if (!action->is_stored || !is_root(action) || said->attempt < state->attempt)
+        return false;
+    return said->attempt > state->attempt ? has_start || has_end
+                                          : has_end && phase_is_terminal(said->phase);
+}
+
+const size_t *decision_unread_roots(struct decision *decision, size_t *count)
+{
+    size_t *runs = arena_alloc(&decision->arena, decision->run_count * sizeof *runs);
+    *count = runs ? 0 : SIZE_MAX;
+    if (!runs || decision->has_asked_for_roots)
+        return runs;
+    decision->has_asked_for_roots = true;
+    for (struct batch_event *at = decision->events; at; at = at->next) {
+        struct batch_run *run = at->action->run;
+        if (run->wants_roots || run->roots_before < 2 || !may_move_back(at))
+            continue;
+        run->wants_roots = true;
+        run->others_started_us = run->others_ended_us = TIME_NONE;
+        runs[(*count)++] = run->index;
+    }
+    return runs;
+}
+
+/* The earlier of two times of which either may be none. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return b != TIME_NONE && (a == TIME_NONE || b < a) ? b : a;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return b > a ? b : a; /* TIME_NONE is before all times */
+}
+
+void decision_put_root(struct decision *decision, size_t run, const char *name, int64_t started_us,
+                       int64_t ended_us)
+{
+    struct batch_run *of = decision->ordered_runs[run];
+    const struct batch_action *known = find_action(of, name);
+    if (known && known->is_stored)
+        return;
+    of->others_started_us = earlier(of->others_started_us, started_us);
+    of->others_ended_us = later(of->others_ended_us, ended_us);
+}
+
 /* -------- the decision: verdicts, revisions, and the rows to write -------- */
 
 static struct batch_action *parent_of(const struct batch_action *action)
@@ -629,15 +700,6 @@ static bool can_join(const struct batch_action *action)
         return true;
     const struct batch_action *parent = parent_of(action);
     return parent && is_in_tree(parent) && parent->action.level < TREE_LEVELS_MAX;
-}
-
-/* The run's phase and times are those of its root. */
-static void follow_root(struct batch_run *run, const struct action *root)
-{
-    run->state.phase = root->phase;
-    run->state.created_us = root->created_us;
-    run->state.started_us = root->started_us;
-    run->state.ended_us = root->ended_us;
 }
 
 static void settle(struct batch_event *event, int64_t revision)
@@ -661,10 +723,11 @@ static void join(struct batch_action *joining)
     joining->is_changed = true;
     for (struct batch_event *at = joining->waiting_events; at; at = at->next_waiting)
         settle(at, action->revision);
-    if (!run->state.root && !action->parent) {
+    if (action->parent)
+        return;
+    run->state.root_counts[action->phase]++;
+    if (!run->state.root)
         run->state.root = action->name;
-        follow_root(run, action);
-    }
 }
 
 static int compare_children(const void *a, const void *b)
@@ -821,9 +884,10 @@ static void take_revision(struct batch_event *event, enum phase phase_before, bo
     action->revision = event->verdict.revision;
     run->state.phase_counts[phase_before]--;
     run->state.phase_counts[action->phase]++;
-    /* Without locks the run may have been read a moment before its root joined. */
-    if (!action->parent && run->state.root && strcmp(run->state.root, action->name) == 0)
-        follow_root(run, action);
+    if (action->parent)
+        return;
+    run->state.root_counts[phase_before]--;
+    run->state.root_counts[action->phase]++;
 }
 
 static int record(struct decision *decision, struct batch_event *event)
@@ -838,7 +902,7 @@ static int record(struct decision *decision, struct batch_event *event)
     event->is_new = true;
     event->is_state = change.is_state;
     action->is_changed |= change.is_changed;
-    action->run->is_changed = true;
+    action->run->is_changed = action->run->has_events = true;
     if (is_in_tree(action)) {
         take_revision(event, phase_before, change.is_visible);
         return 0;
@@ -905,6 +969,38 @@ static int reserve_rows(struct decision *decision)
     return 0;
 }
 
+/* The run's phase and times are those of its roots: of the batch, and of those that are not in it,
+ * which the row stands for unless they were read. */
+static void follow_roots(struct batch_run *run)
+{
+    struct run *state = &run->state;
+    int32_t known = 0;
+    for (struct batch_action *at = run->actions; at; at = at->hh.next)
+        known += at->is_stored && is_root(at) && at->joined_revision == 0;
+    if (run->wants_roots || known >= run->roots_before) {
+        state->started_us = run->wants_roots ? run->others_started_us : TIME_NONE;
+        state->ended_us = run->wants_roots ? run->others_ended_us : TIME_NONE;
+    }
+    for (struct batch_action *at = run->actions; at; at = at->hh.next) {
+        if (!is_root(at))
+            continue;
+        state->created_us = earlier(state->created_us, at->action.created_us);
+        state->started_us = earlier(state->started_us, at->action.started_us);
+        state->ended_us = later(state->ended_us, at->action.ended_us);
+    }
+    state->phase = run_phase(state->root_counts);
+}
+
+/* One that is new and waits, or that waited and has joined. */
+static int32_t waiting_change(const struct batch_action *action)
+{
+    if (!action->is_changed)
+        return 0;
+    if (action->is_stored)
+        return action->joined_revision != 0 ? -1 : 0;
+    return is_in_tree(action) ? 0 : 1;
+}
+
 static void make_action_rows(struct decision *decision, const struct batch_run *run)
 {
     for (struct batch_action *at = run->actions; at; at = at->hh.next) {
@@ -931,13 +1027,17 @@ static void make_rows(struct decision *decision)
                                    .event = at->event,
                                    .revision = at->verdict.revision};
     for (size_t i = 0; i < decision->run_count; i++) {
-        const struct batch_run *run = decision->ordered_runs[i];
+        struct batch_run *run = decision->ordered_runs[i];
         if (!run->is_changed)
             continue;
+        follow_roots(run);
         make_action_rows(decision, run);
+        for (const struct batch_action *at = run->actions; at; at = at->hh.next)
+            run->state.waiting_count += waiting_change(at);
         decision->run_rows[decision->run_row_count++] =
             (struct run_row){.run = i,
                              .is_new = run->is_new,
+                             .has_events = run->has_events,
                              .revision_before = run->revision_before,
                              .state = run->state};
     }

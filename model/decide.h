@@ -18,6 +18,8 @@
  *   decision_unread_parents    says whose waiting children must be read too, until it says none:
  *   decision_put_action        for each of those children, or as many as are to join now;
  *   decision_put_unfinished    for each of those names of whose children some were not read
+ *   decision_unread_roots      says of which runs all roots must be read, too
+ *   decision_put_root          for each of those roots
  *   decision_make              fills the results and makes the rows
  *   decision_…_rows            what to write
  *   decision_free
@@ -99,6 +101,15 @@ const struct decision_name *decision_unread_parents(struct decision *decision, s
  * end, their join is pending. */
 void decision_put_unfinished(struct decision *decision, const struct decision_name *name);
 
+/* The runs, by index, of which a root of the batch may take back what the run's times are from: all
+ * of their roots in the tree are to be read. Once all actions are put in; *count 0 from the second
+ * call on. Borrowed until the next. NULL with *count SIZE_MAX when out of memory. */
+const size_t *decision_unread_roots(struct decision *decision, size_t *count);
+
+/* A stored root of such a run. */
+void decision_put_root(struct decision *decision, size_t run, const char *name, int64_t started_us,
+                       int64_t ended_us);
+
 /* Decides. Fills the results of all events. -ENOMEM leaves results as they were. */
 int decision_make(struct decision *decision);
 
@@ -139,10 +150,11 @@ const struct pending_join_row *decision_pending_rows(const struct decision *deci
                                                      size_t *count);
 
 /* A run whose row changed; its index is that of decision_runs. `revision_before` is what it was.
- * Runs for which nothing new was recorded are left out. */
+ * Runs for which nothing new was recorded are left out. `state.last_event_us` is what it was. */
 struct run_row {
     size_t run;
     bool is_new;
+    bool has_events; /* new ones, that somebody reported */
     int64_t revision_before;
     struct run state;
 };

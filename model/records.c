@@ -61,6 +61,15 @@ void record_write_phase_counts(struct buffer *out, const uint32_t counts[static 
     buffer_text(out, *separator == '{' ? "{}" : "}");
 }
 
+void record_write_waiting(struct buffer *out, int32_t count, const char *waiting_for)
+{
+    buffer_text(out, "{\"count\":");
+    buffer_integer(out, count);
+    buffer_text(out, ",\"for\":");
+    buffer_text(out, waiting_for ? waiting_for : "[]");
+    buffer_text(out, "}");
+}
+
 void record_write_run(struct buffer *out, const struct run *run)
 {
     uint32_t counts[PHASE_SLOTS];
@@ -92,8 +101,12 @@ void record_write_run(struct buffer *out, const struct run *run)
     buffer_text(out, ",\"startedAt\":");
     buffer_timestamp(out, run->started_us);
     buffer_text(out, ",\"endedAt\":");
-    buffer_timestamp(out, run->ended_us);
+    buffer_timestamp(out, run_ended_us(run));
     buffer_text(out, ",\"durationMs\":");
-    write_duration(out, duration_ms(run->started_us, run->ended_us));
+    write_duration(out, duration_ms(run->started_us, run_ended_us(run)));
+    buffer_text(out, ",\"lastEventAt\":");
+    buffer_timestamp(out, run->last_event_us);
+    buffer_text(out, ",\"waiting\":");
+    record_write_waiting(out, run->waiting_count, run->waiting_for);
     buffer_text(out, "}");
 }

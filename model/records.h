@@ -12,6 +12,9 @@ void record_write_action_members(struct buffer *out, const struct action *action
 /* {"QUEUED":1,…}, zero counts left out; PHASE_SLOTS counts. */
 void record_write_phase_counts(struct buffer *out, const uint32_t counts[static PHASE_SLOTS]);
 
+/* {"count":…,"for":[{"parent":…,"count":…},…]} of struct run's members. */
+void record_write_waiting(struct buffer *out, int32_t count, const char *waiting_for);
+
 /* A run's summary. */
 void record_write_run(struct buffer *out, const struct run *run);
 

@@ -18,11 +18,23 @@ struct run {
     int64_t revision;
     int32_t action_count; /* actions in the tree; also the greatest ordinal */
     int32_t phase_counts[PHASE_SLOTS];
+    int32_t root_counts[PHASE_SLOTS]; /* of the roots among them */
+    int32_t waiting_count;            /* actions that are not in the tree yet */
+    const char *waiting_for; /* for how many of them by parent, JSON; NULL: not known, or none */
     const char *root; /* the root's name, NULL while there is none; of several, the first to join */
-    enum phase phase; /* the root's; likewise the times */
+    enum phase phase; /* run_phase */
+    /* Of all roots: the earliest creation, the earliest start, and the latest end of those that
+     * have ended, which is the run's once its phase is terminal. */
     int64_t created_us, started_us, ended_us;
     int64_t first_seen_us; /* when the service first saw the run */
+    int64_t last_event_us; /* when it recorded the last new event */
 };
+
+/* What the phases of a run's roots come to (docs/model.md); PHASE_NONE without one. */
+enum phase run_phase(const int32_t root_counts[static PHASE_SLOTS]);
+
+/* What is shown as the run's end; TIME_NONE while it has none. */
+int64_t run_ended_us(const struct run *run);
 
 /* The time by which lists sort the run, and which they show of it: when it was created, else when
  * it was first seen. */

@@ -424,7 +424,7 @@ static void on_run_row(const struct repo_call *call, const PGresult *result, int
 {
     struct run run;
 
-    run_from_row(result, row, 0, &run);
+    shown_run_from_row(result, row, 0, &run);
     call->fn.run(call->arg, &run);
 }
 
@@ -513,7 +513,7 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
     {                                                                                              \
         .name = (statement),                                                                       \
         .sql = PAGE(                                                                               \
-            RUN_COLUMNS,                                                                           \
+            SHOWN_RUN_COLUMNS,                                                                     \
             "(($2::text IS NULL OR r.domain = $2) AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"  \
             " AND ($4::text IS NULL OR"                                                            \
             "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"          \
@@ -550,16 +550,16 @@ static struct run_key key_to_go_on_behind(const PGresult *result, int row, int64
     struct run before = {.created_us = TIME_NONE, .first_seen_us = TIME_NONE};
 
     if (row > 0)
-        run_from_row(result, row - 1, 0, &before);
+        shown_run_from_row(result, row - 1, 0, &before);
     return run_shown_us(&before) == shown_us ? before.key : (struct run_key){"~", "~", "~"};
 }
 
 static void on_listed_run_row(const struct repo_call *call, const PGresult *result, int row)
 {
-    struct page_row place = page_row_of(result, row, RUN_COLUMN_COUNT);
+    struct page_row place = page_row_of(result, row, SHOWN_RUN_COLUMN_COUNT);
     struct run run;
 
-    run_from_row(result, row, 0, &run);
+    shown_run_from_row(result, row, 0, &run);
     if (!place.is_listed)
         run.key = key_to_go_on_behind(result, row, run_shown_us(&run));
     call->fn.listed_run(call->arg, &run, place);
@@ -590,7 +590,7 @@ static const Oid run_types[] = {PG_TEXT, PG_TEXT, PG_TEXT};
 
 static const struct pg_statement get_run_statement = {
     .name = "get_run",
-    .sql = "SELECT " RUN_COLUMNS " FROM runs r"
+    .sql = "SELECT " SHOWN_RUN_COLUMNS " FROM runs r"
            " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3",
     .parameter_count = 3,
     .types = run_types,
@@ -1027,8 +1027,9 @@ int action_repo_list_projects(struct action_repo *repo, const struct project_que
 
 /* One statement has one snapshot: the run's revision and the actions belong together. */
 #define RUN_AND_ACTIONS(run_columns, actions)                                                      \
-    "SELECT " run_columns ", c.* FROM runs r LEFT JOIN LATERAL (" actions ") c ON true"            \
-    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
+    "SELECT " run_columns ", r.waiting_for, c.* FROM (SELECT r.*, " WAITING_FOR " FROM runs r"     \
+    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 OFFSET 0) r"                      \
+    " LEFT JOIN LATERAL (" actions ") c ON true"
 
 static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
 
@@ -1053,8 +1054,8 @@ static const struct pg_statement changes_statement = {
 
 static const Oid tree_part_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_INT4};
 
-#define TREE_PART_RUN_COLUMNS "r.incarnation, r.revision, r.action_count"
-enum { TREE_PART_RUN_COLUMN_COUNT = 3 };
+#define TREE_PART_RUN_COLUMNS "r.incarnation, r.revision, r.action_count, r.waiting_count"
+enum { TREE_PART_RUN_COLUMN_COUNT = 5 };
 
 /* No ORDER BY around it: the plan keeps the order of the inner one, and sorting what is sorted
  * would cost as much as reading it. on_tree_part_rows sees to it that it is so. */
@@ -1111,8 +1112,8 @@ static void on_changes_rows(struct repo_call *call, const PGresult *result)
         call->fn.changes(call->arg, NULL, NULL, 0);
         return;
     }
-    run_from_row(result, 0, 0, &run);
-    hand_out(call, &run, result, RUN_COLUMN_COUNT);
+    shown_run_from_row(result, 0, 0, &run);
+    hand_out(call, &run, result, SHOWN_RUN_COLUMN_COUNT);
 }
 
 static void on_tree_part_rows(struct repo_call *call, const PGresult *result)
@@ -1126,6 +1127,8 @@ static void on_tree_part_rows(struct repo_call *call, const PGresult *result)
     snprintf(run.incarnation, sizeof run.incarnation, "%s", pg_text(result, 0, 0));
     run.revision = pg_int8(result, 0, 1);
     run.action_count = pg_int4(result, 0, 2);
+    run.waiting_count = pg_int4(result, 0, 3);
+    run.waiting_for = pg_text(result, 0, 4);
     hand_out(call, &run, result, TREE_PART_RUN_COLUMN_COUNT);
 }
 
@@ -1214,7 +1217,7 @@ static void on_changed_run_row(const struct repo_call *call, const PGresult *res
     };
 
     if (!PQgetisnull(result, row, COLUMN_RUN)) {
-        run_from_row(result, row, COLUMN_RUN, &run);
+        shown_run_from_row(result, row, COLUMN_RUN, &run);
         changed.run = &run;
     }
     call->fn.changed_run(call->arg, &changed);
@@ -1237,8 +1240,8 @@ static const Oid by_key_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 static const struct pg_statement by_key_statement = {
     .name = "changed_runs_by_key",
     .sql = "SELECT m.all_below, m.none_from, k.project, k.domain, k.run_name,"
-           " coalesce(r.changed_xid, d.deleted_xid, m.none_from), " RUN_COLUMNS " FROM " MOMENT
-           " CROSS JOIN unnest($1, $2, $3) AS k(project, domain, run_name)"
+           " coalesce(r.changed_xid, d.deleted_xid, m.none_from), " SHOWN_RUN_COLUMNS
+           " FROM " MOMENT " CROSS JOIN unnest($1, $2, $3) AS k(project, domain, run_name)"
            " LEFT JOIN runs r"
            " ON (r.project, r.domain, r.run_name) = (k.project, k.domain, k.run_name)"
            " LEFT JOIN deleted_runs d"
@@ -1268,10 +1271,10 @@ static const struct pg_statement since_statement = {
     .sql = "SELECT m.all_below, m.none_from, c.* FROM " MOMENT " LEFT JOIN LATERAL ("
            "SELECT r.* FROM generate_series($1 / 4096, m.none_from / 4096) AS era"
            " CROSS JOIN LATERAL ("
-           "SELECT r.project, r.domain, r.run_name, r.changed_xid, " RUN_COLUMNS
+           "SELECT r.project, r.domain, r.run_name, r.changed_xid, " SHOWN_RUN_COLUMNS
            " FROM runs r WHERE r.changed_era = era AND r.changed_xid >= $1 OFFSET 0) r"
            " UNION ALL SELECT d.project, d.domain, d.run_name,"
-           " coalesce(r.changed_xid, d.deleted_xid), " RUN_COLUMNS
+           " coalesce(r.changed_xid, d.deleted_xid), " SHOWN_RUN_COLUMNS
            " FROM (SELECT d.* FROM deleted_runs d WHERE d.deleted_xid >= $1"
            " ORDER BY d.deleted_xid DESC LIMIT $2) d LEFT JOIN runs r"
            " ON (r.project, r.domain, r.run_name) = (d.project, d.domain, d.run_name)"

@@ -223,9 +223,9 @@ int action_repo_changes_since(struct action_repo *repo, const struct run_key *ru
                               repo_changes_fn *on_changes, repo_end_fn *on_end, void *arg);
 
 /* A stretch of the tree, by ordinal: the actions behind `after_ordinal`, at most `part_size`, as
- * they are now, and of the run only incarnation, revision and action_count, as of the same moment.
- * Then the next stretch, which begins where the last would have ended had it been full: `parts` of
- * them, TREE_PARTS_MAX at most, each as of a later moment. */
+ * they are now, and of the run only incarnation, revision, action_count and what waits, as of the
+ * same moment. Then the next stretch, which begins where the last would have ended had it been
+ * full: `parts` of them, TREE_PARTS_MAX at most, each as of a later moment. */
 enum { TREE_PARTS_MAX = 16 };
 int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
                            int32_t after_ordinal, int32_t part_size, size_t parts,

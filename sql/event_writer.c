@@ -170,7 +170,8 @@ struct event_writer {
     size_t event_name_count;
     const struct decision_name *unread; /* whose waiting children are being read */
     size_t unread_count;
-    int32_t children_left; /* that may still be read and join in this transaction */
+    const size_t *unread_roots; /* the runs, by index, whose roots are being read */
+    int32_t children_left;      /* that may still be read and join in this transaction */
     int64_t now_us;
     uint64_t started_ns;
     bool is_out_of_memory;
@@ -517,16 +518,43 @@ static void send_read_more(struct event_writer *writer)
     send_step(writer, reads ? on_more_result : on_unread_result);
 }
 
+static void on_root_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+
+    (void)statement;
+    for (int row = 0; row < rows; row++)
+        decision_put_root(writer->decision, writer->unread_roots[pg_int8(result, row, 0) - 1],
+                          pg_text(result, row, 1), pg_time(result, row, 2),
+                          pg_time(result, row, 3));
+}
+
+static void send_read_roots(struct event_writer *writer, size_t count)
+{
+    enter(writer, STEP_READ_MORE);
+    add_find_roots(&writer->calls, writer->runs, writer->unread_roots, count);
+    send_step(writer, on_root_result);
+}
+
 /* Reads the waiting children of actions that are about to join, level by level, as many as may join
- * in one transaction; then decides. */
+ * in one transaction, and what else the decision asks for; then decides. */
 static void read_more_or_decide(struct event_writer *writer)
 {
+    size_t root_runs;
+
     if (writer->unread_count == 0)
         writer->unread = decision_unread_parents(writer->decision, &writer->unread_count);
     if (writer->unread == NULL && writer->unread_count > 0)
         writer->is_out_of_memory = true;
     if (!writer->is_out_of_memory && writer->unread_count > 0) {
         send_read_more(writer);
+        return;
+    }
+    writer->unread_roots = decision_unread_roots(writer->decision, &root_runs);
+    writer->is_out_of_memory |= writer->unread_roots == NULL;
+    if (!writer->is_out_of_memory && root_runs > 0) {
+        send_read_roots(writer, root_runs);
         return;
     }
     if (writer->is_out_of_memory || decision_make(writer->decision) < 0) {
@@ -1033,7 +1061,8 @@ static void write_decision(struct event_writer *writer)
     enter(writer, STEP_WRITE);
     if (!writer->is_locked)
         pg_calls_add(&writer->calls, &begin_statement);
-    add_update_runs(&writer->calls, writer->runs, writer->changed_xids, runs, run_count);
+    add_update_runs(&writer->calls, writer->runs, writer->changed_xids, runs, run_count,
+                    writer->now_us);
     if (event_count > 0) {
         add_insert_events(&writer->calls, writer->runs, events, event_count, writer->now_us);
     }
@@ -1512,7 +1541,7 @@ static void rehearse(struct event_writer *writer, enum step step)
     enter(writer, step);
     pg_calls_add(&writer->calls, &begin_statement);
     add_lock_runs(&writer->calls, NULL, NULL, 0, 0);
-    add_update_runs(&writer->calls, NULL, NULL, NULL, 0);
+    add_update_runs(&writer->calls, NULL, NULL, NULL, 0, 0);
     add_insert_events(&writer->calls, NULL, NULL, 0, 0);
     add_upsert_actions(&writer->calls, NULL, NULL, 0);
     add_join_events(&writer->calls, NULL, NULL, 0);

@@ -18,9 +18,18 @@ void run_from_row(const PGresult *result, int row, int first, struct run *run)
         .started_us = pg_time(result, row, first + 10),
         .ended_us = pg_time(result, row, first + 11),
         .first_seen_us = pg_time(result, row, first + 12),
+        .waiting_count = pg_int4(result, row, first + 14),
+        .last_event_us = pg_time(result, row, first + 15),
     };
     snprintf(run->incarnation, sizeof run->incarnation, "%s", pg_text(result, row, first + 3));
     pg_int4_array(result, row, first + 6, run->phase_counts + 1, PHASE_SLOTS - 1);
+    pg_int4_array(result, row, first + 13, run->root_counts + 1, PHASE_SLOTS - 1);
+}
+
+void shown_run_from_row(const PGresult *result, int row, int first, struct run *run)
+{
+    run_from_row(result, row, first, run);
+    run->waiting_for = pg_text(result, row, first + RUN_COLUMN_COUNT);
 }
 
 void action_from_row(const PGresult *result, int row, int first, struct action *action)

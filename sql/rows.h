@@ -9,8 +9,20 @@
 
 #define RUN_COLUMNS                                                                                \
     "r.project, r.domain, r.run_name, r.incarnation, r.revision, r.action_count, "                 \
-    "r.phase_counts, r.root, r.phase, r.created_at, r.started_at, r.ended_at, r.first_seen_at"
-enum { RUN_COLUMN_COUNT = 13 };
+    "r.phase_counts, r.root, r.phase, r.created_at, r.started_at, r.ended_at, r.first_seen_at, "   \
+    "r.root_counts, r.waiting_count, r.last_event_at"
+enum { RUN_COLUMN_COUNT = 16 };
+
+/* For which parents actions wait, the first of them by name, of the first 1,000 actions. As jsonb:
+ * the other kind would break lines. */
+#define WAITING_FOR                                                                                \
+    "CASE WHEN r.waiting_count > 0 THEN (SELECT jsonb_agg(jsonb_build_object('parent', w.parent,"  \
+    " 'count', w.count) ORDER BY w.parent)::text FROM (SELECT w.parent, count(*) FROM ("           \
+    "SELECT a.parent FROM actions a WHERE a.project = r.project AND a.domain = r.domain"           \
+    " AND a.run_name = r.run_name AND a.ordinal = 0 ORDER BY a.parent LIMIT 1000) w"               \
+    " GROUP BY w.parent ORDER BY w.parent LIMIT 10) w) END AS waiting_for"
+#define SHOWN_RUN_COLUMNS RUN_COLUMNS ", " WAITING_FOR
+enum { SHOWN_RUN_COLUMN_COUNT = RUN_COLUMN_COUNT + 1 };
 
 /* An older version kept errors whole; what it wrote is cut about as model/error_info.h does it. */
 #define ERROR_INFO_OF(a)                                                                           \
@@ -38,6 +50,7 @@ enum { DECIDED_ACTION_COLUMN_COUNT = ACTION_COLUMN_COUNT + 5 };
 /* From the columns above, the first of which is column `first`; strings are borrowed from `result`.
  */
 void run_from_row(const PGresult *result, int row, int first, struct run *run);
+void shown_run_from_row(const PGresult *result, int row, int first, struct run *run);
 void action_from_row(const PGresult *result, int row, int first, struct action *action);
 void decided_action_from_row(const PGresult *result, int row, int first, struct action *action);
 

@@ -306,26 +306,29 @@ static void remove_piece(struct run_remover *remover)
 
 static const Oid mark_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ};
 
-/* Every phase that is not terminal has a count of zero. */
-#define HAS_ENDED                                                                                  \
-    "r.phase IN (5, 6, 7, 8, 10, 11) AND r.phase_counts[1] + r.phase_counts[2] + "                 \
-    "r.phase_counts[3]"                                                                            \
-    " + r.phase_counts[4] + r.phase_counts[9] = 0"
+/* That were due before the time: the run has ended, every phase that is not terminal has a count of
+ * zero; or it never had a tree, and nothing was heard of it. */
+#define IS_DUE(time)                                                                               \
+    "r.first_seen_at < " time " AND ((r.action_count > 0 AND r.ended_at < " time                   \
+    " AND r.phase_counts[1] + r.phase_counts[2] + r.phase_counts[3] + r.phase_counts[4]"           \
+    " + r.phase_counts[9] = 0) OR (r.action_count = 0 AND r.last_event_at < " time "))"
 
 static const struct pg_statement mark_statement = {
     .name = "mark_deleted",
-    .sql = "WITH gone AS (DELETE FROM runs r WHERE r.project = $1 AND r.domain = $2"
-           " AND r.run_name = $3 AND ($4::timestamptz IS NULL OR (r.first_seen_at < $4"
-           " AND r.ended_at < $4 AND " HAS_ENDED ")) RETURNING r.project, r.domain, r.run_name),"
-           " noted AS (INSERT INTO deleted_runs"
-           " (project, domain, run_name, deleted_xid, deleted_at, has_rows)"
-           " SELECT g.*, pg_current_xact_id()::text::int8, now(), true FROM gone g"
-           " ON CONFLICT (project, domain, run_name) DO UPDATE"
-           " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
-           " has_rows = true)"
-           " SELECT pg_current_xact_id()::text::int8,"
-           " pg_notify('runtree', concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
-           " FROM gone g",
+    .sql =
+        "WITH gone AS (DELETE FROM runs r WHERE r.project = $1 AND r.domain = $2"
+        " AND r.run_name = $3 AND ($4::timestamptz IS NULL OR (" IS_DUE(
+            "$4") "))"
+                  " RETURNING r.project, r.domain, r.run_name),"
+                  " noted AS (INSERT INTO deleted_runs"
+                  " (project, domain, run_name, deleted_xid, deleted_at, has_rows)"
+                  " SELECT g.*, pg_current_xact_id()::text::int8, now(), true FROM gone g"
+                  " ON CONFLICT (project, domain, run_name) DO UPDATE"
+                  " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
+                  " has_rows = true)"
+                  " SELECT pg_current_xact_id()::text::int8,"
+                  " pg_notify('runtree', concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
+                  " FROM gone g",
     .parameter_count = 4,
     .types = mark_types,
 };
@@ -402,8 +405,8 @@ static const Oid due_types[] = {PG_TIMESTAMPTZ, PG_INT4};
 static const struct pg_statement due_statement = {
     .name = "due_runs",
     .sql = "SELECT r.project, r.domain, r.run_name FROM runs r"
-           " WHERE r.first_seen_at > '-infinity' AND r.first_seen_at < $1 AND r.ended_at < $1"
-           " AND " HAS_ENDED " ORDER BY r.first_seen_at LIMIT $2",
+           " WHERE r.first_seen_at > '-infinity' AND " IS_DUE(
+               "$1") " ORDER BY r.first_seen_at LIMIT $2",
     .parameter_count = 2,
     .types = due_types,
 };

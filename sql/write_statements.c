@@ -194,6 +194,24 @@ void add_find_waiting(struct pg_calls *calls, const struct run_key *runs,
     pg_bind_int4(parameters, limit);
 }
 
+const struct pg_statement find_roots_statement = {
+    .name = "find_roots",
+    .sql = "SELECT k.i, a.name, a.started_at, a.ended_at"
+           " FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
+           " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
+           " AND a.run_name = k.run_name AND a.parent IS NULL AND a.ordinal > 0",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
+
+void add_find_roots(struct pg_calls *calls, const struct run_key *runs, const size_t *indexes,
+                    size_t count)
+{
+    struct pg_parameters *parameters = pg_calls_add(calls, &find_roots_statement);
+
+    BIND_RUN(parameters, count, runs[indexes[i]]);
+}
+
 static const Oid insert_events_types[] = {
     PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_INT4_ARRAY,
     PG_INT2_ARRAY,        PG_INT4_ARRAY, PG_INT8_ARRAY, PG_INT2_ARRAY, PG_TIMESTAMPTZ_ARRAY,
@@ -374,9 +392,9 @@ const struct pg_statement idle_joins_statement = {
 };
 
 static const Oid update_runs_types[] = {
-    PG_TEXT_ARRAY, PG_TEXT_ARRAY,        PG_TEXT_ARRAY,        PG_INT8_ARRAY,
-    PG_INT8_ARRAY, PG_INT4_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY,
-    PG_INT2_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY};
+    PG_TEXT_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_INT8_ARRAY, PG_INT8_ARRAY,
+    PG_INT4_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_INT2_ARRAY, PG_TIMESTAMPTZ_ARRAY,
+    PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_INT4_ARRAY, PG_TIMESTAMPTZ_ARRAY};
 
 /* An array of arrays would be unnested to its elements: the counts travel as text. The cast of a
  * sentence to a number is what makes the statement fail, and says why in the server's log. */
@@ -385,33 +403,36 @@ const struct pg_statement update_runs_statement = {
     .sql = "WITH changed AS (UPDATE runs r SET revision = k.revision,"
            " action_count = k.action_count, phase_counts = k.phase_counts::int4[], root = k.root,"
            " phase = k.phase, created_at = k.created_at, started_at = k.started_at,"
-           " ended_at = k.ended_at, changed_xid = pg_current_xact_id()::text::int8"
-           " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS k(project, domain,"
-           " run_name, changed_xid, revision, action_count, phase_counts, root, phase, created_at,"
-           " started_at, ended_at)"
+           " ended_at = k.ended_at, root_counts = k.root_counts::int4[],"
+           " waiting_count = k.waiting_count, last_event_at = coalesce(k.heard_at,"
+           " r.last_event_at), changed_xid = pg_current_xact_id()::text::int8"
+           " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+           " AS k(project, domain, run_name, changed_xid, revision, action_count, phase_counts,"
+           " root, phase, created_at, started_at, ended_at, root_counts, waiting_count, heard_at)"
            " WHERE r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
            " AND r.changed_xid = k.changed_xid RETURNING 1)"
            " SELECT CASE WHEN count(*) = cardinality($1) THEN '1'"
            " ELSE 'a run changed since it was read; the batch is decided again' END::int4"
            " FROM changed",
-    .parameter_count = 12,
+    .parameter_count = 15,
     .types = update_runs_types,
 };
 
-static void add_phase_counts(struct pg_parameters *parameters, const struct run *run)
+static void add_counts(struct pg_parameters *parameters, const int32_t counts[static PHASE_SLOTS])
 {
     char text[PHASE_SLOTS * 12 + 2];
     int length = 0;
 
     for (int phase = 1; phase < PHASE_SLOTS; phase++)
         length += snprintf(text + length, sizeof text - (size_t)length, "%c%d",
-                           phase == 1 ? '{' : ',', run->phase_counts[phase]);
+                           phase == 1 ? '{' : ',', counts[phase]);
     length += snprintf(text + length, sizeof text - (size_t)length, "}");
     pg_array_bytes(parameters, text, (size_t)length);
 }
 
 void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
-                     const int64_t *changed_xids, const struct run_row *rows, size_t count)
+                     const int64_t *changed_xids, const struct run_row *rows, size_t count,
+                     int64_t now_us)
 {
     struct pg_parameters *parameters = pg_calls_add(calls, &update_runs_statement);
 
@@ -419,12 +440,15 @@ void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
     BIND_INT8(parameters, count, changed_xids[rows[i].run]);
     BIND_INT8(parameters, count, rows[i].state.revision);
     BIND_INT4(parameters, count, rows[i].state.action_count);
-    BIND_COLUMN(parameters, PG_TEXT, count, add_phase_counts(parameters, &rows[i].state));
+    BIND_COLUMN(parameters, PG_TEXT, count, add_counts(parameters, rows[i].state.phase_counts));
     BIND_TEXT(parameters, count, rows[i].state.root);
     BIND_INT2(parameters, count, rows[i].state.phase);
     BIND_TIME(parameters, count, rows[i].state.created_us);
     BIND_TIME(parameters, count, rows[i].state.started_us);
     BIND_TIME(parameters, count, rows[i].state.ended_us);
+    BIND_COLUMN(parameters, PG_TEXT, count, add_counts(parameters, rows[i].state.root_counts));
+    BIND_INT4(parameters, count, rows[i].state.waiting_count);
+    BIND_TIME(parameters, count, rows[i].has_events ? now_us : TIME_NONE);
 }
 
 static const Oid notify_types[] = {PG_TEXT_ARRAY};

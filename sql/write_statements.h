@@ -41,18 +41,23 @@ extern const struct pg_statement lock_runs_statement;
 void add_lock_runs(struct pg_calls *calls, const struct run_key *runs,
                    const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us);
 
-/* Rows: ordinality of the name (int8, from 1). The first finds the actions: then ACTION_COLUMNS and
- * the level of the parent that one waits for (NULL: not stored; 0: not in the tree). The second
- * finds the names that any action waits for. */
+/* Rows: ordinality of the name (int8, from 1). The first finds the actions: then
+ * DECIDED_ACTION_COLUMNS and the level of the parent that one waits for (NULL: not stored; 0: not
+ * in the tree). The second finds the names that any action waits for. */
 extern const struct pg_statement find_actions_statement, find_awaited_statement;
 void add_names(struct pg_calls *calls, const struct pg_statement *statement,
                const struct run_key *runs, const struct decision_name *names, size_t count);
 
-/* Rows: ordinality of the name (int8, from 1), in its order, and ACTION_COLUMNS of the actions that
- * wait for it; at most `limit` rows. */
+/* Rows: ordinality of the name (int8, from 1), in its order, and DECIDED_ACTION_COLUMNS of the
+ * actions that wait for it; at most `limit` rows. */
 extern const struct pg_statement find_waiting_statement;
 void add_find_waiting(struct pg_calls *calls, const struct run_key *runs,
                       const struct decision_name *names, size_t count, int32_t limit);
+
+/* Rows: ordinality of the run (int8, from 1), and name, start and end of each of its roots. */
+extern const struct pg_statement find_roots_statement;
+void add_find_roots(struct pg_calls *calls, const struct run_key *runs, const size_t *indexes,
+                    size_t count);
 
 extern const struct pg_statement insert_events_statement;
 void add_insert_events(struct pg_calls *calls, const struct run_key *runs,
@@ -72,7 +77,8 @@ void add_join_events(struct pg_calls *calls, const struct run_key *runs,
 #define RUNS_CHANGED_SQLSTATE "22P02"
 extern const struct pg_statement update_runs_statement;
 void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
-                     const int64_t *changed_xids, const struct run_row *rows, size_t count);
+                     const int64_t *changed_xids, const struct run_row *rows, size_t count,
+                     int64_t now_us);
 
 /* Joins that are pending from now on or are still, and those that are done. */
 extern const struct pg_statement add_pending_statement, end_pending_statement;

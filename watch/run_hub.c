@@ -6,6 +6,8 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "model/records.h"
+
 enum {
     LOAD_PART_ACTIONS = 500, /* a tree is read in parts of so many */
     TICK_MS = 500,
@@ -82,11 +84,13 @@ struct run_hub {
     char incarnation[INCARNATION_SIZE];
     uint32_t timeline;
     int64_t load_revision; /* of the run when its load began: changes behind it are read last */
-    int32_t load_actions;  /* that the run has, as far as is known */
-    size_t held;           /* of the account, for the trees */
-    size_t counted_nodes;  /* in the statistics */
-    size_t references;     /* of requests and views */
-    size_t pins;           /* of reads and polls under way, which do not keep it from growing old */
+    int32_t waiting_count; /* of the run, when it was read last */
+    char *waiting_for;
+    int32_t load_actions; /* that the run has, as far as is known */
+    size_t held;          /* of the account, for the trees */
+    size_t counted_nodes; /* in the statistics */
+    size_t references;    /* of requests and views */
+    size_t pins;          /* of reads and polls under way, which do not keep it from growing old */
     uint64_t unused_since_ms;
     struct run_hub *unused_prev, *unused_next; /* while there are no references */
     struct hub_waiter *waiters;
@@ -223,6 +227,13 @@ static void add_id(const struct hub_view *view, struct buffer *buffer, int64_t r
     buffer_text(buffer, "\n\n");
 }
 
+/* What is in no tree, and nobody would see. */
+static void add_waiting(const struct run_hub *hub, struct buffer *buffer)
+{
+    buffer_text(buffer, ",\"waiting\":");
+    record_write_waiting(buffer, hub->waiting_count, hub->waiting_for);
+}
+
 static void add_synced(const struct hub_view *view, struct buffer *buffer, int64_t revision)
 {
     buffer_text(buffer, "event: synced\ndata: {\"revision\":");
@@ -231,6 +242,7 @@ static void add_synced(const struct hub_view *view, struct buffer *buffer, int64
     buffer_integer(buffer, (int64_t)run_state_manager_count(view->hub->manager));
     buffer_text(buffer, ",\"visible\":");
     buffer_integer(buffer, (int64_t)run_view_visible_count(view->seen));
+    add_waiting(view->hub, buffer);
     buffer_text(buffer, "}\n");
     add_id(view, buffer, revision, false);
 }
@@ -282,6 +294,7 @@ static struct frame *end_frame(const struct hub_view *view, int64_t revision)
 
     buffer_text(&buffer, "event: end\ndata: {\"revision\":");
     buffer_integer(&buffer, revision);
+    add_waiting(view->hub, &buffer);
     buffer_text(&buffer, "}\n");
     add_id(view, &buffer, revision, true);
     return frame_of_kind(&buffer, FRAME_RECORDS);
@@ -675,6 +688,14 @@ static bool is_same_run(const struct run_hub *hub, const struct run *run)
            hub->timeline == action_repo_timeline(hub->owner->repo);
 }
 
+/* What waits is no part of the tree, and told with it. */
+static void note_waiting(struct run_hub *hub, const struct run *run)
+{
+    free(hub->waiting_for);
+    hub->waiting_count = run->waiting_count;
+    hub->waiting_for = run->waiting_for == NULL ? NULL : strdup(run->waiting_for);
+}
+
 static void begin_load(struct run_hub *hub, const struct run *run)
 {
     memcpy(hub->incarnation, run->incarnation, sizeof hub->incarnation);
@@ -720,6 +741,7 @@ static void take_part(struct run_hub *hub, const struct run *run, const struct a
         }
     }
     manager = hub->loading;
+    note_waiting(hub, run);
     hub->load_actions = run->action_count;
     revision = greatest_revision(actions, count, run_state_manager_revision(manager));
     /* The last part is of one moment with the run's row: if nothing moved since the first, it is
@@ -777,6 +799,7 @@ static void on_changes(void *arg, const struct run *run, const struct action *ac
         read_anew(hub, "the run or the database is another one");
         return;
     }
+    note_waiting(hub, run);
     status = run_state_manager_upsert_actions(manager, actions, count, run->revision);
     if (status < 0)
         handle_upsert_failure(hub, status);
@@ -1033,6 +1056,7 @@ static void free_hub(struct run_hub *hub)
     HASH_DELETE(hh, hub->owner->all, hub);
     drop_tree(hub);
     memory_hold(hub->owner->options.memory, MEMORY_TREES, &hub->held, 0);
+    free(hub->waiting_for);
     free(hub);
 }
 

@@ -187,3 +187,114 @@ def test_times_in_other_formats_are_refused_by_name(report):
     results = response.json()["results"]
     assert [result["status"] for result in results] == ["applied"] + 8 * ["rejected"]
     assert {result["problem"]["pointer"] for result in results[1:]} == {"/updatedTime"}
+
+
+def test_jobs_without_a_root_above_them_are_the_run(report, api, run):
+    name = "08-jobs-without-a-root"
+    report.post(name, last=4)
+    assert report.summary()["phase"] == "RUNNING"
+    assert report.summary()["endedAt"] is None
+    report.post(name, first=4)
+    summary = report.summary()
+    assert (summary["phase"], summary["startedAt"], summary["endedAt"]) == (
+        "FAILED",
+        "2026-03-01T08:00:00.000Z",
+        "2026-03-01T08:08:20.000Z",
+    )
+    assert summary["durationMs"] == 500_000
+    for phase, found in (("FAILED", [run.name]), ("SUCCEEDED", []), ("ABORTED", [])):
+        runs = api.read("/v1/runs", project=run.project, phase=phase)["runs"]
+        assert [listed["runName"] for listed in runs] == found
+
+
+@pytest.mark.parametrize(
+    ("roots", "phase"),
+    [
+        (["QUEUED", "INITIALIZING"], "INITIALIZING"),
+        (["QUEUED", "SUCCEEDED"], "RUNNING"),
+        (["PAUSED", "SUCCEEDED"], "PAUSED"),
+        (["PAUSED", "RUNNING"], "RUNNING"),
+        (["SUCCEEDED", "ABORTED", "TIMED_OUT", "FAILED"], "FAILED"),
+        (["SUCCEEDED", "ABORTED", "TIMED_OUT"], "TIMED_OUT"),
+        (["SUCCEEDED", "ABORTED"], "ABORTED"),
+        (["RECOVERED", "SUCCEEDED"], "SUCCEEDED"),
+        (["RECOVERED"], "RECOVERED"),
+    ],
+)
+def test_phase_of_several_roots(api, run, roots, phase):
+    for number, root in enumerate(roots):
+        api.post_one(run.event(f"a{number}", root, parent=None))
+    assert api.read(run.path)["phase"] == phase
+
+
+def test_times_of_several_roots_go_back_with_a_retry(api, run):
+    api.post_all(
+        [
+            run.event("a0", "RUNNING", parent=None, updatedTime=at(1000)),
+            run.event("b0", "RUNNING", parent=None, updatedTime=at(2000)),
+            run.event("a0", "FAILED", updatedTime=at(9000)),
+            run.event("b0", "SUCCEEDED", updatedTime=at(3000)),
+        ]
+    )
+    api.post_one(run.event("a0", "QUEUED", attempt=2, updatedTime=at(50_000)))
+    summary = api.read(run.path)
+    assert (summary["phase"], summary["createdAt"]) == ("RUNNING", at(1000))
+    assert (summary["startedAt"], summary["endedAt"]) == (at(2000), None)
+    api.post_one(run.event("a0", "ABORTED", attempt=2, updatedTime=at(2500)))
+    summary = api.read(run.path)
+    assert (summary["phase"], summary["endedAt"], summary["durationMs"]) == (
+        "ABORTED",
+        at(3000),
+        1000,
+    )
+
+
+def test_what_waits_is_counted(report, api, run, open_stream):
+    report.post("09-lost-parent")
+    api.post_all(
+        [run.event("orphan", "RUNNING"), run.event("c2", "QUEUED", parent="lost")]
+        + [run.event(name, "QUEUED", parent=other) for name, other in (("p", "q"), ("q", "p"))]
+    )
+    waiting = {
+        "count": 5,
+        "for": [
+            {"parent": "lost", "count": 2},
+            {"parent": "p", "count": 1},
+            {"parent": "q", "count": 1},
+            {"parent": None, "count": 1},
+        ],
+    }
+    summary = report.summary()
+    assert (summary["phase"], summary["actionCount"]) == ("SUCCEEDED", 1)
+    assert summary["waiting"] == waiting
+    assert api.read("/v1/runs", project=run.project)["runs"][0]["waiting"] == waiting
+    frames = open_stream(f"{run.path}/watch").read_to_end()[-2:]
+    assert [(frame.event, frame.data["waiting"]) for frame in frames] == [
+        ("synced", waiting),
+        ("end", waiting),
+    ]
+    api.post_one(run.event("lost", "SUCCEEDED", parent="root"))
+    assert report.summary()["waiting"]["count"] == 3
+    assert report.summary()["actionCount"] == 4
+
+
+def test_list_of_runs_tells_what_waits_as_it_comes(api, run, open_stream):
+    stream = open_stream(f"{run.base}/runs/watch")
+    stream.read_until("synced")
+    api.post_one(run.event("a1", "RUNNING", parent="a0"))
+    frames = stream.read_until("runUpdate")
+    assert frames[-1].data["waiting"] == {"count": 1, "for": [{"parent": "a0", "count": 1}]}
+    api.post_one(run.event("a2", "RUNNING", parent="a0"))
+    assert stream.read_until("runUpdate")[-1].data["waiting"]["count"] == 2
+
+
+def test_last_event_is_when_something_new_was_heard(api, run):
+    event = run.event("a0", "RUNNING", parent=None, updatedTime=at(0))
+    api.post_one(event)
+    first = api.read(run.path)["lastEventAt"]
+    recorded = api.read(f"{run.path}/actions/a0/events")["events"][0]["recordedAt"]
+    assert first == recorded
+    api.post_one(event)
+    assert api.read(run.path)["lastEventAt"] == first
+    api.post_one(run.event("a1", "RUNNING", parent="nobody"))
+    assert api.read(run.path)["lastEventAt"] > first

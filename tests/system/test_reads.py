@@ -49,6 +49,7 @@ def test_run_summary(api, run):
     summary = api.read(run.path)
     assert summary["incarnation"] and summary.pop("firstSeenAt") > at(0)
     summary.pop("incarnation")
+    assert summary.pop("lastEventAt") > at(0)
     assert summary == {
         "project": run.project,
         "domain": run.domain,
@@ -62,6 +63,7 @@ def test_run_summary(api, run):
         "startedAt": at(1000),
         "endedAt": None,
         "durationMs": None,
+        "waiting": {"count": 0, "for": []},
     }
     api.post_all([run.event("a2", "ABORTED"), run.event("a0", "FAILED", updatedTime=at(9000))])
     summary = api.read(run.path)

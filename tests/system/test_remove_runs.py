@@ -72,7 +72,8 @@ def test_retention_deletes_ended_runs_that_are_old(start_runtree, open_api, post
     url = postgres.new_database()
     runtree = start_runtree(database_url=url)
     api = open_api(runtree)
-    keys = {name: RunKey("p", "d", name) for name in ("old-ended", "old-running", "new-ended")}
+    names = ("old-ended", "old-running", "new-ended", "old-waiting", "new-waiting")
+    keys = {name: RunKey("p", "d", name) for name in names}
     long_ago, just_now = "2020-01-01T00:00:00Z", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     api.post_one(
         keys["old-ended"].event("a0", "SUCCEEDED", parent=None, updatedTime=long_ago)
@@ -86,15 +87,21 @@ def test_retention_deletes_ended_runs_that_are_old(start_runtree, open_api, post
     api.post_one(
         keys["new-ended"].event("a0", "SUCCEEDED", parent=None, updatedTime=just_now)
     )
+    for name in ("old-waiting", "new-waiting"):
+        api.post_one(keys[name].event("a1", "RUNNING", parent="a0", updatedTime=long_ago))
     runtree.stop()
     postgres.execute(url, "UPDATE runs SET first_seen_at = '2020-01-01'")
+    postgres.execute(
+        url, "UPDATE runs SET last_event_at = '2020-01-01' WHERE run_name = 'old-waiting'"
+    )
     api = open_api(start_runtree("--retention-days", "30", database_url=url))
     deadline = time.monotonic() + 10
-    while api.get(keys["old-ended"].path).status_code != 404:
+    while {api.get(keys[name].path).status_code for name in ("old-ended", "old-waiting")} != {404}:
         assert time.monotonic() < deadline, "the old run is still there"
         time.sleep(0.05)
     assert api.get(keys["old-running"].path).status_code == 200
     assert api.get(keys["new-ended"].path).status_code == 200
+    assert api.get(keys["new-waiting"].path).status_code == 200
 
 
 PIECE = 2000

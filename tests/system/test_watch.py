@@ -12,7 +12,7 @@ from client import assert_problem, metric
 from inventions import RunKey
 from sse import EventStream, StreamClosed, TreeWatcher
 from tree_oracle import TreeOracle, comparable
-from watching import last_id, names_of, snapshot, watch
+from watching import NOTHING_WAITS, last_id, names_of, snapshot, watch
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,7 +47,12 @@ def test_snapshot(open_stream, api, run, tree):
     assert [frame.event for frame in frames] == [None] + ["nodeUpdate"] * 4 + ["synced"]
     assert frames[0].retry > 0
     assert [frame.data for frame in frames[1:-1]] == api.read(f"{run.path}/tree")["nodes"]
-    assert frames[-1].data == {"revision": 4, "actions": 4, "visible": 4}
+    assert frames[-1].data == {
+        "revision": 4,
+        "actions": 4,
+        "visible": 4,
+        "waiting": NOTHING_WAITS,
+    }
     assert [frame.id is not None for frame in frames] == [False] * 5 + [True]
 
 
@@ -243,7 +248,10 @@ def test_end_closes_the_stream(open_stream, api, run, tree):
     finish(api, run)
     watcher.follow(stream)
     assert watcher.has_ended
-    assert stream.frames[-1].event == "end" and stream.frames[-1].data == {"revision": 8}
+    assert stream.frames[-1].event == "end" and stream.frames[-1].data == {
+        "revision": 8,
+        "waiting": NOTHING_WAITS,
+    }
     assert {node["action"]["phase"] for node in watcher.nodes.values()} == {"SUCCEEDED"}
 
 

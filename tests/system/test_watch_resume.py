@@ -7,7 +7,7 @@ import pytest
 import contract
 from inventions import RunKey
 from sse import EventStream, StreamClosed
-from watching import last_id, names_of, post_and_see, snapshot, watch
+from watching import NOTHING_WAITS, last_id, names_of, post_and_see, snapshot, watch
 
 
 def test_resume_sends_only_what_changed(open_stream, api, run, tree):
@@ -15,7 +15,12 @@ def test_resume_sends_only_what_changed(open_stream, api, run, tree):
     post_and_see(api, observer, run.event("b1", "SUCCEEDED"), run.event("c1", parent="b1"))
     frames = open_stream(watch(run), watcher.last_event_id).read_until("synced")
     assert names_of(frames) == ["a0", "b1", "c1"]
-    assert frames[-1].data == {"revision": 6, "actions": 5, "visible": 5}
+    assert frames[-1].data == {
+        "revision": 6,
+        "actions": 5,
+        "visible": 5,
+        "waiting": NOTHING_WAITS,
+    }
     again = open_stream(watch(run), frames[-1].id).read_until("synced")
     assert [frame.event for frame in again] == [None, "synced"]
 

@@ -2,6 +2,8 @@
 
 from sse import TreeWatcher
 
+NOTHING_WAITS = {"count": 0, "for": []}
+
 
 def watch(run, **parameters):
     query = "&".join(f"{name}={value}" for name, value in parameters.items())

@@ -207,6 +207,24 @@ static int read_actions(struct exchange *exchange)
     }
 }
 
+static int read_roots(struct exchange *exchange)
+{
+    size_t count;
+    const size_t *runs = decision_unread_roots(exchange->decision, &count);
+    if (!runs)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < exchange->store->action_count; k++) {
+            const struct stored_action *at = &exchange->store->actions[k];
+            if (at->run == exchange->runs[runs[i]] && at->action.ordinal > 0 && !at->action.parent)
+                decision_put_root(exchange->decision, runs[i], at->action.name,
+                                  at->action.started_us, at->action.ended_us);
+        }
+    decision_unread_roots(exchange->decision, &count);
+    assert_int_equal(count, 0);
+    return 0;
+}
+
 static void write_events(struct exchange *exchange)
 {
     struct memory_store *store = exchange->store;
@@ -326,6 +344,7 @@ bool memory_store_continue(struct memory_store *store, size_t choice)
     assert_int_equal(decision_add_join(exchange.decision, &key, parent), 0);
     assert_int_equal(read_runs(&exchange), 0);
     assert_int_equal(read_actions(&exchange), 0);
+    assert_int_equal(read_roots(&exchange), 0);
     assert_int_equal(decision_make(exchange.decision), 0);
     write_rows(&exchange);
     decision_free(exchange.decision);
@@ -346,6 +365,8 @@ int memory_store_post(struct memory_store *store, const struct action_event *con
         status = read_actions(&exchange);
     if (status == 0)
         status = read_events(&exchange, events);
+    if (status == 0)
+        status = read_roots(&exchange);
     if (status == 0)
         status = decision_make(exchange.decision);
     if (status == 0)

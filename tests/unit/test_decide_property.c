@@ -76,13 +76,15 @@ static void add_event(struct plan *plan, struct random *random, size_t action)
         action, attempt, phase, version, random_below(random, 8), parent, group, task, error);
 }
 
-/* Mostly one tree; some actions hang below nobody, in a cycle, or below another root. */
+/* Mostly one tree, or several; some actions hang below nobody, in a cycle, or below another root.
+ */
 static void make_plan(struct plan *plan, struct random *random)
 {
     *plan = (struct plan){.action_count = 1 + random_below(random, ACTIONS_MAX)};
-    bool has_strays = random_once_in(random, 3);
+    bool has_strays = random_once_in(random, 3), has_many_roots = random_once_in(random, 3);
     for (size_t i = 0; i < plan->action_count; i++) {
-        plan->parents[i] = i == 0 ? NO_PARENT : (int)random_below(random, i);
+        bool is_root = i == 0 || (has_many_roots && random_once_in(random, 2));
+        plan->parents[i] = is_root ? NO_PARENT : (int)random_below(random, i);
         if (i > 0 && has_strays && random_once_in(random, 6)) {
             const int strays[] = {UNKNOWN, NO_PARENT, ACTIONS_MAX + 1,
                                   (int)random_below(random, plan->action_count)};
@@ -243,6 +245,57 @@ static void check_action(const struct plan *plan, const struct memory_store *sto
     }
 }
 
+/* What the roots' phases come to, as docs/model.md has it. */
+static enum phase expected_run_phase(const int32_t roots[PHASE_SLOTS])
+{
+    static const enum phase order[] = {PHASE_RUNNING, PHASE_PAUSED};
+    static const enum phase waits[] = {PHASE_INITIALIZING, PHASE_WAITING_FOR_RESOURCES,
+                                       PHASE_QUEUED};
+    static const enum phase ends[] = {PHASE_FAILED,    PHASE_TIMED_OUT, PHASE_ABORTED,
+                                      PHASE_SUCCEEDED, PHASE_RECOVERED, PHASE_SKIPPED};
+    bool has_end = false;
+    for (size_t i = 0; i < 6; i++)
+        has_end |= roots[ends[i]] > 0;
+    for (size_t i = 0; i < 2; i++)
+        if (roots[order[i]] > 0)
+            return order[i];
+    for (size_t i = 0; i < 3; i++)
+        if (roots[waits[i]] > 0)
+            return has_end ? PHASE_RUNNING : waits[i];
+    for (size_t i = 0; i < 6; i++)
+        if (roots[ends[i]] > 0)
+            return ends[i];
+    return PHASE_NONE;
+}
+
+static void check_roots(const struct memory_store *store)
+{
+    const struct run *run = &store->runs[0];
+    int32_t roots[PHASE_SLOTS] = {0};
+    int64_t created = INT64_MAX, started = INT64_MAX, ended = TIME_NONE;
+    bool has_root = false, is_over = true;
+    for (size_t i = 0; i < store->action_count; i++) {
+        const struct action *at = &store->actions[i].action;
+        if (at->ordinal == 0 || at->parent)
+            continue;
+        has_root = true;
+        roots[at->phase]++;
+        created = at->created_us < created ? at->created_us : created;
+        if (at->started_us != TIME_NONE && at->started_us < started)
+            started = at->started_us;
+        is_over &= at->ended_us != TIME_NONE;
+        ended = at->ended_us > ended ? at->ended_us : ended;
+    }
+    assert_memory_equal(run->root_counts, roots, sizeof roots);
+    assert_int_equal(run->phase, expected_run_phase(roots));
+    assert_int_equal(run->created_us, has_root ? created : TIME_NONE);
+    assert_int_equal(run->started_us, started == INT64_MAX ? TIME_NONE : started);
+    assert_int_equal(run_ended_us(run), has_root && is_over ? ended : TIME_NONE);
+    assert_int_equal(run->root != NULL, has_root);
+    if (has_root)
+        assert_null(memory_store_action(store, 0, run->root)->parent);
+}
+
 static void check_run(const struct plan *plan, const struct memory_store *store)
 {
     const struct run *run = &store->runs[0];
@@ -260,13 +313,8 @@ static void check_run(const struct plan *plan, const struct memory_store *store)
         seen[at->ordinal] = true;
     }
     assert_int_equal(run->action_count, in_tree);
+    assert_int_equal(run->waiting_count, (int32_t)store->action_count - in_tree);
     assert_memory_equal(run->phase_counts, counts, sizeof counts);
-    const struct action *root = memory_store_action(store, 0, run->root);
-    assert_null(root->parent);
-    assert_int_equal(run->phase, root->phase);
-    assert_int_equal(run->created_us, root->created_us);
-    assert_int_equal(run->started_us, root->started_us);
-    assert_int_equal(run->ended_us, root->ended_us);
 }
 
 /* Every revision was taken by the events of one action; those that wait have none. */
@@ -320,6 +368,7 @@ static void check_results(const struct plan *plan, const struct memory_store *st
 /* Between two pieces of a join: what is in the tree has its parent there, before it. */
 static void check_run_so_far(const struct memory_store *store)
 {
+    check_roots(store);
     for (size_t i = 0; i < store->action_count; i++) {
         const struct action *at = &store->actions[i].action;
         if (at->ordinal == 0 || !at->parent)
@@ -353,6 +402,7 @@ static void post_all(const struct plan *plan, struct memory_store *store, struct
         for (size_t i = 0; i < size; i++)
             event_result_clear(&results[i]);
         begin += size;
+        check_roots(store);
         while (!random_once_in(random, 3) && memory_store_continue(store, random_below(random, 9)))
             check_run_so_far(store);
     }
@@ -372,6 +422,7 @@ static void test_any_order_gives_the_same_tree(void **state)
             post_all(plan, &store, &random);
             assert_int_equal(store.event_count, plan->event_count);
             check_run(plan, &store);
+            check_roots(&store);
             check_revisions(&store);
             memory_store_clear(&store);
         }
