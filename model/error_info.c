@@ -6,15 +6,27 @@
 
 #include "model/text.h"
 
-/* The text itself, with a reference, or the first of it. */
+/* Between the first and the last of a text that is cut. */
+static const char GAP[] = "\n[...]\n";
+enum { GAP_BYTES = sizeof GAP - 1, HEAD_BYTES = ERROR_TEXT_BYTES_MAX / 2 };
+
+/* The text itself, with a reference, or the first and the last of it. */
 static json_t *cut_text(json_t *text, bool *is_cut)
 {
     const char *bytes = json_string_value(text);
     size_t length = json_string_length(text);
-    if (length <= ERROR_TEXT_BYTES_MAX)
+    char cut[ERROR_TEXT_BYTES_MAX];
+    if (length <= sizeof cut)
         return json_incref(text);
     *is_cut = true;
-    return json_stringn(bytes, utf8_cut(bytes, ERROR_TEXT_BYTES_MAX));
+    size_t head = utf8_cut(bytes, HEAD_BYTES);
+    size_t tail = length - (sizeof cut - HEAD_BYTES - GAP_BYTES);
+    while (((unsigned char)bytes[tail] & 0xC0) == 0x80)
+        tail++;
+    memcpy(cut, bytes, head);
+    memcpy(cut + head, GAP, GAP_BYTES);
+    memcpy(cut + head + GAP_BYTES, bytes + tail, length - tail);
+    return json_stringn(cut, head + GAP_BYTES + length - tail);
 }
 
 /* A member as it is written, its comma included. */

@@ -120,7 +120,7 @@ try {
         reducedMotion: "reduce",
       });
       const page = await openPage(context, address(runtree.url));
-      await waitForStream(page, ["Live", "Ended"]);
+      await waitForStream(page, ["Live"]);
       await ready(page);
       await page.waitForTimeout(1500);
       const path = join(folder, `${name}-${colorScheme}.png`);

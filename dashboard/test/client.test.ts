@@ -16,13 +16,13 @@ class FakePort {
 
 let ports: FakePort[];
 let workers: { port: FakePort; onerror: (() => void) | null }[];
-let page: EventTarget & { hidden: boolean };
+let page: EventTarget & { hidden: boolean; baseURI: string };
 
 beforeEach(() => {
   vi.useFakeTimers();
   ports = [];
   workers = [];
-  page = Object.assign(new EventTarget(), { hidden: false });
+  page = Object.assign(new EventTarget(), { hidden: false, baseURI: "http://host/" });
   vi.stubGlobal("document", page);
   const window = new EventTarget();
   vi.stubGlobal("addEventListener", window.addEventListener.bind(window));
@@ -94,6 +94,6 @@ it("opens a stream of its own where the worker does not start", () => {
   );
   const subscription = subscribe("/watch", "nodeUpdate", () => undefined);
   workers[0]!.onerror?.();
-  expect(opened).toEqual(["/watch"]);
+  expect(opened).toEqual(["http://host/watch"]);
   subscription.close();
 });

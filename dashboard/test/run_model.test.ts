@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { RunModel, watchUrl } from "../src/run/run_model";
+import { WHOLE_TREE } from "../src/model/tree_store";
 import { FakeEventSource } from "./fake_event_source";
 
 const RUN = { project: "ml", domain: "production", runName: "r:1" };
-const ALL = { phases: [], name: "" };
 
 function node(name: string, parent: string | null = null) {
   const action = {
@@ -25,7 +25,7 @@ beforeEach(() => {
   FakeEventSource.all = [];
   vi.stubGlobal("EventSource", FakeEventSource);
   vi.stubGlobal("SharedWorker", undefined);
-  vi.stubGlobal("document", { hidden: false });
+  vi.stubGlobal("document", { hidden: false, baseURI: "http://host/tools/runtree/" });
   vi.stubGlobal("dispatchEvent", () => true);
   vi.stubGlobal(
     "fetch",
@@ -34,7 +34,7 @@ beforeEach(() => {
   vi.stubGlobal("requestAnimationFrame", (callback: () => void) => setTimeout(callback, 16));
   vi.stubGlobal("cancelAnimationFrame", clearTimeout);
   model = new RunModel(() => undefined);
-  model.watch(RUN, ALL);
+  model.watch(RUN);
 });
 
 afterEach(() => {
@@ -81,39 +81,55 @@ it("lets the old tree go when there is no new one: the run has been deleted", as
 it("goes on while the page is hidden, so that its title tells how the run stands", () => {
   const draw = vi.fn();
   model.close();
-  vi.stubGlobal("document", { hidden: true });
+  vi.stubGlobal("document", { hidden: true, baseURI: "http://host/" });
   vi.stubGlobal("requestAnimationFrame", () => 1);
   vi.stubGlobal("cancelAnimationFrame", () => undefined);
   model = new RunModel(draw);
-  model.watch(RUN, ALL);
+  model.watch(RUN);
   vi.advanceTimersByTime(1000);
   expect(draw).toHaveBeenCalledTimes(1);
 });
 
-it("keeps the old tree on the page while another filter's comes", () => {
-  FakeEventSource.last.open();
-  send(node("a"), node("b", "a"));
-  FakeEventSource.last.send("synced", {}, "id.1");
-  model.watch(RUN, { phases: ["FAILED"], name: "" });
-  expect(FakeEventSource.last.url).toContain("/watch?phase=FAILED");
-  expect(names()).toEqual(["a", "b"]);
-  FakeEventSource.last.open();
-  FakeEventSource.last.send("synced", {}, "id.1");
-  expect(names()).toEqual([]);
+it("asks for all of the run, before it begins and after its end, where a proxy has put the service", () => {
+  expect(watchUrl(RUN)).toBe(
+    "/v1/projects/ml/domains/production/runs/r%3A1/watch?wait=true&follow=true",
+  );
+  expect(FakeEventSource.last.url).toBe(`http://host/tools/runtree${watchUrl(RUN)}`);
 });
 
-it("asks the stream for what the filter says", () => {
-  expect(watchUrl(RUN, ALL)).toBe("/v1/projects/ml/domains/production/runs/r%3A1/watch");
-  expect(watchUrl(RUN, { phases: ["FAILED", "RUNNING"], name: "a&b" })).toBe(
-    "/v1/projects/ml/domains/production/runs/r%3A1/watch?phase=FAILED,RUNNING&name=a%26b",
-  );
+it("says that there is no such run while the stream waits for it, and not for long once it comes", async () => {
+  FakeEventSource.last.open();
+  vi.stubGlobal("fetch", async () => ({
+    ok: false,
+    status: 404,
+    headers: new Headers(),
+    json: async () => ({}),
+  }));
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(model.isAbsent).toBe(true);
+  send(node("a"));
+  expect(model.isAbsent).toBe(false);
+});
+
+it("keeps what is folded, and the view, through a reset", () => {
+  const view = { ...WHOLE_TREE, phases: ["FAILED" as const] };
+  model.tree.view = view;
+  model.tree.setToggled(["a"]);
+  FakeEventSource.last.open();
+  send(node("a"));
+  FakeEventSource.last.send("synced", {}, "id.1");
+  FakeEventSource.last.send("reset");
+  send(node("a"));
+  FakeEventSource.last.send("synced", {}, "id.2");
+  expect([...model.tree.toggled]).toEqual(["a"]);
+  expect(model.tree.view).toEqual(view);
 });
 
 it("draws once for all that comes within a frame", () => {
   const draw = vi.fn();
   model.close();
   model = new RunModel(draw);
-  model.watch(RUN, ALL);
+  model.watch(RUN);
   vi.advanceTimersByTime(20);
   draw.mockClear();
   FakeEventSource.last.open();

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { curlPost, firstRunCommands, shellQuote } from "../src/model/curl";
 import { formatAge, formatDuration, formatTicking } from "../src/model/format";
 import { isTerminal, PHASES, phaseNumber, phaseOf } from "../src/model/phase";
-import { formatRoute, parseRoute, type Route } from "../src/model/route";
+import { formatRoute, parseRoute, runRoute, type Route } from "../src/model/route";
 import { sampleRun } from "../src/model/sample_run";
 import { moveInTree } from "../src/run/tree_keys";
 import { shortId } from "../src/run/tree_row";
@@ -36,7 +36,7 @@ describe("durations", () => {
 
 describe("phases", () => {
   it("have the API's numbers", () => {
-    expect(PHASES.map(phaseNumber)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(PHASES.map(phaseNumber)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     expect(phaseOf(10)).toBe("RECOVERED");
     expect(PHASES.filter(isTerminal)).toEqual([
       "SUCCEEDED",
@@ -44,6 +44,7 @@ describe("phases", () => {
       "ABORTED",
       "TIMED_OUT",
       "RECOVERED",
+      "SKIPPED",
     ]);
   });
 });
@@ -58,15 +59,21 @@ describe("addresses", () => {
       phases: ["RUNNING", "FAILED"],
       name: "a b",
     },
-    { page: "run", project: "ml", domain: "d", runName: "r:1", phases: [], name: "", action: "" },
+    runRoute({ project: "ml", domain: "d", runName: "r:1" }),
     {
-      page: "run",
-      project: "ml",
-      domain: "d",
-      runName: "r.1",
+      ...runRoute({
+        project: "owner/repo",
+        domain: "d",
+        runName: "manual__2026-01-01T00:00:00+00:00",
+      }),
       phases: ["TIMED_OUT"],
       name: "x&y=1?",
-      action: "a:1",
+      action: "caller / job (1, 2)",
+      hidesSucceeded: true,
+      sort: "duration",
+      isDescending: true,
+      toggled: ["a b", "a\u001fgroup/inner", "100%"],
+      zoom: [1767225600000, 1767225601500],
     },
   ];
   it.each(routes)("lead back to the same page: $page $name", (route) => {

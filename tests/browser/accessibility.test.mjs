@@ -56,7 +56,7 @@ for (const colorScheme of ["light", "dark"]) {
     }
     for (const run of [RUN, HALF]) {
       await page.goto(runAddress(runtree.url, run));
-      await waitForStream(page, ["Ended", "Live"]);
+      await waitForStream(page, ["Live"]);
       await assertAccessible(page, "run");
     }
     await page.goto(runAddress(runtree.url, RUN, "action=scene-0.shot-0.frame-10"));
@@ -70,7 +70,7 @@ for (const colorScheme of ["light", "dark"]) {
     await page.waitForSelector("dialog[open]");
     await assertAccessible(page, "help");
     await page.goto(runAddress(runtree.url, { ...RUN, runName: "unknown" }));
-    await page.waitForSelector("text=This run cannot be shown");
+    await page.waitForSelector("text=has not begun");
     await assertAccessible(page, "no such run");
     assertCleanPage(page);
   });
@@ -78,7 +78,7 @@ for (const colorScheme of ["light", "dark"]) {
 
 test("rows tell a screen reader where they are", async () => {
   const page = await openPage(await browser.newContext(), runAddress(runtree.url, RUN));
-  await waitForStream(page, ["Ended"]);
+  await waitForStream(page, ["Live"]);
   const row = page.locator("[data-name='scene-0.shot-1']");
   const told = await row.evaluate((element) =>
     ["aria-level", "aria-expanded", "aria-setsize", "aria-posinset"].map((name) =>
@@ -99,7 +99,7 @@ test("a phone, and 200 % zoom: no sideways scrolling", async () => {
     const sideways = () => page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
     assert.ok((await sideways()) <= 0, `runs at ${viewport.width}`);
     await page.goto(runAddress(runtree.url, RUN));
-    await waitForStream(page, ["Ended"]);
+    await waitForStream(page, ["Live"]);
     assert.ok((await sideways()) <= 0, `run at ${viewport.width}`);
     await page.locator("[role=treegrid]").focus();
     await page.keyboard.press("Enter");

@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { Runtree } from "./lib/runtree.mjs";
 
-const GZIPPED_MAX = 70_000;
+const GZIPPED_MAX = 95_000;
 
 let runtree;
 
@@ -32,7 +32,7 @@ async function files() {
   return found;
 }
 
-test("all of it together is at most 70 KB gzipped", async () => {
+test("all of it together is at most 95 KB gzipped", async () => {
   let total = 0;
   for (const [path, { text }] of await files()) {
     const size = gzipSync(text, { level: 9 }).length;

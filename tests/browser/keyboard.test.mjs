@@ -14,7 +14,7 @@ before(async () => {
   await runtree.report(inventRun(RUN));
   browser = await launch();
   page = await openPage(await browser.newContext(), runAddress(runtree.url, RUN));
-  await waitForStream(page, ["Ended"]);
+  await waitForStream(page, ["Live"]);
 });
 
 after(async () => {
@@ -49,22 +49,24 @@ function current() {
   });
 }
 
+const FRAMES = "scene-0.shot-0\u001fframes";
+
 const rowCount = () => page.locator("[role=treegrid]").getAttribute("aria-rowcount").then(Number);
 
 test("arrows move, expand and collapse, and what is current stays in view", async () => {
   await page.locator("[role=treegrid]").focus();
-  await press("Home");
+  await press("x", "Home");
   assert.deepEqual(await current(), { name: "night", expanded: "true", isInView: true });
   await press("ArrowDown", "ArrowDown");
   assert.equal((await current()).name, "scene-0.shot-0");
   const all = await rowCount();
   await press("ArrowLeft");
   assert.deepEqual(await current(), { name: "scene-0.shot-0", expanded: "false", isInView: true });
-  assert.equal(await rowCount(), all - 22);
+  assert.equal(await rowCount(), all - 23, "the shot's frames and the row of their group");
   await press("ArrowLeft");
   assert.equal((await current()).name, "scene-0");
   await press("ArrowRight", "ArrowRight", "ArrowRight");
-  assert.equal((await current()).name, "scene-0.shot-0.frame-0");
+  assert.equal((await current()).name, FRAMES);
   assert.equal(await rowCount(), all);
   await press("End");
   assert.deepEqual(await current(), {
@@ -81,7 +83,7 @@ test("arrows move, expand and collapse, and what is current stays in view", asyn
 test("a collapse under the cursor takes it along to what is left", async () => {
   await page.locator("[role=treegrid]").focus();
   await press("Home", "ArrowDown", "ArrowDown", "ArrowDown");
-  assert.equal((await current()).name, "scene-0.shot-0.frame-0");
+  assert.equal((await current()).name, FRAMES);
   await page.click("[data-name='scene-0'] .twisty");
   assert.equal((await current()).name, "scene-0");
   await page.click("[data-name='scene-0'] .twisty");
@@ -100,7 +102,7 @@ test("Enter opens the action, arrows lead on to the next, Escape closes it and t
   await page.locator("[role=treegrid]").focus();
   await press("Home", "ArrowDown", "Enter");
   await page.waitForSelector(".panel h2:text-is('scene')");
-  assert.match(page.url(), /action=scene-0$/);
+  assert.match(page.url(), /action=scene-0(&|$)/);
   await press("ArrowDown");
   await page.waitForSelector(".panel h2:text-is('shot')");
   await press("Escape");
@@ -109,22 +111,15 @@ test("Enter opens the action, arrows lead on to the next, Escape closes it and t
   assert.equal((await current()).name, "scene-0");
 });
 
-test("/ searches, Escape clears, ? helps, n finds the failures, c collapses what succeeded, e expands", async () => {
+test("/ searches and Escape clears, ? helps", async () => {
   await page.locator("[role=treegrid]").focus();
-  const all = await rowCount();
   await press("/");
   assert.equal(await page.evaluate(() => document.activeElement.type), "search");
   await page.keyboard.type("simulate");
   await page.waitForURL(/name=simulate/);
-  await page.waitForFunction(
-    (before) => document.querySelector("[role=treegrid]").getAttribute("aria-rowcount") < before,
-    all,
-  );
+  await page.waitForSelector(".hits:has-text('80')");
   await press("Escape");
-  await page.waitForFunction(
-    (before) => document.querySelector("[role=treegrid]").getAttribute("aria-rowcount") == before,
-    all,
-  );
+  await page.waitForSelector(".hits", { state: "detached" });
   await press("Escape");
 
   await page.locator("[role=treegrid]").focus();
@@ -132,31 +127,63 @@ test("/ searches, Escape clears, ? helps, n finds the failures, c collapses what
   await page.waitForSelector("dialog[open]");
   await press("Escape");
   assert.equal(await page.locator("dialog[open]").count(), 0);
+});
 
+test("n finds the failures, folded too, e the first of all, c hides what succeeded, x expands", async () => {
   await page.locator("[role=treegrid]").focus();
+  await press("x", "Home");
+  const all = await rowCount();
+  await page.click(`[data-name='${FRAMES}'] .twisty`);
+  assert.equal(await rowCount(), all - 22);
   await press("Home", "n");
   assert.equal((await current()).name, "scene-0.shot-0.frame-8");
+  assert.equal(await rowCount(), all);
   await press("n", "N");
   assert.equal((await current()).name, "scene-0.shot-0.frame-8");
-
   const leaf = await page.locator("[data-name='scene-0.shot-0.frame-8'] .phase").innerText();
   assert.equal(leaf, "Timed out");
+
+  await press("e");
+  await page.waitForSelector("[data-name='scene-0.shot-3.frame-8'][aria-selected=true]");
+  await page.waitForSelector(".panel");
+  await press("Escape");
+  await page.waitForSelector(".panel", { state: "detached" });
+
   await press("c");
-  assert.equal(
-    await rowCount(),
-    all,
-    "every shot has a failure below it, so nothing has succeeded whole",
-  );
+  await page.waitForURL(/hide=succeeded/);
+  assert.equal(await page.locator("[data-row] .phase:text-is('Succeeded')").count() > 0, true);
+  assert.ok((await rowCount()) < all / 2, "only what did not succeed, and what it is below");
+  await press("c");
+  assert.equal(await rowCount(), all);
   await press("Home", "ArrowLeft");
   assert.equal(await rowCount(), 2);
-  await press("e");
+  await press("x");
   assert.equal(await rowCount(), all);
+});
+
+test("z tells times by this clock, in UTC and from the start; the date is there always", async () => {
+  const day = page.locator(".axis .day");
+  const time = page.locator(".why-row time").first();
+  assert.match(await day.textContent(), /2026/);
+  await page.locator("[role=treegrid]").focus();
+  await press("z");
+  assert.match(await day.textContent(), /UTC/);
+  assert.equal(await time.textContent(), "20:00:04.442");
+  await press("z");
+  assert.equal(await time.textContent(), "+4.4 s");
+  assert.match(await day.textContent(), /2026/);
+  await press("z");
 });
 
 test("t hides the timeline; + and 0 zoom it", async () => {
   await page.locator("[role=treegrid]").focus();
   await press("+");
   await page.waitForSelector(".button.fit");
+  await page.waitForURL(/zoom=\d+-\d+/);
+  const zoomed = await openPage(await browser.newContext(), page.url());
+  await zoomed.waitForSelector(".button.fit");
+  assert.equal(await zoomed.locator(".axis").textContent(), await page.locator(".axis").textContent());
+  await zoomed.close();
   await press("0");
   await page.waitForSelector(".button.fit", { state: "detached" });
   await press("t");

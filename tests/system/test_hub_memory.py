@@ -102,10 +102,11 @@ def test_a_tree_that_nobody_watches_makes_room(start_runtree, database, run):
     until(lambda: httpx.get(f"{server.url}{third.path}/tree").status_code == 200)
 
 
-def test_an_error_is_shown_by_its_first_kibibyte(start_runtree, database, run):
+def test_an_error_is_shown_by_a_kibibyte_of_it(start_runtree, database, run):
     server = start_runtree(database_url=database)
     error = {"kind": "USER", "message": "x" * ERROR_BYTES, "code": 7, "trace": ["t" * 2000]}
-    shown = {"kind": "USER", "message": "x" * 1024, "code": 7, "truncated": True}
+    message = "x" * 512 + "\n[...]\n" + "x" * 505
+    shown = {"kind": "USER", "message": message, "code": 7, "truncated": True}
     for number in range(200):
         event = run.event(f"a{number}", "FAILED", parent="a0" if number else None, errorInfo=error)
         assert httpx.post(f"{server.url}/v1/events", json=event).status_code == 201

@@ -1,4 +1,4 @@
-/* The first of an error: model/error_info.h. */
+/* What is left of an error: model/error_info.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "model/error_info.h"
+#include "model/text.h"
 
 static json_t *object_of(const char *name, const char *character, size_t count)
 {
@@ -46,21 +47,42 @@ static void test_what_fits_stays(void **state)
     json_decref(error);
 }
 
-static void test_texts_end_with_a_whole_character(void **state)
+static void test_texts_are_cut_between_characters(void **state)
 {
     (void)state;
+    /* 512 bytes of the beginning and 505 of the end, as far as whole characters go, and 7 between.
+     */
     static const struct {
         const char *character;
         size_t kept;
-    } cases[] = {{"x", 1024}, {"é", 1024}, {"名", 1023}, {"🙂", 1024}};
+    } cases[] = {{"x", 1024}, {"é", 1023}, {"名", 510 + 7 + 504}, {"🙂", 512 + 7 + 504}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *error = object_of("message", cases[i].character, 1025);
         json_t *cut = error_info_cut(error);
         assert_int_equal(length_of(cut, "message"), cases[i].kept);
+        assert_true(utf8_is_valid(json_string_value(json_object_get(cut, "message"))));
         assert_true(is_truncated(cut));
         json_decref(cut);
         json_decref(error);
     }
+}
+
+static void test_the_last_line_of_a_trace_stays(void **state)
+{
+    (void)state;
+    char trace[3000] = "Traceback (most recent call last):\n";
+    size_t length = strlen(trace);
+    memset(trace + length, '.', sizeof trace - length);
+    memcpy(trace + sizeof trace - sizeof "\nValueError: 133", "\nValueError: 133",
+           sizeof "\nValueError: 133");
+    json_t *error = json_pack("{s:s}", "message", trace);
+    json_t *cut = error_info_cut(error);
+    const char *message = json_string_value(json_object_get(cut, "message"));
+    assert_memory_equal(message, "Traceback (most recent call last):\n", length);
+    assert_non_null(strstr(message, ".\n[...]\n."));
+    assert_string_equal(message + strlen(message) - 16, "\nValueError: 133");
+    json_decref(cut);
+    json_decref(error);
 }
 
 static void test_other_members_share_a_kibibyte(void **state)
@@ -99,7 +121,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_fits_stays),
-        cmocka_unit_test(test_texts_end_with_a_whole_character),
+        cmocka_unit_test(test_texts_are_cut_between_characters),
+        cmocka_unit_test(test_the_last_line_of_a_trace_stays),
         cmocka_unit_test(test_other_members_share_a_kibibyte),
         cmocka_unit_test(test_cut_twice_is_cut_once),
     };

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { serviceBase } from "../api/base";
 import { actionPath, ApiError, getJson } from "../api/client";
 import type { ActionDetails } from "../api/types";
 import { curlGet } from "../model/curl";
@@ -7,12 +8,18 @@ import { isTerminal } from "../model/phase";
 import { formatRoute, runRoute, type RunKey } from "../model/route";
 import { shownName } from "../model/tree_store";
 import { CopyButton } from "../ui/copy_button";
+import { useStored } from "../ui/hooks";
 import { Icon, PhaseLabel } from "../ui/icons";
 import { AttemptSection } from "./attempt_section";
 import { EventList } from "./event_list";
 
 /** An action that changes quickly is asked for at most this often. */
 const REFRESH_MS = 400;
+/** After a failure the action is asked for again, after twice as long each time, up to the second. */
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 15_000;
+const WIDTH_MIN_PX = 300;
+const WIDTH_STEP_PX = 20;
 
 interface ActionPanelProps {
   run: RunKey;
@@ -28,9 +35,41 @@ type Tab = "attempts" | "events";
 export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionPanelProps) {
   const { details, problem } = useDetails(run, name, treeRevision);
   const [tab, setTab] = useState<Tab>("attempts");
-  const label = details ? shownName(name, details.taskName, details.shortName) : name;
+  const panel = useRef<HTMLElement>(null);
+  const [width, setWidth] = useStored<string>("runtree.panel", "");
+  const resize = (pixels: number): void =>
+    setWidth(String(Math.round(Math.max(WIDTH_MIN_PX, Math.min(innerWidth * 0.8, pixels)))));
+  const label = details ? shownName(details) : name;
   return (
-    <aside class="panel" aria-label={`Action ${name}`}>
+    <aside
+      ref={panel}
+      class="panel"
+      aria-label={`Action ${name}`}
+      style={width ? { "--panel-width": `${width}px` } : {}}
+    >
+      <div
+        class="panel-edge"
+        role="separator"
+        aria-orientation="vertical"
+        aria-label="Width of the panel"
+        aria-valuenow={panel.current?.offsetWidth ?? 0}
+        tabIndex={0}
+        onPointerDown={(event) => {
+          event.preventDefault();
+          event.currentTarget.setPointerCapture(event.pointerId);
+        }}
+        onPointerMove={(event) => {
+          if (event.currentTarget.hasPointerCapture(event.pointerId))
+            resize((panel.current?.getBoundingClientRect().right ?? 0) - event.clientX);
+        }}
+        onKeyDown={(event) => {
+          if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+          event.preventDefault();
+          event.stopPropagation();
+          const step = event.key === "ArrowLeft" ? WIDTH_STEP_PX : -WIDTH_STEP_PX;
+          resize((panel.current?.offsetWidth ?? 0) + step);
+        }}
+      />
       <header class="panel-head">
         <div class="panel-title">
           <h2 title={name}>{label}</h2>
@@ -47,7 +86,7 @@ export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionP
         <div class="panel-actions">
           {details && <PhaseLabel phase={details.phase} />}
           {details && <span class="fact">{elapsedText(details, nowMs)}</span>}
-          <CopyButton text={curlGet(location.origin, actionPath(run, name))} label="Copy as curl" />
+          <CopyButton text={curlGet(serviceBase(), actionPath(run, name))} label="Copy as curl" />
         </div>
       </header>
       <div class="tabs" role="tablist" aria-label="Parts of the action">
@@ -154,21 +193,30 @@ function useDetails(run: RunKey, name: string, treeRevision: number) {
   const askedAt = useRef(0);
   useEffect(() => {
     const abort = new AbortController();
+    let timer: ReturnType<typeof setTimeout>;
+    let retryMs = RETRY_MIN_MS;
     const ask = async (): Promise<void> => {
       askedAt.current = Date.now();
       try {
         setDetails(await getJson<ActionDetails>(actionPath(run, name), abort.signal));
         setProblem("");
       } catch (cause) {
-        if (!abort.signal.aborted)
-          setProblem(cause instanceof ApiError ? cause.message : String(cause));
+        if (abort.signal.aborted) return;
+        setProblem(cause instanceof ApiError ? cause.message : String(cause));
+        const isFinal = cause instanceof ApiError && cause.status >= 400 && cause.status < 500;
+        if (isFinal && cause.status !== 429) return;
+        timer = setTimeout(() => void ask(), retryMs);
+        retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
       }
     };
-    const timer = setTimeout(
-      () => void ask(),
-      Math.max(0, askedAt.current + REFRESH_MS - Date.now()),
-    );
+    const askNow = (): void => {
+      clearTimeout(timer);
+      void ask();
+    };
+    timer = setTimeout(() => void ask(), Math.max(0, askedAt.current + REFRESH_MS - Date.now()));
+    addEventListener("online", askNow);
     return () => {
+      removeEventListener("online", askNow);
       clearTimeout(timer);
       abort.abort();
     };

@@ -1,6 +1,8 @@
 import type { ActionAttempt } from "../api/types";
 import { formatClock, formatDuration, formatTicking, parseTime } from "../model/format";
+import { causeLine } from "../model/failures";
 import { isTerminal, phaseTitle } from "../model/phase";
+import { CopyButton } from "../ui/copy_button";
 import { Icon, PhaseIcon, PhaseLabel } from "../ui/icons";
 import { JsonView } from "./json_view";
 
@@ -22,6 +24,17 @@ export function AttemptSection({ attempt, nowMs, isOnly }: AttemptSectionProps) 
         <PhaseLabel phase={attempt.phase} />
         <span class="fact">{isOver ? formatDuration(elapsed) : formatTicking(elapsed)}</span>
       </h3>
+      {attempt.logInfo.length > 0 && (
+        <Part title="Logs">
+          <ul class="links">
+            {attempt.logInfo.map((log, index) => (
+              <li key={index}>
+                <LogLink log={log} />
+              </li>
+            ))}
+          </ul>
+        </Part>
+      )}
       {attempt.errorInfo && <ErrorBox error={attempt.errorInfo} />}
       <Transitions attempt={attempt} nowMs={nowMs} />
       {isPresent(attempt.cluster) && (
@@ -37,17 +50,6 @@ export function AttemptSection({ attempt, nowMs, isOnly }: AttemptSectionProps) 
       {isPresent(attempt.outputs) && (
         <Part title="Outputs">
           <JsonView value={attempt.outputs} />
-        </Part>
-      )}
-      {attempt.logInfo.length > 0 && (
-        <Part title="Logs">
-          <ul class="links">
-            {attempt.logInfo.map((log, index) => (
-              <li key={index}>
-                <LogLink log={log} />
-              </li>
-            ))}
-          </ul>
         </Part>
       )}
       {attempt.clusterEvents.length > 0 && (
@@ -74,17 +76,33 @@ function Part({ title, children }: { title: string; children: preact.ComponentCh
   );
 }
 
+/** So many lines of a message stand open; of a longer one what it comes to is on top, and the rest folded. */
+const OPEN_LINES = 6;
+
 function ErrorBox({ error }: { error: NonNullable<ActionAttempt["errorInfo"]> }) {
   const rest = Object.fromEntries(
     Object.entries(error).filter(([key]) => key !== "kind" && key !== "message"),
   );
+  const message = error.message ?? "";
+  const lines = message.split("\n").length;
   return (
     <div class="error-box">
       <div class="error-kind">
         <Icon name="alert" />
         {error.kind === "USER" ? "User error" : error.kind === "SYSTEM" ? "System error" : "Error"}
+        {message && <CopyButton text={message} label="Copy" />}
       </div>
-      {error.message && <pre>{error.message}</pre>}
+      {lines > OPEN_LINES ? (
+        <>
+          <pre class="error-cause">{causeLine(message)}</pre>
+          <details>
+            <summary>{`All ${lines} lines`}</summary>
+            <pre>{message}</pre>
+          </details>
+        </>
+      ) : (
+        message && <pre>{message}</pre>
+      )}
       {Object.keys(rest).length > 0 && <JsonView value={rest} />}
     </div>
   );

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import { serviceBase } from "../api/base";
 import { actionPath, ApiError, getJson } from "../api/client";
 import type { RecordedEvent, RecordedEvents } from "../api/types";
 import { curlPost } from "../model/curl";
@@ -63,10 +64,7 @@ export function EventList({
                 </time>
               </summary>
               <JsonView value={event} />
-              <CopyButton
-                text={curlPost(location.origin, asReported(event))}
-                label="Copy as curl"
-              />
+              <CopyButton text={curlPost(serviceBase(), asReported(event))} label="Copy as curl" />
             </details>
           </li>
         ))}

@@ -1,3 +1,4 @@
+import { serviceUrl } from "./base";
 import { askForSignIn } from "./session";
 import { clock } from "../model/clock";
 import type { RunKey } from "../model/route";
@@ -41,7 +42,7 @@ export async function problemText(response: Response): Promise<string> {
 async function request<T>(path: string, init: RequestInit): Promise<T> {
   let response: Response;
   try {
-    response = await fetch(path, init);
+    response = await fetch(serviceUrl(path), init);
   } catch (cause) {
     if (init.signal?.aborted) throw cause;
     throw new ApiError(0, "The server does not answer");

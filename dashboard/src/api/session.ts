@@ -1,3 +1,4 @@
+import { serviceUrl } from "./base";
 import type { Session } from "./types";
 
 const NEEDED = "runtree:sign-in-needed";
@@ -15,7 +16,7 @@ export function onSignInNeeded(listener: () => void): () => void {
 
 /** Who is signed in, or null: nobody, or the server does not ask. */
 export async function currentSession(): Promise<Session | null> {
-  const answer = await fetch("/v1/session");
+  const answer = await fetch(serviceUrl("/v1/session"));
   return answer.ok ? ((await answer.json()) as Session) : null;
 }
 
@@ -24,10 +25,13 @@ export async function currentSession(): Promise<Session | null> {
  * The answer is not a success where the token is no good.
  */
 export function signIn(token: string): Promise<Response> {
-  return fetch("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+  return fetch(serviceUrl("/v1/session"), {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}` },
+  });
 }
 
 export async function signOut(): Promise<void> {
-  await fetch("/v1/session", { method: "DELETE" });
+  await fetch(serviceUrl("/v1/session"), { method: "DELETE" });
   askForSignIn();
 }

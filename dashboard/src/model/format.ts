@@ -44,31 +44,74 @@ export function formatCount(count: number): string {
   return COUNT.format(count);
 }
 
-const CLOCK = new Intl.DateTimeFormat(undefined, {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  fractionalSecondDigits: 3,
-  hourCycle: "h23",
-});
-const DATE = new Intl.DateTimeFormat(undefined, {
-  year: "numeric",
-  month: "short",
-  day: "numeric",
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hourCycle: "h23",
-});
+/** How times are told: by the reader's clock, in UTC, or from the beginning of the run. */
+export const TIME_STYLES = ["local", "utc", "relative"] as const;
+export type TimeStyle = (typeof TIME_STYLES)[number];
 
-/** The time of day to the millisecond, in the reader's time zone. */
-export function formatClock(timeMs: number): string {
-  return Number.isFinite(timeMs) ? CLOCK.format(timeMs) : "–";
+let style: TimeStyle = "local";
+let originMs = NaN;
+
+/** Sets how all of the functions below tell times; `origin` is the beginning for "relative". */
+export function setTimeStyle(next: TimeStyle, origin: number): void {
+  style = next;
+  originMs = origin;
 }
 
-/** Date and time in the reader's time zone. */
+const HOUR_MINUTE = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
+const TO_SECOND = { ...HOUR_MINUTE, second: "2-digit" } as const;
+const MONTH_DAY = { month: "short", day: "numeric" } as const;
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+function format(timeMs: number, options: Intl.DateTimeFormatOptions): string {
+  const zoned = style === "utc" ? { ...options, timeZone: "UTC" } : options;
+  const key = JSON.stringify(zoned);
+  let made = formats.get(key);
+  if (!made) {
+    made = new Intl.DateTimeFormat(undefined, zoned);
+    formats.set(key, made);
+  }
+  return made.format(timeMs);
+}
+
+/** "+3 m 05 s" from the beginning of the run. */
+function formatOffset(timeMs: number): string {
+  const offset = timeMs - originMs;
+  return `${offset < 0 ? "−" : "+"}${formatDuration(Math.abs(offset))}`;
+}
+
+function isRelative(): boolean {
+  return style === "relative" && Number.isFinite(originMs);
+}
+
+/** The time of day to the millisecond. */
+export function formatClock(timeMs: number): string {
+  if (!Number.isFinite(timeMs)) return "–";
+  if (isRelative()) return formatOffset(timeMs);
+  return format(timeMs, { ...TO_SECOND, fractionalSecondDigits: 3 });
+}
+
+/** Date, time and zone, whatever the style. */
 export function formatDate(timeMs: number): string {
-  return Number.isFinite(timeMs) ? DATE.format(timeMs) : "–";
+  if (!Number.isFinite(timeMs)) return "–";
+  const options = { year: "numeric", ...MONTH_DAY, ...TO_SECOND, timeZoneName: "short" } as const;
+  return format(timeMs, options);
+}
+
+/** The date with its year and the zone: "Apr 12, 2026, UTC". */
+export function dayOf(timeMs: number): string {
+  return format(timeMs, { year: "numeric", ...MONTH_DAY, timeZoneName: "short" });
+}
+
+/** A time on an axis with a mark every `stepMs`: as much as tells the marks apart. */
+export function formatTick(timeMs: number, stepMs: number, isOneDay: boolean): string {
+  if (isRelative()) return formatOffset(timeMs);
+  if (stepMs >= DAY) return format(timeMs, MONTH_DAY);
+  if (stepMs >= MINUTE)
+    return format(timeMs, isOneDay ? HOUR_MINUTE : { ...MONTH_DAY, ...HOUR_MINUTE });
+  if (stepMs >= SECOND) return format(timeMs, TO_SECOND);
+  const fractionalSecondDigits = stepMs >= 100 ? 1 : stepMs >= 10 ? 2 : 3;
+  return format(timeMs, { ...TO_SECOND, fractionalSecondDigits });
 }
 
 /** Milliseconds since 1970 of an RFC 3339 time; NaN for none. */

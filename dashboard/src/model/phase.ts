@@ -1,4 +1,4 @@
-/** The ten phases of an action, in the order of their numbers in the API. */
+/** The phases of an action; Flyte's in the order of their numbers in the API, and one of ours behind them. */
 export const PHASES = [
   "QUEUED",
   "WAITING_FOR_RESOURCES",
@@ -10,6 +10,7 @@ export const PHASES = [
   "TIMED_OUT",
   "PAUSED",
   "RECOVERED",
+  "SKIPPED",
 ] as const;
 
 export type Phase = (typeof PHASES)[number];
@@ -19,7 +20,7 @@ export const PHASE_SLOTS = PHASES.length + 1;
 
 const NUMBERS = new Map<string, number>(PHASES.map((phase, index) => [phase, index + 1]));
 
-/** The phase's number in the API, 1 to 10; 0 for a name that is none. */
+/** The phase's place among PHASES, from 1; 0 for a name that is none. */
 export function phaseNumber(phase: string): number {
   return NUMBERS.get(phase) ?? 0;
 }
@@ -33,7 +34,14 @@ export function isPhase(text: string): text is Phase {
   return NUMBERS.has(text);
 }
 
-const TERMINAL = new Set<string>(["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED"]);
+const TERMINAL = new Set<string>([
+  "SUCCEEDED",
+  "FAILED",
+  "ABORTED",
+  "TIMED_OUT",
+  "RECOVERED",
+  "SKIPPED",
+]);
 const TERMINAL_BY_NUMBER = ["", ...PHASES].map((phase) => TERMINAL.has(phase));
 
 export function isTerminal(phase: string): boolean {
@@ -42,6 +50,22 @@ export function isTerminal(phase: string): boolean {
 
 export function isTerminalNumber(number: number): boolean {
   return TERMINAL_BY_NUMBER[number] ?? false;
+}
+
+const GOOD_ENDS = new Set<string>(["SUCCEEDED", "RECOVERED", "SKIPPED"]);
+const GOOD_BY_NUMBER = ["", ...PHASES].map((phase) => GOOD_ENDS.has(phase));
+
+/** Whether it has ended, and nobody needs to look at it. */
+export function isGoodEndNumber(number: number): boolean {
+  return GOOD_BY_NUMBER[number] ?? false;
+}
+
+const FAILURE_BY_NUMBER = ["", ...PHASES].map(
+  (phase) => phase === "FAILED" || phase === "TIMED_OUT",
+);
+
+export function isFailureNumber(number: number): boolean {
+  return FAILURE_BY_NUMBER[number] ?? false;
 }
 
 const TITLES: Record<Phase, string> = {
@@ -55,6 +79,7 @@ const TITLES: Record<Phase, string> = {
   TIMED_OUT: "Timed out",
   PAUSED: "Paused",
   RECOVERED: "Recovered",
+  SKIPPED: "Skipped",
 };
 
 /** What people read: "Running". */
@@ -79,4 +104,5 @@ export const PHASES_BY_URGENCY: readonly Phase[] = [
   "QUEUED",
   "RECOVERED",
   "SUCCEEDED",
+  "SKIPPED",
 ];

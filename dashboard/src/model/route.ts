@@ -1,4 +1,5 @@
 import { isPhase, type Phase } from "./phase";
+import { SORT_KEYS, type SortKey } from "./tree_store";
 
 export interface RunsRoute {
   page: "runs";
@@ -17,10 +18,22 @@ export interface RunKey {
 export interface RunRoute extends RunKey {
   page: "run";
   phases: Phase[];
+  /** What is searched for; "" for nothing. */
   name: string;
   /** The action whose panel is open; "" for none. */
   action: string;
+  hidesSucceeded: boolean;
+  /** The order of the flat table; null: the tree. */
+  sort: SortKey | null;
+  isDescending: boolean;
+  /** What is not folded or unfolded as it starts. */
+  toggled: string[];
+  /** The stretch of time that the timeline is zoomed to, in milliseconds since 1970; null: all. */
+  zoom: [number, number] | null;
 }
+
+/** More folds than this are not kept in the address. */
+const TOGGLED_MAX = 40;
 
 export type Route = RunsRoute | RunRoute;
 
@@ -36,6 +49,8 @@ export function parseRoute(hash: string): Route {
   const parts = path.split("/").filter(Boolean).map(decode);
   if (parts[0] === "runs" && parts.length === 4) {
     const [, project = "", domain = "", runName = ""] = parts;
+    const sort = query.get("sort") ?? "";
+    const [from = NaN, to = NaN] = (query.get("zoom") ?? "").split("-").map(Number);
     return {
       page: "run",
       project,
@@ -44,6 +59,11 @@ export function parseRoute(hash: string): Route {
       phases,
       name,
       action: query.get("action") ?? "",
+      hidesSucceeded: query.get("hide") === "succeeded",
+      sort: SORT_KEYS.find((key) => key === sort.replace(/^-/, "")) ?? null,
+      isDescending: sort.startsWith("-"),
+      toggled: query.getAll("fold"),
+      zoom: from < to ? [from, to] : null,
     };
   }
   return {
@@ -64,7 +84,13 @@ export function formatRoute(route: Route): string {
   }
   if (route.phases.length > 0) query.set("phase", route.phases.join(","));
   if (route.name) query.set("name", route.name);
-  if (route.page === "run" && route.action) query.set("action", route.action);
+  if (route.page === "run") {
+    if (route.action) query.set("action", route.action);
+    if (route.hidesSucceeded) query.set("hide", "succeeded");
+    if (route.sort) query.set("sort", `${route.isDescending ? "-" : ""}${route.sort}`);
+    for (const name of route.toggled.slice(0, TOGGLED_MAX)) query.append("fold", name);
+    if (route.zoom) query.set("zoom", route.zoom.map(Math.round).join("-"));
+  }
   const path =
     route.page === "runs"
       ? "/"
@@ -76,7 +102,20 @@ export function formatRoute(route: Route): string {
 export const ALL_RUNS: RunsRoute = { page: "runs", project: "", domain: "", phases: [], name: "" };
 
 export function runRoute({ project, domain, runName }: RunKey): RunRoute {
-  return { page: "run", project, domain, runName, phases: [], name: "", action: "" };
+  return {
+    page: "run",
+    project,
+    domain,
+    runName,
+    phases: [],
+    name: "",
+    action: "",
+    hidesSucceeded: false,
+    sort: null,
+    isDescending: false,
+    toggled: [],
+    zoom: null,
+  };
 }
 
 function decode(part: string): string {

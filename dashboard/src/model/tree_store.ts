@@ -1,15 +1,53 @@
 import type { ErrorInfo, NodeUpdate, PhaseCounts } from "../api/types";
 import { parseTime } from "./format";
-import { isTerminalNumber, phaseNumber, phaseOf, PHASE_SLOTS, type Phase } from "./phase";
+import {
+  isFailureNumber,
+  isGoodEndNumber,
+  isTerminalNumber,
+  PHASES_BY_URGENCY,
+  phaseNumber,
+  phaseOf,
+  PHASE_SLOTS,
+  type Phase,
+} from "./phase";
 
 /** No node. */
 export const NONE = -1;
 
 const FIRST_CAPACITY = 1024;
-const SUCCEEDED = phaseNumber("SUCCEEDED");
-const RECOVERED = phaseNumber("RECOVERED");
-const FAILED = phaseNumber("FAILED");
-const TIMED_OUT = phaseNumber("TIMED_OUT");
+const PHASE_NUMBERS = Array.from({ length: PHASE_SLOTS - 1 }, (_, index) => index + 1);
+const GOOD_ENDS = PHASE_NUMBERS.filter(isGoodEndNumber);
+const BY_URGENCY = PHASES_BY_URGENCY.map(phaseNumber);
+
+/** Between a parent's name and the path of a group below it; no name can hold it. */
+const GROUP_MARK = "\u001f";
+/** Among what is toggled: groups start expanded. */
+const ALL_EXPANDED = `${GROUP_MARK}*`;
+
+/** What is further off than so many times the length of the run, and at least so long, does not set its span. */
+const OUTLIER_SPANS = 3;
+const OUTLIER_MIN_MS = 60_000;
+
+export const SORT_KEYS = ["duration", "started", "ended", "waited", "phase", "name"] as const;
+export type SortKey = (typeof SORT_KEYS)[number];
+
+/** What of the tree has rows, and in which order. */
+export interface TreeView {
+  /** Actions in these phases, with what they are below; none: all. */
+  phases: readonly Phase[];
+  /** Leaves out what has ended well with all that is below it. */
+  hidesSucceeded: boolean;
+  /** A flat table in this order; null: the tree. */
+  sort: SortKey | null;
+  isDescending: boolean;
+}
+
+export const WHOLE_TREE: TreeView = {
+  phases: [],
+  hidesSucceeded: false,
+  sort: null,
+  isDescending: false,
+};
 
 function grown<T extends Int32Array | Uint32Array | Uint8Array | Float64Array>(
   old: T,
@@ -25,11 +63,15 @@ function grown<T extends Int32Array | Uint32Array | Uint8Array | Float64Array>(
  * megabytes, and a walk over them takes a millisecond or two. Children are in the order in which they came,
  * which is the order of the tree.
  *
- * `rows` is what is shown: the nodes whose ancestors are all expanded, in tree order. It is brought up
- * to date by layout(), once per animation frame, however many updates came in between.
+ * Children of one parent that say the same `group` are below a node of the group (`a/b` below `a`), which the
+ * stream does not know: it starts folded, and its phase, times and counts follow from what is in it.
+ *
+ * `rows` is what is shown of it in a view: the nodes whose ancestors are all expanded, in tree order, or a
+ * sorted table. It is brought up to date by layout(), once per animation frame, however many updates
+ * came in between.
  */
 export class TreeStore {
-  /** Number of nodes. */
+  /** Number of actions. */
   size = 0;
   /** Counts changes; a view that has drawn this version is up to date. */
   version = 0;
@@ -40,7 +82,9 @@ export class TreeStore {
   name: string[] = [];
   label: string[] = [];
   taskName: (string | null)[] = [];
+  /** Of an action, as it says it; of a group's node, its whole path. */
   group: (string | null)[] = [];
+  /** The node above, which may be a group's. */
   parent = new Int32Array(FIRST_CAPACITY);
   childCount = new Int32Array(FIRST_CAPACITY);
   phase = new Uint8Array(FIRST_CAPACITY);
@@ -51,53 +95,72 @@ export class TreeStore {
   createdAt = new Float64Array(FIRST_CAPACITY);
   startedAt = new Float64Array(FIRST_CAPACITY);
   endedAt = new Float64Array(FIRST_CAPACITY);
-  /** Depth, counted from 1, and place among the siblings, counted from 1. Valid after layout(). */
+  /** Depth, counted from 1, place among the siblings shown, counted from 1, and their number. Valid
+   *  after layout(). */
   level = new Int32Array(FIRST_CAPACITY);
   position = new Int32Array(FIRST_CAPACITY);
+  siblings = new Int32Array(FIRST_CAPACITY);
   /** Place in `rows`, or NONE while an ancestor is collapsed. Valid after layout(). */
   rowOf = new Int32Array(FIRST_CAPACITY);
 
   #counts = new Uint32Array(FIRST_CAPACITY * PHASE_SLOTS);
-  #collapsed = new Uint8Array(FIRST_CAPACITY);
+  #isGroup = new Uint8Array(FIRST_CAPACITY);
   #firstChild = new Int32Array(FIRST_CAPACITY);
   #lastChild = new Int32Array(FIRST_CAPACITY);
   #nextSibling = new Int32Array(FIRST_CAPACITY);
   #previousSibling = new Int32Array(FIRST_CAPACITY);
   #firstRoot = NONE;
   #lastRoot = NONE;
-  #rootCount = 0;
   #used = 0;
   #free: number[] = [];
   #index = new Map<string, number>();
   #errors = new Map<number, ErrorInfo>();
-  #collapsedNames: Set<string>;
   #orphans = new Map<string, Map<string, NodeUpdate>>();
+  #view = WHOLE_TREE;
+  #toggled: Set<string>;
   #rowsAreStale = false;
-  #earliest = Infinity;
-  #latest = -Infinity;
+  #staleGroups = new Set<number>();
 
-  /** An empty tree; nodes with one of these names start collapsed. */
-  constructor(collapsedNames: Iterable<string> = []) {
-    this.#collapsedNames = new Set(collapsedNames);
+  /** An empty tree. Actions start expanded and groups folded, but for those with one of these names. */
+  constructor(toggled: Iterable<string> = [], view: TreeView = WHOLE_TREE) {
+    this.#toggled = new Set(toggled);
+    this.#view = view;
   }
 
-  /** The names that are collapsed, also of nodes that are not here at the moment. */
-  get collapsedNames(): ReadonlySet<string> {
-    return this.#collapsedNames;
+  /** The names of what is not as it starts, also of nodes that are not here at the moment. */
+  get toggled(): ReadonlySet<string> {
+    return this.#toggled;
   }
 
-  /** The node with this name, or NONE. */
+  get view(): TreeView {
+    return this.#view;
+  }
+
+  set view(view: TreeView) {
+    if (JSON.stringify(view) === JSON.stringify(this.#view)) return;
+    this.#view = view;
+    this.#change();
+  }
+
+  /** The action with this name, or NONE. */
   find(name: string): number {
     return this.#index.get(name) ?? NONE;
   }
 
-  get rootCount(): number {
-    return this.#rootCount;
-  }
-
-  /** The first root, or NONE. */
+  /** The first root's node, or NONE. */
   get root(): number {
     return this.#firstRoot;
+  }
+
+  isGroup(node: number): boolean {
+    return this.#isGroup[node] === 1;
+  }
+
+  /** The name of the action that this one is below; null for a root. */
+  parentAction(node: number): string | null {
+    let up = this.parent[node]!;
+    while (up !== NONE && this.isGroup(up)) up = this.parent[up]!;
+    return up === NONE ? null : this.name[up]!;
   }
 
   error(node: number): ErrorInfo | null {
@@ -108,43 +171,64 @@ export class TreeStore {
     return phaseOf(this.phase[node]!);
   }
 
-  /** How many descendants are in the phase with this number. */
+  /** How many actions below the node are in the phase with this number. Of groups valid after layout(). */
   descendants(node: number, phase: number): number {
     return this.#counts[node * PHASE_SLOTS + phase]!;
   }
 
-  /** How many descendants there are; element 0 of the counts keeps the sum. */
+  /** How many actions there are below; element 0 of the counts keeps the sum. */
   descendantTotal(node: number): number {
     return this.#counts[node * PHASE_SLOTS]!;
   }
 
   isExpanded(node: number): boolean {
-    return this.#collapsed[node] === 0;
+    const startsExpanded = !this.isGroup(node) || this.#toggled.has(ALL_EXPANDED);
+    return startsExpanded !== this.#toggled.has(this.name[node]!);
   }
 
   isLive(node: number): boolean {
     return !isTerminalNumber(this.phase[node]!);
   }
 
-  /** When the run's first action was created and its last ended, as far as known; NaN without nodes. */
-  get earliest(): number {
-    return this.size > 0 ? this.#earliest : NaN;
+  hasFailed(node: number): boolean {
+    return isFailureNumber(this.phase[node]!);
   }
 
-  get latest(): number {
-    return this.size > 0 ? this.#latest : NaN;
-  }
-
-  /** Nodes of the whole run by phase, whatever the filter hides: the roots and their descendants. */
-  totals(): PhaseCounts {
-    const sums = new Float64Array(PHASE_SLOTS);
-    for (let root = this.#firstRoot; root !== NONE; root = this.#nextSibling[root]!) {
-      sums[this.phase[root]!]! += 1;
-      for (let phase = 1; phase < PHASE_SLOTS; phase++)
-        sums[phase]! += this.descendants(root, phase);
+  /** From when the first root was there to when the last one ended, or to `nowMs` if that is later; NaN without any. */
+  rootSpan(nowMs: number): [number, number] {
+    let [from, to] = [NaN, nowMs];
+    for (const root of this.rootActions()) {
+      if (!(this.createdAt[root]! >= from)) from = this.createdAt[root]!;
+      to = Math.max(to, this.createdAt[root]!, this.endedAt[root]! || -Infinity);
     }
+    return [from, to];
+  }
+
+  /** From when to when the run's actions were there, `nowMs` included (-Infinity for a run that is over); NaN without
+   *  nodes. What lies much further off than the roots are long is left out: one clock that was wrong, or a
+   *  result of last week, would leave nothing to see of the rest. */
+  span(nowMs: number): [number, number] {
+    let [from, to] = this.rootSpan(nowMs);
+    const margin = Math.max(OUTLIER_MIN_MS, OUTLIER_SPANS * (to - from));
+    const [earliest, latest] = [from - margin, to + margin];
+    for (let node = 0; node < this.#used; node++) {
+      if (this.name[node] === "") continue;
+      const created = this.createdAt[node]!;
+      const last = this.endedAt[node]! || created;
+      if (created < from && created >= earliest) from = created;
+      if (last > to && last <= latest) to = last;
+    }
+    return [from, to];
+  }
+
+  /** Actions of the whole run by phase, whatever the view hides: the roots and their descendants. */
+  totals(): PhaseCounts {
+    this.#settleGroups();
+    const sums = new Float64Array(PHASE_SLOTS);
+    for (let root = this.#firstRoot; root !== NONE; root = this.#nextSibling[root]!)
+      this.#addWhole(root, sums);
     const counts: PhaseCounts = {};
-    for (let phase = 1; phase < PHASE_SLOTS; phase++) {
+    for (const phase of PHASE_NUMBERS) {
       if (sums[phase]! > 0) counts[phaseOf(phase)] = sums[phase]!;
     }
     return counts;
@@ -155,11 +239,36 @@ export class TreeStore {
       yield child;
   }
 
+  /** The run's roots, whatever groups they are in. */
+  *rootActions(node = this.#firstRoot): Generator<number> {
+    for (let root = node; root !== NONE; root = this.#nextSibling[root]!) {
+      if (this.isGroup(root)) yield* this.rootActions(this.#firstChild[root]!);
+      else yield root;
+    }
+  }
+
   firstChild(node: number): number {
     return this.#firstChild[node]!;
   }
 
-  /** Takes one record of the stream: shows, redraws or removes its node. */
+  /** The node behind this one in the whole tree, whatever is folded or hidden; the first one behind NONE, NONE
+   *  behind the last one. */
+  next(node: number): number {
+    if (node === NONE) return this.#firstRoot;
+    if (this.#firstChild[node] !== NONE) return this.#firstChild[node]!;
+    let up = node;
+    while (up !== NONE && this.#nextSibling[up] === NONE) up = this.parent[up]!;
+    return up === NONE ? NONE : this.#nextSibling[up]!;
+  }
+
+  previous(node: number): number {
+    let at = node === NONE ? this.#lastRoot : this.#previousSibling[node]!;
+    if (at === NONE) return node === NONE ? NONE : this.parent[node]!;
+    while (this.#lastChild[at] !== NONE) at = this.#lastChild[at]!;
+    return at;
+  }
+
+  /** Takes one record of the stream: shows, redraws or removes its action. */
   apply(update: NodeUpdate): void {
     const { name, parent } = update.action;
     if (!update.meetsFilter) {
@@ -167,24 +276,28 @@ export class TreeStore {
       this.remove(name);
       return;
     }
-    let node = this.find(name);
-    if (node === NONE) {
-      const parentNode = parent === null ? NONE : this.find(parent);
-      if (parent !== null && parentNode === NONE) {
-        this.#keepOrphan(parent, update);
-        return;
-      }
-      node = this.#allocate(name);
-      this.#append(node, parentNode);
-      this.#write(node, update);
-      this.#adoptOrphans(name);
-    } else {
-      this.#write(node, update);
+    const above = parent === null ? NONE : this.find(parent);
+    if (parent !== null && above === NONE) {
+      this.#keepOrphan(parent, update);
+      return;
     }
-    this.version++;
+    let node = this.find(name);
+    const isNew = node === NONE;
+    if (isNew) {
+      node = this.#allocate(name);
+      this.size++;
+    }
+    const place = this.#place(parent ?? "", above, update.action.group ?? null);
+    if (isNew) this.#append(node, place);
+    else if (this.parent[node] !== place) {
+      this.#unlink(node);
+      this.#append(node, place);
+    }
+    this.#write(node, update);
+    if (isNew) this.#adoptOrphans(name);
   }
 
-  /** Removes a node and everything below it; an absent one is harmless. */
+  /** Removes an action and everything below it; an absent one is harmless. */
   remove(name: string): void {
     const node = this.find(name);
     if (node === NONE) return;
@@ -194,99 +307,159 @@ export class TreeStore {
       for (const child of this.children(next)) doomed.push(child);
       this.#release(next);
     }
-    this.#rowsAreStale = true;
-    this.version++;
+    this.#change();
   }
 
   /** Expands or collapses a node; true if that changed anything. */
   setExpanded(node: number, expanded: boolean): boolean {
-    const collapsed = expanded ? 0 : 1;
-    if (this.#collapsed[node] === collapsed || (!expanded && this.childCount[node] === 0))
-      return false;
-    this.#collapsed[node] = collapsed;
-    if (expanded) this.#collapsedNames.delete(this.name[node]!);
-    else this.#collapsedNames.add(this.name[node]!);
-    this.#rowsAreStale = true;
-    this.version++;
+    if (this.isExpanded(node) === expanded || this.childCount[node] === 0) return false;
+    if (!this.#toggled.delete(this.name[node]!)) this.#toggled.add(this.name[node]!);
+    this.#change();
     return true;
   }
 
   expandAll(): void {
-    this.#collapsed.fill(0);
-    this.#collapsedNames.clear();
-    this.#rowsAreStale = true;
-    this.version++;
+    this.setToggled([ALL_EXPANDED]);
   }
 
-  /** Collapses every node that has children and that, with all below it, has succeeded. */
-  collapseSucceeded(): number {
-    let collapsed = 0;
-    for (const node of this.#index.values()) {
-      if (this.childCount[node]! > 0 && this.#hasSucceeded(node) && this.setExpanded(node, false))
-        collapsed++;
-    }
-    return collapsed;
+  /** Takes over what is folded and unfolded, as `toggled` had it. */
+  setToggled(toggled: Iterable<string>): void {
+    this.#toggled = new Set(toggled);
+    this.#change();
   }
 
-  /** Expands all ancestors of a node, so that it has a row. */
+  /** Expands all ancestors of a node, so that it has a row where the view does not hide it. */
   reveal(node: number): void {
     for (let up = this.parent[node]!; up !== NONE; up = this.parent[up]!)
       this.setExpanded(up, true);
   }
 
-  /** The next failed or timed-out node after `row`, wrapping around; NONE if there is none. Searches rows. */
-  nextFailure(row: number, step: 1 | -1 = 1): number {
-    for (let offset = 1; offset <= this.rowCount; offset++) {
-      const at = (row + step * offset + 2 * this.rowCount) % this.rowCount;
-      const phase = this.phase[this.rows[at]!]!;
-      if (phase === FAILED || phase === TIMED_OUT) return this.rows[at]!;
+  /** The next action behind `node` that has failed or timed out, folded or not, from the last one to the first; NONE
+   *  if there is none. */
+  nextFailure(node: number, step: 1 | -1 = 1): number {
+    let at = node;
+    for (let steps = 0; steps <= this.#index.size; steps++) {
+      at = step === 1 ? this.next(at) : this.previous(at);
+      if (at !== NONE && !this.isGroup(at) && this.hasFailed(at)) return at;
     }
     return NONE;
   }
 
-  /** Brings `rows`, levels and positions up to date, if anything moved. True if it did. */
-  layout(): boolean {
+  /** Brings `rows`, levels and positions up to date, if anything moved; `nowMs` is the time up to which
+   *  what runs has run. True if it did. */
+  layout(nowMs = 0): boolean {
+    this.#settleGroups();
     if (!this.#rowsAreStale) return false;
     this.#rowsAreStale = false;
-    if (this.rows.length < this.size)
-      this.rows = new Int32Array(Math.max(this.size, this.rows.length * 2));
+    if (this.rows.length < this.#index.size)
+      this.rows = new Int32Array(Math.max(this.#index.size, this.rows.length * 2));
     this.rowOf.fill(NONE, 0, this.#used);
-    let count = 0;
-    let node = this.#firstRoot;
-    let level = 1;
-    let position = 1;
-    while (node !== NONE) {
-      this.rows[count] = node;
-      this.rowOf[node] = count++;
-      this.level[node] = level;
-      this.position[node] = position++;
-      const child = this.#firstChild[node]!;
-      if (child !== NONE && this.#collapsed[node] === 0) {
-        node = child;
-        level++;
-        position = 1;
-        continue;
-      }
-      while (node !== NONE && this.#nextSibling[node] === NONE) {
-        node = this.parent[node]!;
-        level--;
-      }
-      if (node !== NONE) {
-        position = this.position[node]! + 1;
-        node = this.#nextSibling[node]!;
-      }
-    }
-    this.rowCount = count;
+    this.rowCount = 0;
+    if (this.#view.sort === null) this.#placeRows(this.#firstRoot, 1, false);
+    else this.#placeTable(this.#view.sort, nowMs);
     return true;
   }
 
-  #hasSucceeded(node: number): boolean {
-    const own = this.phase[node]!;
-    if (own !== SUCCEEDED && own !== RECOVERED) return false;
-    return (
-      this.descendants(node, SUCCEEDED) + this.descendants(node, RECOVERED) ===
-      this.descendantTotal(node)
-    );
+  /** How long the node ran, or has been at it since its start or else its creation; NaN if it ended without
+   *  having run. */
+  elapsedMs(node: number, nowMs: number): number {
+    const start = this.startedAt[node]!;
+    const end = this.endedAt[node]!;
+    if (!Number.isNaN(end)) return end - start;
+    return nowMs - (Number.isNaN(start) ? this.createdAt[node]! : start);
+  }
+
+  #change(): void {
+    this.#rowsAreStale = true;
+    this.version++;
+  }
+
+  /** Those from `first` on that are shown, in order: as they came, but in a group what failed before what is live,
+   *  and that before the rest. */
+  #shownSiblings(first: number, isInGroup: boolean): number[] {
+    const shown: number[] = [];
+    const live: number[] = [];
+    const rest: number[] = [];
+    for (let node = first; node !== NONE; node = this.#nextSibling[node]!) {
+      if (!this.#isShown(node)) continue;
+      if (!isInGroup || this.hasFailed(node)) shown.push(node);
+      else (this.isLive(node) ? live : rest).push(node);
+    }
+    return isInGroup ? shown.concat(live, rest) : shown;
+  }
+
+  #placeRows(first: number, level: number, isInGroup: boolean): void {
+    const nodes = this.#shownSiblings(first, isInGroup);
+    for (let index = 0; index < nodes.length; index++) {
+      let node = nodes[index]!;
+      // A group of one needs no row of its own.
+      while (this.isGroup(node) && this.childCount[node] === 1) node = this.#firstChild[node]!;
+      this.#placeRow(node, level, index + 1, nodes.length);
+      if (this.#firstChild[node] !== NONE && this.isExpanded(node))
+        this.#placeRows(this.#firstChild[node]!, level + 1, this.isGroup(node));
+    }
+  }
+
+  #placeRow(node: number, level: number, position: number, siblings: number): void {
+    this.rows[this.rowCount] = node;
+    this.rowOf[node] = this.rowCount++;
+    this.level[node] = level;
+    this.position[node] = position;
+    this.siblings[node] = siblings;
+  }
+
+  #placeTable(sort: SortKey, nowMs: number): void {
+    const nodes: number[] = [];
+    for (const node of this.#index.values())
+      if (!this.isGroup(node) && this.#matches(node)) nodes.push(node);
+    const sign = this.#view.isDescending ? -1 : 1;
+    if (sort === "name") {
+      const keys = new Map(nodes.map((node) => [node, naturalKey(this.label[node]!)]));
+      nodes.sort((a, b) => sign * (keys.get(a)! < keys.get(b)! ? -1 : 1));
+    } else {
+      const key = this.#sortKey(sort, nowMs);
+      nodes.sort((a, b) => {
+        const [left, right] = [key(a), key(b)];
+        // What has none comes last, whichever way.
+        if (Number.isNaN(left) || Number.isNaN(right))
+          return Number(Number.isNaN(left)) - Number(Number.isNaN(right));
+        return sign * (left - right) || a - b;
+      });
+    }
+    nodes.forEach((node, index) => this.#placeRow(node, 1, index + 1, nodes.length));
+  }
+
+  #sortKey(sort: Exclude<SortKey, "name">, nowMs: number): (node: number) => number {
+    switch (sort) {
+      case "duration":
+        return (node) => (this.endedAt[node]! || nowMs) - this.startedAt[node]!;
+      case "waited":
+        return (node) => (this.startedAt[node]! || nowMs) - this.createdAt[node]!;
+      case "started":
+        return (node) => this.startedAt[node]!;
+      case "ended":
+        return (node) => this.endedAt[node]!;
+      case "phase":
+        return (node) => BY_URGENCY.indexOf(this.phase[node]!);
+    }
+  }
+
+  /** Whether the view has the action itself. */
+  #matches(node: number): boolean {
+    const { phases, hidesSucceeded } = this.#view;
+    if (hidesSucceeded && isGoodEndNumber(this.phase[node]!)) return false;
+    return phases.length === 0 || phases.includes(this.phaseName(node));
+  }
+
+  /** Whether the view has the node or anything below it. */
+  #isShown(node: number): boolean {
+    const { phases, hidesSucceeded } = this.#view;
+    if (!this.isGroup(node) && this.#matches(node)) return true;
+    if (phases.length > 0)
+      return phases.some((phase) => this.descendants(node, phaseNumber(phase)) > 0);
+    if (!hidesSucceeded) return true;
+    const good = GOOD_ENDS.reduce((sum, phase) => sum + this.descendants(node, phase), 0);
+    return good < this.descendantTotal(node);
   }
 
   #allocate(name: string): number {
@@ -295,22 +468,22 @@ export class TreeStore {
     this.#index.set(name, node);
     this.name[node] = name;
     this.childCount[node] = 0;
+    this.#isGroup[node] = 0;
     this.#firstChild[node] = this.#lastChild[node] = NONE;
-    this.#collapsed[node] = this.#collapsedNames.has(name) ? 1 : 0;
     this.rowOf[node] = NONE;
-    this.size++;
     this.#rowsAreStale = true;
     return node;
   }
 
   #release(node: number): void {
+    if (!this.isGroup(node)) this.size--;
     this.#index.delete(this.name[node]!);
     this.#errors.delete(node);
+    this.#staleGroups.delete(node);
     this.name[node] = this.label[node] = "";
     this.taskName[node] = this.group[node] = null;
     this.rowOf[node] = NONE;
     this.#free.push(node);
-    this.size--;
   }
 
   #grow(): void {
@@ -326,13 +499,38 @@ export class TreeStore {
     this.endedAt = grown(this.endedAt, length);
     this.level = grown(this.level, length);
     this.position = grown(this.position, length);
+    this.siblings = grown(this.siblings, length);
     this.rowOf = grown(this.rowOf, length);
     this.#counts = grown(this.#counts, length * PHASE_SLOTS);
-    this.#collapsed = grown(this.#collapsed, length);
+    this.#isGroup = grown(this.#isGroup, length);
     this.#firstChild = grown(this.#firstChild, length);
     this.#lastChild = grown(this.#lastChild, length);
     this.#nextSibling = grown(this.#nextSibling, length);
     this.#previousSibling = grown(this.#previousSibling, length);
+  }
+
+  /** Where a child of `above` (named `parent`) with this group belongs: the group's node, made if it is
+   *  not there, or `above` itself. */
+  #place(parent: string, above: number, group: string | null): number {
+    const parts = group?.split("/").filter(Boolean) ?? [];
+    let place = above;
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const path = parts.slice(0, depth).join("/");
+      const name = parent + GROUP_MARK + path;
+      let node = this.find(name);
+      if (node === NONE) {
+        node = this.#allocate(name);
+        this.#isGroup[node] = 1;
+        this.label[node] = parts[depth - 1]!;
+        this.taskName[node] = null;
+        this.group[node] = path;
+        this.attempt[node] = 1;
+        this.actionVersion[node] = this.revision[node] = 0;
+        this.#append(node, place);
+      }
+      place = node;
+    }
+    return place;
   }
 
   #append(node: number, parent: number): void {
@@ -343,13 +541,13 @@ export class TreeStore {
     if (last !== NONE) this.#nextSibling[last] = node;
     else if (parent === NONE) this.#firstRoot = node;
     else this.#firstChild[parent] = node;
-    if (parent === NONE) {
-      this.#lastRoot = node;
-      this.#rootCount++;
-    } else {
+    if (parent === NONE) this.#lastRoot = node;
+    else {
       this.#lastChild[parent] = node;
       this.childCount[parent]!++;
     }
+    this.#rowsAreStale = true;
+    this.#groupsChanged(parent);
   }
 
   #unlink(node: number): void {
@@ -362,15 +560,25 @@ export class TreeStore {
     if (next !== NONE) this.#previousSibling[next] = previous;
     else if (parent === NONE) this.#lastRoot = previous;
     else this.#lastChild[parent] = previous;
-    if (parent === NONE) this.#rootCount--;
-    else this.childCount[parent]!--;
+    if (parent === NONE) return;
+    this.childCount[parent]!--;
+    if (this.childCount[parent] === 0 && this.isGroup(parent)) {
+      this.#unlink(parent);
+      this.#release(parent);
+    } else {
+      this.#groupsChanged(parent);
+    }
   }
 
   #write(node: number, { action, childPhaseCounts }: NodeUpdate): void {
-    this.label[node] = shownName(action.name, action.taskName, action.shortName);
+    const phase = phaseNumber(action.phase);
+    // Which rows there are, and in which order, can follow from phases.
+    if (this.phase[node] !== phase && (this.#view !== WHOLE_TREE || this.#isInGroup(node)))
+      this.#rowsAreStale = true;
+    this.label[node] = shownName(action);
     this.taskName[node] = action.taskName ?? null;
     this.group[node] = action.group ?? null;
-    this.phase[node] = phaseNumber(action.phase);
+    this.phase[node] = phase;
     this.attempt[node] = action.attempt;
     this.actionVersion[node] = action.version;
     this.revision[node] = action.revision;
@@ -379,17 +587,57 @@ export class TreeStore {
     this.endedAt[node] = parseTime(action.endedAt);
     if (action.errorInfo) this.#errors.set(node, action.errorInfo);
     else this.#errors.delete(node);
-    const created = this.createdAt[node]!;
-    if (created < this.#earliest) this.#earliest = created;
-    if (created > this.#latest) this.#latest = created;
-    if (this.endedAt[node]! > this.#latest) this.#latest = this.endedAt[node]!;
     const base = node * PHASE_SLOTS;
     this.#counts.fill(0, base, base + PHASE_SLOTS);
-    for (const phase in childPhaseCounts) {
-      const count = childPhaseCounts[phase as Phase] ?? 0;
-      this.#counts[base + phaseNumber(phase)]! += count;
+    for (const name in childPhaseCounts) {
+      const count = childPhaseCounts[name as Phase] ?? 0;
+      this.#counts[base + phaseNumber(name)]! += count;
       this.#counts[base]! += count;
     }
+    this.#groupsChanged(this.parent[node]!);
+    this.version++;
+  }
+
+  #isInGroup(node: number): boolean {
+    return this.parent[node] !== NONE && this.isGroup(this.parent[node]!);
+  }
+
+  #groupsChanged(node: number): void {
+    for (let up = node; up !== NONE && this.isGroup(up); up = this.parent[up]!)
+      this.#staleGroups.add(up);
+  }
+
+  /** Works out what follows for groups from what is in them. */
+  #settleGroups(): void {
+    for (const group of this.#staleGroups) this.#settleGroup(group);
+  }
+
+  #settleGroup(group: number): void {
+    if (!this.#staleGroups.delete(group)) return;
+    const base = group * PHASE_SLOTS;
+    const counts = this.#counts.subarray(base, base + PHASE_SLOTS);
+    counts.fill(0);
+    let [created, started, ended] = [Infinity, Infinity, -Infinity];
+    for (const child of this.children(group)) {
+      if (this.isGroup(child)) this.#settleGroup(child);
+      this.#addWhole(child, counts);
+      created = Math.min(created, this.createdAt[child]!);
+      if (this.startedAt[child]! < started) started = this.startedAt[child]!;
+      if (this.endedAt[child]! > ended) ended = this.endedAt[child]!;
+    }
+    counts[0] = PHASE_NUMBERS.reduce((sum, phase) => sum + counts[phase]!, 0);
+    const phase = groupPhase(counts);
+    this.#rowsAreStale ||= this.phase[group] !== phase || this.#view !== WHOLE_TREE;
+    this.phase[group] = phase;
+    this.createdAt[group] = created;
+    this.startedAt[group] = Number.isFinite(started) ? started : NaN;
+    this.endedAt[group] = isTerminalNumber(phase) && Number.isFinite(ended) ? ended : NaN;
+  }
+
+  /** Adds a node and all that is below it to counts by phase number. */
+  #addWhole(node: number, counts: Uint32Array | Float64Array): void {
+    if (!this.isGroup(node)) counts[this.phase[node]!]! += 1;
+    for (const phase of PHASE_NUMBERS) counts[phase]! += this.descendants(node, phase);
   }
 
   /** The stream sends parents first; should one not be here, its children wait instead of being lost. */
@@ -411,12 +659,29 @@ export class TreeStore {
   }
 }
 
-/** The name that the stream's `name` filter looks at: short name, last part of the task's name, name. */
-export function shownName(
-  name: string,
-  taskName?: string | null,
-  shortName?: string | null,
-): string {
+/** What is said of a group: that it goes on while anything in it does, else the worst that came of it. */
+function groupPhase(counts: ArrayLike<number>): number {
+  const present = BY_URGENCY.filter((phase) => counts[phase]! > 0);
+  const live = present.filter((phase) => !isTerminalNumber(phase));
+  if (live.length === 0) return present[0] ?? 0;
+  const hasBegun = live.length < present.length;
+  return hasBegun ? phaseNumber("RUNNING") : live[0]!;
+}
+
+/** A key by which names sort with the numbers in them in their order. */
+export function naturalKey(name: string): string {
+  return name.toLowerCase().replace(/\d+/g, (digits) => digits.padStart(12, "0"));
+}
+
+/** What an action is called: its title, short name, last part of the task's name, name. */
+export function shownName(action: {
+  name: string;
+  title?: string | null;
+  taskName?: string | null;
+  shortName?: string | null;
+}): string {
+  const { name, title, taskName, shortName } = action;
+  if (title) return title;
   if (shortName) return shortName;
   if (taskName) return taskName.slice(taskName.lastIndexOf(".") + 1) || taskName;
   return name;

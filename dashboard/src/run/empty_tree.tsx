@@ -4,12 +4,14 @@ import { ALL_RUNS, formatRoute } from "../model/route";
 interface EmptyTreeProps {
   state: StreamState;
   isComplete: boolean;
+  /** There is no such run, not yet or no more. */
+  isAbsent: boolean;
   isFiltered: boolean;
   onClear: () => void;
 }
 
 /** What stands in the place of the tree while there are no rows. */
-export function EmptyTree({ state, isComplete, isFiltered, onClear }: EmptyTreeProps) {
+export function EmptyTree({ state, isComplete, isAbsent, isFiltered, onClear }: EmptyTreeProps) {
   if (state.status === "failed") {
     return (
       <div class="empty">
@@ -29,6 +31,14 @@ export function EmptyTree({ state, isComplete, isFiltered, onClear }: EmptyTreeP
         <button type="button" class="button" onClick={onClear}>
           Clear the filter
         </button>
+      </div>
+    );
+  }
+  if (isAbsent) {
+    return (
+      <div class="empty">
+        <h2>This run has not begun</h2>
+        <p>It shows here as soon as its first action is reported.</p>
       </div>
     );
   }

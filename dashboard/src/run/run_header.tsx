@@ -1,8 +1,9 @@
 import type { PhaseCounts } from "../api/types";
-import { formatCount, formatDate, formatDuration, formatTicking } from "../model/format";
+import { formatDate, formatDuration, formatTicking } from "../model/format";
 import type { Phase } from "../model/phase";
+import { progressText, type Progress } from "../model/progress";
 import { ALL_RUNS, formatRoute, type RunRoute } from "../model/route";
-import { NONE, type TreeStore } from "../model/tree_store";
+import type { TreeStore } from "../model/tree_store";
 import type { StreamState } from "../stream/protocol";
 import { PhaseLabel } from "../ui/icons";
 import { Logo } from "../ui/logo";
@@ -10,13 +11,13 @@ import { PhaseBar } from "../ui/phase_bar";
 import { StreamStatus } from "../ui/stream_status";
 import { SignOutButton } from "../ui/sign_in";
 import { ThemeButton } from "../ui/theme";
-import { elapsedMs } from "./tree_row";
 
 interface RunHeaderProps {
   route: RunRoute;
   tree: TreeStore;
   totals: PhaseCounts;
-  rootPhase: Phase | null;
+  progress: Progress;
+  phase: Phase | null;
   isLive: boolean;
   nowMs: number;
   state: StreamState;
@@ -24,10 +25,8 @@ interface RunHeaderProps {
 }
 
 export function RunHeader(props: RunHeaderProps) {
-  const { route, tree, totals, rootPhase, isLive, nowMs } = props;
-  const root = tree.root;
-  const actions = Object.values(totals).reduce((sum, count) => sum + count, 0);
-  const elapsed = root === NONE ? NaN : elapsedMs(tree, root, nowMs);
+  const { route, tree, totals, progress, phase, isLive, nowMs } = props;
+  const [from, to] = tree.rootSpan(isLive ? nowMs : -Infinity);
   return (
     <header class="top">
       <nav class="crumbs" aria-label="Where you are">
@@ -41,15 +40,13 @@ export function RunHeader(props: RunHeaderProps) {
         <h1 title={route.runName}>{route.runName}</h1>
       </nav>
       <div class="facts">
-        {rootPhase && (
+        {phase && (
           <>
-            <PhaseLabel phase={rootPhase} />
-            {root !== NONE && (
-              <span class="fact" title={`since ${formatDate(tree.createdAt[root]!)}`}>
-                {isLive ? formatTicking(elapsed) : formatDuration(elapsed)}
-              </span>
-            )}
-            <span class="fact">{`${formatCount(actions)} ${actions === 1 ? "action" : "actions"}`}</span>
+            <PhaseLabel phase={phase} />
+            <span class="fact" title={`since ${formatDate(from)}`}>
+              {isLive ? formatTicking(to - from) : formatDuration(to - from)}
+            </span>
+            <span class="fact">{progressText(progress)}</span>
             <PhaseBar counts={totals} />
           </>
         )}

@@ -1,57 +1,48 @@
-import { runPath } from "../api/client";
+import { ApiError, getJson, runPath } from "../api/client";
 import type { NodeUpdate } from "../api/types";
-import type { Phase } from "../model/phase";
 import type { RunKey } from "../model/route";
 import { TreeStore } from "../model/tree_store";
 import { subscribe, type Subscription } from "../stream/client";
 import { NextFrame } from "../ui/frame";
 import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protocol";
 
-export interface TreeFilter {
-  phases: readonly Phase[];
-  name: string;
+/** Where the stream of a run is found: of all of it, for filters are the page's own, also before it begins, and after
+ *  its end, for it can go on. */
+export function watchUrl(run: RunKey): string {
+  return `${runPath(run)}/watch?wait=true&follow=true`;
 }
 
-/** Where the stream of a run with a filter is found. */
-export function watchUrl(run: RunKey, filter: TreeFilter): string {
-  const query = new URLSearchParams();
-  if (filter.phases.length > 0) query.set("phase", filter.phases.join(","));
-  if (filter.name) query.set("name", filter.name);
-  const search = query.toString().replaceAll("%2C", ",");
-  return `${runPath(run)}/watch${search ? `?${search}` : ""}`;
-}
+/** After so long without a word of the run it is asked whether there is one. */
+const SILENCE_MS = 500;
 
 /**
- * The tree on the page and the stream that feeds it. Whenever the tree has to be built anew (a reset,
- * another filter), that happens aside, and the page shows the old one until the new one is complete.
+ * The tree on the page and the stream that feeds it. When the tree has to be built anew (a reset), that happens
+ * aside, and the page shows the old one until the new one is complete.
  */
 export class RunModel {
-  tree = new TreeStore();
+  tree: TreeStore;
   state: StreamState = CONNECTING;
   /** Whether the first snapshot is complete. */
   isComplete = false;
+  /** Whether there is no such run, not yet or no more; the stream waits for it. */
+  isAbsent = false;
 
   #aside: TreeStore | null = null;
   #subscription: Subscription | null = null;
-  #url = "";
+  #absence: ReturnType<typeof setTimeout> | null = null;
   readonly #frame: NextFrame;
 
-  /** `onChange` is called at most once per animation frame. */
-  constructor(onChange: () => void) {
+  /** `onChange` is called at most once per animation frame; `toggled` as the tree has it. */
+  constructor(onChange: () => void, toggled: Iterable<string> = []) {
+    this.tree = new TreeStore(toggled);
     this.#frame = new NextFrame(onChange);
   }
 
-  watch(run: RunKey, filter: TreeFilter): void {
-    const url = watchUrl(run, filter);
-    if (url === this.#url) return;
-    this.#url = url;
-    this.#subscription?.close();
-    this.#startAside();
-    this.state = CONNECTING;
-    this.#subscription = subscribe(url, "nodeUpdate", (message) => {
-      if (this.#url === url) this.#take(message);
+  watch(run: RunKey): void {
+    this.#subscription = subscribe(watchUrl(run), "nodeUpdate", (message) => {
+      this.#take(message);
+      this.#askWhenSilent(run);
     });
-    this.#frame.request();
   }
 
   retry(): void {
@@ -59,13 +50,31 @@ export class RunModel {
   }
 
   close(): void {
-    this.#url = "";
+    if (this.#absence !== null) clearTimeout(this.#absence);
     this.#subscription?.close();
     this.#subscription = null;
     this.#frame.cancel();
   }
 
+  /** A stream that is open and brings nothing waits for a run that is not there. */
+  #askWhenSilent(run: RunKey): void {
+    if (this.#absence !== null) clearTimeout(this.#absence);
+    this.#absence = null;
+    if (this.state.status !== "catching-up") return;
+    this.#absence = setTimeout(() => {
+      getJson(runPath(run)).catch((cause: unknown) => {
+        if (!(cause instanceof ApiError) || cause.status !== 404) return;
+        if (this.state.status !== "catching-up") return;
+        this.tree = new TreeStore(this.tree.toggled, this.tree.view);
+        this.#aside = null;
+        this.isAbsent = true;
+        this.#frame.request();
+      });
+    }, SILENCE_MS);
+  }
+
   #take(message: FeedMessage): void {
+    if (message.type === "records" || message.type === "synced") this.isAbsent = false;
     switch (message.type) {
       case "records": {
         const tree = this.#aside ?? this.tree;
@@ -91,7 +100,7 @@ export class RunModel {
 
   /** While nothing is shown there is nothing to keep, and the first rows show as soon as they come. */
   #startAside(): void {
-    const empty = new TreeStore(this.tree.collapsedNames);
+    const empty = new TreeStore(this.tree.toggled, this.tree.view);
     if (this.tree.size > 0) this.#aside = empty;
     else {
       this.tree = empty;

@@ -1,7 +1,9 @@
 import type { RefObject } from "preact";
 import type { PhaseCounts } from "../api/types";
+import { formatCount } from "../model/format";
 import type { Phase } from "../model/phase";
 import type { RunRoute } from "../model/route";
+import { SORT_KEYS, type SortKey } from "../model/tree_store";
 import { Icon } from "../ui/icons";
 import { PhaseFilter } from "../ui/phase_filter";
 import { SearchBox } from "../ui/search_box";
@@ -10,40 +12,98 @@ interface RunToolbarProps {
   route: RunRoute;
   totals: PhaseCounts;
   search: RefObject<HTMLInputElement | null>;
+  /** How many actions the search finds, and which of them is current, from 1; 0 for none. */
+  hits: number;
+  hit: number;
   isTimelineShown: boolean;
   onPhases: (phases: Phase[]) => void;
   onName: (name: string) => void;
-  onCollapseSucceeded: () => void;
+  onNextHit: (step: 1 | -1) => void;
+  onHideSucceeded: () => void;
   onExpandAll: () => void;
+  onSort: (sort: SortKey | null) => void;
   onToggleTimeline: () => void;
   onHelp: () => void;
 }
 
+const SORT_TITLES: Record<SortKey, string> = {
+  duration: "Table by duration",
+  started: "Table by start",
+  ended: "Table by end",
+  waited: "Table by wait",
+  phase: "Table by phase",
+  name: "Table by name",
+};
+
 export function RunToolbar(props: RunToolbarProps) {
-  const { route, totals, search } = props;
+  const { route, totals, search, hits } = props;
   return (
     <div class="toolbar" role="toolbar" aria-label="What the tree shows">
       <SearchBox
         value={route.name}
-        label="Search by name"
+        label="Search names, tasks, errors"
         inputRef={search}
         onChange={props.onName}
+        onNext={props.onNextHit}
       />
+      {route.name && (
+        <span class="hits" role="status">
+          {hits === 0
+            ? "nothing found"
+            : `${props.hit > 0 ? `${formatCount(props.hit)} of ` : ""}${formatCount(hits)}`}
+          <button
+            type="button"
+            class="button quiet small"
+            aria-label="Previous hit"
+            title="Previous (Shift Enter)"
+            disabled={hits === 0}
+            onClick={() => props.onNextHit(-1)}
+          >
+            <Icon name="up" />
+          </button>
+          <button
+            type="button"
+            class="button quiet small"
+            aria-label="Next hit"
+            title="Next (Enter)"
+            disabled={hits === 0}
+            onClick={() => props.onNextHit(1)}
+          >
+            <Icon name="down" />
+          </button>
+        </span>
+      )}
       <PhaseFilter selected={route.phases} counts={totals} onChange={props.onPhases} />
       <div class="toolbar-right">
+        <select
+          class="select view-select"
+          aria-label="Tree or table"
+          value={route.sort ?? ""}
+          onChange={({ currentTarget }) =>
+            props.onSort(SORT_KEYS.find((key) => key === currentTarget.value) ?? null)
+          }
+        >
+          <option value="">Tree</option>
+          {SORT_KEYS.map((key) => (
+            <option key={key} value={key}>
+              {SORT_TITLES[key]}
+            </option>
+          ))}
+        </select>
         <button
           type="button"
           class="button"
-          title="Collapse everything that succeeded (c)"
-          onClick={props.onCollapseSucceeded}
+          title="Hide everything that succeeded (c)"
+          aria-pressed={route.hidesSucceeded}
+          onClick={props.onHideSucceeded}
         >
           <Icon name="collapse" />
-          <span class="wide">Collapse succeeded</span>
+          <span class="wide">Hide succeeded</span>
         </button>
         <button
           type="button"
           class="button"
-          title="Expand everything (e)"
+          title="Expand everything (x)"
           aria-label="Expand everything"
           onClick={props.onExpandAll}
         >
@@ -53,11 +113,11 @@ export function RunToolbar(props: RunToolbarProps) {
           type="button"
           class="button"
           title="Timeline (t)"
+          aria-label="Timeline"
           aria-pressed={props.isTimelineShown}
           onClick={props.onToggleTimeline}
         >
           <Icon name="timeline" />
-          <span class="wide">Timeline</span>
         </button>
         <button
           type="button"

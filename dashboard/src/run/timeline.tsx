@@ -4,30 +4,26 @@ import { timeTicks } from "d3-time";
 import type { ZoomTransform } from "d3-zoom";
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { formatClock, formatDuration } from "../model/format";
+import { dayOf, formatClock, formatDuration, formatTick } from "../model/format";
 import { phaseTitle } from "../model/phase";
-import { NONE, type TreeStore } from "../model/tree_store";
+import type { TreeStore } from "../model/tree_store";
 import type { AttemptDetails } from "./attempt_details";
 import { drawTimeline, readColors, type TimelineColors, type TimeScale } from "./timeline_draw";
-import { elapsedMs, shortId } from "./tree_row";
+import { shortId } from "./tree_row";
 import { ROW_HEIGHT } from "./virtual_rows";
 
 const TICK_WIDTH_PX = 90;
+const TIP_HEIGHT_PX = 130;
 const NOW_LABEL_PX = 40;
-/** About how wide a tick's label is, and how little room is none. */
-const TICK_LABEL_PX = 56;
-const TICK_GAP_PX = 30;
+const TICK_LABEL_GAP_PX = 12;
 const PADDING_PART = 0.04;
 const SPAN_MIN_MS = 1000;
 
 /** The stretch of time that the unzoomed axis shows. */
 export function timelineDomain(tree: TreeStore, isLive: boolean, nowMs: number): [number, number] {
-  const from = Number.isNaN(tree.earliest) ? nowMs : tree.earliest;
-  const to = Math.max(
-    Number.isNaN(tree.latest) ? nowMs : tree.latest,
-    isLive ? nowMs : -Infinity,
-    from + SPAN_MIN_MS,
-  );
+  const [first, last] = tree.span(isLive ? nowMs : -Infinity);
+  const from = Number.isNaN(first) ? nowMs : first;
+  const to = Math.max(last, from + SPAN_MIN_MS);
   return [from, to + (to - from) * PADDING_PART];
 }
 
@@ -44,27 +40,14 @@ export function timelineTicks(scale: TimeScale, width: number): Date[] {
   return timeTicks(new Date(from), new Date(to), Math.max(2, Math.floor(width / TICK_WIDTH_PX)));
 }
 
-const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
-const DAY = { month: "short", day: "numeric" } as const;
-const WITH_MILLISECONDS = new Intl.DateTimeFormat(undefined, {
-  ...CLOCK,
-  second: "2-digit",
-  fractionalSecondDigits: 3,
-});
-const WITH_SECONDS = new Intl.DateTimeFormat(undefined, { ...CLOCK, second: "2-digit" });
-const WITH_MINUTES = new Intl.DateTimeFormat(undefined, CLOCK);
-const WITH_DAY = new Intl.DateTimeFormat(undefined, { ...DAY, ...CLOCK });
-const WITH_DATE = new Intl.DateTimeFormat(undefined, DAY);
+/** About how wide a character of a tick's label is. */
+const TICK_CHARACTER_PX = 6.4;
 
 /** As much of a time as tells neighbouring ticks apart. */
-function tickFormat(scale: TimeScale, ticks: Date[]): Intl.DateTimeFormat {
-  const step = ticks.length > 1 ? Number(ticks[1]) - Number(ticks[0]) : 0;
+function tickLabel(ticks: Date[], scale: TimeScale): (tick: Date) => string {
+  const stepMs = ticks.length > 1 ? Number(ticks[1]) - Number(ticks[0]) : 0;
   const [from = 0, to = 0] = scale.domain();
-  const isOneDay = new Date(from).toDateString() === new Date(to).toDateString();
-  if (step >= 86_400_000) return WITH_DATE;
-  if (!isOneDay && step >= 3_600_000) return WITH_DAY;
-  if (step >= 60_000) return WITH_MINUTES;
-  return step >= 1000 ? WITH_SECONDS : WITH_MILLISECONDS;
+  return (tick) => formatTick(Number(tick), stepMs, dayOf(Number(from)) === dayOf(Number(to)));
 }
 
 interface AxisProps {
@@ -76,20 +59,29 @@ interface AxisProps {
 }
 
 export function TimelineAxis({ scale, ticks, width, nowMs }: AxisProps) {
-  const format = tickFormat(scale, ticks);
+  const label = tickLabel(ticks, scale);
   const now = nowMs === null ? -1 : scale(nowMs);
+  const day = dayOf(Number(scale.domain()[0] ?? 0));
+  // From left to right, each label only where the one before it, the day and "now" leave room.
+  let free = day.length * TICK_CHARACTER_PX + TICK_LABEL_GAP_PX;
+  const shown: { x: number; text: string }[] = [];
+  for (const tick of ticks) {
+    const text = label(tick);
+    const x = scale(tick);
+    const end = x + text.length * TICK_CHARACTER_PX + TICK_LABEL_GAP_PX;
+    const meetsNow = now >= 0 && end > now - NOW_LABEL_PX && x < now + NOW_LABEL_PX;
+    if (x < free || end > width || meetsNow) continue;
+    shown.push({ x, text });
+    free = end;
+  }
   return (
     <div class="axis" aria-hidden="true">
-      {ticks.map((tick) => {
-        const x = scale(tick);
-        const isCovered =
-          now >= 0 && x > now - NOW_LABEL_PX - TICK_LABEL_PX && x < now + TICK_GAP_PX;
-        return x < 0 || x > width - TICK_GAP_PX || isCovered ? null : (
-          <span key={Number(tick)} class="tick" style={{ left: `${x}px` }}>
-            {format.format(tick)}
-          </span>
-        );
-      })}
+      <span class="day">{day}</span>
+      {shown.map(({ x, text }) => (
+        <span key={x} class="tick" style={{ left: `${x}px` }}>
+          {text}
+        </span>
+      ))}
       {now >= 0 && now <= width && (
         <span
           class={`now${now > width - NOW_LABEL_PX ? " to-left" : ""}`}
@@ -112,7 +104,7 @@ interface TimelineProps {
   ticks: Date[];
   nowMs: number;
   attempts: AttemptDetails;
-  onSelect: (row: number) => void;
+  onOpen: (row: number) => void;
   onZoomTo: (fromMs: number, toMs: number) => void;
 }
 
@@ -182,7 +174,7 @@ export function Timeline(props: TimelineProps) {
           height: `${height}px`,
           transform: `translateY(${top}px)`,
         }}
-        onClick={(event) => isRow(rowAt(event)) && props.onSelect(rowAt(event))}
+        onClick={(event) => isRow(rowAt(event)) && props.onOpen(rowAt(event))}
         onDblClick={(event) => {
           const node = tree.rows[rowAt(event)];
           if (node === undefined || !isRow(rowAt(event))) return;
@@ -200,6 +192,7 @@ export function Timeline(props: TimelineProps) {
           row={hover.row}
           x={left + hover.x}
           y={top + (hover.row - first + 1) * ROW_HEIGHT}
+          isAbove={isNearBottom(surface.current, top + (hover.row - first + 1) * ROW_HEIGHT)}
           isRight={hover.x > width / 2}
           nowMs={nowMs}
         />
@@ -214,23 +207,27 @@ interface TipProps {
   x: number;
   y: number;
   isRight: boolean;
+  /** There is no room for it below the row. */
+  isAbove: boolean;
   nowMs: number;
 }
 
-function TimelineTip({ tree, row, x, y, isRight, nowMs }: TipProps) {
+function isNearBottom(surface: HTMLElement | null, y: number): boolean {
+  const scroller = surface?.closest(".tree");
+  return Boolean(scroller && y - scroller.scrollTop > scroller.clientHeight - TIP_HEIGHT_PX);
+}
+
+function TimelineTip({ tree, row, x, y, isRight, isAbove, nowMs }: TipProps) {
   const node = tree.rows[row]!;
   const created = tree.createdAt[node]!;
   const started = tree.startedAt[node]!;
   const ended = tree.endedAt[node]!;
-  const parent = tree.parent[node]!;
-  const id = shortId(
-    tree.name[node]!,
-    tree.label[node]!,
-    parent === NONE ? "" : tree.name[parent]!,
-  );
+  const id = tree.isGroup(node)
+    ? ""
+    : shortId(tree.name[node]!, tree.label[node]!, tree.parentAction(node) ?? "");
   return (
     <div
-      class={`tip${isRight ? " to-left" : ""}`}
+      class={`tip${isRight ? " to-left" : ""}${isAbove ? " above" : ""}`}
       aria-hidden="true"
       style={{ transform: `translate(${x}px, ${y}px)` }}
     >
@@ -238,7 +235,7 @@ function TimelineTip({ tree, row, x, y, isRight, nowMs }: TipProps) {
         {tree.label[node]} {id && <span class="id">{id}</span>}
       </strong>
       <span>
-        {phaseTitle(tree.phaseName(node))} · {formatDuration(elapsedMs(tree, node, nowMs))}
+        {phaseTitle(tree.phaseName(node))} · {formatDuration(tree.elapsedMs(node, nowMs))}
         {tree.attempt[node]! > 1 && ` · attempt ${tree.attempt[node]!}`}
       </span>
       <span class="dim">

@@ -3,7 +3,6 @@ import { isTerminalNumber, phaseNumber, phaseSlug, PHASES } from "../model/phase
 import type { TreeStore } from "../model/tree_store";
 import { formatDuration } from "../model/format";
 import type { AttemptBar } from "./attempt_details";
-import { elapsedMs } from "./tree_row";
 import { ROW_HEIGHT } from "./virtual_rows";
 
 export type TimeScale = ScaleLinear<number, number>;
@@ -55,6 +54,7 @@ const WAIT_HEIGHT = 3;
 const BAR_WIDTH_MIN = 2;
 const LABEL_GAP = 6;
 const LABEL_WIDTH = 48;
+const ARROW_PX = 8;
 const QUEUED = phaseNumber("QUEUED");
 const RUNNING = phaseNumber("RUNNING");
 
@@ -70,6 +70,7 @@ export function drawTimeline(frame: TimelineFrame): void {
   for (let row = first; row < last; row++) {
     const node = tree.rows[row]!;
     const middle = (row - first) * ROW_HEIGHT + ROW_HEIGHT / 2;
+    if (drawElsewhere(frame, node, middle)) continue;
     if (tree.childCount[node]! > 0) drawGroup(frame, node, middle);
     else drawAction(frame, node, middle);
   }
@@ -101,6 +102,21 @@ function bar(
 function endOf(frame: TimelineFrame, node: number): number {
   const end = frame.tree.endedAt[node]!;
   return Number.isNaN(end) ? frame.nowMs : end;
+}
+
+/** An arrow at the edge behind which the whole bar lies; true if it does. */
+function drawElsewhere(frame: TimelineFrame, node: number, middle: number): boolean {
+  const { context, scale, width, tree, colors } = frame;
+  const isBefore = scale(endOf(frame, node)) < 0;
+  if (!isBefore && !(scale(tree.createdAt[node]!) > width)) return false;
+  const [edge, tip] = isBefore ? [ARROW_PX + 3, 3] : [width - ARROW_PX - 3, width - 3];
+  context.fillStyle = colors.fill[tree.phase[node]!]!;
+  context.beginPath();
+  context.moveTo(tip, middle);
+  context.lineTo(edge, middle - ARROW_PX / 1.6);
+  context.lineTo(edge, middle + ARROW_PX / 1.6);
+  context.fill();
+  return true;
 }
 
 /** A slim bracket over everything below the node. */
@@ -178,5 +194,5 @@ function drawLabel(frame: TimelineFrame, node: number, end: number, middle: numb
   const room = now >= x ? Math.min(width, now) : width;
   if (x < 0 || x > room - LABEL_WIDTH || tree.isLive(node)) return;
   context.fillStyle = colors.text;
-  context.fillText(formatDuration(elapsedMs(tree, node, nowMs)), x, middle + 0.5);
+  context.fillText(formatDuration(tree.elapsedMs(node, nowMs)), x, middle + 0.5);
 }

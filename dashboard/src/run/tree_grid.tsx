@@ -1,13 +1,16 @@
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { NONE, type TreeStore } from "../model/tree_store";
+import { NONE, type SortKey, type TreeStore } from "../model/tree_store";
 import type { AttemptDetails } from "./attempt_details";
 import { Timeline, TimelineAxis, timelineDomain, timelineScale, timelineTicks } from "./timeline";
 import { useTimelineZoom, type TimelineZoom } from "./timeline_zoom";
 import { TreeRow } from "./tree_row";
-import { HEADING_HEIGHT, useVirtualRows } from "./virtual_rows";
+import { HEADING_HEIGHT, ROW_HEIGHT, useVirtualRows } from "./virtual_rows";
 import { Icon } from "../ui/icons";
 import { Splitter } from "../ui/splitter";
+
+/** Zooming is told on after this pause. */
+const ZOOM_PAUSE_MS = 300;
 
 export interface TreeGridHandle {
   zoom: TimelineZoom;
@@ -17,8 +20,9 @@ export interface TreeGridHandle {
 interface TreeGridProps {
   scroller: RefObject<HTMLDivElement | null>;
   tree: TreeStore;
-  /** The row that the keyboard is on. */
+  /** The row that the keyboard is on, and the name of the node chosen, which may be folded away in it. */
   currentRow: number;
+  currentName: string;
   /** The name of the action whose panel is open. */
   openAction: string;
   isTimelineShown: boolean;
@@ -27,6 +31,13 @@ interface TreeGridProps {
   isLive: boolean;
   nowMs: number;
   attempts: AttemptDetails;
+  /** What is searched for. */
+  mark: string;
+  /** The stretch of time that the timeline is to show, in milliseconds since 1970; null: all. */
+  zoomTo: [number, number] | null;
+  /** The reader has zoomed to a stretch. */
+  onZoom: (zoom: [number, number] | null) => void;
+  onSort: (sort: SortKey) => void;
   handle: RefObject<TreeGridHandle | null>;
   onKeyDown: (event: KeyboardEvent) => void;
   onSelect: (row: number) => void;
@@ -47,14 +58,15 @@ export function TreeGrid(props: TreeGridProps) {
   const domain = useStableDomain(timelineDomain(tree, isLive, nowMs), zoom.transform.k === 1);
   const scale = timelineScale(domain, width, zoom.transform);
   const ticks = timelineTicks(scale, width);
+  useZoomInAddress(props, zoom, domain, width);
   const base = (timeMs: number): number => ((timeMs - domain[0]) / (domain[1] - domain[0])) * width;
 
-  const followed = useRef(NONE);
+  useAnchor(scroller, tree);
+  // What is chosen comes into view when it is chosen, not when rows come and go above it.
+  const isThere = currentRow >= 0 && tree.find(props.currentName) !== NONE;
   useEffect(() => {
-    if (currentRow === followed.current || currentRow < 0) return;
-    followed.current = currentRow;
-    rows.scrollToRow(currentRow);
-  }, [currentRow]);
+    if (isThere) rows.scrollToRow(currentRow);
+  }, [props.currentName, isThere]);
 
   // As many elements as rows at once: scrolling gives an element another row instead of making a new one.
   const pool = useRef(1);
@@ -86,18 +98,12 @@ export function TreeGrid(props: TreeGridProps) {
       >
         <div class="heading" role="row" aria-rowindex={1} style={{ height: `${HEADING_HEIGHT}px` }}>
           <div class="cells" role="presentation">
-            <div class="cell cell-name" role="columnheader">
-              Action
-            </div>
-            <div class="cell cell-phase" role="columnheader">
-              Phase
-            </div>
+            <SortHeader sort="name" title="Action" class="cell-name" {...props} />
+            <SortHeader sort="phase" title="Phase" class="cell-phase" {...props} />
             <div class="cell cell-attempt" role="columnheader">
               <abbr title="Attempt">Try</abbr>
             </div>
-            <div class="cell cell-duration" role="columnheader">
-              Duration
-            </div>
+            <SortHeader sort="duration" title="Duration" class="cell-duration" {...props} />
             <div class="cell cell-descendants" role="columnheader">
               Below
             </div>
@@ -131,6 +137,7 @@ export function TreeGrid(props: TreeGridProps) {
                     tree.name[tree.rows[item.index]!] === props.openAction
                   }
                   nowMs={nowMs}
+                  mark={props.mark}
                 />
               ) : null,
             )}
@@ -145,7 +152,7 @@ export function TreeGrid(props: TreeGridProps) {
                 ticks={ticks}
                 nowMs={isLive ? nowMs : Infinity}
                 attempts={props.attempts}
-                onSelect={props.onSelect}
+                onOpen={props.onOpen}
                 onZoomTo={(from, to) => zoom.zoomTo(base(from), base(to))}
               />
             )}
@@ -163,6 +170,91 @@ export function TreeGrid(props: TreeGridProps) {
       )}
     </div>
   );
+}
+
+interface SortHeaderProps {
+  tree: TreeStore;
+  sort: SortKey;
+  title: string;
+  class: string;
+  onSort: (sort: SortKey) => void;
+}
+
+/** A column's head; in the table it says and changes the order. */
+function SortHeader({ tree, sort, title, class: className, onSort }: SortHeaderProps) {
+  const { view } = tree;
+  const order =
+    view.sort !== sort ? undefined : view.isDescending ? "descending" : ("ascending" as const);
+  return (
+    <div class={`cell ${className}`} role="columnheader" aria-sort={order}>
+      {view.sort === null ? (
+        title
+      ) : (
+        <button type="button" class="sort" onClick={() => onSort(sort)}>
+          {title}
+          {order && <span aria-hidden="true">{order === "descending" ? " ↓" : " ↑"}</span>}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Rows that come or go above what is read move the rows, not the reader's view: the first one on the screen
+ *  stays where it is. */
+function useAnchor(scroller: RefObject<HTMLElement | null>, tree: TreeStore): void {
+  const anchor = useRef({ view: tree.view, name: "", row: NONE });
+  const note = (): void => {
+    const top = Math.floor((scroller.current?.scrollTop ?? 0) / ROW_HEIGHT);
+    const row = Math.min(tree.rowCount - 1, top);
+    anchor.current = { view: tree.view, name: row < 0 ? "" : tree.name[tree.rows[row]!]!, row };
+  };
+  useLayoutEffect(() => {
+    const { view, name, row } = anchor.current;
+    const node = tree.find(name);
+    const now = node === NONE ? NONE : tree.rowOf[node]!;
+    const element = scroller.current;
+    if (element && element.scrollTop > 0 && view === tree.view && now !== NONE && now !== row)
+      element.scrollTop += (now - row) * ROW_HEIGHT;
+    note();
+  });
+  useEffect(() => {
+    const element = scroller.current;
+    element?.addEventListener("scroll", note, { passive: true });
+    return () => element?.removeEventListener("scroll", note);
+  }, [tree]);
+}
+
+/** Zooms to what the address says, and says there what the reader zooms to. */
+function useZoomInAddress(
+  { zoomTo, onZoom }: TreeGridProps,
+  zoom: TimelineZoom,
+  domain: [number, number],
+  width: number,
+): void {
+  const [from, to] = domain;
+  const pixel = (timeMs: number): number => ((timeMs - from) / (to - from)) * width;
+  const told = useRef("null");
+  const wanted = JSON.stringify(zoomTo);
+  useEffect(() => {
+    if (width <= 0 || wanted === told.current) return;
+    told.current = wanted;
+    if (zoomTo) zoom.zoomTo(pixel(zoomTo[0]), pixel(zoomTo[1]));
+    else zoom.fit();
+  }, [wanted, width > 0]);
+  const { k, x } = zoom.transform;
+  useEffect(() => {
+    if (width <= 0) return;
+    const timer = setTimeout(() => {
+      const time = (at: number): number =>
+        Math.round(from + (((at - x) / k) * (to - from)) / width);
+      const shown: [number, number] | null = k > 1 ? [time(0), time(width)] : null;
+      if (shown === null && told.current === "null") return;
+      if (zoomTo && shown && Math.abs(shown[0] - zoomTo[0]) * k < 0.01 * (to - from)) return;
+      told.current = JSON.stringify(shown);
+      onZoom(shown);
+    }, ZOOM_PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [k, x]);
 }
 
 /** While the timeline is zoomed its axis stands still, although the run goes on. */

@@ -1,14 +1,17 @@
 import type { VirtualItem } from "@tanstack/virtual-core";
 import { formatCount, formatDuration, formatTicking } from "../model/format";
 import { PHASES_BY_URGENCY, phaseNumber, phaseTitle } from "../model/phase";
+import { causeLine } from "../model/failures";
+import { groupFacts } from "../model/progress";
 import { NONE, type TreeStore } from "../model/tree_store";
+import { CutText, Marked } from "../ui/cut_text";
 import { PhaseLabel } from "../ui/icons";
 import { ROW_HEIGHT } from "./virtual_rows";
 
 const BAR_PHASES = PHASES_BY_URGENCY.map((phase) => ({ phase, number: phaseNumber(phase) }));
-/** Rows deeper than this are not indented any further; 1,000 levels would leave the screen. */
-const INDENT_LEVELS_MAX = 24;
 const INDENT_PX = 16;
+/** So much of the column is for the levels at most, so that at any depth there is room for the name. */
+const INDENT_PERCENT_MAX = 40;
 
 interface TreeRowProps {
   tree: TreeStore;
@@ -16,25 +19,20 @@ interface TreeRowProps {
   isCurrent: boolean;
   isOpen: boolean;
   nowMs: number;
+  /** What is searched for. */
+  mark: string;
 }
 
-/** How long the action ran, or has been at it since its start or else its creation; NaN if it ended without
- *  having run. */
-export function elapsedMs(tree: TreeStore, node: number, nowMs: number): number {
-  const start = tree.startedAt[node]!;
-  const end = tree.endedAt[node]!;
-  if (!Number.isNaN(end)) return end - start;
-  return nowMs - (Number.isNaN(start) ? tree.createdAt[node]! : start);
-}
-
-/** The action's name beside its label: without the parent's name before it, and nothing if that says no more. */
+/** The action's name beside its label: without the parent's name and the label before it, and nothing if that says no
+ *  more. */
 export function shortId(name: string, label: string, parentName: string): string {
-  const hasPrefix =
-    parentName !== "" &&
-    name.startsWith(parentName) &&
-    /^[._:-]/.test(name.slice(parentName.length));
-  const id = hasPrefix ? name.slice(parentName.length + 1) : name;
-  return id === label ? "" : id;
+  const behindParent = behind(name, parentName);
+  return behindParent === label ? "" : behind(behindParent, label);
+}
+
+function behind(name: string, prefix: string): string {
+  const rest = name.slice(prefix.length);
+  return prefix !== "" && name.startsWith(prefix) && /^[._:/ -]./.test(rest) ? rest.slice(1) : name;
 }
 
 function DescendantsBar({ tree, node }: { tree: TreeStore; node: number }) {
@@ -58,31 +56,47 @@ function DescendantsBar({ tree, node }: { tree: TreeStore; node: number }) {
   );
 }
 
+/** What is said of a group behind its name: how many of it are done, how long they take, and the slowest. */
+function GroupFacts({ tree, node, nowMs }: { tree: TreeStore; node: number; nowMs: number }) {
+  const { total, done, meanMs, slowestMs } = groupFacts(tree, node, nowMs);
+  const times =
+    done > 0 ? `mean ${formatDuration(meanMs)}, slowest ${formatDuration(slowestMs)}` : "";
+  return (
+    <span class="id group-facts">
+      {done < total ? `${formatCount(done)} of ${formatCount(total)}` : formatCount(total)}
+      {times && ` · ${times}`}
+    </span>
+  );
+}
+
 /** One row of the tree. Its clicks are handled by the grid, which finds the row by `data-row`. */
-export function TreeRow({ tree, item, isCurrent, isOpen, nowMs }: TreeRowProps) {
+export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark }: TreeRowProps) {
   const node = tree.rows[item.index]!;
   const name = tree.name[node]!;
   const label = tree.label[node]!;
   const level = tree.level[node]!;
-  const indent = Math.min(level - 1, INDENT_LEVELS_MAX) * INDENT_PX;
+  const indent = (level - 1) * INDENT_PX;
+  const id = tree.isGroup(node) ? "" : shortId(name, label, tree.parentAction(node) ?? "");
+  const isTree = tree.view.sort === null;
+  const isFolder = isTree && tree.childCount[node]! > 0;
   const parent = tree.parent[node]!;
-  const id = shortId(name, label, parent === NONE ? "" : tree.name[parent]!);
-  const total = tree.descendantTotal(node);
-  const hasChildren = tree.childCount[node]! > 0;
+  const isUnderGroup =
+    isTree && parent !== NONE && tree.rowOf[parent] !== NONE && tree.isGroup(parent);
+  const showsGroup = tree.group[node] !== null && !tree.isGroup(node) && !isUnderGroup;
   const attempt = tree.attempt[node]!;
-  const isLive = tree.isLive(node);
-  const elapsed = elapsedMs(tree, node, nowMs);
+  const elapsed = tree.elapsedMs(node, nowMs);
+  const error = tree.hasFailed(node) ? causeLine(tree.error(node)?.message ?? "") : "";
   return (
     <div
       id={`row-${item.index}`}
       class={`row${isCurrent ? " current" : ""}${isOpen ? " open" : ""}`}
       role="row"
       aria-level={level}
-      aria-setsize={parent === NONE ? tree.rootCount : tree.childCount[parent]!}
+      aria-setsize={tree.siblings[node]!}
       aria-posinset={tree.position[node]!}
       aria-rowindex={item.index + 2}
       aria-selected={isCurrent}
-      aria-expanded={hasChildren ? tree.isExpanded(node) : undefined}
+      aria-expanded={isFolder ? tree.isExpanded(node) : undefined}
       data-row={item.index}
       data-name={name}
       style={{ height: `${ROW_HEIGHT}px`, transform: `translateY(${item.start}px)` }}
@@ -90,22 +104,36 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs }: TreeRowProps) 
       <div
         class="cell cell-name"
         role="gridcell"
-        style={{ paddingLeft: `${8 + indent}px`, backgroundSize: `${indent}px 100%` }}
+        style={{
+          paddingLeft: `min(${8 + indent}px, ${INDENT_PERCENT_MAX}%)`,
+          backgroundSize: `min(${indent}px, ${INDENT_PERCENT_MAX}%) 100%`,
+        }}
       >
-        <span class={`twisty${hasChildren ? "" : " none"}`} aria-hidden="true">
-          {hasChildren && (
+        <span class={`twisty${isFolder ? "" : " none"}`} aria-hidden="true">
+          {isFolder && (
             <svg class="icon">
               <use href="#icon-chevron" />
             </svg>
           )}
         </span>
-        <span class="label" title={tree.taskName[node] ?? name}>
-          {label}
-        </span>
-        {tree.group[node] && <span class="tag">{tree.group[node]}</span>}
-        {id && (
-          <span class="id" title={name}>
-            {id}
+        {id ? (
+          <span class="label" title={tree.taskName[node] ?? name}>
+            <Marked text={label} mark={mark} />
+          </span>
+        ) : (
+          <CutText
+            class={tree.isGroup(node) ? "label group-label" : "label"}
+            text={label}
+            title={tree.isGroup(node) ? tree.group[node]! : (tree.taskName[node] ?? name)}
+            mark={mark}
+          />
+        )}
+        {tree.isGroup(node) && <GroupFacts tree={tree} node={node} nowMs={nowMs} />}
+        {id && <CutText class="id" text={id} title={name} mark={mark} />}
+        {showsGroup && <CutText class="tag" text={tree.group[node]!} mark={mark} />}
+        {error && (
+          <span class="row-error" title={error}>
+            <Marked text={error} mark={mark} />
           </span>
         )}
       </div>
@@ -120,13 +148,13 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs }: TreeRowProps) 
         )}
       </div>
       <div class="cell cell-duration" role="gridcell">
-        {isLive ? formatTicking(elapsed) : formatDuration(elapsed)}
+        {tree.isLive(node) ? formatTicking(elapsed) : formatDuration(elapsed)}
       </div>
       <div class="cell cell-descendants" role="gridcell">
-        {total > 0 && (
+        {tree.descendantTotal(node) > 0 && (
           <>
             <DescendantsBar tree={tree} node={node} />
-            <span class="count">{formatCount(total)}</span>
+            <span class="count">{formatCount(tree.descendantTotal(node))}</span>
           </>
         )}
       </div>

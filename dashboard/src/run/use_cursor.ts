@@ -1,17 +1,21 @@
 import { useRef, useState } from "preact/hooks";
 import type { RunRoute } from "../model/route";
 import { NONE, type TreeStore } from "../model/tree_store";
-import { navigate } from "../ui/router";
 import { moveInTree } from "./tree_keys";
 
 export interface Cursor {
   /** The row that the keyboard is on; NONE without rows. */
   row: number;
+  /** The name of the node that was chosen; what is above it has the row while it is folded. */
+  name: string;
   select: (row: number) => void;
   /** Selects the row and shows its action. */
   open: (row: number) => void;
   toggle: (node: number) => void;
-  goToFailure: (step: 1 | -1) => void;
+  /** Unfolds what is above the node and selects it. */
+  goTo: (node: number) => void;
+  /** The same, and shows the action. */
+  openNode: (node: number) => void;
   /** Takes a key that means something on a row; `pageSize` rows fit on the screen. */
   press: (event: KeyboardEvent, pageSize: number) => void;
 }
@@ -25,10 +29,16 @@ function rowFor(tree: TreeStore, name: string): number {
 }
 
 /**
- * Where the keyboard is in the tree, kept by the action's name, so that it stays while rows come and go; and what
- * moves it. While an action's panel is open, it follows. Lays the tree out.
+ * Where the keyboard is in the tree, kept by the node's name, so that it stays while rows come and go; and what
+ * moves it. While an action's panel is open, it follows. Lays the tree out. `onChange` is told which action's panel
+ * to show, null for the one that is open, and that something may have been folded or unfolded.
  */
-export function useCursor(tree: TreeStore, route: RunRoute, redraw: () => void): Cursor {
+export function useCursor(
+  tree: TreeStore,
+  route: RunRoute,
+  nowMs: number,
+  onChange: (action: string | null) => void,
+): Cursor {
   const [name, setName] = useState(route.action);
   const revealed = useRef("");
   const linked = tree.find(route.action);
@@ -37,31 +47,35 @@ export function useCursor(tree: TreeStore, route: RunRoute, redraw: () => void):
     tree.reveal(linked);
     if (name !== route.action) setName(route.action);
   }
-  tree.layout();
+  tree.layout(nowMs);
   const row = rowFor(tree, name);
 
-  const nameAt = (at: number): string | undefined =>
-    at >= 0 && at < tree.rowCount ? tree.name[tree.rows[at]!] : undefined;
-  const show = (action: string, how: "push" | "replace"): void =>
-    navigate({ ...route, action }, how);
-  const select = (to: number): void => {
-    const next = nameAt(to);
-    if (next === undefined) return;
+  const nodeAt = (at: number): number => (at >= 0 && at < tree.rowCount ? tree.rows[at]! : NONE);
+  /** Returns the action whose panel is to be shown now, if that changes. */
+  const choose = (node: number, opens: boolean): string | null => {
+    const next = tree.name[node]!;
     setName(next);
-    if (route.action) show(next, "replace");
+    return tree.isGroup(node) || (!opens && !route.action) ? null : next;
   };
-  const open = (to: number): void => {
-    const next = nameAt(to);
-    if (next === undefined) return;
-    setName(next);
-    show(next, route.action ? "replace" : "push");
+  const select = (to: number): void => {
+    const node = nodeAt(to);
+    const action = node === NONE ? null : choose(node, false);
+    if (action !== null) onChange(action);
   };
   const toggle = (node: number): void => {
-    if (tree.setExpanded(node, !tree.isExpanded(node))) redraw();
+    if (tree.setExpanded(node, !tree.isExpanded(node))) onChange(null);
   };
-  const goToFailure = (step: 1 | -1): void => {
-    const node = tree.nextFailure(row, step);
-    if (node !== NONE) select(tree.rowOf[node]!);
+  const reveal = (node: number, opens: boolean): void => {
+    if (node === NONE) return;
+    tree.reveal(node);
+    onChange(choose(node, opens));
+  };
+  const open = (to: number): void => {
+    const node = nodeAt(to);
+    if (node === NONE) return;
+    const action = choose(node, true);
+    if (tree.isGroup(node)) toggle(node);
+    else onChange(action);
   };
   const press = (event: KeyboardEvent, pageSize: number): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
@@ -72,5 +86,14 @@ export function useCursor(tree: TreeStore, route: RunRoute, redraw: () => void):
     else if (move.type === "open") open(row);
     else toggle(move.node);
   };
-  return { row, select, open, toggle, goToFailure, press };
+  return {
+    row,
+    name,
+    select,
+    open,
+    toggle,
+    goTo: (node) => reveal(node, false),
+    openNode: (node) => reveal(node, true),
+    press,
+  };
 }

@@ -1,10 +1,11 @@
+import { serviceBase } from "../api/base";
 import { firstRunCommands } from "../model/curl";
 import { CopyButton } from "../ui/copy_button";
 import { Icon } from "../ui/icons";
 
 /** What a new installation shows: how to get a run onto this page. */
 export function FirstRun({ onPlay }: { onPlay: () => void }) {
-  const commands = firstRunCommands(location.origin);
+  const commands = firstRunCommands(serviceBase());
   return (
     <div class="empty first-run">
       <h2>No runs yet</h2>

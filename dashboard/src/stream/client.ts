@@ -1,3 +1,4 @@
+import { serviceUrl } from "../api/base";
 import { askForSignIn } from "../api/session";
 import { Feed, type FeedListener } from "./feed";
 import {
@@ -15,10 +16,11 @@ export interface Subscription {
 }
 
 /**
- * Watches an address: through the SharedWorker, so that all tabs share one connection, or directly
+ * Watches a path of the service: through the SharedWorker, so that all tabs share one connection, or directly
  * where the browser has no SharedWorker (Chrome on Android).
  */
-export function subscribe(url: string, record: RecordKind, tell: FeedListener): Subscription {
+export function subscribe(path: string, record: RecordKind, tell: FeedListener): Subscription {
+  const url = serviceUrl(path);
   const listener: FeedListener = (message) => {
     if (message.type === "state" && message.state.needsSignIn) askForSignIn();
     tell(message);

@@ -104,6 +104,10 @@ export class Feed {
     this.#listeners.clear();
   }
 
+  #readyUrl(): string {
+    return this.url.replace(/\/v1\/.*$/, "/readyz");
+  }
+
   #resumeUrl(): string {
     if (!this.#lastEventId) return this.url;
     const separator = this.url.includes("?") ? "&" : "?";
@@ -216,7 +220,7 @@ export class Feed {
   async #findOutWhyLost(source: EventSource): Promise<void> {
     let reason = "The connection was cut";
     try {
-      const answer = await fetch("/readyz", { cache: "no-store" });
+      const answer = await fetch(this.#readyUrl(), { cache: "no-store" });
       if (!answer.ok) reason = await problemText(answer);
     } catch {
       reason = "The server does not answer";

@@ -1,11 +1,14 @@
 import {
   Ban,
   ChartGantt,
+  ChevronDown,
   ChevronRight,
+  ChevronUp,
   CircleCheck,
   CirclePause,
   CirclePlay,
   CircleDashed,
+  CircleSlash,
   CircleX,
   ClockAlert,
   Copy,
@@ -41,11 +44,14 @@ const PHASE_ICONS: Record<Phase, IconNode> = {
   TIMED_OUT: ClockAlert,
   PAUSED: CirclePause,
   RECOVERED: History,
+  SKIPPED: CircleSlash,
 };
 
 const ICONS = {
   timeline: ChartGantt,
   chevron: ChevronRight,
+  up: ChevronUp,
+  down: ChevronDown,
   copy: Copy,
   check: Check,
   external: ExternalLink,

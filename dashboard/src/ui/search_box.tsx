@@ -10,9 +10,11 @@ interface SearchBoxProps {
   label: string;
   inputRef: RefObject<HTMLInputElement | null>;
   onChange: (value: string) => void;
+  /** Goes from hit to hit: Enter, and with Shift back. */
+  onNext?: (step: 1 | -1) => void;
 }
 
-export function SearchBox({ value, label, inputRef, onChange }: SearchBoxProps) {
+export function SearchBox({ value, label, inputRef, onChange, onNext }: SearchBoxProps) {
   const [text, setText] = useState(value);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   useEffect(() => setText(value), [value]);
@@ -40,7 +42,10 @@ export function SearchBox({ value, label, inputRef, onChange }: SearchBoxProps) 
         spellcheck={false}
         onInput={(event) => type(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === "Enter") now(text);
+          if (event.key === "Enter") {
+            if (text.trim() !== value) now(text);
+            else onNext?.(event.shiftKey ? -1 : 1);
+          }
           if (event.key === "Escape") {
             event.stopPropagation();
             if (text) now("");

@@ -1,7 +1,9 @@
 /** The tree as the page shows it, and as the API gives it, in one form. */
 
-/** Scrolls through the whole tree and reads every row: name, parent, phase, attempt and what is below. */
+/** Unfolds everything, scrolls through the whole tree and reads every action: name, parent, phase, attempt and
+ *  what is below. */
 export async function treeOnPage(page) {
+  await page.locator("role=button[name='Expand everything']").click();
   const rows = await page.evaluate(async () => {
     const tree = document.querySelector("[role=treegrid]");
     if (!tree) return [];
@@ -26,12 +28,19 @@ export async function treeOnPage(page) {
     return Array.from({ length: total }, (_, index) => seen.get(index));
   });
   const ancestors = [];
-  return rows.map(({ level, ...row }) => {
+  const actions = [];
+  for (const { level, ...row } of rows) {
     ancestors.length = level - 1;
-    const parent = ancestors.at(-1) ?? null;
+    const parent = ancestors.findLast((name) => !isGroup(name)) ?? null;
     ancestors.push(row.name);
-    return { ...row, parent };
-  });
+    if (!isGroup(row.name)) actions.push({ ...row, parent });
+  }
+  return actions;
+}
+
+/** A row of a group has a name that no action can have. */
+export function isGroup(name) {
+  return name.includes("\u001f");
 }
 
 const TITLES = {
@@ -45,6 +54,7 @@ const TITLES = {
   TIMED_OUT: "Timed out",
   PAUSED: "Paused",
   RECOVERED: "Recovered",
+  SKIPPED: "Skipped",
 };
 const BAR_ORDER = [
   "FAILED",
@@ -57,6 +67,7 @@ const BAR_ORDER = [
   "QUEUED",
   "RECOVERED",
   "SUCCEEDED",
+  "SKIPPED",
 ];
 
 /** The answer of `…/tree`, parents before children, each with its children right behind it. */
