@@ -3,7 +3,7 @@
  *
  * A run of ours is a tree of theirs: called after its root, "etl-20ff6e971d03", which every event
  * names (the facet parent.root). An action is a job's run. It is called as a person calls it where
- * that is certain to be one thing in the tree: an Airflow task "load.to_db" or "transform.1", whose
+ * that is certain to be one thing in the tree: an Airflow task "load.store" or "transform.1", whose
  * tries are its attempts; the model or query of a dbt run that is the root itself; else it has the
  * end of its run id behind the job's name, and the job's name as title. Run ids are aliases, so a
  * parent may be named by its id, whoever the parent is.
