@@ -13,8 +13,8 @@
 FROM docker.io/library/debian:12-slim AS build
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends build-essential ca-certificates cmake \
-        libjansson-dev libmicrohttpd-dev libpq-dev libprotobuf-c-dev librhonabwy-dev libuv1-dev \
-        ninja-build nodejs npm pkg-config protobuf-c-compiler python3 python3-yaml uthash-dev \
+        libcurl4-gnutls-dev libjansson-dev libmicrohttpd-dev libpq-dev libprotobuf-c-dev \
+        librhonabwy-dev libuv1-dev ninja-build nodejs npm pkg-config protobuf-c-compiler python3 python3-yaml uthash-dev \
         zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
@@ -27,8 +27,8 @@ RUN cmake --preset release \
 
 FROM docker.io/library/debian:12-slim
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates libjansson4 libmicrohttpd12 \
-        libpq5 libprotobuf-c1 librhonabwy1.1 libuv1 zlib1g \
+    && apt-get install --yes --no-install-recommends ca-certificates libcurl3-gnutls libjansson4 \
+        libmicrohttpd12 libpq5 libprotobuf-c1 librhonabwy1.1 libuv1 zlib1g \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/runtree /usr/local/bin/runtree
 COPY --chmod=755 deploy/image/runtree-health /usr/local/bin/runtree-health

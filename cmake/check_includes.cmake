@@ -1,5 +1,5 @@
 # A wrong-way include fails the build, not only ./dev check.
-set(check_includes_folders model adapters sql server watch handlers tests bench)
+set(check_includes_folders model adapters cli sql server watch handlers tests bench)
 list(TRANSFORM check_includes_folders REPLACE "^.+$" "${CMAKE_SOURCE_DIR}/\\0/*.[ch]")
 file(GLOB_RECURSE check_includes_sources CONFIGURE_DEPENDS ${check_includes_folders})
 set(check_includes_stamp ${CMAKE_BINARY_DIR}/check_includes.stamp)

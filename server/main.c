@@ -1,4 +1,4 @@
-/* runtree serve: options, database, sockets, signals, loops. */
+/* runtree: its subcommands; and of serve: options, database, sockets, signals, loops. */
 #include <errno.h>
 #include <jansson.h>
 #include <malloc.h>
@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/exec.h"
 #include "handlers/connect.h"
 #include "handlers/routes.h"
 #include "server/app.h"
@@ -285,23 +286,12 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int main(int argc, char *argv[])
+static int serve_main(int argc, char *argv[])
 {
     struct config config;
     char why[CONFIG_WHY_SIZE];
-    int status;
+    int status = config_read(&config, argc, argv, why);
 
-    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        config_print_help();
-        return EXIT_SUCCESS;
-    }
-    if (argc < 2 || strcmp(argv[1], "serve") != 0) {
-        fprintf(stderr,
-                "runtree: %s%s\nUsage: runtree serve [OPTION]… (see runtree serve --help)\n",
-                argc < 2 ? "a command is missing" : "unknown command: ", argc < 2 ? "" : argv[1]);
-        return EXIT_USAGE;
-    }
-    status = config_read(&config, argc - 2, argv + 2, why);
     if (status == 1) {
         config_print_help();
         return EXIT_SUCCESS;
@@ -317,4 +307,36 @@ int main(int argc, char *argv[])
         status = serve(&config);
     config_clear(&config);
     return status;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char *argv[]); /* with what stands behind the name */
+    const char *summary;
+} subcommands[] = {
+    {"serve", serve_main, "the service"},
+    {"exec", exec_main, "run a command as an action of a run"},
+};
+
+static void print_usage(FILE *file)
+{
+    fprintf(file, "Usage: runtree COMMAND [OPTION]…\n\n");
+    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++)
+        fprintf(file, "  %-8s %s (runtree %s --help)\n", subcommands[i].name,
+                subcommands[i].summary, subcommands[i].name);
+}
+
+int main(int argc, char *argv[])
+{
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        print_usage(stdout);
+        return EXIT_SUCCESS;
+    }
+    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
+        if (strcmp(argv[1], subcommands[i].name) == 0)
+            return subcommands[i].run(argc - 2, argv + 2);
+    fprintf(stderr, "runtree: %s%s\n",
+            argc < 2 ? "a command is missing" : "unknown command: ", argc < 2 ? "" : argv[1]);
+    print_usage(stderr);
+    return EXIT_USAGE;
 }

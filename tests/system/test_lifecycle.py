@@ -16,9 +16,15 @@ from runtree import Runtree, run_to_exit
 from sse import EventStream, StreamClosed
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"]])
-def test_help(arguments):
-    done = run_to_exit(*arguments)
+def test_help_names_the_commands():
+    done = run_to_exit("--help")
+    assert done.returncode == 0 and done.stderr == ""
+    for name in ("serve", "exec"):
+        assert f"runtree {name} --help" in done.stdout
+
+
+def test_help():
+    done = run_to_exit("serve", "--help")
     assert done.returncode == 0
     for text in (
         "serve",

@@ -2,7 +2,7 @@
 
 # To build and to run, and so for everything but the checks and tools.
 base_packages=(build-essential cmake ninja-build pkg-config python3 python3-yaml libmicrohttpd-dev
-    libjansson-dev libpq-dev librhonabwy-dev libuv1-dev zlib1g-dev uthash-dev libcmocka-dev
+    libcurl4-gnutls-dev libjansson-dev libpq-dev librhonabwy-dev libuv1-dev zlib1g-dev uthash-dev libcmocka-dev
     libprotobuf-c-dev protobuf-c-compiler postgresql)
 lint_packages=(clang-tidy cppcheck)
 python_packages=(python3-venv curl)
