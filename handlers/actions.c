@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "handlers/handlers.h"
+#include "handlers/lists.h"
 #include "handlers/page.h"
 #include "handlers/parameters.h"
 #include "handlers/sorted_actions.h"
@@ -74,25 +75,35 @@ static void on_actions_end(void *arg, enum repo_outcome outcome, const char *mes
     }
 }
 
-static void list_in_tree_order(struct app *app, struct http_request *request,
-                               const struct action_query *query)
+void list_actions(struct app *app, struct http_request *request, struct action_query *query,
+                  const char *cursor, const struct page_taker *taker)
 {
     struct actions_list *actions = malloc(sizeof *actions);
+    struct page_reply *page = page_begin(request, "actions", taker);
+    int64_t ordinal = 0;
+    struct cursor place;
     int status;
 
-    if (actions == NULL) {
-        reply_unavailable(request, -ENOMEM);
-        return;
-    }
-    *actions = (struct actions_list){.app = app, .run = query->run};
-    actions->page = page_begin(request, "actions");
-    if (actions->page == NULL) {
+    if (page == NULL) {
         free(actions);
         return;
     }
+    if (actions == NULL) {
+        page_fail(page, -ENOMEM);
+        return;
+    }
+    if (read_cursor_text(request, cursor, 'a', 1, &place) < 0 ||
+        (place.count > 0 && read_cursor_number(request, &place, 0, 1, INT32_MAX, &ordinal) < 0)) {
+        page_cancel(page);
+        free(actions);
+        return;
+    }
+    *actions = (struct actions_list){.app = app, .run = query->run, .page = page};
+    query->client = repo_client_of(request);
+    query->after_ordinal = (int32_t)ordinal;
     status = action_repo_list_actions(app->repo, query, on_listed_action, on_actions_end, actions);
     if (status < 0) {
-        page_fail(actions->page, status);
+        page_fail(page, status);
         free(actions);
     }
 }
@@ -150,7 +161,7 @@ static void list_in_other_order(struct app *app, struct http_request *request,
 static void list_waiting(struct app *app, struct http_request *request,
                          const struct action_query *query, struct action_order order)
 {
-    const struct waiting_query waiting = {.client = query->client,
+    const struct waiting_query waiting = {.client = repo_client_of(request),
                                           .run = query->run,
                                           .filter = query->filter,
                                           .parent = query->parent,
@@ -164,10 +175,8 @@ static void list_waiting(struct app *app, struct http_request *request,
 
 void handle_list_actions(struct app *app, struct http_request *request)
 {
-    struct action_query query = {.client = repo_client_of(request)};
+    struct action_query query = {0};
     struct action_order order;
-    struct cursor cursor;
-    int64_t ordinal = 0;
     bool is_waiting;
 
     if (read_run_key(request, &query.run) < 0 || read_filter(request, &query.filter) < 0 ||
@@ -175,19 +184,12 @@ void handle_list_actions(struct app *app, struct http_request *request)
         read_order(request, &order) < 0 || read_limit(request, &query.limit) < 0 ||
         read_flag(request, "waiting", &is_waiting) < 0)
         return;
-    if (is_waiting) {
+    if (is_waiting)
         list_waiting(app, request, &query, order);
-        return;
-    }
-    if (order.sort != SORT_ORDER || order.is_descending) {
+    else if (order.sort != SORT_ORDER || order.is_descending)
         list_in_other_order(app, request, &query, order);
-        return;
-    }
-    if (read_cursor(request, 'a', 1, &cursor) < 0 ||
-        (cursor.count > 0 && read_cursor_number(request, &cursor, 0, 1, INT32_MAX, &ordinal) < 0))
-        return;
-    query.after_ordinal = (int32_t)ordinal;
-    list_in_tree_order(app, request, &query);
+    else
+        list_actions(app, request, &query, http_request_parameter(request, "cursor"), NULL);
 }
 
 /* -------- an action's events -------- */
@@ -294,7 +296,7 @@ void handle_list_events(struct app *app, struct http_request *request)
         return;
     }
     *events = (struct events_list){.app = app, .run = query.run, .name = query.name};
-    events->page = page_begin(request, "events");
+    events->page = page_begin(request, "events", NULL);
     if (events->page == NULL) {
         free(events);
         return;

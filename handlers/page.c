@@ -6,21 +6,29 @@
 #include "server/app.h"
 #include "server/http.h"
 
-struct page_reply *page_begin(struct http_request *request, const char *things)
+static struct page_reply *refuse_page(struct http_request *request, int status,
+                                      const struct page_taker *taker)
+{
+    if (taker != NULL)
+        taker->drop(taker->arg);
+    reply_unavailable(request, status);
+    return NULL;
+}
+
+struct page_reply *page_begin(struct http_request *request, const char *things,
+                              const struct page_taker *taker)
 {
     struct memory *memory = http_request_app(request)->shared->memory;
     struct page_reply *page;
 
-    if (!memory_has_room(memory, REPO_PAGE_BYTES)) {
-        reply_unavailable(request, -ENOBUFS);
-        return NULL;
-    }
+    if (!memory_has_room(memory, REPO_PAGE_BYTES))
+        return refuse_page(request, -ENOBUFS, taker);
     page = calloc(1, sizeof *page);
-    if (page == NULL) {
-        reply_unavailable(request, -ENOMEM);
-        return NULL;
-    }
+    if (page == NULL)
+        return refuse_page(request, -ENOMEM, taker);
     page->request = request;
+    if (taker != NULL)
+        page->taker = *taker;
     buffer_text(&page->body, "{\"");
     buffer_text(&page->body, things);
     buffer_text(&page->body, "\":[");
@@ -38,6 +46,8 @@ bool page_add_row(struct page_reply *page, struct page_row row)
 
 void page_cancel(struct page_reply *page)
 {
+    if (page->taker.drop != NULL)
+        page->taker.drop(page->taker.arg);
     buffer_free(&page->body);
     buffer_free(&page->next_cursor);
     free(page);
@@ -87,7 +97,13 @@ void page_end(struct page_reply *page, enum repo_outcome outcome, const char *me
         buffer_append(&page->body, page->next_cursor.bytes, page->next_cursor.length);
     buffer_text(&page->body, "}");
     page->body.failed |= page->next_cursor.failed;
-    reply_buffer(page->request, 200, "application/json", &page->body);
+    if (page->taker.take != NULL && !page->body.failed) {
+        page->taker.take(page->taker.arg, page->request, &page->body);
+        page->taker = (struct page_taker){0};
+        page->body = (struct buffer){0};
+    } else {
+        reply_buffer(page->request, 200, "application/json", &page->body);
+    }
     page_cancel(page);
 }
 

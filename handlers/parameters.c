@@ -125,8 +125,13 @@ static int refuse_cursor(struct http_request *request)
 
 int read_cursor(struct http_request *request, char kind, size_t count, struct cursor *cursor)
 {
-    const char *hex = http_request_parameter(request, "cursor");
+    return read_cursor_text(request, http_request_parameter(request, "cursor"), kind, count,
+                            cursor);
+}
 
+int read_cursor_text(struct http_request *request, const char *hex, char kind, size_t count,
+                     struct cursor *cursor)
+{
     cursor->count = 0;
     if (hex == NULL || cursor_parse(cursor, hex, kind, count) == 0)
         return 0;

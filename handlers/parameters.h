@@ -41,6 +41,10 @@ int read_number(struct http_request *request, const char *parameter, int64_t min
 /* cursor=, which must have been made for `kind` with `count` parts. */
 int read_cursor(struct http_request *request, char kind, size_t count, struct cursor *cursor);
 
+/* The same of a cursor that the request has elsewhere; NULL: it has none. */
+int read_cursor_text(struct http_request *request, const char *hex, char kind, size_t count,
+                     struct cursor *cursor);
+
 /* The part as a number from `min` to `max`, else answers. */
 int read_cursor_number(struct http_request *request, const struct cursor *cursor, size_t part,
                        int64_t min, int64_t max, int64_t *number);

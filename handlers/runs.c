@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "handlers/handlers.h"
+#include "handlers/lists.h"
 #include "handlers/page.h"
 #include "handlers/parameters.h"
 #include "model/records.h"
@@ -23,34 +24,49 @@ static void on_listed_run(void *arg, const struct run *run, struct page_row row)
                       run->key.project, run->key.domain, run->key.run_name);
 }
 
+/* Where the page begins. */
+static int read_place(struct http_request *request, const char *hex, struct cursor *cursor,
+                      struct run_query *query)
+{
+    if (read_cursor_text(request, hex, 'r', 4, cursor) < 0)
+        return -1;
+    if (cursor->count == 0)
+        return 0;
+    query->after.key = (struct run_key){cursor->parts[1], cursor->parts[2], cursor->parts[3]};
+    return read_cursor_number(request, cursor, 0, INT64_MIN + 1, INT64_MAX, &query->after.shown_us);
+}
+
+void list_runs(struct app *app, struct http_request *request, struct run_query *query,
+               const char *cursor, const struct page_taker *taker)
+{
+    struct page_reply *page = page_begin(request, "runs", taker);
+    struct cursor place;
+    int status;
+
+    if (page == NULL)
+        return;
+    if (read_place(request, cursor, &place, query) < 0) {
+        page_cancel(page);
+        return;
+    }
+    query->access = http_request_access(request);
+    query->client = repo_client_of(request);
+    status = action_repo_list_runs(app->repo, query, on_listed_run, on_page_end, page);
+    if (status < 0)
+        page_fail(page, status);
+}
+
 void handle_list_runs(struct app *app, struct http_request *request)
 {
     struct run_query query = {0};
-    struct page_reply *page;
     struct filter filter;
-    struct cursor cursor;
-    int status;
 
     if (read_scope(request, &query.project, &query.domain) < 0 ||
-        read_filter(request, &filter) < 0 || read_limit(request, &query.limit) < 0 ||
-        read_cursor(request, 'r', 4, &cursor) < 0)
+        read_filter(request, &filter) < 0 || read_limit(request, &query.limit) < 0)
         return;
-    if (cursor.count > 0) {
-        if (read_cursor_number(request, &cursor, 0, INT64_MIN + 1, INT64_MAX,
-                               &query.after.shown_us) < 0)
-            return;
-        query.after.key = (struct run_key){cursor.parts[1], cursor.parts[2], cursor.parts[3]};
-    }
     query.phases = filter.phases;
     query.name = filter.name[0] == '\0' ? NULL : filter.name;
-    query.access = http_request_access(request);
-    query.client = repo_client_of(request);
-    page = page_begin(request, "runs");
-    if (page == NULL)
-        return;
-    status = action_repo_list_runs(app->repo, &query, on_listed_run, on_page_end, page);
-    if (status < 0)
-        page_fail(page, status);
+    list_runs(app, request, &query, http_request_parameter(request, "cursor"), NULL);
 }
 
 struct run_reply {
@@ -116,24 +132,34 @@ static void on_listed_project(void *arg, const char *project, const char *domain
     write_next_cursor(&page->next_cursor, 'p', "%s/%s", project, domain);
 }
 
-void handle_list_projects(struct app *app, struct http_request *request)
+void list_projects(struct app *app, struct http_request *request, int32_t limit, const char *cursor,
+                   const struct page_taker *taker)
 {
-    struct project_query query = {.client = repo_client_of(request),
-                                  .access = http_request_access(request)};
-    struct page_reply *page;
-    struct cursor cursor;
+    struct project_query query = {
+        .client = repo_client_of(request), .access = http_request_access(request), .limit = limit};
+    struct page_reply *page = page_begin(request, "projects", taker);
+    struct cursor place;
     int status;
 
-    if (read_limit(request, &query.limit) < 0 || read_cursor(request, 'p', 2, &cursor) < 0)
-        return;
-    if (cursor.count > 0) {
-        query.after_project = cursor.parts[0];
-        query.after_domain = cursor.parts[1];
-    }
-    page = page_begin(request, "projects");
     if (page == NULL)
         return;
+    if (read_cursor_text(request, cursor, 'p', 2, &place) < 0) {
+        page_cancel(page);
+        return;
+    }
+    if (place.count > 0) {
+        query.after_project = place.parts[0];
+        query.after_domain = place.parts[1];
+    }
     status = action_repo_list_projects(app->repo, &query, on_listed_project, on_page_end, page);
     if (status < 0)
         page_fail(page, status);
+}
+
+void handle_list_projects(struct app *app, struct http_request *request)
+{
+    int32_t limit;
+
+    if (read_limit(request, &limit) == 0)
+        list_projects(app, request, limit, http_request_parameter(request, "cursor"), NULL);
 }

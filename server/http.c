@@ -766,63 +766,6 @@ void reply_buffer(struct http_request *request, unsigned status, const char *con
     send_whole(&answer);
 }
 
-/* -------- answers that a worker thread makes -------- */
-
-struct making {
-    struct http_request *request; /* NULL: gone meanwhile */
-    uv_work_t work;
-    struct buffer body;
-    reply_make_fn *make;
-    void (*done)(void *arg);
-    void *arg;
-};
-
-static void on_gone(void *arg)
-{
-    struct making *making = arg;
-
-    making->request = NULL;
-}
-
-static void on_making(uv_work_t *work)
-{
-    struct making *making = work->data;
-
-    making->make(making->arg, &making->body);
-}
-
-static void after_making(uv_work_t *work, int status)
-{
-    struct making *making = work->data;
-    struct http_request *request = making->request;
-
-    (void)status;
-    if (request != NULL) {
-        http_request_when_gone(request, NULL, NULL);
-        reply_buffer(request, 200, "application/json", &making->body);
-    } else {
-        buffer_free(&making->body);
-    }
-    making->done(making->arg);
-    free(making);
-}
-
-void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(void *arg),
-                void *arg)
-{
-    struct making *making = malloc(sizeof *making);
-
-    if (making == NULL) {
-        reply_unavailable(request, -ENOMEM);
-        done(arg);
-        return;
-    }
-    *making = (struct making){.request = request, .make = make, .done = done, .arg = arg};
-    making->work.data = making;
-    http_request_when_gone(request, on_gone, making);
-    uv_queue_work(request->server->loop, &making->work, on_making, after_making);
-}
-
 /* Takes the reference over. False when out of memory. */
 static bool take_document(struct answer *answer, json_t *document)
 {

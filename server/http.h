@@ -145,12 +145,6 @@ void reply_json(struct http_request *request, unsigned status, json_t *document)
 void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
                   struct buffer *buffer);
 
-/* Sends the JSON that `make` writes, on a worker thread. Then, on the loop's thread and even if the
- * request has gone meanwhile, `done` is called, which frees what `arg` has. */
-typedef void reply_make_fn(void *arg, struct buffer *out);
-void reply_made(struct http_request *request, reply_make_fn *make, void (*done)(void *arg),
-                void *arg);
-
 /* A body that is made piece by piece while its client takes it. */
 struct reply_source {
     /* Appends the next piece, some REPLY_PIECE_BYTES, and perhaps none of it. 1: that was the last;
