@@ -1,0 +1,19 @@
+/* What Flyte's clients read: lists, and the details of runs and actions. */
+#ifndef RUNTREE_HANDLERS_FLYTE_READS_H
+#define RUNTREE_HANDLERS_FLYTE_READS_H
+
+#include "adapters/flyte.pb-c.h"
+#include "handlers/flyte_call.h"
+#include "model/filter.h"
+
+enum { FLYTE_WHY_SIZE = 200 };
+
+/* What a list's filters ask for; *parent (may be NULL: no such filter) stays as it is if none asks
+ * for one. 0, or -EINVAL with the reason in `why`: one is not known here. */
+int flyte_read_filters(Flyte__Filter *const *from, size_t count, struct filter *filter,
+                       const char **parent, char why[static FLYTE_WHY_SIZE]);
+
+flyte_handler flyte_list_runs, flyte_list_actions, flyte_list_projects, flyte_get_run_details,
+    flyte_get_action_details;
+
+#endif
