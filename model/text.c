@@ -1,5 +1,7 @@
 #include "model/text.h"
 
+#include <errno.h>
+
 uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
 {
     const unsigned char *at = bytes;
@@ -45,4 +47,36 @@ size_t utf8_cut(const char *text, size_t length)
     while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80) /* inside a character */
         length--;
     return length;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+int percent_decode(char *text, bool plus_is_space)
+{
+    char *out = text;
+
+    for (const char *in = text; *in != '\0'; in++) {
+        if (*in == '%') {
+            int high = hex_digit(in[1]);
+            int low = high < 0 ? -1 : hex_digit(in[2]);
+
+            if (low < 0 || (high == 0 && low == 0))
+                return -EINVAL;
+            *out++ = (char)(high << 4 | low);
+            in += 2;
+        } else {
+            *out++ = *in == '+' && plus_is_space ? ' ' : *in;
+        }
+    }
+    *out = '\0';
+    return utf8_is_valid(text) ? 0 : -EINVAL;
 }

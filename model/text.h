@@ -22,4 +22,9 @@ bool utf8_is_valid(const char *text);
  * character. */
 size_t utf8_cut(const char *text, size_t length);
 
+/* Replaces the escapes of `text` by what they stand for (RFC 3986, section 2.1), in place; a "+" by
+ * a space where `plus_is_space`, as forms send it. 0, or -EINVAL for a bad escape, an encoded NUL
+ * or what is not UTF-8. */
+int percent_decode(char *text, bool plus_is_space);
+
 #endif

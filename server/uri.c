@@ -1,44 +1,10 @@
 #include "server/uri.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/text.h"
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-/* In place; `text` is ended by a NUL. */
-static int decode(char *text, bool plus_is_space)
-{
-    char *out = text;
-
-    for (const char *in = text; *in != '\0'; in++) {
-        if (*in == '%') {
-            int high = hex_digit(in[1]);
-            int low = high < 0 ? -1 : hex_digit(in[2]);
-
-            if (low < 0 || (high == 0 && low == 0))
-                return -EINVAL;
-            *out++ = (char)(high << 4 | low);
-            in += 2;
-        } else {
-            *out++ = *in == '+' && plus_is_space ? ' ' : *in;
-        }
-    }
-    *out = '\0';
-    return utf8_is_valid(text) ? 0 : -EINVAL;
-}
 
 static int parse_path(struct uri *uri, char *path)
 {
@@ -51,7 +17,7 @@ static int parse_path(struct uri *uri, char *path)
     while ((segment = strsep(&path, "/")) != NULL) {
         if (uri->segment_count == URI_SEGMENTS_MAX)
             return -E2BIG;
-        if (decode(segment, false) < 0)
+        if (percent_decode(segment, false) < 0)
             return -EINVAL;
         uri->segments[uri->segment_count++] = segment;
     }
@@ -70,7 +36,7 @@ static int parse_query(struct uri *uri, char *query)
             continue;
         if (uri->parameter_count == URI_PARAMETERS_MAX)
             return -E2BIG;
-        if (decode(pair, true) < 0 || (value != NULL && decode(value, true) < 0))
+        if (percent_decode(pair, true) < 0 || (value != NULL && percent_decode(value, true) < 0))
             return -EINVAL;
         uri->parameters[uri->parameter_count++] =
             (struct uri_parameter){.name = name, .value = value == NULL ? "" : value};
