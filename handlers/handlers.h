@@ -20,6 +20,8 @@ route_handler handle_get_tree;
 route_handler handle_watch_run;
 /* watch_runs.c */
 route_handler handle_watch_runs;
+/* watch_many.c */
+route_handler handle_watch_many;
 /* session.c */
 route_handler handle_get_session, handle_post_session, handle_delete_session;
 /* dashboard.c */

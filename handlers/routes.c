@@ -26,6 +26,8 @@ const struct route routes[] = {
      PARAMETERS("project", "domain", "phase", "name", "limit", "cursor"), false, ROUTE_TOKEN},
     {HTTP_GET, "/v1/runs/watch", handle_watch_runs,
      PARAMETERS("project", "domain", "phase", "name", "limit", "lastEventId"), false, ROUTE_TOKEN},
+    {HTTP_GET, "/v1/watch", handle_watch_many, PARAMETERS("run", "list", "follow", "lastEventId"),
+     false, ROUTE_TOKEN},
     {HTTP_GET, "/v1/projects", handle_list_projects, PARAMETERS("limit", "cursor"), false,
      ROUTE_TOKEN},
     {HTTP_GET, DOMAIN_PATH "/runs", handle_list_runs,

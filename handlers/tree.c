@@ -129,7 +129,7 @@ void handle_get_tree(struct app *app, struct http_request *request)
     reply->memory = app->shared->memory;
     status = run_hub_open(app->hubs, &key, &reply->hub);
     if (status == 0) {
-        reply->view = run_hub_hold_view(reply->hub, &filter);
+        reply->view = run_hub_hold_view(reply->hub, &filter, NULL);
         status = reply->view == NULL ? -ENOMEM : 0;
     }
     if (status == 0)

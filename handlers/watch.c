@@ -142,7 +142,7 @@ void handle_watch_run(struct app *app, struct http_request *request)
     watch->start.is_following = follow;
     status = run_hub_open(app->hubs, &key, &watch->hub);
     if (status == 0) {
-        watch->view = run_hub_hold_view(watch->hub, &filter);
+        watch->view = run_hub_hold_view(watch->hub, &filter, NULL);
         status = watch->view == NULL ? -ENOMEM : 0;
     }
     read_last_event_id(watch);

@@ -42,7 +42,7 @@ static void open_stream(struct app *app, struct http_request *request,
         goto error_watch;
     watch->app = app;
     watch->request = request;
-    watch->view = list_hub_hold_view(app->list_hub, filter, limit);
+    watch->view = list_hub_hold_view(app->list_hub, filter, limit, NULL);
     if (watch->view == NULL)
         goto error_view;
     watch->head = stream_head(request);

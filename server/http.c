@@ -1384,6 +1384,12 @@ static void format_allow(unsigned allowed, char *out, size_t size)
              (allowed & HTTP_DELETE) != 0 ? "DELETE, " : "");
 }
 
+/* Whether a query may give the parameter more than once. */
+static bool may_repeat(const char *name)
+{
+    return strcmp(name, "phase") == 0 || strcmp(name, "run") == 0 || strcmp(name, "list") == 0;
+}
+
 static void check_parameters(struct http_request *request)
 {
     const char *const *known = request->route->parameters;
@@ -1402,8 +1408,7 @@ static void check_parameters(struct http_request *request)
             return;
         }
         for (size_t other = 0; other < i; other++) {
-            if (strcmp(name, "phase") != 0 &&
-                strcmp(name, request->uri.parameters[other].name) == 0) {
+            if (!may_repeat(name) && strcmp(name, request->uri.parameters[other].name) == 0) {
                 reply_problemf(request, PROBLEM_BAD_REQUEST, NULL,
                                "The query parameter \"%s\" is given twice.", name);
                 return;

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum { URI_SEGMENTS_MAX = 20, URI_PARAMETERS_MAX = 64 };
+enum { URI_SEGMENTS_MAX = 20, URI_PARAMETERS_MAX = 128 };
 
 struct uri_parameter {
     const char *name, *value;

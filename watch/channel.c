@@ -21,7 +21,7 @@ struct channel {
     struct channels *owner;
     const struct channel_source *source_class;
     void *source;
-    struct subscriber *subscribers;
+    struct channel_member *members;
     size_t count;
     struct channel *prev, *next; /* in `warm` */
     struct piece *pieces;        /* a ring; NULL: none are held */
@@ -29,14 +29,14 @@ struct channel {
     bool was_used;               /* since the channels were cooled */
 };
 
-/* A stream's part in the channel. */
-struct subscriber {
-    struct subscriber *prev, *next;
+struct channel_member {
+    struct channel_member *prev, *next;
     struct channel *channel;
-    struct stream *stream;
+    channel_wake_fn *wake;
+    void *arg;
     struct channel_place place;
     bool wants_reset;
-    bool is_gone; /* and nothing behind the reset */
+    bool is_gone; /* and nothing behind the reset, for a stream */
     bool is_following;
 };
 
@@ -123,55 +123,124 @@ static const struct piece *make_piece(struct channel *channel, const struct chan
     return keep_piece(channel, &made);
 }
 
-static enum stream_next next_piece(struct subscriber *subscriber, struct frame **frame)
+static enum channel_next next_piece(struct channel_member *member, struct frame **frame)
 {
-    struct channel *channel = subscriber->channel;
-    const struct piece *piece = find_piece(channel, &subscriber->place);
+    struct channel *channel = member->channel;
+    const struct piece *piece = find_piece(channel, &member->place);
 
     if (piece == NULL)
-        piece = make_piece(channel, &subscriber->place);
+        piece = make_piece(channel, &member->place);
     if (piece == NULL)
-        return STREAM_LATER;
+        return CHANNEL_LATER;
     channel->was_used = true;
-    subscriber->place = piece->after;
+    member->place = piece->after;
     if (piece->frame == NULL)
-        return STREAM_LATER;
+        return CHANNEL_LATER;
     *frame = frame_keep(piece->frame);
-    return STREAM_FRAME;
+    return CHANNEL_FRAME;
+}
+
+/* -------- members -------- */
+
+static enum channel_next next_reset(struct channel_member *member, struct frame **frame)
+{
+    const struct channel *channel = member->channel;
+    struct buffer records = {0};
+
+    channel->source_class->write_reset(channel->source, &records);
+    *frame = frame_of_kind(&records, FRAME_RECORDS);
+    if (*frame == NULL)
+        return CHANNEL_LATER;
+    member->wants_reset = false;
+    channel->source_class->restart(channel->source, member->place.bytes);
+    return CHANNEL_RESET;
+}
+
+enum channel_next channel_member_next(struct channel_member *member, struct frame **frame)
+{
+    const struct channel *channel = member->channel;
+    enum channel_next next = CHANNEL_RESET;
+
+    if (!member->wants_reset)
+        next = channel->source_class->next(channel->source, member->place.bytes,
+                                           member->is_following, frame);
+    member->wants_reset = next == CHANNEL_RESET;
+    if (next == CHANNEL_PIECE)
+        return next_piece(member, frame);
+    return next == CHANNEL_RESET ? next_reset(member, frame) : next;
+}
+
+bool channel_member_position(const struct channel_member *member, struct watch_position *position)
+{
+    const struct channel *channel = member->channel;
+
+    return !member->wants_reset &&
+           channel->source_class->position(channel->source, member->place.bytes, position);
+}
+
+struct channel_member *channel_join(struct channel *channel, const struct channel_start *start,
+                                    channel_wake_fn *wake, void *arg)
+{
+    struct channel_member *member = calloc(1, sizeof *member);
+
+    if (member == NULL)
+        return NULL;
+    member->channel = channel;
+    member->wake = wake;
+    member->arg = arg;
+    member->place = start->place;
+    member->wants_reset = start->wants_reset;
+    member->is_following = start->is_following;
+    DL_PREPEND(channel->members, member);
+    channel->count++;
+    return member;
+}
+
+void channel_leave(struct channel_member *member)
+{
+    struct channel *channel = member->channel;
+    const struct channel_place place = member->place;
+
+    DL_DELETE(channel->members, member);
+    channel->count--;
+    free(member);
+    channel->source_class->on_left(channel->source, place.bytes);
+}
+
+void channel_wake(struct channel *channel)
+{
+    struct channel_member *member;
+
+    channel_forget(channel);
+    DL_FOREACH (channel->members, member)
+        member->wake(member->arg);
+}
+
+void channel_reset(struct channel *channel, bool is_gone)
+{
+    struct channel_member *member;
+
+    DL_FOREACH (channel->members, member) {
+        member->wants_reset = true;
+        member->is_gone = is_gone;
+        member->wake(member->arg);
+    }
 }
 
 /* -------- streams -------- */
 
-static enum stream_next next_reset(struct subscriber *subscriber, struct frame **frame)
-{
-    *frame = frame_of_text("event: reset\ndata: {}\n\n");
-    if (*frame == NULL)
-        return STREAM_LATER;
-    if (subscriber->is_gone)
-        return STREAM_END;
-    subscriber->wants_reset = false;
-    subscriber->channel->source_class->restart(subscriber->place.bytes);
-    return STREAM_FRAME;
-}
-
 static enum stream_next on_next(void *arg, struct frame **frame)
 {
-    struct subscriber *subscriber = arg;
-    const struct channel *channel = subscriber->channel;
-    enum channel_next next = CHANNEL_RESET;
+    struct channel_member *member = arg;
 
-    if (!subscriber->wants_reset)
-        next = channel->source_class->next(channel->source, subscriber->place.bytes,
-                                           subscriber->is_following, frame);
-    switch (next) {
+    switch (channel_member_next(member, frame)) {
     case CHANNEL_PIECE:
-        return next_piece(subscriber, frame);
-    case CHANNEL_RESET:
-        subscriber->wants_reset = true;
-        return next_reset(subscriber, frame);
     case CHANNEL_FRAME:
         return STREAM_FRAME;
+    case CHANNEL_RESET:
+        return member->is_gone ? STREAM_END : STREAM_FRAME;
     case CHANNEL_END:
+    case CHANNEL_LOST:
         return STREAM_END;
     case CHANNEL_LATER:
         return STREAM_LATER;
@@ -183,7 +252,7 @@ static enum stream_next on_next(void *arg, struct frame **frame)
 
 static struct frame *on_heartbeat(void *arg)
 {
-    const struct channel *channel = ((const struct subscriber *)arg)->channel;
+    const struct channel *channel = ((const struct channel_member *)arg)->channel;
     struct buffer records = {0};
 
     channel->source_class->write_heartbeat(channel->source, &records);
@@ -192,14 +261,12 @@ static struct frame *on_heartbeat(void *arg)
 
 static void on_left(void *arg)
 {
-    struct subscriber *subscriber = arg;
-    struct channel *channel = subscriber->channel;
-    const struct channel_place place = subscriber->place;
+    channel_leave(arg);
+}
 
-    DL_DELETE(channel->subscribers, subscriber);
-    channel->count--;
-    free(subscriber);
-    channel->source_class->on_left(channel->source, place.bytes);
+static void on_wake(void *arg)
+{
+    stream_wake(arg);
 }
 
 struct stream *channel_add_stream(struct channel *channel, struct streams *streams, int fd,
@@ -207,47 +274,20 @@ struct stream *channel_add_stream(struct channel *channel, struct streams *strea
 {
     static const struct stream_source source_class = {
         .next = on_next, .heartbeat = on_heartbeat, .on_left = on_left};
-    struct subscriber *subscriber = calloc(1, sizeof *subscriber);
+    struct channel_member *member = channel_join(channel, start, on_wake, NULL);
     struct stream *stream;
 
-    if (subscriber == NULL) {
+    if (member == NULL) {
         frame_release(head);
         close(fd);
         return NULL;
     }
-    stream = stream_new(streams, fd, head, &source_class, subscriber);
-    if (stream == NULL) {
-        free(subscriber);
-        return NULL;
-    }
-    subscriber->channel = channel;
-    subscriber->stream = stream;
-    subscriber->place = start->place;
-    subscriber->wants_reset = start->wants_reset;
-    subscriber->is_following = start->is_following;
-    DL_PREPEND(channel->subscribers, subscriber);
-    channel->count++;
+    stream = stream_new(streams, fd, head, &source_class, member);
+    if (stream == NULL)
+        channel_leave(member);
+    else
+        member->arg = stream;
     return stream;
-}
-
-void channel_wake(struct channel *channel)
-{
-    struct subscriber *subscriber;
-
-    channel_forget(channel);
-    DL_FOREACH (channel->subscribers, subscriber)
-        stream_wake(subscriber->stream);
-}
-
-void channel_reset(struct channel *channel, bool is_gone)
-{
-    struct subscriber *subscriber;
-
-    DL_FOREACH (channel->subscribers, subscriber) {
-        subscriber->wants_reset = true;
-        subscriber->is_gone = is_gone;
-        stream_wake(subscriber->stream);
-    }
 }
 
 /* -------- life -------- */
@@ -273,7 +313,7 @@ void channel_free(struct channel *channel)
     free(channel);
 }
 
-size_t channel_stream_count(const struct channel *channel)
+size_t channel_member_count(const struct channel *channel)
 {
     return channel->count;
 }

@@ -1,13 +1,15 @@
-/* Those who are told the same: the streams of one source, and the frames that they share.
+/* Those who are told the same: the members of one source, and the frames that they share.
  *
- * Each stream stands at a place in what the source has to tell. A place is bytes that only the
- * source understands; it knows neither streams nor frames that others have. Whoever comes to a
- * place where somebody stood lately is sent the piece that was made for him. */
+ * Each member stands at a place in what the source has to tell. A place is bytes that only the
+ * source understands; it knows neither members nor frames that others have. Whoever comes to a
+ * place where somebody stood lately is given the piece that was made for him. A member is a stream,
+ * or one subscription of a stream that has many (watch/multiplexer.h). */
 #ifndef RUNTREE_WATCH_CHANNEL_H
 #define RUNTREE_WATCH_CHANNEL_H
 
 #include <stdint.h>
 
+#include "model/watch_id.h"
 #include "server/memory.h"
 #include "watch/stream.h"
 
@@ -34,7 +36,8 @@ enum channel_next {
     CHANNEL_PIECE, /* what make_piece makes of the place */
     CHANNEL_FRAME, /* *frame, with a reference for the stream */
     CHANNEL_RESET, /* what the client knows is worthless */
-    CHANNEL_END,   /* *frame (may be NULL) is the last */
+    CHANNEL_END,   /* *frame is the last until something changes; NULL: it was given already */
+    CHANNEL_LOST,  /* only a client that comes back with its id can be told more */
 };
 
 struct channel_source {
@@ -49,12 +52,17 @@ struct channel_source {
     /* Whether the next piece is the same at both places, and what is behind it. */
     bool (*is_same_place)(const void *a, const void *b);
 
-    /* The client was told to forget everything. */
-    void (*restart)(void *place);
+    /* The client was told, by the record of write_reset, to forget everything. */
+    void (*restart)(const void *source, void *place);
 
+    void (*write_reset)(const void *source, struct buffer *records);
     void (*write_heartbeat)(const void *source, struct buffer *records);
 
-    /* The stream that stood at `place` is no more; the channel may be freed. */
+    /* What the client has that was sent everything up to `place`; its key stays as it is. False:
+     * the place is inside of something, as is what was said before of it. */
+    bool (*position)(const void *source, const void *place, struct watch_position *position);
+
+    /* The member that stood at `place` is no more; the channel may be freed. */
     void (*on_left)(void *source, const void *place);
 };
 
@@ -64,15 +72,16 @@ struct channel;
 struct channel *channel_new(struct channels *owner, const struct channel_source *source_class,
                             void *source);
 
-/* There must be no streams any more; NULL does nothing. */
+/* There must be no members any more; NULL does nothing. */
 void channel_free(struct channel *channel);
 
-size_t channel_stream_count(const struct channel *channel);
+size_t channel_member_count(const struct channel *channel);
 
-/* There is something new: what was made before is dropped, all streams ask. */
+/* There is something new: what was made before is dropped, all members ask. */
 void channel_wake(struct channel *channel);
 
-/* Each stream is sent `reset` and goes on at the start, or ends there if there will be nothing. */
+/* Each member is given `reset` and goes on at the start; a stream ends there if there will be
+ * nothing. */
 void channel_reset(struct channel *channel, bool is_gone);
 
 /* Drops the frames. */
@@ -84,7 +93,23 @@ struct channel_start {
     bool is_following;
 };
 
-/* A stream of this channel; see stream_new. */
+/* A member; NULL when out of memory. `wake` is called when there may be something new for it, not
+ * before the first channel_member_next. */
+struct channel_member;
+typedef void channel_wake_fn(void *arg);
+struct channel_member *channel_join(struct channel *channel, const struct channel_start *start,
+                                    channel_wake_fn *wake, void *arg);
+void channel_leave(struct channel_member *member);
+
+/* What comes next for the member, whom `wake` calls when that is CHANNEL_IDLE. Never CHANNEL_PIECE:
+ * a piece is CHANNEL_FRAME. With CHANNEL_FRAME and CHANNEL_RESET *frame is what is to be sent, with
+ * a reference. */
+enum channel_next channel_member_next(struct channel_member *member, struct frame **frame);
+
+/* See struct channel_source. */
+bool channel_member_position(const struct channel_member *member, struct watch_position *position);
+
+/* A stream of this channel alone; see stream_new. */
 struct stream *channel_add_stream(struct channel *channel, struct streams *streams, int fd,
                                   struct frame *head, const struct channel_start *start);
 

@@ -10,6 +10,7 @@
 #include "model/list_stream_id.h"
 #include "model/moved_runs.h"
 #include "model/records.h"
+#include "model/subscription.h"
 #include "sql/action_repo.h"
 
 enum {
@@ -44,6 +45,7 @@ struct list_view {
     struct list_filter filter;
     char filter_hash[LIST_FILTER_HASH_SIZE];
     int32_t limit;
+    char *label; /* the first member of its data, with a comma; NULL: a view of single streams */
     struct channel *channel;
     struct {
         size_t awaited_by; /* streams */
@@ -55,7 +57,7 @@ struct list_view {
         int64_t after_us;
         char after[RUN_PATH_SIZE];
         int64_t heard_below, sequence_begun; /* when the first page had come */
-        int64_t sequence;                    /* the move that it includes */
+        int64_t sequence, below;             /* the move and the transactions that it includes */
         struct frame *frame;                 /* NULL unless somebody waits for it */
     } snapshot;
     size_t holds;
@@ -75,6 +77,7 @@ struct list_place {
     int64_t since_xid;    /* the transaction of its id; 0 once it is synced */
     int64_t cursor;       /* a move */
     int64_t runs_sent;    /* before `synced` */
+    int64_t known_below;  /* the client has all moves of transactions below it */
     bool is_walking;
     bool is_synced; /* `synced` was sent */
 };
@@ -366,23 +369,46 @@ void list_hub_run(struct list_hub *hub)
 
 /* -------- records -------- */
 
+/* The line of the data's beginning, up to its first member. */
+static void begin_data(const struct list_view *view, struct buffer *buffer, const char *event)
+{
+    buffer_text(buffer, "event: ");
+    buffer_text(buffer, event);
+    buffer_text(buffer, "\ndata: {");
+    if (view->label != NULL)
+        buffer_text(buffer, view->label);
+}
+
+static void add_run(const struct list_view *view, struct buffer *buffer, const char *record,
+                    size_t length)
+{
+    begin_data(view, buffer, "runUpdate");
+    buffer_append(buffer, record + 1, length - 1);
+    buffer_text(buffer, "\n");
+}
+
+/* Ends the record. */
 static void add_id(const struct list_view *view, struct buffer *buffer, int64_t xid)
 {
     struct list_stream_id id = {
         .timeline = view->hub->timeline, .xid = xid, .given_s = (int64_t)time(NULL)};
     char text[LIST_STREAM_ID_SIZE];
 
-    memcpy(id.filter, view->filter_hash, sizeof id.filter);
-    list_stream_id_format(&id, text);
-    buffer_text(buffer, "id: ");
-    buffer_text(buffer, text);
-    buffer_text(buffer, "\n\n");
+    if (view->label == NULL) {
+        memcpy(id.filter, view->filter_hash, sizeof id.filter);
+        list_stream_id_format(&id, text);
+        buffer_text(buffer, "id: ");
+        buffer_text(buffer, text);
+        buffer_text(buffer, "\n");
+    }
+    buffer_text(buffer, "\n");
 }
 
 static void add_synced(const struct list_view *view, struct buffer *buffer, int64_t runs,
                        int64_t xid)
 {
-    buffer_text(buffer, "event: synced\ndata: {\"runs\":");
+    begin_data(view, buffer, "synced");
+    buffer_text(buffer, "\"runs\":");
     buffer_integer(buffer, runs);
     buffer_text(buffer, "}\n");
     add_id(view, buffer, xid);
@@ -393,15 +419,18 @@ static void add_synced(const struct list_view *view, struct buffer *buffer, int6
 static void on_snapshot_run(void *arg, const struct run *run, struct page_row row)
 {
     struct list_view *view = arg;
+    struct buffer record = {0};
 
     view->snapshot.goes_on = row.goes_on;
     view->snapshot.after_us = run_shown_us(run);
     run_key_path(&run->key, view->snapshot.after);
     if (!row.is_listed)
         return;
-    buffer_text(&view->snapshot.records, "event: runUpdate\ndata: ");
-    record_write_run(&view->snapshot.records, run);
-    buffer_text(&view->snapshot.records, "\n\n");
+    record_write_run(&record, run);
+    add_run(view, &view->snapshot.records, record.bytes, record.length);
+    buffer_text(&view->snapshot.records, "\n");
+    view->snapshot.records.failed |= record.failed;
+    buffer_free(&record);
     view->snapshot.count++;
 }
 
@@ -411,6 +440,7 @@ static void finish_snapshot(struct list_view *view)
     frame_release(view->snapshot.frame);
     view->snapshot.frame = frame_new(view->hub->options.memory, &view->snapshot.records);
     view->snapshot.sequence = view->snapshot.sequence_begun;
+    view->snapshot.below = view->snapshot.heard_below;
     if (view->snapshot.frame != NULL)
         view->snapshot.done = view->snapshot.begun;
 }
@@ -498,19 +528,26 @@ static enum channel_next next_snapshot(struct list_view *view, struct list_place
         return CHANNEL_IDLE;
     }
     *frame = frame_keep(view->snapshot.frame);
-    *place = (struct list_place){
-        .stage = LIST_TOLD, .cursor = view->snapshot.sequence, .is_synced = true};
+    *place = (struct list_place){.stage = LIST_TOLD,
+                                 .cursor = view->snapshot.sequence,
+                                 .known_below = view->snapshot.below,
+                                 .is_synced = true};
     stop_awaiting_snapshot(view);
     return CHANNEL_FRAME;
 }
 
 /* -------- ids -------- */
 
+static bool is_young(int64_t given_s)
+{
+    return (int64_t)time(NULL) - given_s < ID_AGE_MAX_S;
+}
+
 /* What can be seen without the database's present state. */
 static bool read_id(const struct list_view *view, const char *text, struct list_stream_id *id)
 {
     return list_stream_id_parse(text, id) == 0 && strcmp(id->filter, view->filter_hash) == 0 &&
-           (int64_t)time(NULL) - id->given_s < ID_AGE_MAX_S;
+           is_young(id->given_s);
 }
 
 bool list_view_knows(const struct list_view *view, const char *id)
@@ -556,15 +593,6 @@ static enum channel_next check_id(struct list_view *view, struct list_place *pla
 
 /* -------- walks -------- */
 
-/* A record is ended when it is known whether it is the last of its flush: that one has the id. */
-static void begin_record(struct buffer *buffer, const char *record, size_t length)
-{
-    buffer_text(buffer,
-                buffer->length == 0 ? "event: runUpdate\ndata: " : "\nevent: runUpdate\ndata: ");
-    buffer_append(buffer, record, length);
-    buffer_text(buffer, "\n");
-}
-
 static void end_walk(const struct list_view *view, struct buffer *buffer, struct list_place *place)
 {
     if (!place->is_synced) {
@@ -574,8 +602,10 @@ static void end_walk(const struct list_view *view, struct buffer *buffer, struct
     } else if (buffer->length > 0) {
         add_id(view, buffer, view->hub->heard_below);
     }
-    *place = (struct list_place){
-        .stage = LIST_TOLD, .cursor = moved_runs_sequence(view->hub->runs), .is_synced = true};
+    *place = (struct list_place){.stage = LIST_TOLD,
+                                 .cursor = moved_runs_sequence(view->hub->runs),
+                                 .known_below = view->hub->heard_below,
+                                 .is_synced = true};
 }
 
 static int on_make_piece(void *source, void *at, struct buffer *records)
@@ -587,7 +617,11 @@ static int on_make_piece(void *source, void *at, struct buffer *records)
     place->is_walking = true;
     for (; run != NULL && records->length < PIECE_BYTES; run = run->next) {
         if (run->xid >= place->since_xid && list_filter_covers(&view->filter, &run->key)) {
-            begin_record(records, run->record.bytes, run->record.length);
+            /* A record is ended when it is known whether it is the last of its flush: that one has
+             * the id. */
+            if (records->length > 0)
+                buffer_text(records, "\n");
+            add_run(view, records, run->record.bytes, run->record.length);
             place->runs_sent += !place->is_synced;
         }
         place->cursor = run->sequence;
@@ -621,17 +655,41 @@ static enum channel_next on_next(void *source, void *at, bool is_following, stru
         return next_snapshot(view, place, frame);
     if (place->stage == LIST_HAS_ID)
         return check_id(view, place);
-    /* Too far behind, or the hub has begun anew: the client comes back with its id. */
+    /* Too far behind, or the hub has begun anew. */
     if (!moved_runs_reach(hub->runs, place->cursor))
-        return CHANNEL_END;
+        return CHANNEL_LOST;
     if (place->is_synced && !place->is_walking && place->cursor == moved_runs_sequence(hub->runs))
         return CHANNEL_IDLE;
     return CHANNEL_PIECE;
 }
 
-static void on_restart(void *at)
+static void on_restart(const void *source, void *at)
 {
+    (void)source;
     *(struct list_place *)at = (struct list_place){.stage = LIST_WANTS_SNAPSHOT};
+}
+
+static void on_write_reset(const void *source, struct buffer *records)
+{
+    const struct list_view *view = source;
+
+    buffer_text(records, "event: reset\ndata: {");
+    if (view->label != NULL) /* without its comma */
+        buffer_append(records, view->label, strlen(view->label) - 1);
+    buffer_text(records, "}\n\n");
+}
+
+static bool on_position(const void *source, const void *at, struct watch_position *position)
+{
+    const struct list_view *view = source;
+    const struct list_place *place = at;
+
+    if (place->stage != LIST_TOLD || place->is_walking || !place->is_synced)
+        return false;
+    position->state = view->hub->timeline;
+    position->number = place->known_below;
+    position->given_s = (int64_t)time(NULL);
+    return true;
 }
 
 static void on_write_heartbeat(const void *source, struct buffer *records)
@@ -664,10 +722,32 @@ struct stream *list_view_add_stream(struct list_view *view, struct streams *stre
     return channel_add_stream(view->channel, streams, fd, head, &start);
 }
 
+uint64_t list_view_key(const struct list_view *view)
+{
+    return watch_key("", view->filter_hash);
+}
+
+struct channel_member *list_view_join(struct list_view *view, const struct watch_position *position,
+                                      channel_wake_fn *wake, void *arg)
+{
+    struct channel_start start = {0};
+    struct list_place place = {.stage = LIST_WANTS_SNAPSHOT};
+
+    if (position != NULL && position->state <= UINT32_MAX && is_young(position->given_s))
+        place = (struct list_place){.stage = LIST_HAS_ID,
+                                    .timeline = (uint32_t)position->state,
+                                    .since_xid = position->number};
+    else
+        start.wants_reset = true;
+    memcpy(start.place.bytes, &place, sizeof place);
+    return channel_join(view->channel, &start, wake, arg);
+}
+
 /* -------- views -------- */
 
 static void free_view(struct list_view *view)
 {
+    free(view->label);
     channel_free(view->channel);
     frame_release(view->snapshot.frame);
     buffer_free(&view->snapshot.records);
@@ -677,37 +757,46 @@ static void free_view(struct list_view *view)
 
 static bool is_used(const struct list_view *view)
 {
-    return channel_stream_count(view->channel) > 0 || view->holds > 0 || view->snapshot.is_reading;
+    return channel_member_count(view->channel) > 0 || view->holds > 0 || view->snapshot.is_reading;
+}
+
+static bool is_same_label(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
 static struct list_view *find_view(const struct list_hub *hub, const struct list_filter *filter,
-                                   int32_t limit)
+                                   int32_t limit, const char *label)
 {
     struct list_view *view;
 
     DL_FOREACH (hub->views, view)
-        if (view->limit == limit && list_filter_equal(&view->filter, filter))
+        if (view->limit == limit && is_same_label(view->label, label) &&
+            list_filter_equal(&view->filter, filter))
             return view;
     return NULL;
 }
 
+/* With the label taken over, also on failure. */
 static struct list_view *add_view(struct list_hub *hub, const struct list_filter *filter,
-                                  int32_t limit)
+                                  int32_t limit, char *label)
 {
     static const struct channel_source source_class = {
         .next = on_next,
         .make_piece = on_make_piece,
         .is_same_place = is_same_place,
         .restart = on_restart,
+        .write_reset = on_write_reset,
         .write_heartbeat = on_write_heartbeat,
+        .position = on_position,
         .on_left = on_stream_left,
     };
     struct list_view *view = calloc(1, sizeof *view);
 
-    if (view == NULL)
-        return NULL;
-    view->channel = channel_new(hub->options.channels, &source_class, view);
-    if (view->channel == NULL) {
+    if (view != NULL)
+        view->channel = channel_new(hub->options.channels, &source_class, view);
+    if (view == NULL || view->channel == NULL) {
+        free(label);
         free(view);
         return NULL;
     }
@@ -716,17 +805,24 @@ static struct list_view *add_view(struct list_hub *hub, const struct list_filter
     access_hold(filter->access);
     list_filter_hash(filter, view->filter_hash);
     view->limit = limit;
+    view->label = label;
     DL_APPEND(hub->views, view);
     return view;
 }
 
 struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_filter *filter,
-                                     int32_t limit)
+                                     int32_t limit, const char *subscription)
 {
-    struct list_view *view = find_view(hub, filter, limit);
+    char *label = subscription == NULL ? NULL : subscription_label(subscription);
+    struct list_view *view;
 
+    if (subscription != NULL && label == NULL)
+        return NULL;
+    view = find_view(hub, filter, limit, label);
     if (view == NULL)
-        view = add_view(hub, filter, limit);
+        view = add_view(hub, filter, limit, label);
+    else
+        free(label);
     if (view != NULL)
         view->holds++;
     hub->is_active = true;

@@ -60,9 +60,11 @@ struct list_hub_stats list_hub_stats(const struct list_hub *hub);
  * it wants them. */
 
 /* The view of this filter, made if nobody has it, with a hold (list_view_release); it is dropped
- * some time after nobody uses it. `limit` is the size of the snapshot. NULL when out of memory. */
+ * some time after nobody uses it. `limit` is the size of the snapshot. `subscription` NULL: for
+ * streams of this view alone. Else for streams of many: its records say that they belong to this
+ * subscription, and have no id. NULL when out of memory. */
 struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_filter *filter,
-                                     int32_t limit);
+                                     int32_t limit, const char *subscription);
 void list_view_release(struct list_view *view);
 
 /* Whether a client may go on at the id, as far as can be seen without the database. */
@@ -72,5 +74,14 @@ bool list_view_knows(const struct list_view *view, const char *id);
  * is of no use; NULL: with the snapshot. */
 struct stream *list_view_add_stream(struct list_view *view, struct streams *streams, int fd,
                                     struct frame *head, const char *id);
+
+/* -------- of a stream of many -------- */
+
+uint64_t list_view_key(const struct list_view *view);
+
+/* A member of the view's channel; see channel_join. It starts at the position, or with a reset and
+ * a snapshot if that is NULL or of no use. */
+struct channel_member *list_view_join(struct list_view *view, const struct watch_position *position,
+                                      channel_wake_fn *wake, void *arg);
 
 #endif

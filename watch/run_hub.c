@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "model/records.h"
+#include "model/subscription.h"
 
 enum {
     LOAD_PART_ACTIONS = 500, /* a tree is read in parts of so many */
@@ -27,8 +28,9 @@ enum {
 
 /* One filter over the hub, shared by all watchers with that filter. */
 struct hub_view {
-    UT_hash_handle hh; /* by filter */
+    UT_hash_handle hh; /* by filter; by `label` if it has one, which says the filter */
     struct filter filter;
+    char *label; /* the first member of its data, with a comma; NULL: a view of single streams */
     char filter_hash[FILTER_HASH_SIZE + 1];
     struct run_hub *hub;
     struct run_view *seen; /* NULL until it is needed, and while the hub has no tree */
@@ -44,6 +46,8 @@ struct hub_place {
     bool is_walking;
     bool is_resuming; /* came with an id, and was not sent what it lacks yet */
     bool is_synced;   /* `synced` was sent */
+    bool is_ended;    /* and `end`, and nothing since */
+    bool is_told_absent;
 };
 
 _Static_assert(sizeof(struct hub_place) <= CHANNEL_PLACE_BYTES, "a place has room for it");
@@ -131,7 +135,8 @@ static bool make_room(struct run_hubs *hubs, size_t bytes);
 static void account_view(struct hub_view *view)
 {
     memory_hold(view->hub->owner->options.memory, MEMORY_VIEWS, &view->held,
-                sizeof *view + (view->seen == NULL ? 0 : run_view_bytes(view->seen)));
+                sizeof *view + (view->label == NULL ? 0 : strlen(view->label)) +
+                    (view->seen == NULL ? 0 : run_view_bytes(view->seen)));
 }
 
 /* The tree is about to be freed: everything derived from it is dropped. */
@@ -175,17 +180,34 @@ bool hub_view_knows(const struct hub_view *view, const struct stream_id *id)
            strcmp(id->filter, view->filter_hash) == 0 && id->revision <= run_hub_revision(hub);
 }
 
+uint64_t hub_view_key(const struct hub_view *view)
+{
+    return watch_key(view->hub->path, view->filter_hash);
+}
+
+static uint64_t tree_state_of(const struct hub_view *view)
+{
+    return watch_state(view->hub->incarnation, view->hub->timeline);
+}
+
+bool hub_view_knows_position(const struct hub_view *view, const struct watch_position *position)
+{
+    return position->given_s == 0 && position->state == tree_state_of(view) &&
+           position->number <= run_hub_revision(view->hub);
+}
+
 static void drop_view_if_unused(struct hub_view *view)
 {
     struct run_hub *hub = view->hub;
 
-    if (view->holds > 0 || channel_stream_count(view->channel) > 0)
+    if (view->holds > 0 || channel_member_count(view->channel) > 0)
         return;
     HASH_DELETE(hh, hub->views, view);
     hub->owner->stats.views--;
     forget_tree(view);
     memory_hold(hub->owner->options.memory, MEMORY_VIEWS, &view->held, 0);
     channel_free(view->channel);
+    free(view->label);
     free(view);
     run_hub_release(hub);
 }
@@ -196,9 +218,20 @@ void hub_view_release(struct hub_view *view)
     drop_view_if_unused(view);
 }
 
+/* The line of the data's beginning, up to its first member. */
+static void begin_record(const struct hub_view *view, struct buffer *buffer, const char *event)
+{
+    buffer_text(buffer, "event: ");
+    buffer_text(buffer, event);
+    buffer_text(buffer, "\ndata: {");
+    if (view->label != NULL)
+        buffer_text(buffer, view->label);
+}
+
 /* The record that is being written is ended when it is known whether it is the last: that one has
  * the id. */
 struct piece_writer {
+    const struct hub_view *view;
     struct buffer *buffer;
     size_t records;
 };
@@ -207,24 +240,38 @@ static void add_record(void *arg, const char *bytes, size_t length, bool meets_f
 {
     struct piece_writer *writer = arg;
 
-    buffer_text(writer->buffer, writer->records++ == 0 ? "event: nodeUpdate\ndata: "
-                                                       : "\nevent: nodeUpdate\ndata: ");
-    buffer_append(writer->buffer, bytes, length);
+    if (writer->records++ > 0)
+        buffer_text(writer->buffer, "\n");
+    begin_record(writer->view, writer->buffer, "nodeUpdate");
+    buffer_append(writer->buffer, bytes + 1, length - 1);
     buffer_text(writer->buffer, meets_filter ? "true}\n" : "false}\n");
 }
 
+/* Ends the record. */
 static void add_id(const struct hub_view *view, struct buffer *buffer, int64_t revision,
                    bool is_end)
 {
     struct stream_id id = {.timeline = view->hub->timeline, .revision = revision, .is_end = is_end};
     char text[STREAM_ID_SIZE];
 
-    memcpy(id.incarnation, view->hub->incarnation, sizeof id.incarnation);
-    memcpy(id.filter, view->filter_hash, sizeof id.filter);
-    stream_id_format(&id, text);
-    buffer_text(buffer, "id: ");
-    buffer_text(buffer, text);
-    buffer_text(buffer, "\n\n");
+    if (view->label == NULL) {
+        memcpy(id.incarnation, view->hub->incarnation, sizeof id.incarnation);
+        memcpy(id.filter, view->filter_hash, sizeof id.filter);
+        stream_id_format(&id, text);
+        buffer_text(buffer, "id: ");
+        buffer_text(buffer, text);
+        buffer_text(buffer, "\n");
+    }
+    buffer_text(buffer, "\n");
+}
+
+/* The data begins with the revision. */
+static void add_revision(const struct hub_view *view, struct buffer *buffer, const char *event,
+                         int64_t revision)
+{
+    begin_record(view, buffer, event);
+    buffer_text(buffer, "\"revision\":");
+    buffer_integer(buffer, revision);
 }
 
 /* What is in no tree, and nobody would see. */
@@ -236,8 +283,7 @@ static void add_waiting(const struct run_hub *hub, struct buffer *buffer)
 
 static void add_synced(const struct hub_view *view, struct buffer *buffer, int64_t revision)
 {
-    buffer_text(buffer, "event: synced\ndata: {\"revision\":");
-    buffer_integer(buffer, revision);
+    add_revision(view, buffer, "synced", revision);
     buffer_text(buffer, ",\"actions\":");
     buffer_integer(buffer, (int64_t)run_state_manager_count(view->hub->manager));
     buffer_text(buffer, ",\"visible\":");
@@ -267,7 +313,7 @@ static int on_make_piece(void *source, void *at, struct buffer *records)
 {
     struct hub_view *view = source;
     struct hub_place *place = at;
-    struct piece_writer writer = {.buffer = records};
+    struct piece_writer writer = {.view = view, .buffer = records};
     int status =
         run_view_walk(view->seen, &place->walk, PIECE_BYTES, WALK_NODES_MAX, add_record, &writer);
 
@@ -292,12 +338,40 @@ static struct frame *end_frame(const struct hub_view *view, int64_t revision)
 {
     struct buffer buffer = {0};
 
-    buffer_text(&buffer, "event: end\ndata: {\"revision\":");
-    buffer_integer(&buffer, revision);
+    add_revision(view, &buffer, "end", revision);
     add_waiting(view->hub, &buffer);
     buffer_text(&buffer, "}\n");
     add_id(view, &buffer, revision, true);
     return frame_of_kind(&buffer, FRAME_RECORDS);
+}
+
+/* A member without a `subscription` before its last has no comma. */
+static void add_label_alone(const struct hub_view *view, struct buffer *records)
+{
+    if (view->label != NULL)
+        buffer_append(records, view->label, strlen(view->label) - 1);
+}
+
+void hub_view_write_absent(const struct hub_view *view, const char *reason, struct buffer *records)
+{
+    begin_record(view, records, "absent");
+    buffer_text(records, "\"reason\":");
+    buffer_string(records, reason);
+    buffer_text(records, "}\n\n");
+}
+
+/* Who watches many runs is told of one that does not exist; who watches one asked to wait. */
+static enum channel_next next_without_tree(const struct hub_view *view, struct hub_place *place,
+                                           struct frame **frame)
+{
+    struct buffer records = {0};
+
+    if (view->label == NULL || view->hub->state != TREE_ABSENT || place->is_told_absent)
+        return CHANNEL_IDLE;
+    hub_view_write_absent(view, "not-found", &records);
+    *frame = frame_of_kind(&records, FRAME_RECORDS);
+    place->is_told_absent = *frame != NULL;
+    return *frame == NULL ? CHANNEL_LATER : CHANNEL_FRAME;
 }
 
 static enum channel_next on_next(void *source, void *at, bool is_following, struct frame **frame)
@@ -307,7 +381,8 @@ static enum channel_next on_next(void *source, void *at, bool is_following, stru
     struct run_view *seen;
 
     if (view->hub->manager == NULL)
-        return CHANNEL_IDLE;
+        return next_without_tree(view, place, frame);
+    place->is_told_absent = false;
     if (hub_view_sync(view, &seen) != 0)
         return CHANNEL_LATER;
     if (place->is_walking)
@@ -317,19 +392,47 @@ static enum channel_next on_next(void *source, void *at, bool is_following, stru
         place->walk = place->is_resuming ? run_view_walk_resume(seen, place->cursor)
                                          : run_view_walk_begin(seen, place->cursor);
         place->is_walking = true;
+        place->is_ended = false;
         return CHANNEL_PIECE;
     }
     if (is_following || !run_hub_is_ended(view->hub))
         return CHANNEL_IDLE;
-    *frame = end_frame(view, place->cursor);
-    return *frame == NULL ? CHANNEL_LATER : CHANNEL_END;
+    *frame = place->is_ended ? NULL : end_frame(view, place->cursor);
+    if (*frame == NULL && !place->is_ended)
+        return CHANNEL_LATER;
+    place->is_ended = true;
+    return CHANNEL_END;
 }
 
-static void on_restart(void *at)
+/* A stream of one run says `synced` once; of many, behind each snapshot. */
+static void on_restart(const void *source, void *at)
 {
+    const struct hub_view *view = source;
     struct hub_place *place = at;
 
-    *place = (struct hub_place){.is_synced = place->is_synced};
+    *place = (struct hub_place){.is_synced = view->label == NULL && place->is_synced};
+}
+
+static void on_write_reset(const void *source, struct buffer *records)
+{
+    const struct hub_view *view = source;
+
+    buffer_text(records, "event: reset\ndata: {");
+    add_label_alone(view, records);
+    buffer_text(records, "}\n\n");
+}
+
+static bool on_position(const void *source, const void *at, struct watch_position *position)
+{
+    const struct hub_view *view = source;
+    const struct hub_place *place = at;
+
+    if (view->hub->manager == NULL || place->is_walking || !place->is_synced)
+        return false;
+    position->state = tree_state_of(view);
+    position->number = place->cursor;
+    position->is_end = place->is_ended;
+    return true;
 }
 
 static void on_write_heartbeat(const void *source, struct buffer *records)
@@ -347,15 +450,30 @@ static void on_stream_left(void *source, const void *place)
     drop_view_if_unused(source);
 }
 
-struct stream *hub_view_add_stream(struct hub_view *view, struct streams *streams, int fd,
-                                   struct frame *head, const struct hub_start *start)
+static struct channel_start place_at(const struct hub_start *start)
 {
     struct channel_start at = {.wants_reset = start->wants_reset,
                                .is_following = start->is_following};
     const struct hub_place place = {.cursor = start->since, .is_resuming = start->is_resuming};
 
     memcpy(at.place.bytes, &place, sizeof place);
+    return at;
+}
+
+struct stream *hub_view_add_stream(struct hub_view *view, struct streams *streams, int fd,
+                                   struct frame *head, const struct hub_start *start)
+{
+    const struct channel_start at = place_at(start);
+
     return channel_add_stream(view->channel, streams, fd, head, &at);
+}
+
+struct channel_member *hub_view_join(struct hub_view *view, const struct hub_start *start,
+                                     channel_wake_fn *wake, void *arg)
+{
+    const struct channel_start at = place_at(start);
+
+    return channel_join(view->channel, &at, wake, arg);
 }
 
 /* Without what may stand behind the name's end: it is a hash key. */
@@ -370,43 +488,61 @@ static struct filter plain_filter(const struct filter *filter)
     return plain;
 }
 
-static struct hub_view *add_view(struct run_hub *hub, const struct filter *filter)
+/* With the label taken over, also on failure. */
+static struct hub_view *add_view(struct run_hub *hub, const struct filter *filter, char *label)
 {
     static const struct channel_source source_class = {
         .next = on_next,
         .make_piece = on_make_piece,
         .is_same_place = is_same_place,
         .restart = on_restart,
+        .write_reset = on_write_reset,
         .write_heartbeat = on_write_heartbeat,
+        .position = on_position,
         .on_left = on_stream_left,
     };
     struct hub_view *view = calloc(1, sizeof *view);
 
-    if (view == NULL)
-        return NULL;
-    view->channel = channel_new(hub->owner->options.channels, &source_class, view);
-    if (view->channel == NULL) {
+    if (view != NULL)
+        view->channel = channel_new(hub->owner->options.channels, &source_class, view);
+    if (view == NULL || view->channel == NULL) {
+        free(label);
         free(view);
         return NULL;
     }
     view->filter = *filter;
+    view->label = label;
     filter_hash(filter, view->filter_hash);
     view->hub = hub;
     account_view(view);
-    HASH_ADD(hh, hub->views, filter, sizeof view->filter, view);
+    if (label == NULL)
+        HASH_ADD(hh, hub->views, filter, sizeof view->filter, view);
+    else
+        HASH_ADD_KEYPTR(hh, hub->views, label, strlen(label), view);
     hub->owner->stats.views++;
     hub->references++;
     return view;
 }
 
-struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter)
+struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter,
+                                   const char *subscription)
 {
     const struct filter key = plain_filter(filter);
+    char *label = NULL;
     struct hub_view *view;
 
-    HASH_FIND(hh, hub->views, &key, sizeof key, view);
+    if (subscription == NULL) {
+        HASH_FIND(hh, hub->views, &key, sizeof key, view);
+    } else {
+        label = subscription_label(subscription);
+        if (label == NULL)
+            return NULL;
+        HASH_FIND(hh, hub->views, label, strlen(label), view);
+    }
     if (view == NULL)
-        view = add_view(hub, &key);
+        view = add_view(hub, &key, label);
+    else
+        free(label);
     if (view != NULL)
         view->holds++;
     return view;

@@ -101,8 +101,11 @@ void run_hub_account(struct run_hub *hub);
 /* -------- views: one filter over one hub -------- */
 
 /* The view of `filter`, made if nobody has it, kept while it has streams or holds; each call wants
- * one hub_view_release. NULL when out of memory. */
-struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter);
+ * one hub_view_release. NULL when out of memory. `subscription` NULL: for streams of this view
+ * alone. Else for streams of many: its records say that they belong to this subscription, whose
+ * text says the filter, too, and have no id; and it tells of a run that does not exist. */
+struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *filter,
+                                   const char *subscription);
 void hub_view_release(struct hub_view *view);
 
 /* Whether there is room for what the view will know of the tree. */
@@ -128,5 +131,18 @@ struct hub_start {
 /* A stream of this view; see stream_new. */
 struct stream *hub_view_add_stream(struct hub_view *view, struct streams *streams, int fd,
                                    struct frame *head, const struct hub_start *start);
+
+/* -------- of a stream of many -------- */
+
+/* The same as hub_view_knows, of a position with the view's key. */
+uint64_t hub_view_key(const struct hub_view *view);
+bool hub_view_knows_position(const struct hub_view *view, const struct watch_position *position);
+
+/* A member of the view's channel; see channel_join. */
+struct channel_member *hub_view_join(struct hub_view *view, const struct hub_start *start,
+                                     channel_wake_fn *wake, void *arg);
+
+/* The record that says that nothing can be shown now, and why: "not-found" or "unavailable". */
+void hub_view_write_absent(const struct hub_view *view, const char *reason, struct buffer *records);
 
 #endif

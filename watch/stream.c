@@ -128,6 +128,11 @@ struct frame *frame_of_text(const char *text)
     return frame_of_kind(&buffer, FRAME_RECORDS);
 }
 
+size_t frame_length(const struct frame *frame)
+{
+    return frame->length;
+}
+
 struct frame *frame_keep(struct frame *frame)
 {
     frame->references++;

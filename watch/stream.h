@@ -40,6 +40,8 @@ struct frame *frame_new(struct memory *memory, struct buffer *buffer);
 /* A frame of its own for `text`, with one reference; NULL when out of memory. */
 struct frame *frame_of_text(const char *text);
 
+size_t frame_length(const struct frame *frame); /* in bytes, not deflated */
+
 struct frame *frame_keep(struct frame *frame);
 void frame_release(struct frame *frame); /* NULL does nothing */
 

@@ -11,7 +11,16 @@ import struct
 import time
 import urllib.parse
 
-RECORDS = {"nodeUpdate", "synced", "reset", "heartbeat", "end", "runUpdate"}
+RECORDS = {
+    "nodeUpdate",
+    "synced",
+    "reset",
+    "heartbeat",
+    "end",
+    "runUpdate",
+    "absent",
+    "position",
+}
 
 
 @dataclasses.dataclass

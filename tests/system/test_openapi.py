@@ -10,6 +10,7 @@ import pytest
 
 import contract
 from inventions import at
+from many import list_of, path_of, run_of
 
 METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -97,7 +98,8 @@ def sample_paths(api, run):
         "tool": "cloudevents",
         "rest": "events",
     }
-    return {template: template.format(**values) for _, template in operations()}
+    paths = {template: template.format(**values) for _, template in operations()}
+    return paths | {"/v1/watch": path_of([run_of(run), list_of(run.project)])}
 
 
 @pytest.mark.parametrize("method, template", operations())

@@ -165,7 +165,7 @@ static int watch(struct fixture *fixture, const char *phases, const struct hub_s
         assert_int_equal(filter_add_phases(&filter, phases), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     buffer_text(&head, "head\n");
-    view = run_hub_hold_view(fixture->hub, &filter);
+    view = run_hub_hold_view(fixture->hub, &filter, NULL);
     assert_non_null(hub_view_add_stream(view, fixture->streams, ends[0],
                                         frame_of_kind(&head, FRAME_HEAD), start));
     hub_view_release(view);
