@@ -328,7 +328,8 @@ static size_t nesting_of(const json_t *json)
 void adapter_set_params(json_t *run, json_t *params)
 {
     char *text = params ? json_dumps(params, JSON_COMPACT) : NULL;
-    bool fits = text && strlen(text) <= PARAMS_BYTES_MAX && nesting_of(params) <= RAW_NESTING_MAX;
+    bool fits =
+        text && strlen(text) <= RUN_ADDITION_BYTES_MAX && nesting_of(params) <= RAW_NESTING_MAX;
     free(text);
     if (fits && json_object_size(params) > 0)
         adapter_set(run, "params", params);

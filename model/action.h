@@ -30,6 +30,7 @@ struct action {
     struct event_order task_from;
     int64_t created_us;           /* the earliest of all its events */
     int64_t started_us, ended_us; /* of the attempt; TIME_NONE if there is none */
+    const char *additions;        /* model/additions.h; NULL: none */
     const char *error_info;       /* JSON text of the furthest event's errorInfo, or NULL */
     int64_t revision;             /* of the last change that a watcher sees; 0: waiting */
 };
@@ -52,7 +53,7 @@ struct action_change action_apply(struct action *action, const struct action_eve
 int64_t action_started_us(const struct action *action);
 
 /* The texts that events change, by number from 0 to ACTION_TEXTS - 1: all but name and parent. */
-enum { ACTION_TEXTS = 4 };
+enum { ACTION_TEXTS = 5 };
 const char *action_text(const struct action *action, size_t i);
 void action_set_text(struct action *action, size_t i, const char *text);
 

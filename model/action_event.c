@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/error_info.h"
@@ -36,12 +37,12 @@ enum member {
     TASK_NAME = EVENT_MEMBERS,
     TASK_SHORT_NAME,
     TASK_MEMBERS,
-    RUN_TITLE = TASK_MEMBERS,
-    RUN_LABELS,
-    RUN_LINKS,
-    RUN_PARAMS,
-    RUN_MEMBERS,
-    ERROR_KIND = RUN_MEMBERS,
+    OF_RUN_TITLE = TASK_MEMBERS,
+    OF_RUN_LABELS,
+    OF_RUN_LINKS,
+    OF_RUN_PARAMS,
+    OF_RUN_MEMBERS,
+    ERROR_KIND = OF_RUN_MEMBERS,
     ERROR_MESSAGE,
     MEMBERS,
 };
@@ -76,10 +77,10 @@ static const struct {
     [DEPENDS_ON] = MEMBER("", "dependsOn"),
     [ALIASES] = MEMBER("", "aliases"),
     [RUN] = MEMBER("", "run"),
-    [RUN_TITLE] = MEMBER("/run", "title"),
-    [RUN_LABELS] = MEMBER("/run", "labels"),
-    [RUN_LINKS] = MEMBER("/run", "links"),
-    [RUN_PARAMS] = MEMBER("/run", "params"),
+    [OF_RUN_TITLE] = MEMBER("/run", "title"),
+    [OF_RUN_LABELS] = MEMBER("/run", "labels"),
+    [OF_RUN_LINKS] = MEMBER("/run", "links"),
+    [OF_RUN_PARAMS] = MEMBER("/run", "params"),
     [TASK_NAME] = MEMBER("/task", "name"),
     [TASK_SHORT_NAME] = MEMBER("/task", "shortName"),
     [ERROR_KIND] = MEMBER("/errorInfo", "kind"),
@@ -207,7 +208,7 @@ static bool read_our_member(struct decoding *decoding, int index, struct json_te
         return read_value(text, value);
     *value = (struct value){.is_given = true, .type = JSON_OBJECT};
     return index == TASK ? read_members(decoding, text, TASK_NAME, TASK_MEMBERS)
-                         : read_members(decoding, text, RUN_TITLE, RUN_MEMBERS);
+                         : read_members(decoding, text, OF_RUN_TITLE, OF_RUN_MEMBERS);
 }
 
 /* A member that is ours but for its spelling; a second value of it is only looked at. */
@@ -307,7 +308,7 @@ static bool says(const struct value *value, const char *text)
     return value->length == strlen(text) && memcmp(value->text, text, value->length) == 0;
 }
 
-static const char *keep_text(struct decoding *decoding, const char *text, size_t length)
+static char *keep_text(struct decoding *decoding, const char *text, size_t length)
 {
     char *copy = arena_alloc_text(decoding->texts, length + 1);
     if (!copy) {
@@ -601,16 +602,20 @@ static int decode_structure(struct decoding *decoding, enum member member, json_
     return 0;
 }
 
-static const char *keep_json(struct decoding *decoding, const json_t *json)
+/* The JSON of a member, as it came or, of `json`, without more than is needed. */
+static int keep_json(struct decoding *decoding, enum member member, size_t bytes_max,
+                     const json_t *json, const char **out)
 {
-    size_t length = json_dumpb(json, NULL, 0, JSON_COMPACT);
-    char *text = arena_alloc_text(decoding->texts, length + 1);
-    if (!text || length == 0 || json_dumpb(json, text, length, JSON_COMPACT) != length) {
-        decoding->has_no_memory = true;
-        return NULL;
-    }
-    text[length] = '\0';
-    return text;
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    size_t length = text ? strlen(text) : 0;
+    decoding->has_no_memory |= !text;
+    if (length <= bytes_max)
+        *out = text ? keep_text(decoding, text, length) : NULL;
+    free(text);
+    if (length <= bytes_max)
+        return 0;
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
+                       "%s must be at most %zu bytes of JSON.", members[member].name, bytes_max);
 }
 
 static bool is_text_of(const json_t *json, size_t bytes_min, size_t bytes_max)
@@ -626,7 +631,8 @@ static json_t *read_link(const json_t *link)
                      json_object_get(link, "url"));
 }
 
-static int decode_links(struct decoding *decoding, enum member member, const char **out)
+static int decode_links(struct decoding *decoding, enum member member, size_t bytes_max,
+                        const char **out)
 {
     const struct value *value;
     if (decode_structure(decoding, member, JSON_ARRAY, &value))
@@ -647,7 +653,7 @@ static int decode_links(struct decoding *decoding, enum member member, const cha
             decoding->has_no_memory = true;
     }
     if (status == 0)
-        *out = keep_json(decoding, links);
+        status = keep_json(decoding, member, bytes_max, links, out);
     json_decref(links);
     return status;
 }
@@ -677,8 +683,11 @@ static int decode_depends_on(struct decoding *decoding)
     const struct value *value;
     if (decode_names(decoding, DEPENDS_ON, &value, DEPENDS_ON_MAX))
         return -1;
-    if (value)
-        decoding->event->depends_on = value->json ? keep_json(decoding, value->json) : "[]";
+    const char **out = &decoding->event->additions[ADDITION_DEPENDS_ON];
+    if (!value || !value->json)
+        *out = value ? "[]" : NULL;
+    else
+        return keep_json(decoding, DEPENDS_ON, ADDITION_BYTES_MAX, value->json, out);
     return 0;
 }
 
@@ -711,58 +720,92 @@ static int decode_labels(struct decoding *decoding)
     const struct value *value;
     const char *name;
     json_t *label;
-    if (decode_structure(decoding, RUN_LABELS, JSON_OBJECT, &value))
+    if (decode_structure(decoding, OF_RUN_LABELS, JSON_OBJECT, &value))
         return -1;
     if (!value)
         return 0;
     if (json_object_size(value->json) > LABELS_MAX)
-        return reject_member(decoding, RUN_LABELS, rule);
+        return reject_member(decoding, OF_RUN_LABELS, rule);
     json_object_foreach (value->json, name, label)
         if (!is_text_of(label, 0, LABEL_BYTES_MAX) || strlen(name) < 1 ||
             strlen(name) > LABEL_NAME_BYTES_MAX)
             return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/run/labels",
                                "labels must be %s; %s is not.", rule, name);
-    decoding->event->of_run.labels = value->json ? keep_json(decoding, value->json) : "{}";
-    return 0;
+    const char **out = &decoding->event->run_additions[RUN_LABELS];
+    *out = "{}";
+    return value->json
+               ? keep_json(decoding, OF_RUN_LABELS, RUN_ADDITION_BYTES_MAX, value->json, out)
+               : 0;
 }
 
-/* As it came. */
+/* As it came, but for line breaks. */
 static int decode_params(struct decoding *decoding)
 {
     const struct value *value;
-    if (decode_structure(decoding, RUN_PARAMS, JSON_OBJECT, &value))
+    if (decode_structure(decoding, OF_RUN_PARAMS, JSON_OBJECT, &value))
         return -1;
     if (!value)
         return 0;
-    if (value->written.length > PARAMS_BYTES_MAX)
-        return reject_member(decoding, RUN_PARAMS, "at most 16384 bytes of JSON");
-    decoding->event->of_run.params =
-        keep_text(decoding, value->written.bytes, value->written.length);
+    if (value->written.length > RUN_ADDITION_BYTES_MAX)
+        return reject_member(decoding, OF_RUN_PARAMS, "at most 16384 bytes of JSON");
+    char *params = keep_text(decoding, value->written.bytes, value->written.length);
+    for (char *at = params; at && *at; at++)
+        *at = *at < ' ' && *at > 0 ? ' ' : *at; /* between values; a record is one line */
+    decoding->event->run_additions[RUN_PARAMS] = params;
     return 0;
+}
+
+static int decode_title(struct decoding *decoding, enum member member, const char **out)
+{
+    const char *title;
+    if (decode_label(decoding, member, &title))
+        return -1;
+    if (!title)
+        return 0;
+    json_t *json = json_string(title);
+    int status = keep_json(decoding, member, SIZE_MAX, json, out);
+    json_decref(json);
+    return status;
 }
 
 static int decode_run(struct decoding *decoding)
 {
-    struct event_of_run *of_run = &decoding->event->of_run;
+    struct action_event *event = decoding->event;
     const struct value *run;
     if (decode_structure(decoding, RUN, JSON_OBJECT, &run))
         return -1;
     if (!run)
         return 0;
-    if (decode_label(decoding, RUN_TITLE, &of_run->title) || decode_labels(decoding) ||
-        decode_links(decoding, RUN_LINKS, &of_run->links) || decode_params(decoding))
+    if (decode_title(decoding, OF_RUN_TITLE, &event->run_additions[RUN_TITLE]) ||
+        decode_labels(decoding) ||
+        decode_links(decoding, OF_RUN_LINKS, RUN_ADDITION_BYTES_MAX,
+                     &event->run_additions[RUN_LINKS]) ||
+        decode_params(decoding))
         return -1;
+    for (int i = 0; i < RUN_ADDITIONS; i++)
+        event->has_run_additions |= event->run_additions[i] != NULL;
     return 0;
 }
 
 static int decode_additions(struct decoding *decoding)
 {
     struct action_event *event = decoding->event;
-    if (decode_label(decoding, TITLE, &event->title) ||
-        decode_links(decoding, LINKS, &event->links) || decode_depends_on(decoding) ||
-        decode_aliases(decoding) || decode_run(decoding))
+    if (decode_title(decoding, TITLE, &event->additions[ADDITION_TITLE]) ||
+        decode_links(decoding, LINKS, ADDITION_BYTES_MAX, &event->additions[ADDITION_LINKS]) ||
+        decode_depends_on(decoding) || decode_aliases(decoding) || decode_run(decoding))
         return -1;
+    for (int i = 0; i < ADDITIONS; i++)
+        event->has_additions |= event->additions[i] != NULL;
     return 0;
+}
+
+const char *run_addition_name(enum run_addition addition)
+{
+    static const char *const names[RUN_ADDITIONS] = {[RUN_TITLE] = "title",
+                                                     [RUN_LABELS] = "labels",
+                                                     [RUN_LINKS] = "links",
+                                                     [RUN_PARAMS] = "params"};
+    return names[addition];
 }
 
 static int decode_time(struct decoding *decoding, enum member member, int64_t absent_us,

@@ -23,18 +23,20 @@ enum {
     LABEL_NAME_BYTES_MAX = 255,
     LINKS_MAX = 32,
     LINK_URL_BYTES_MAX = 4096,
-    PARAMS_BYTES_MAX = 16 * 1024,
+    RUN_ADDITION_BYTES_MAX = 16 * 1024, /* of labels, links and params, as JSON */
     DEPENDS_ON_MAX = 1000,
+    ADDITION_BYTES_MAX = 64 * 1024, /* of links and dependsOn, as JSON */
     ALIASES_MAX = 16,
 };
 
 enum error_kind { ERROR_KIND_NONE = 0, ERROR_KIND_USER = 1, ERROR_KIND_SYSTEM = 2 };
 
-/* What an event says of its run: NULL for what it leaves out. */
-struct event_of_run {
-    const char *title;
-    const char *labels, *links, *params; /* JSON, params as it came */
-};
+/* What an event may say of its action (model/additions.h), and of its run. */
+enum addition { ADDITION_TITLE, ADDITION_LINKS, ADDITION_DEPENDS_ON, ADDITIONS };
+enum run_addition { RUN_TITLE, RUN_LABELS, RUN_LINKS, RUN_PARAMS, RUN_ADDITIONS };
+
+/* The name of the member, static. */
+const char *run_addition_name(enum run_addition addition);
 
 /* A decoded event. Its strings are in the arena that it was decoded with, `info` is borrowed. */
 struct action_event {
@@ -48,12 +50,12 @@ struct action_event {
     const char *parent;                         /* NULL while names_parent: a root */
     const char *group, *task_name, *short_name; /* NULL if absent */
     bool has_task;
-    const char *title;      /* NULL if absent, as the next two */
-    const char *links;      /* JSON: [{"name", "url"}, …] */
-    const char *depends_on; /* JSON: [name, …] */
-    const char **aliases;   /* `alias_count` of them, none the action's own name */
+    bool has_additions;
+    const char *additions[ADDITIONS]; /* JSON, NULL for what it leaves out */
+    bool has_run_additions;
+    const char *run_additions[RUN_ADDITIONS]; /* likewise, params as it came */
+    const char **aliases; /* `alias_count` of them, none the action's own name */
     size_t alias_count;
-    struct event_of_run of_run;
     enum error_kind error_kind;
     json_t *error_info; /* as the live tree shows it (model/error_info.h), owned; NULL if absent */
     bool is_truncated;  /* `info` is what event_cut left of what was received */

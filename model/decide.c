@@ -10,6 +10,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "model/additions.h"
 #include "model/arena.h"
 #include "model/error_info.h"
 
@@ -27,6 +28,7 @@ struct batch_run {
     int32_t roots_before;                       /* that it had in the tree */
     bool wants_roots;                           /* all of them, read: decision_unread_roots */
     int64_t others_started_us, others_ended_us; /* then, of those that the batch does not have */
+    struct run_addition_row additions[RUN_ADDITIONS]; /* `value` NULL: none */
     struct batch_action *actions; /* hash by name; in the order of being first mentioned */
     UT_hash_handle hh;            /* decision.runs, by the key's text */
 };
@@ -119,6 +121,8 @@ struct decision {
     struct action_row *action_rows;
     struct joined_row *joined_rows;
     struct run_row *run_rows;
+    struct run_addition_row *run_addition_rows;
+    size_t run_addition_row_count;
     struct pending_join_row *pending_rows;
     size_t event_row_count, action_row_count, joined_row_count, run_row_count, pending_row_count;
 };
@@ -546,7 +550,7 @@ int decision_put_action(struct decision *decision, const struct run_key *run,
     kept.name = put->action.name;
     if (keep_text(decision, &kept.parent) || keep_text(decision, &kept.group) ||
         keep_text(decision, &kept.task_name) || keep_text(decision, &kept.short_name) ||
-        keep_text(decision, &kept.error_info))
+        keep_text(decision, &kept.error_info) || keep_text(decision, &kept.additions))
         return -ENOMEM;
     if (kept.ordinal == 0 && kept.parent) {
         struct batch_action *parent = get_action(decision, batch_run, kept.parent);
@@ -890,6 +894,48 @@ static void take_revision(struct batch_event *event, enum phase phase_before, bo
     run->state.root_counts[action->phase]++;
 }
 
+/* What the event says of the action beside its state. 0 or -ENOMEM. */
+static int take_additions(struct decision *decision, const struct batch_event *event,
+                          struct action_change *change)
+{
+    struct action *action = &event->action->action;
+    struct buffer taken = {0};
+    bool is_visible;
+    if (!event->event->has_additions ||
+        !additions_take(action->additions, event->event, &taken, &is_visible))
+        return 0;
+    buffer_append(&taken, "", 1);
+    action->additions = taken.failed ? NULL : arena_copy(&decision->arena, taken.bytes);
+    buffer_free(&taken);
+    change->is_changed = true;
+    change->is_visible |= is_visible;
+    return action->additions ? 0 : -ENOMEM;
+}
+
+int run_addition_compare(const struct run_addition_row *a, const struct run_addition_row *b)
+{
+    if (a->updated_us != b->updated_us)
+        return a->updated_us < b->updated_us ? -1 : 1;
+    int order = strcmp(a->name, b->name);
+    return order ? order : event_order_compare(a->order, b->order);
+}
+
+static void take_run_additions(struct batch_run *run, const struct action_event *event)
+{
+    for (int i = 0; i < RUN_ADDITIONS; i++) {
+        const struct run_addition_row said = {
+            .run = run->index,
+            .addition = (enum run_addition)i,
+            .value = event->run_additions[i],
+            .updated_us = event->updated_us,
+            .name = event->name,
+            .order = event_order_of(event->attempt, event->phase, event->version)};
+        if (said.value &&
+            (!run->additions[i].value || run_addition_compare(&said, &run->additions[i]) < 0))
+            run->additions[i] = said;
+    }
+}
+
 static int record(struct decision *decision, struct batch_event *event)
 {
     struct batch_action *action = event->action;
@@ -898,6 +944,10 @@ static int record(struct decision *decision, struct batch_event *event)
     if (take_parent(decision, event) || dump_error_info(decision, event->event, &error_info))
         return -ENOMEM;
     struct action_change change = action_apply(&action->action, event->event, error_info);
+    if (take_additions(decision, event, &change) != 0)
+        return -ENOMEM;
+    if (event->event->has_run_additions)
+        take_run_additions(action->run, event->event);
     event->slot->holder = event;
     event->is_new = true;
     event->is_state = change.is_state;
@@ -961,10 +1011,12 @@ static int reserve_rows(struct decision *decision)
     decision->joined_rows =
         arena_alloc(arena, decision->action_count * sizeof *decision->joined_rows);
     decision->run_rows = arena_alloc(arena, decision->run_count * sizeof *decision->run_rows);
+    decision->run_addition_rows = arena_alloc(arena, decision->run_count * RUN_ADDITIONS *
+                                                         sizeof *decision->run_addition_rows);
     decision->pending_rows =
         arena_alloc(arena, decision->action_count * sizeof *decision->pending_rows);
-    if (!decision->pending_rows || !decision->event_rows || !decision->action_rows ||
-        !decision->joined_rows || !decision->run_rows)
+    if (!decision->run_addition_rows || !decision->pending_rows || !decision->event_rows ||
+        !decision->action_rows || !decision->joined_rows || !decision->run_rows)
         return -ENOMEM;
     return 0;
 }
@@ -1034,6 +1086,9 @@ static void make_rows(struct decision *decision)
         make_action_rows(decision, run);
         for (const struct batch_action *at = run->actions; at; at = at->hh.next)
             run->state.waiting_count += waiting_change(at);
+        for (int k = 0; k < RUN_ADDITIONS; k++)
+            if (run->additions[k].value)
+                decision->run_addition_rows[decision->run_addition_row_count++] = run->additions[k];
         decision->run_rows[decision->run_row_count++] =
             (struct run_row){.run = i,
                              .is_new = run->is_new,
@@ -1092,6 +1147,13 @@ const struct pending_join_row *decision_pending_rows(const struct decision *deci
 {
     *count = decision->pending_row_count;
     return decision->pending_rows;
+}
+
+const struct run_addition_row *decision_run_addition_rows(const struct decision *decision,
+                                                          size_t *count)
+{
+    *count = decision->run_addition_row_count;
+    return decision->run_addition_rows;
 }
 
 const struct run_row *decision_run_rows(const struct decision *decision, size_t *count)

@@ -149,6 +149,23 @@ struct pending_join_row {
 const struct pending_join_row *decision_pending_rows(const struct decision *decision,
                                                      size_t *count);
 
+/* What a new event says of its run. It is stored unless something is of an event that comes before
+ * in the order of run_addition_compare. Each addition of a run once. */
+struct run_addition_row {
+    size_t run;
+    enum run_addition addition;
+    const char *value; /* JSON */
+    int64_t updated_us;
+    const char *name; /* of the action */
+    struct event_order order;
+};
+const struct run_addition_row *decision_run_addition_rows(const struct decision *decision,
+                                                          size_t *count);
+
+/* Less than, equal to or greater than zero: by time, then name, then order of the action's events.
+ */
+int run_addition_compare(const struct run_addition_row *a, const struct run_addition_row *b);
+
 /* A run whose row changed; its index is that of decision_runs. `revision_before` is what it was.
  * Runs for which nothing new was recorded are left out. `state.last_event_us` is what it was. */
 struct run_row {

@@ -1,5 +1,7 @@
 #include "model/records.h"
 
+#include "model/additions.h"
+
 static void write_duration(struct buffer *out, int64_t milliseconds)
 {
     if (milliseconds < 0)
@@ -38,6 +40,7 @@ void record_write_action_members(struct buffer *out, const struct action *action
         buffer_text(out, ",\"abandoned\":true");
     buffer_text(out, ",\"errorInfo\":");
     buffer_text(out, action->error_info ? action->error_info : "null");
+    additions_write(out, action->additions);
     buffer_text(out, ",\"revision\":");
     if (action->revision == 0)
         buffer_text(out, "null");
@@ -108,5 +111,9 @@ void record_write_run(struct buffer *out, const struct run *run)
     buffer_timestamp(out, run->last_event_us);
     buffer_text(out, ",\"waiting\":");
     record_write_waiting(out, run->waiting_count, run->waiting_for);
+    if (run->additions != NULL) {
+        buffer_text(out, ",");
+        buffer_text(out, run->additions);
+    }
     buffer_text(out, "}");
 }

@@ -26,6 +26,8 @@ struct run {
     /* Of all roots: the earliest creation, the earliest start, and the latest end of those that
      * have ended, which is the run's once its phase is terminal. */
     int64_t created_us, started_us, ended_us;
+    const char *additions; /* what it says as members of JSON (run_addition_name), NULL: nothing, or
+                            * not read */
     int64_t first_seen_us; /* when the service first saw the run */
     int64_t last_event_us; /* when it recorded the last new event */
 };

@@ -507,8 +507,12 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
                                       PG_TIMESTAMPTZ, PG_TEXT,       PG_TEXT,       PG_TEXT,
                                       PG_INT4,        PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
+#define RUN_BYTES                                                                                  \
+    "coalesce((SELECT sum(octet_length(x.value)) FROM run_additions x WHERE x.project = r.project" \
+    " AND x.domain = r.domain AND x.run_name = r.run_name), 0)"
+
 /* The runs of a domain, of a project, or all, from the newest or behind a cursor: each has an index
- * and a statement of its own. A run's texts are short: a page needs no bound in bytes. */
+ * and a statement of its own. */
 #define LIST_RUNS(statement, conditions)                                                           \
     {                                                                                              \
         .name = (statement),                                                                       \
@@ -518,7 +522,7 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
             " AND ($4::text IS NULL OR"                                                            \
             "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"          \
             " AND " IS_READABLE("$10", "$11") ")",                                                 \
-            "0", "SELECT r.* FROM runs r WHERE r.shown_at > '-infinity'" conditions,               \
+            RUN_BYTES, "SELECT r.* FROM runs r WHERE r.shown_at > '-infinity'" conditions,         \
             "r.shown_at DESC, r.project DESC, r.domain DESC, r.run_name DESC", "$9"),              \
         .parameter_count = 11, .types = list_runs_types,                                           \
     }
@@ -630,7 +634,8 @@ static const Oid list_actions_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_
                                                               FIRST_LINE_OF_ERROR, error) "))"
 
 #define ACTION_BYTES                                                                               \
-    "coalesce(octet_length(r.error_info), 0) + coalesce(octet_length(r.action_group), 0)"          \
+    "coalesce(octet_length(r.additions), 0) + coalesce(octet_length(r.error_info), 0) + "          \
+    "coalesce(octet_length(r.action_group), 0)"                                                    \
     " + coalesce(octet_length(r.task_name), 0) + coalesce(octet_length(r.short_name), 0)"
 
 static const struct pg_statement list_actions_statement = {
@@ -638,7 +643,8 @@ static const struct pg_statement list_actions_statement = {
     .sql = PAGE(
         ACTION_COLUMNS_OF("r"),
         "(" MATCHES("$5", "$6", "$9") " AND ($7::text IS NULL OR coalesce(r.parent = $7, false)))",
-        "coalesce(octet_length(r.error_info), 0) + coalesce(octet_length(r.action_group), 0)"
+        "coalesce(octet_length(r.additions), 0) + coalesce(octet_length(r.error_info), 0) + "
+        "coalesce(octet_length(r.action_group), 0)"
         " + coalesce(octet_length(r.task_name), 0)"
         " + coalesce(octet_length(r.short_name), 0)",
         "SELECT r.* FROM actions r"
@@ -1112,8 +1118,8 @@ static void on_changes_rows(struct repo_call *call, const PGresult *result)
         call->fn.changes(call->arg, NULL, NULL, 0);
         return;
     }
-    shown_run_from_row(result, 0, 0, &run);
-    hand_out(call, &run, result, SHOWN_RUN_COLUMN_COUNT);
+    watched_run_from_row(result, 0, 0, &run);
+    hand_out(call, &run, result, WATCHED_RUN_COLUMN_COUNT);
 }
 
 static void on_tree_part_rows(struct repo_call *call, const PGresult *result)

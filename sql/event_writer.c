@@ -1042,13 +1042,15 @@ static void add_pending(struct event_writer *writer, const struct pending_join_r
 /* Writes what was decided, if it is anything. */
 static void write_decision(struct event_writer *writer)
 {
-    size_t event_count, action_count, joined_count, run_count, pending_count;
+    size_t event_count, action_count, joined_count, run_count, pending_count, addition_count;
     const struct event_row *events = decision_event_rows(writer->decision, &event_count);
     const struct action_row *actions = decision_action_rows(writer->decision, &action_count);
     const struct joined_row *joined = decision_joined_rows(writer->decision, &joined_count);
     const struct run_row *runs = decision_run_rows(writer->decision, &run_count);
     const struct pending_join_row *pending =
         decision_pending_rows(writer->decision, &pending_count);
+    const struct run_addition_row *additions =
+        decision_run_addition_rows(writer->decision, &addition_count);
 
     writer->written_count = event_count;
     if (event_count == 0 && writer->join == NULL) {
@@ -1070,6 +1072,8 @@ static void write_decision(struct event_writer *writer)
     if (joined_count > 0) {
         add_join_events(&writer->calls, writer->runs, joined, joined_count);
     }
+    if (addition_count > 0)
+        add_additions_to_runs(&writer->calls, writer->runs, additions, addition_count);
     add_notify(&writer->calls, writer->runs, runs, run_count);
     if (pending_count > 0)
         add_pending(writer, pending, pending_count);
@@ -1545,6 +1549,7 @@ static void rehearse(struct event_writer *writer, enum step step)
     add_insert_events(&writer->calls, NULL, NULL, 0, 0);
     add_upsert_actions(&writer->calls, NULL, NULL, 0);
     add_join_events(&writer->calls, NULL, NULL, 0);
+    add_additions_to_runs(&writer->calls, NULL, NULL, 0);
     add_pending_joins(&writer->calls, &end_pending_statement, NULL, NULL, 0);
     add_pending_joins(&writer->calls, &add_pending_statement, NULL, NULL, 0);
     pg_calls_add(&writer->calls, &rollback_statement);

@@ -26,10 +26,16 @@ void run_from_row(const PGresult *result, int row, int first, struct run *run)
     pg_int4_array(result, row, first + 13, run->root_counts + 1, PHASE_SLOTS - 1);
 }
 
-void shown_run_from_row(const PGresult *result, int row, int first, struct run *run)
+void watched_run_from_row(const PGresult *result, int row, int first, struct run *run)
 {
     run_from_row(result, row, first, run);
     run->waiting_for = pg_text(result, row, first + RUN_COLUMN_COUNT);
+}
+
+void shown_run_from_row(const PGresult *result, int row, int first, struct run *run)
+{
+    watched_run_from_row(result, row, first, run);
+    run->additions = pg_text(result, row, first + WATCHED_RUN_COLUMN_COUNT);
 }
 
 void action_from_row(const PGresult *result, int row, int first, struct action *action)
@@ -55,6 +61,7 @@ void action_from_row(const PGresult *result, int row, int first, struct action *
         .ended_us = pg_time(result, row, first + 17),
         .error_info = pg_text(result, row, first + 18),
         .revision = pg_int8(result, row, first + 19),
+        .additions = pg_text(result, row, first + 20),
     };
 }
 

@@ -21,8 +21,19 @@ enum { RUN_COLUMN_COUNT = 16 };
     "SELECT a.parent FROM actions a WHERE a.project = r.project AND a.domain = r.domain"           \
     " AND a.run_name = r.run_name AND a.ordinal = 0 ORDER BY a.parent LIMIT 1000) w"               \
     " GROUP BY w.parent ORDER BY w.parent LIMIT 10) w) END AS waiting_for"
-#define SHOWN_RUN_COLUMNS RUN_COLUMNS ", " WAITING_FOR
-enum { SHOWN_RUN_COLUMN_COUNT = RUN_COLUMN_COUNT + 1 };
+
+/* What is said of the run, as members of JSON. */
+#define RUN_ADDITIONS_OF_R                                                                         \
+    "(SELECT string_agg('\"' || x.member || '\":' || x.value, ',' ORDER BY x.member)"              \
+    " FROM run_additions x WHERE x.project = r.project AND x.domain = r.domain"                    \
+    " AND x.run_name = r.run_name) AS additions"
+
+/* Who watches a run sees RUN_COLUMNS and WAITING_FOR of it, others also what is said of it. */
+#define SHOWN_RUN_COLUMNS RUN_COLUMNS ", " WAITING_FOR ", " RUN_ADDITIONS_OF_R
+enum {
+    WATCHED_RUN_COLUMN_COUNT = RUN_COLUMN_COUNT + 1,
+    SHOWN_RUN_COLUMN_COUNT = WATCHED_RUN_COLUMN_COUNT + 1,
+};
 
 /* An older version kept errors whole; what it wrote is cut about as model/error_info.h does it. */
 #define ERROR_INFO_OF(a)                                                                           \
@@ -35,9 +46,10 @@ enum { SHOWN_RUN_COLUMN_COUNT = RUN_COLUMN_COUNT + 1 };
     a ".name, " a ".parent_named, " a ".parent, " a ".ordinal, " a ".level, " a ".attempt, " a     \
       ".phase, " a ".version, " a ".action_group, " a ".group_attempt, " a ".group_position, " a   \
       ".task_name, " a ".short_name, " a ".task_attempt, " a ".task_position, " a                  \
-      ".created_at, " a ".started_at, " a ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision"
+      ".created_at, " a ".started_at, " a ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision, " a    \
+                                                                         ".additions"
 #define ACTION_COLUMNS ACTION_COLUMNS_OF("a")
-enum { ACTION_COLUMN_COUNT = 20 };
+enum { ACTION_COLUMN_COUNT = 21 };
 
 /* What else of an action decides about its next event. */
 #define SAID_COLUMNS                                                                               \
@@ -50,6 +62,7 @@ enum { DECIDED_ACTION_COLUMN_COUNT = ACTION_COLUMN_COUNT + 5 };
 /* From the columns above, the first of which is column `first`; strings are borrowed from `result`.
  */
 void run_from_row(const PGresult *result, int row, int first, struct run *run);
+void watched_run_from_row(const PGresult *result, int row, int first, struct run *run);
 void shown_run_from_row(const PGresult *result, int row, int first, struct run *run);
 void action_from_row(const PGresult *result, int row, int first, struct action *action);
 void decided_action_from_row(const PGresult *result, int row, int first, struct action *action);

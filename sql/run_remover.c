@@ -325,7 +325,11 @@ static const struct pg_statement mark_statement = {
                   " SELECT g.*, pg_current_xact_id()::text::int8, now(), true FROM gone g"
                   " ON CONFLICT (project, domain, run_name) DO UPDATE"
                   " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
-                  " has_rows = true)"
+                  " has_rows = true),"
+                  " unsaid AS (DELETE FROM run_additions a USING gone g WHERE a.project = g.project"
+                  " AND a.domain = g.domain AND a.run_name = g.run_name),"
+                  " unlabeled AS (DELETE FROM run_labels l USING gone g WHERE l.project = g.project"
+                  " AND l.domain = g.domain AND l.run_name = g.run_name)"
                   " SELECT pg_current_xact_id()::text::int8,"
                   " pg_notify('runtree', concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
                   " FROM gone g",

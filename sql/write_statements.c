@@ -254,7 +254,8 @@ static const Oid upsert_actions_types[] = {
     PG_INT4_ARRAY,        PG_INT8_ARRAY, PG_TEXT_ARRAY,        PG_TEXT_ARRAY,
     PG_INT4_ARRAY,        PG_INT8_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY,
     PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_INT8_ARRAY,        PG_TIMESTAMPTZ_ARRAY,
-    PG_INT4_ARRAY,        PG_INT2_ARRAY, PG_INT4_ARRAY,        PG_TIMESTAMPTZ_ARRAY};
+    PG_INT4_ARRAY,        PG_INT2_ARRAY, PG_INT4_ARRAY,        PG_TIMESTAMPTZ_ARRAY,
+    PG_TEXT_ARRAY};
 
 const struct pg_statement upsert_actions_statement = {
     .name = "upsert_actions",
@@ -262,9 +263,9 @@ const struct pg_statement upsert_actions_statement = {
            " level, attempt, phase, version, action_group, group_attempt, group_position,"
            " task_name, short_name, task_attempt, task_position, created_at, started_at,"
            " ended_at, error_info, revision, furthest_at, running_version, wait_phase,"
-           " wait_version, wait_at)"
+           " wait_version, wait_at, additions)"
            " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-           " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)"
+           " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)"
            " ON CONFLICT (project, domain, run_name, name) DO UPDATE SET"
            " parent_named = excluded.parent_named, parent = excluded.parent,"
            " ordinal = excluded.ordinal, level = excluded.level, attempt = excluded.attempt,"
@@ -277,8 +278,8 @@ const struct pg_statement upsert_actions_statement = {
            " error_info = excluded.error_info, revision = excluded.revision,"
            " furthest_at = excluded.furthest_at, running_version = excluded.running_version,"
            " wait_phase = excluded.wait_phase, wait_version = excluded.wait_version,"
-           " wait_at = excluded.wait_at",
-    .parameter_count = 28,
+           " wait_at = excluded.wait_at, additions = excluded.additions",
+    .parameter_count = 29,
     .types = upsert_actions_types,
 };
 
@@ -325,6 +326,7 @@ void add_upsert_actions(struct pg_calls *calls, const struct run_key *runs,
     BIND_TEXT(parameters, count, rows[i].action.error_info);
     BIND_INT8(parameters, count, rows[i].action.revision);
     bind_said(parameters, rows, count);
+    BIND_TEXT(parameters, count, rows[i].action.additions);
 }
 
 static const Oid join_events_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
@@ -410,7 +412,11 @@ const struct pg_statement update_runs_statement = {
            " AS k(project, domain, run_name, changed_xid, revision, action_count, phase_counts,"
            " root, phase, created_at, started_at, ended_at, root_counts, waiting_count, heard_at)"
            " WHERE r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
-           " AND r.changed_xid = k.changed_xid RETURNING 1)"
+           " AND r.changed_xid = k.changed_xid"
+           " RETURNING r.project, r.domain, r.run_name, r.shown_at),"
+           " moved AS (UPDATE run_labels l SET shown_at = c.shown_at FROM changed c"
+           " WHERE l.project = c.project AND l.domain = c.domain AND l.run_name = c.run_name"
+           " AND l.shown_at <> c.shown_at)"
            " SELECT CASE WHEN count(*) = cardinality($1) THEN '1'"
            " ELSE 'a run changed since it was read; the batch is decided again' END::int4"
            " FROM changed",
@@ -449,6 +455,50 @@ void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
     BIND_COLUMN(parameters, PG_TEXT, count, add_counts(parameters, rows[i].state.root_counts));
     BIND_INT4(parameters, count, rows[i].state.waiting_count);
     BIND_TIME(parameters, count, rows[i].has_events ? now_us : TIME_NONE);
+}
+
+static const Oid add_to_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+                                        PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TIMESTAMPTZ_ARRAY,
+                                        PG_TEXT_ARRAY, PG_INT4_ARRAY, PG_INT8_ARRAY};
+
+/* The order is run_addition_compare's. A run's labels stand and go together. */
+const struct pg_statement add_to_runs_statement = {
+    .name = "add_to_runs",
+    .sql = "WITH taken AS (INSERT INTO run_additions AS a (project, domain, run_name, member,"
+           " value, said_at, said_by, attempt, position)"
+           " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+           " ON CONFLICT (project, domain, run_name, member) DO UPDATE SET"
+           " value = excluded.value, said_at = excluded.said_at, said_by = excluded.said_by,"
+           " attempt = excluded.attempt, position = excluded.position"
+           " WHERE (excluded.said_at, excluded.said_by, excluded.attempt, excluded.position)"
+           " < (a.said_at, a.said_by, a.attempt, a.position)"
+           " RETURNING project, domain, run_name, member, value),"
+           " labels AS (SELECT t.project, t.domain, t.run_name, l.key || ':' || l.value AS label"
+           " FROM taken t CROSS JOIN LATERAL json_each_text(t.value::json) l"
+           " WHERE t.member = 'labels'),"
+           " gone AS (DELETE FROM run_labels l USING taken t WHERE t.member = 'labels'"
+           " AND l.project = t.project AND l.domain = t.domain AND l.run_name = t.run_name"
+           " AND NOT EXISTS (SELECT FROM labels n WHERE n.project = l.project"
+           " AND n.domain = l.domain AND n.run_name = l.run_name AND n.label = l.label))"
+           " INSERT INTO run_labels (project, domain, run_name, label, shown_at)"
+           " SELECT n.*, r.shown_at FROM labels n JOIN runs r ON r.project = n.project"
+           " AND r.domain = n.domain AND r.run_name = n.run_name ON CONFLICT DO NOTHING",
+    .parameter_count = 9,
+    .types = add_to_runs_types,
+};
+
+void add_additions_to_runs(struct pg_calls *calls, const struct run_key *runs,
+                           const struct run_addition_row *rows, size_t count)
+{
+    struct pg_parameters *parameters = pg_calls_add(calls, &add_to_runs_statement);
+
+    BIND_RUN(parameters, count, runs[rows[i].run]);
+    BIND_TEXT(parameters, count, run_addition_name(rows[i].addition));
+    BIND_TEXT(parameters, count, rows[i].value);
+    BIND_TIME(parameters, count, rows[i].updated_us);
+    BIND_TEXT(parameters, count, rows[i].name);
+    BIND_INT4(parameters, count, rows[i].order.attempt);
+    BIND_INT8(parameters, count, rows[i].order.position);
 }
 
 static const Oid notify_types[] = {PG_TEXT_ARRAY};

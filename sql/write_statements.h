@@ -80,6 +80,11 @@ void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
                      const int64_t *changed_xids, const struct run_row *rows, size_t count,
                      int64_t now_us);
 
+/* What events say of runs, where it is of an earlier event than what is stored. */
+extern const struct pg_statement add_to_runs_statement;
+void add_additions_to_runs(struct pg_calls *calls, const struct run_key *runs,
+                           const struct run_addition_row *rows, size_t count);
+
 /* Joins that are pending from now on or are still, and those that are done. */
 extern const struct pg_statement add_pending_statement, end_pending_statement;
 void add_pending_joins(struct pg_calls *calls, const struct pg_statement *statement,

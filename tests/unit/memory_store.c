@@ -33,6 +33,7 @@ static struct action copy_action(const struct action *action)
     copy.task_name = copy_text(action->task_name);
     copy.short_name = copy_text(action->short_name);
     copy.error_info = copy_text(action->error_info);
+    copy.additions = copy_text(action->additions);
     return copy;
 }
 
@@ -44,6 +45,7 @@ static void drop_action(const struct action *action)
     drop_text(action->task_name);
     drop_text(action->short_name);
     drop_text(action->error_info);
+    drop_text(action->additions);
 }
 
 static size_t find_run(const struct memory_store *store, const struct run_key *key)
@@ -301,6 +303,28 @@ static void write_runs(struct exchange *exchange)
     }
 }
 
+static void drop_addition(const struct run_addition_row *addition)
+{
+    drop_text(addition->value);
+    drop_text(addition->name);
+}
+
+static void write_run_additions(struct exchange *exchange)
+{
+    size_t count;
+    const struct run_addition_row *rows = decision_run_addition_rows(exchange->decision, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct run_addition_row *stored =
+            &exchange->store->run_additions[exchange->runs[rows[i].run]][rows[i].addition];
+        if (stored->value && run_addition_compare(&rows[i], stored) >= 0)
+            continue;
+        drop_addition(stored);
+        *stored = rows[i];
+        stored->value = copy_text(rows[i].value);
+        stored->name = copy_text(rows[i].name);
+    }
+}
+
 static void write_pending(struct exchange *exchange)
 {
     struct memory_store *store = exchange->store;
@@ -331,6 +355,7 @@ static void write_rows(struct exchange *exchange)
     write_actions(exchange);
     write_pending(exchange);
     write_runs(exchange);
+    write_run_additions(exchange);
 }
 
 bool memory_store_continue(struct memory_store *store, size_t choice)
@@ -382,6 +407,8 @@ void memory_store_clear(struct memory_store *store)
         drop_text(store->runs[i].key.domain);
         drop_text(store->runs[i].key.run_name);
         drop_text(store->runs[i].root);
+        for (int k = 0; k < RUN_ADDITIONS; k++)
+            drop_addition(&store->run_additions[i][k]);
     }
     for (size_t i = 0; i < store->event_count; i++) {
         free(store->events[i].name);

@@ -34,6 +34,7 @@ struct pending_join {
 /* All zero is empty. */
 struct memory_store {
     struct run runs[STORED_RUNS_MAX]; /* each owns its strings */
+    struct run_addition_row run_additions[STORED_RUNS_MAX][RUN_ADDITIONS]; /* likewise */
     size_t run_count;
     struct stored_event *events;
     size_t event_count;

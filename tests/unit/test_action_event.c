@@ -592,15 +592,16 @@ static void test_additions(void **state)
         "'dependsOn':['b','c / d'],'aliases':['a','try-1','try-1'],"
         "'run':{'title':'T','labels':{'k':'v','e':''},'links':[],'params':{ 'x' : 0.1 },'y':1}");
     const struct action_event *event = &made.event;
-    assert_string_equal(event->title, "Align");
-    assert_string_equal(event->links, "[{\"name\":\"log\",\"url\":\"https://x/\"}]");
-    assert_string_equal(event->depends_on, "[\"b\",\"c / d\"]");
+    assert_string_equal(event->additions[ADDITION_TITLE], "\"Align\"");
+    assert_string_equal(event->additions[ADDITION_LINKS],
+                        "[{\"name\":\"log\",\"url\":\"https://x/\"}]");
+    assert_string_equal(event->additions[ADDITION_DEPENDS_ON], "[\"b\",\"c / d\"]");
     assert_int_equal(event->alias_count, 2);
     assert_string_equal(event->aliases[0], "try-1");
-    assert_string_equal(event->of_run.title, "T");
-    assert_string_equal(event->of_run.labels, "{\"k\":\"v\",\"e\":\"\"}");
-    assert_string_equal(event->of_run.links, "[]");
-    assert_non_null(strstr(event->of_run.params, "0.1"));
+    assert_string_equal(event->run_additions[RUN_TITLE], "\"T\"");
+    assert_string_equal(event->run_additions[RUN_LABELS], "{\"k\":\"v\",\"e\":\"\"}");
+    assert_string_equal(event->run_additions[RUN_LINKS], "[]");
+    assert_non_null(strstr(event->run_additions[RUN_PARAMS], "0.1"));
     made_event_clear(&made);
 }
 
@@ -614,14 +615,8 @@ static void test_additions_that_are_left_out(void **state)
         "null}"};
     for (size_t i = 0; i < 3; i++) {
         struct made_event made = make_event(members[i]);
-        assert_null(made.event.title);
-        assert_null(made.event.links);
-        assert_null(made.event.depends_on);
         assert_int_equal(made.event.alias_count, 0);
-        assert_null(made.event.of_run.title);
-        assert_null(made.event.of_run.labels);
-        assert_null(made.event.of_run.links);
-        assert_null(made.event.of_run.params);
+        assert_false(made.event.has_additions || made.event.has_run_additions);
         made_event_clear(&made);
     }
 }
@@ -698,7 +693,7 @@ static void test_texts_at_their_limits_and_one_past_them(void **state)
         {"'run':{'labels':{'", "':'v'}}", LABEL_NAME_BYTES_MAX},
         {"'run':{'labels':{'k':'", "'}}", LABEL_BYTES_MAX},
         {"'run':{'title':'", "'}", LABEL_BYTES_MAX},
-        {"'run':{'params':{'k':'", "'}}", PARAMS_BYTES_MAX - sizeof "{\"k\": \"\"}" + 1},
+        {"'run':{'params':{'k':'", "'}}", RUN_ADDITION_BYTES_MAX - sizeof "{\"k\": \"\"}" + 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_text_length(cases[i].before, cases[i].limit, cases[i].behind, 0);

@@ -7,6 +7,7 @@
 #include "cmocka_test.h"
 #include "event_maker.h"
 #include "memory_store.h"
+#include "model/additions.h"
 #include "random.h"
 
 enum { ROUNDS = 300, ACTIONS_MAX = 24, EVENTS_PER_ACTION_MAX = 6, NO_PARENT = -1, UNKNOWN = -2 };
@@ -55,8 +56,9 @@ static void write_parent(char *out, size_t size, const struct plan *plan, size_t
 
 static void add_event(struct plan *plan, struct random *random, size_t action)
 {
-    char parent[32], group[32] = "", task[64] = "", error[64] = "";
-    int attempt = 1 + (int)random_below(random, 2), phase = 1 + (int)random_below(random, 10);
+    char parent[32], group[32] = "", task[64] = "", error[64] = "", additions[128] = "";
+    int attempt = 1 + (int)random_below(random, 2);
+    int phase = 1 + (int)random_below(random, PHASE_SLOTS - 1);
     int version = (int)random_below(random, 3);
     if (has_key(plan, action, attempt, phase, version))
         return;
@@ -69,11 +71,18 @@ static void add_event(struct plan *plan, struct random *random, size_t action)
                  random_once_in(random, 2) ? ",'shortName':'s'" : "");
     if (random_once_in(random, 4))
         snprintf(error, sizeof error, ",'errorInfo':{'message':'m%zu'}", random_below(random, 9));
+    if (random_once_in(random, 4))
+        snprintf(additions, sizeof additions,
+                 ",'%s':['n%zu'],'run':{'title':'t%zu','%s':{'k':'v%zu'}}",
+                 random_once_in(random, 2) ? "dependsOn" : "x", random_below(random, 3),
+                 random_below(random, 3), random_once_in(random, 2) ? "labels" : "params",
+                 random_below(random, 3));
     plan->action_of[plan->event_count] = action;
-    plan->events[plan->event_count++] = make_event(
-        "'name':'n%zu','attempt':%d,'phase':%d,'version':%d,"
-        "'updatedTime':'1970-01-01T00:01:%02zuZ'%s%s%s%s",
-        action, attempt, phase, version, random_below(random, 8), parent, group, task, error);
+    plan->events[plan->event_count++] =
+        make_event("'name':'n%zu','attempt':%d,'phase':'%s','version':%d,"
+                   "'updatedTime':'1970-01-01T00:01:%02zuZ'%s%s%s%s%s",
+                   action, attempt, phase_name((enum phase)phase), version, random_below(random, 8),
+                   parent, group, task, error, additions);
 }
 
 /* Mostly one tree, or several; some actions hang below nobody, in a cycle, or below another root.
@@ -215,6 +224,49 @@ static void assert_same_text(const char *expected, const char *found)
         assert_true(!expected && !found);
 }
 
+/* What the first event of the action that has them says it depends on. */
+static void check_depends_on(const struct plan *plan, size_t action, const char *kept)
+{
+    const struct action_event none = {0}, *first = &none;
+    char expected[64] = "";
+    struct buffer shown = {0};
+    for (size_t i = 0; i < plan->event_count; i++) {
+        const struct action_event *event = &plan->events[i].event;
+        if (plan->action_of[i] == action && event->additions[ADDITION_DEPENDS_ON] &&
+            is_first(event, first))
+            first = event;
+    }
+    if (first != &none)
+        snprintf(expected, sizeof expected, ",\"dependsOn\":%s",
+                 first->additions[ADDITION_DEPENDS_ON]);
+    additions_write(&shown, kept);
+    buffer_append(&shown, "", 1);
+    assert_string_equal(expected, shown.bytes);
+    buffer_free(&shown);
+}
+
+/* Whether `a` says of the run what it says before `b` does. */
+static bool speaks_before(const struct action_event *a, const struct action_event *b)
+{
+    if (a->updated_us != b->updated_us)
+        return a->updated_us < b->updated_us;
+    int order = strcmp(a->name, b->name);
+    return order ? order < 0 : is_first(a, b);
+}
+
+static void check_run_additions(const struct plan *plan, const struct memory_store *store)
+{
+    for (int k = 0; k < RUN_ADDITIONS; k++) {
+        const struct action_event *first = NULL;
+        for (size_t i = 0; i < plan->event_count; i++) {
+            const struct action_event *event = &plan->events[i].event;
+            if (event->run_additions[k] && (!first || speaks_before(event, first)))
+                first = event;
+        }
+        assert_same_text(first ? first->run_additions[k] : NULL, store->run_additions[0][k].value);
+    }
+}
+
 static void check_action(const struct plan *plan, const struct memory_store *store, size_t i)
 {
     char name[16];
@@ -235,6 +287,7 @@ static void check_action(const struct plan *plan, const struct memory_store *sto
     assert_int_equal(found->error_info != NULL, expected.error_info != NULL);
     if (expected.error_info)
         assert_non_null(strstr(found->error_info, expected.error_info));
+    check_depends_on(plan, i, found->additions);
     assert_int_equal(found->parent_named, plan->parents[i] != UNKNOWN);
     assert_int_equal(found->level, level);
     assert_int_equal(found->ordinal > 0, level > 0);
@@ -303,6 +356,7 @@ static void check_run(const struct plan *plan, const struct memory_store *store)
     bool seen[ACTIONS_MAX + 1] = {false};
     for (size_t i = 0; i < plan->action_count; i++)
         check_action(plan, store, i);
+    check_run_additions(plan, store);
     for (size_t i = 0; i < store->action_count; i++) {
         const struct action *at = &store->actions[i].action;
         if (at->ordinal == 0)
