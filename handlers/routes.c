@@ -36,7 +36,7 @@ const struct route routes[] = {
      PARAMETERS("phase", "name", "limit", "lastEventId"), false, ROUTE_READ},
     {HTTP_GET, RUN_PATH, handle_get_run, NULL, false, ROUTE_READ},
     {HTTP_DELETE, RUN_PATH, handle_delete_run, NULL, false, ROUTE_ADMIN},
-    {HTTP_GET, RUN_PATH "/tree", handle_get_tree, PARAMETERS("phase", "name", "error"), false,
+    {HTTP_GET, RUN_PATH "/tree", handle_get_tree, PARAMETERS("phase", "name", "error", "at"), false,
      ROUTE_READ},
     {HTTP_GET, RUN_PATH "/watch", handle_watch_run,
      PARAMETERS("phase", "name", "error", "lastEventId", "wait", "follow"), false, ROUTE_READ},

@@ -5,11 +5,11 @@
 
 #include "handlers/handlers.h"
 #include "handlers/parameters.h"
+#include "handlers/replayed_tree.h"
+#include "handlers/tree_document.h"
 #include "model/run_view.h"
 #include "server/http.h"
 #include "watch/run_hub.h"
-
-enum { NODES_AT_ONCE = 20000 /* looked at for one piece of the document */ };
 
 struct tree_reply {
     struct http_request *request;
@@ -17,9 +17,7 @@ struct tree_reply {
     size_t held; /* of the account */
     struct run_hub *hub;
     struct hub_view *view; /* held until the document begins */
-    struct view_reading *reading;
-    struct buffer *piece; /* the one that is being written */
-    size_t nodes;         /* written */
+    struct tree_document document;
 };
 
 static void release_view(struct tree_reply *reply)
@@ -33,7 +31,7 @@ static void end_reply(void *arg)
 {
     struct tree_reply *reply = arg;
 
-    view_reading_free(reply->reading);
+    view_reading_free(reply->document.reading);
     memory_hold(reply->memory, MEMORY_ANSWERS, &reply->held, 0);
     release_view(reply);
     if (reply->hub != NULL)
@@ -41,32 +39,12 @@ static void end_reply(void *arg)
     free(reply);
 }
 
-static void write_node(void *arg, const char *bytes, size_t length, bool meets_filter)
-{
-    struct tree_reply *reply = arg;
-
-    if (reply->nodes++ > 0)
-        buffer_text(reply->piece, ",");
-    buffer_append(reply->piece, bytes, length);
-    buffer_text(reply->piece, meets_filter ? "true}" : "false}");
-}
-
 static int next_piece(void *arg, struct buffer *piece)
 {
     struct tree_reply *reply = arg;
-    bool is_first = reply->piece == NULL;
-    int status;
+    int status = tree_document_next(&reply->document, piece);
 
-    reply->piece = piece;
-    if (is_first) {
-        buffer_text(piece, "{\"revision\":");
-        buffer_integer(piece, view_reading_revision(reply->reading));
-        buffer_text(piece, ",\"nodes\":[");
-    }
-    status = view_reading_next(reply->reading, REPLY_PIECE_BYTES, NODES_AT_ONCE, write_node, reply);
     run_hub_account(reply->hub);
-    if (status == 1)
-        buffer_text(piece, "]}");
     return status;
 }
 
@@ -74,14 +52,14 @@ static void start_document(struct tree_reply *reply, const struct run_view *view
 {
     static const struct reply_source source = {.next = next_piece, .end = end_reply};
 
-    reply->reading = view_reading_new(view);
-    if (reply->reading == NULL) {
+    reply->document.reading = view_reading_new(view);
+    if (reply->document.reading == NULL) {
         reply_unavailable(reply->request, -ENOMEM);
         end_reply(reply);
         return;
     }
     memory_hold(reply->memory, MEMORY_ANSWERS, &reply->held,
-                sizeof *reply + view_reading_bytes(reply->reading));
+                sizeof *reply + view_reading_bytes(reply->document.reading));
     release_view(reply);
     reply_pieces(reply->request, 200, "application/json", &source, reply);
 }
@@ -113,6 +91,7 @@ static void on_hub_ready(void *arg, enum hub_outcome outcome)
 /* Read anew, so that whoever has just posted sees what was acknowledged. */
 void handle_get_tree(struct app *app, struct http_request *request)
 {
+    const char *at = http_request_parameter(request, "at");
     struct tree_reply *reply;
     struct filter filter;
     struct run_key key;
@@ -120,6 +99,10 @@ void handle_get_tree(struct app *app, struct http_request *request)
 
     if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0)
         return;
+    if (at != NULL) {
+        reply_replayed_tree(app, request, &key, &filter, at);
+        return;
+    }
     reply = calloc(1, sizeof *reply);
     if (reply == NULL) {
         reply_unavailable(request, -ENOMEM);
@@ -127,6 +110,7 @@ void handle_get_tree(struct app *app, struct http_request *request)
     }
     reply->request = request;
     reply->memory = app->shared->memory;
+    reply->document.at_us = TIME_NONE;
     status = run_hub_open(app->hubs, &key, &reply->hub);
     if (status == 0) {
         reply->view = run_hub_hold_view(reply->hub, &filter, NULL);

@@ -32,6 +32,7 @@ struct repo_call {
         repo_action_fn *action;
         repo_listed_action_fn *listed_action;
         repo_event_fn *event;
+        repo_run_event_fn *run_event;
         repo_project_fn *project;
         repo_changed_fn *changed;
         repo_changes_fn *changes;
@@ -837,9 +838,11 @@ static const struct pg_statement list_events_statement = {
     .types = list_events_types,
 };
 
-static void on_event_row(const struct repo_call *call, const PGresult *result, int row)
+enum { EVENT_ROW_COLUMNS = 9 };
+
+static struct stored_event event_from_row(const PGresult *result, int row)
 {
-    const struct stored_event event = {
+    return (struct stored_event){
         .attempt = pg_int4(result, row, 0),
         .phase = phase_from_index(pg_int2(result, row, 1)),
         .version = pg_int4(result, row, 2),
@@ -850,6 +853,11 @@ static void on_event_row(const struct repo_call *call, const PGresult *result, i
         .goes_on = pg_bool(result, row, 7),
         .attempt_before = pg_int4(result, row, 8),
     };
+}
+
+static void on_event_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    const struct stored_event event = event_from_row(result, row);
 
     call->fn.event(call->arg, &event);
 }
@@ -882,6 +890,61 @@ int action_repo_list_events(struct action_repo *repo, const struct event_query *
     pg_bind_int4(&parameters, query->limit);
     return run_event_call(repo, &list_events_statement, &parameters, query->client, on_event, end,
                           arg);
+}
+
+static const Oid run_events_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8,        PG_INT4,
+                                       PG_INT2, PG_INT4, PG_INT8, PG_TIMESTAMPTZ, PG_INT4};
+
+#define IN_ORDER "e.revision, e.attempt, e.phase, e.version"
+
+/* Those of one revision are of one action, and few: only they are sorted. */
+static const struct pg_statement run_events_statement = {
+    .name = "run_events",
+    .sql = "SELECT e.attempt, e.phase, e.version, e.revision, e.updated_at, e.recorded_at, e.info,"
+           " e.is_followed, 0, e.name, (SELECT a.parent FROM actions a WHERE a.project = $1"
+           " AND a.domain = $2 AND a.run_name = $3 AND a.name = e.name)"
+           " FROM (SELECT e.*, row_number() OVER w AS place, lead(true, 1, false) OVER w AS "
+           "is_followed,"
+           " sum(coalesce(octet_length(e.info), 0)) OVER w - coalesce(octet_length(e.info), 0)"
+           " AS bytes_before"
+           " FROM (SELECT e.name, e.attempt, e.phase, e.version, e.revision, e.updated_at,"
+           " e.recorded_at, CASE WHEN $9::timestamptz IS NULL OR e.updated_at <= $9 THEN e.info END"
+           " AS info FROM action_events e"
+           " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3 AND e.revision > 0"
+           " AND e.revision >= $4 AND e.revision <= $8 AND (" IN_ORDER ") > ($4, $5, $6, $7)"
+           " ORDER BY " IN_ORDER " LIMIT $10 + 1) e WINDOW w AS (ORDER BY " IN_ORDER ")) e"
+           " WHERE e.place <= $10 AND e.bytes_before < " PAGE_BYTES " ORDER BY e.place",
+    .parameter_count = 10,
+    .types = run_events_types,
+};
+
+static void on_run_event_row(const struct repo_call *call, const PGresult *result, int row)
+{
+    const struct stored_event event = event_from_row(result, row);
+
+    call->fn.run_event(call->arg, pg_text(result, row, EVENT_ROW_COLUMNS),
+                       pg_text(result, row, EVENT_ROW_COLUMNS + 1), &event);
+}
+
+int action_repo_run_events(struct action_repo *repo, const struct history_query *query,
+                           repo_run_event_fn *on_event, repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+
+    pg_bind_run(&parameters, &query->run);
+    pg_bind_int8(&parameters, query->after.revision);
+    pg_bind_int4(&parameters, query->after.attempt);
+    pg_bind_int2(&parameters, (int16_t)query->after.phase);
+    pg_bind_int4(&parameters, query->after.version);
+    pg_bind_int8(&parameters, query->until_revision);
+    pg_bind_time(&parameters, query->until_us);
+    pg_bind_int4(&parameters, query->limit);
+    return run_call(repo, &run_events_statement, &parameters,
+                    &(struct repo_call){.on_row = on_run_event_row,
+                                        .fn.run_event = on_event,
+                                        .client = query->client,
+                                        .on_end = end,
+                                        .arg = arg});
 }
 
 static const Oid attempt_events_types[] = {PG_TEXT, PG_TEXT,       PG_TEXT,       PG_TEXT,

@@ -178,6 +178,26 @@ struct event_query {
 int action_repo_list_events(struct action_repo *repo, const struct event_query *query,
                             repo_event_fn *on_event, repo_end_fn *on_end, void *arg);
 
+/* The events of a run's tree, in the order of their revisions. */
+struct history_query {
+    struct repo_client client;
+    struct run_key run;
+    int64_t until_revision;
+    int64_t until_us; /* what happened later comes without its document; TIME_NONE: any time */
+    struct {
+        int64_t revision; /* all zero: from the start */
+        int32_t attempt;
+        enum phase phase;
+        int32_t version;
+    } after;
+    int32_t limit;
+};
+typedef void repo_run_event_fn(void *arg, const char *name, const char *parent,
+                               const struct stored_event *event);
+
+int action_repo_run_events(struct action_repo *repo, const struct history_query *query,
+                           repo_run_event_fn *on_event, repo_end_fn *on_end, void *arg);
+
 /* The events of one attempt of an action, the furthest first. */
 struct attempt_query {
     struct repo_client client;

@@ -244,6 +244,7 @@ static void write_events(struct exchange *exchange)
                                   .version = event->version,
                                   .phase = event->phase,
                                   .revision = rows[i].revision,
+                                  .updated_us = event->updated_us,
                                   .info = strndup(event->info.bytes, event->info.length)};
     }
 }

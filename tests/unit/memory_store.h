@@ -15,7 +15,7 @@ struct stored_event {
     char *name;
     int32_t attempt, version;
     enum phase phase;
-    int64_t revision;
+    int64_t revision, updated_us;
     char *info;
 };
 
