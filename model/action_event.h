@@ -62,6 +62,10 @@ struct action_event {
     /* What timestamp_is_zero is as if it were absent. */
     int64_t updated_us;  /* the time of receipt if the event does not say it */
     int64_t reported_us; /* TIME_NONE if absent */
+    /* Of the service itself, which gives up an action that nobody ended: recorded only if the run
+     * is over, the action open, and the last event of the run still that of `heard_us`. */
+    bool is_abandonment;
+    int64_t heard_us;
 };
 
 /* The key when it stands in the path of a PUT; decoding checks it like members of the body, and a

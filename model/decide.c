@@ -22,7 +22,8 @@ struct batch_run {
     struct run_key key;
     size_t index; /* among decision_runs, once they are in order */
     bool is_new, is_changed;
-    bool has_events; /* new ones */
+    bool has_events; /* new ones, that somebody reported */
+    bool had_open_ends;
     int64_t revision_before;
     struct run state;
     int32_t roots_before;                       /* that it had in the tree */
@@ -451,6 +452,7 @@ int decision_put_run(struct decision *decision, const struct run *run, bool is_n
     put->is_new = is_new;
     put->revision_before = state.revision;
     put->state = state;
+    put->had_open_ends = run_has_open_ends(&state);
     put->roots_before = 0;
     for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
         put->roots_before += state.root_counts[phase];
@@ -952,7 +954,8 @@ static int record(struct decision *decision, struct batch_event *event)
     event->is_new = true;
     event->is_state = change.is_state;
     action->is_changed |= change.is_changed;
-    action->run->is_changed = action->run->has_events = true;
+    action->run->is_changed = true;
+    action->run->has_events |= !event->event->is_abandonment;
     if (is_in_tree(action)) {
         take_revision(event, phase_before, change.is_visible);
         return 0;
@@ -963,9 +966,24 @@ static int record(struct decision *decision, struct batch_event *event)
     return can_join(action) ? join_with_descendants(decision, action) : 0;
 }
 
+/* Whether the action is still to be given up, as it was when that was found. */
+static bool is_abandoned(const struct batch_event *event)
+{
+    const struct batch_run *run = event->action->run;
+    const struct action *action = &event->action->action;
+    return is_in_tree(event->action) && action->attempt == event->event->attempt &&
+           !phase_is_terminal(action->phase) &&
+           phase_is_terminal(run_phase(run->state.root_counts)) && !run->has_events &&
+           run->state.last_event_us == event->event->heard_us;
+}
+
 static int decide_event(struct decision *decision, struct batch_event *event)
 {
     struct problem problem;
+    if (event->event->is_abandonment && !is_abandoned(event)) {
+        event->verdict.status = EVENT_REJECTED;
+        return 0;
+    }
     if (event->slot->is_stored || event->slot->holder) {
         event->verdict.status = EVENT_DUPLICATE;
         return compare_with_holder(event, &event->verdict);
@@ -1086,12 +1104,15 @@ static void make_rows(struct decision *decision)
         make_action_rows(decision, run);
         for (const struct batch_action *at = run->actions; at; at = at->hh.next)
             run->state.waiting_count += waiting_change(at);
+        bool has_open_ends = run_has_open_ends(&run->state);
         for (int k = 0; k < RUN_ADDITIONS; k++)
             if (run->additions[k].value)
                 decision->run_addition_rows[decision->run_addition_row_count++] = run->additions[k];
         decision->run_rows[decision->run_row_count++] =
             (struct run_row){.run = i,
                              .is_new = run->is_new,
+                             .gets_open_ends = has_open_ends && !run->had_open_ends,
+                             .loses_open_ends = !has_open_ends && run->had_open_ends,
                              .has_events = run->has_events,
                              .revision_before = run->revision_before,
                              .state = run->state};

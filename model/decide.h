@@ -171,7 +171,8 @@ int run_addition_compare(const struct run_addition_row *a, const struct run_addi
 struct run_row {
     size_t run;
     bool is_new;
-    bool has_events; /* new ones, that somebody reported */
+    bool gets_open_ends, loses_open_ends; /* run_has_open_ends, that it had not, or had */
+    bool has_events;                      /* new ones, that somebody reported */
     int64_t revision_before;
     struct run state;
 };

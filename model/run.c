@@ -31,3 +31,12 @@ int64_t run_ended_us(const struct run *run)
 {
     return phase_is_terminal(run->phase) ? run->ended_us : TIME_NONE;
 }
+
+bool run_has_open_ends(const struct run *run)
+{
+    int32_t open = 0;
+
+    for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
+        open += phase_is_terminal((enum phase)phase) ? 0 : run->phase_counts[phase];
+    return phase_is_terminal(run->phase) && open > 0;
+}

@@ -35,6 +35,9 @@ struct run {
 /* What the phases of a run's roots come to (docs/model.md); PHASE_NONE without one. */
 enum phase run_phase(const int32_t root_counts[static PHASE_SLOTS]);
 
+/* All its roots have ended, and something below them has not. */
+bool run_has_open_ends(const struct run *run);
+
 /* What is shown as the run's end; TIME_NONE while it has none. */
 int64_t run_ended_us(const struct run *run);
 

@@ -278,14 +278,39 @@ static void on_removal_refused(void *arg, const char *message)
               message);
 }
 
+static void on_abandoned(void *arg, size_t count)
+{
+    struct app *app = arg;
+
+    metrics_add(app->metrics, METRIC_ACTIONS_ABANDONED, count);
+}
+
 /* -------- starting -------- */
 
-/* One loop of a process looks for runs that are due; all delete on demand. */
+/* One loop of a process looks for what has to be done some time. */
+static bool is_first(const struct app *app)
+{
+    return app->metrics == app->shared->metrics[0];
+}
+
+/* All delete on demand. */
 static int64_t retention_us(const struct app *app)
 {
-    bool is_first = app->metrics == app->shared->metrics[0];
+    return is_first(app) ? app->shared->config->retention_days * INT64_C(86400000000) : 0;
+}
 
-    return is_first ? app->shared->config->retention_days * INT64_C(86400000000) : 0;
+static int start_abandoner(struct app *app)
+{
+    const struct abandoner_options options = {
+        .repo = app->repo,
+        .writers = app->writers,
+        .after_us = is_first(app) ? app->shared->config->abandoned_after_s * INT64_C(1000000) : 0,
+        .on_abandoned = on_abandoned,
+        .arg = app,
+    };
+
+    app->abandoner = abandoner_new(app->loop, &options);
+    return app->abandoner == NULL ? -ENOMEM : 0;
 }
 
 int app_database_connections(const struct config *config)
@@ -361,7 +386,7 @@ static int start_database_objects(struct app *app)
     if (app->listener == NULL)
         return -ENOMEM;
     app->remover = run_remover_new(app->loop, url, retention_us(app), &remover_events, app);
-    return app->remover == NULL ? -ENOMEM : 0;
+    return app->remover == NULL ? -ENOMEM : start_abandoner(app);
 }
 
 static void start_migration(struct app_runner *runner);
@@ -435,6 +460,8 @@ static void stop_objects(struct app_runner *runner)
     close_own_handles(runner);
     if (app->hubs != NULL)
         run_hubs_abandon(app->hubs);
+    if (app->abandoner != NULL)
+        abandoner_stop(app->abandoner);
     if (app->remover != NULL)
         run_remover_stop(app->remover);
     if (app->listener != NULL)
@@ -460,6 +487,7 @@ static void free_objects(struct app_runner *runner)
 {
     struct app *app = &runner->app;
 
+    abandoner_free(app->abandoner);
     run_remover_free(app->remover);
     notify_listener_free(app->listener);
     event_writers_free(app->writers);

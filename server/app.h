@@ -2,7 +2,7 @@
  * end stops them, drains the loop and frees them backwards.
  *
  *   loop, metrics -> HTTP (health answers from here on) -> schema -> repo, hubs, writers, listener,
- * remover -> ready
+ * remover, abandoner -> ready
  *
  * `--threads N` is N of these, which share nothing but the numbers that /metrics adds up. */
 #ifndef RUNTREE_SERVER_APP_H
@@ -19,6 +19,7 @@
 #include "server/memory.h"
 #include "server/metrics.h"
 #include "server/rate_limit.h"
+#include "sql/abandoner.h"
 #include "sql/action_repo.h"
 #include "sql/event_writer.h"
 #include "sql/notify_listener.h"
@@ -65,6 +66,7 @@ struct app {
     struct list_hub *list_hub;
     struct notify_listener *listener;
     struct run_remover *remover;
+    struct abandoner *abandoner;
     bool is_draining;
     char not_ready_why[APP_WHY_SIZE]; /* why the database is not usable, for /readyz; "" for none */
 };

@@ -94,6 +94,8 @@ static const struct option_row options[] = {
            "time that a run's tree is kept after its last watcher left"),
     NUMBER(stall_ms, "stall-ms", "RUNTREE_STALL_MS", 10000, 100, 600000,
            "a stream that takes nothing for so long is cut off"),
+    NUMBER(abandoned_after_s, "abandoned-after-s", "RUNTREE_ABANDONED_AFTER_S", 900, 0, 31536000,
+           "silence after which what an ended run left open is ABORTED; 0 for never"),
     NUMBER(retention_days, "retention-days", "RUNTREE_RETENTION_DAYS", 0, 0, 36500,
            "days after which a run that has ended is deleted; 0 for never"),
     NUMBER(goodbye_ms, "goodbye-ms", "RUNTREE_GOODBYE_MS", 0, 0, 600000,

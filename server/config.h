@@ -38,10 +38,11 @@ struct config {
     int64_t flush_interval_ms;
     int64_t heartbeat_ms;
     int64_t hub_linger_ms;
-    int64_t stall_ms;       /* a stream that takes nothing for so long is cut off */
-    int64_t retention_days; /* 0: runs are kept for ever */
-    int64_t goodbye_ms;     /* over which streams are then told to come back */
-    int64_t drain_ms;       /* between "not ready" and the end of streams at a SIGTERM */
+    int64_t stall_ms;          /* a stream that takes nothing for so long is cut off */
+    int64_t abandoned_after_s; /* 0: what nobody ended stays as it is */
+    int64_t retention_days;    /* 0: runs are kept for ever */
+    int64_t goodbye_ms;        /* over which streams are then told to come back */
+    int64_t drain_ms;          /* between "not ready" and the end of streams at a SIGTERM */
 };
 
 /* 0; 1 if `--help` was asked for (print config_print_help and exit 0); -EINVAL with the reason in

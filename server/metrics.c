@@ -47,6 +47,8 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
                            "Watched runs found changed by the poll, not by a notification."},
     [METRIC_LIST_READS] = {"runtree_list_reads_total", "counter",
                            "Reads of the runs that moved, for the watchers of the list."},
+    [METRIC_ACTIONS_ABANDONED] = {"runtree_actions_abandoned_total", "counter",
+                                  "Actions that nobody ended, recorded as ABORTED."},
     [METRIC_RUNS_REMOVED] = {"runtree_runs_deleted_total", "counter", "Runs deleted."},
     [METRIC_STREAMS_OPENED] = {"runtree_streams_opened_total", "counter", "Streams opened."},
     [METRIC_STREAMS_RESUMED] = {"runtree_streams_resumed_total", "counter",

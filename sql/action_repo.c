@@ -612,6 +612,33 @@ int action_repo_get_run(struct action_repo *repo, const struct run_key *key, rep
         &(struct repo_call){.on_row = on_run_row, .fn.run = on_run, .on_end = end, .arg = arg});
 }
 
+static const Oid open_ends_types[] = {PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4};
+
+static const struct pg_statement open_ends_statement = {
+    .name = "open_ends",
+    .sql = "SELECT " RUN_COLUMNS ", NULL::text FROM open_ends o JOIN runs r ON"
+           " r.project = o.project AND r.domain = o.domain AND r.run_name = o.run_name"
+           " WHERE (o.project, o.domain, o.run_name) > ($2, $3, $4) AND r.last_event_at < $1"
+           " ORDER BY o.project, o.domain, o.run_name LIMIT $5",
+    .parameter_count = 5,
+    .types = open_ends_types,
+};
+
+int action_repo_list_open_ends(struct action_repo *repo, int64_t before_us,
+                               const struct run_key *after, int32_t limit, repo_run_fn *on_run,
+                               repo_end_fn *end, void *arg)
+{
+    struct pg_parameters parameters = {0};
+    const struct run_key first = {"", "", ""};
+
+    pg_bind_time(&parameters, before_us);
+    pg_bind_run(&parameters, after->project == NULL ? &first : after);
+    pg_bind_int4(&parameters, limit);
+    return run_call(
+        repo, &open_ends_statement, &parameters,
+        &(struct repo_call){.on_row = on_run_row, .fn.run = on_run, .on_end = end, .arg = arg});
+}
+
 /* What is left of a deleted run, until it is removed, is nobody's to see. */
 #define RUN_EXISTS                                                                                 \
     "EXISTS (SELECT FROM runs x WHERE x.project = $1 AND x.domain = $2 AND x.run_name = $3)"

@@ -107,6 +107,12 @@ int action_repo_list_runs(struct action_repo *repo, const struct run_query *quer
 int action_repo_get_run(struct action_repo *repo, const struct run_key *key, repo_run_fn *on_run,
                         repo_end_fn *on_end, void *arg);
 
+/* Runs with open ends (struct run, run_has_open_ends) that nothing was heard of since `before_us`,
+ * by key behind `after` (project NULL: from the start); at most `limit`. */
+int action_repo_list_open_ends(struct action_repo *repo, int64_t before_us,
+                               const struct run_key *after, int32_t limit, repo_run_fn *on_run,
+                               repo_end_fn *on_end, void *arg);
+
 /* Which actions of a run's tree, by ordinal. */
 struct action_query {
     struct repo_client client;

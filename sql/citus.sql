@@ -8,6 +8,7 @@
 SELECT create_distributed_table(t.name::regclass, 'run_name',
                                 colocate_with => CASE t.name WHEN 'runs' THEN 'none' ELSE 'runs' END)
     FROM (VALUES (1, 'runs'), (2, 'actions'), (3, 'action_events'), (4, 'deleted_runs'),
-          (5, 'pending_joins'), (6, 'run_additions'), (7, 'run_labels')) AS t(position, name)
+          (5, 'pending_joins'), (6, 'run_additions'), (7, 'run_labels'),
+          (8, 'open_ends')) AS t(position, name)
     WHERE NOT EXISTS (SELECT FROM pg_dist_partition p WHERE p.logicalrelid = t.name::regclass)
     ORDER BY t.position;

@@ -1039,6 +1039,33 @@ static void add_pending(struct event_writer *writer, const struct pending_join_r
     }
 }
 
+static bool gets_open_ends(const struct run_row *row)
+{
+    return row->gets_open_ends;
+}
+
+static bool loses_open_ends(const struct run_row *row)
+{
+    return row->loses_open_ends;
+}
+
+/* For those of the runs of which it is true. */
+static void add_open_ends(struct event_writer *writer, const struct pg_statement *statement,
+                          bool is_meant(const struct run_row *row))
+{
+    size_t count, meant = 0;
+    const struct run_row *rows = decision_run_rows(writer->decision, &count);
+    struct run_key *keys = calloc(count, sizeof *keys);
+
+    writer->is_out_of_memory |= keys == NULL;
+    for (size_t i = 0; i < count && keys != NULL; i++)
+        if (is_meant(&rows[i]))
+            keys[meant++] = writer->runs[rows[i].run];
+    if (meant > 0)
+        add_runs(&writer->calls, statement, keys, meant);
+    free(keys);
+}
+
 /* Writes what was decided, if it is anything. */
 static void write_decision(struct event_writer *writer)
 {
@@ -1077,6 +1104,8 @@ static void write_decision(struct event_writer *writer)
     add_notify(&writer->calls, writer->runs, runs, run_count);
     if (pending_count > 0)
         add_pending(writer, pending, pending_count);
+    add_open_ends(writer, &add_open_ends_statement, gets_open_ends);
+    add_open_ends(writer, &end_open_ends_statement, loses_open_ends);
     writer->is_out_of_memory |= pg_calls_have_failed(&writer->calls);
     pg_calls_add(&writer->calls,
                  writer->is_out_of_memory ? &rollback_statement : &commit_statement);
@@ -1552,6 +1581,8 @@ static void rehearse(struct event_writer *writer, enum step step)
     add_additions_to_runs(&writer->calls, NULL, NULL, 0);
     add_pending_joins(&writer->calls, &end_pending_statement, NULL, NULL, 0);
     add_pending_joins(&writer->calls, &add_pending_statement, NULL, NULL, 0);
+    add_runs(&writer->calls, &add_open_ends_statement, NULL, 0);
+    add_runs(&writer->calls, &end_open_ends_statement, NULL, 0);
     pg_calls_add(&writer->calls, &rollback_statement);
     send_step(writer, NULL);
 }

@@ -35,7 +35,7 @@ void pg_parameters_free(struct pg_parameters *parameters);
 
 /* The statements of an exchange with their parameters. All zero is empty; reset keeps the memory.
  */
-enum { PG_CALLS_MAX = 10 };
+enum { PG_CALLS_MAX = 12 };
 
 struct pg_calls {
     struct pg_call calls[PG_CALLS_MAX];

@@ -329,7 +329,9 @@ static const struct pg_statement mark_statement = {
                   " unsaid AS (DELETE FROM run_additions a USING gone g WHERE a.project = g.project"
                   " AND a.domain = g.domain AND a.run_name = g.run_name),"
                   " unlabeled AS (DELETE FROM run_labels l USING gone g WHERE l.project = g.project"
-                  " AND l.domain = g.domain AND l.run_name = g.run_name)"
+                  " AND l.domain = g.domain AND l.run_name = g.run_name),"
+                  " closed AS (DELETE FROM open_ends o USING gone g"
+                  " WHERE (o.project, o.domain, o.run_name) = (g.project, g.domain, g.run_name))"
                   " SELECT pg_current_xact_id()::text::int8,"
                   " pg_notify('runtree', concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
                   " FROM gone g",

@@ -383,6 +383,22 @@ void add_pending_joins(struct pg_calls *calls, const struct pg_statement *statem
     BIND_TEXT(parameters, count, rows[i].parent);
 }
 
+const struct pg_statement add_open_ends_statement = {
+    .name = "add_open_ends",
+    .sql = "INSERT INTO open_ends (project, domain, run_name)"
+           " SELECT k.* FROM unnest($1, $2, $3) AS k ON CONFLICT DO NOTHING",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
+
+const struct pg_statement end_open_ends_statement = {
+    .name = "end_open_ends",
+    .sql = "DELETE FROM open_ends o USING unnest($1, $2, $3) AS k(project, domain, run_name)"
+           " WHERE o.project = k.project AND o.domain = k.domain AND o.run_name = k.run_name",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
+
 static const Oid idle_types[] = {PG_INT4};
 
 const struct pg_statement idle_joins_statement = {

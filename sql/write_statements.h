@@ -91,6 +91,10 @@ void add_pending_joins(struct pg_calls *calls, const struct pg_statement *statem
                        const struct run_key *runs, const struct pending_join_row *rows,
                        size_t count);
 
+/* Runs that are over with open ends from now on, and those that are not any more; parameters as of
+ * read_runs_statement. */
+extern const struct pg_statement add_open_ends_statement, end_open_ends_statement;
+
 /* Rows: run key and parent of pending joins that nobody works on; the parameter is how many. */
 extern const struct pg_statement idle_joins_statement;
 

@@ -3,13 +3,16 @@
 The inputs are in tests/data/reports, one file for each report.
 """
 
+import contextlib
 import json
 import pathlib
 import random
 
 import pytest
 
-from inventions import at
+from client import metric, until
+from inventions import RunKey, at
+from sse import EventStream
 
 REPORTS = pathlib.Path(__file__).parents[1] / "data/reports"
 
@@ -298,3 +301,141 @@ def test_last_event_is_when_something_new_was_heard(api, run):
     assert api.read(run.path)["lastEventAt"] == first
     api.post_one(run.event("a1", "RUNNING", parent="nobody"))
     assert api.read(run.path)["lastEventAt"] > first
+
+
+@pytest.fixture
+def impatient(start_runtree, open_api, postgres):
+    """Two runtrees on one database that give up after a second, and their clients."""
+    url = postgres.new_database()
+    pair = [start_runtree("--abandoned-after-s", "1", database_url=url) for _ in range(2)]
+    return [(runtree, open_api(runtree)) for runtree in pair]
+
+
+def abandoned(impatient):
+    return sum(metric(runtree.url, "runtree_actions_abandoned_total") for runtree, _ in impatient)
+
+
+def test_forgotten_step_is_abandoned_and_the_run_ends(impatient, run):
+    (runtree, api), (twin, other) = impatient
+    report = Report(api, run)
+    with contextlib.ExitStack() as stack:
+        report.post("04-zombie-step")
+        streams = [
+            stack.enter_context(contextlib.closing(EventStream(url, f"{run.path}/watch")))
+            for url in (runtree.url, twin.url)
+        ]
+        heard = report.summary()["lastEventAt"]
+        for stream in streams:
+            frames = stream.read_to_end()
+            assert frames[-1].event == "end"
+            last = [frame for frame in frames if frame.event == "nodeUpdate"][-1].data["action"]
+            assert (last["name"], last["phase"], last["abandoned"]) == ("step", "ABORTED", True)
+    step = Report(other, run).action("step")
+    assert step["version"] < 0
+    assert (step["phase"], step["endedAt"], step["durationMs"]) == (
+        "ABORTED",
+        "2026-03-01T08:01:00.000Z",
+        59_000,
+    )
+    assert "abandoned" not in report.action("root")
+    summary = report.summary()
+    assert summary["phaseCounts"] == {"ABORTED": 1, "FAILED": 1}
+    assert (summary["phase"], summary["lastEventAt"]) == ("FAILED", heard)
+    event = api.read(f"{run.path}/actions/step/events")["events"][-1]
+    assert (event["phase"], event["version"], event["abandoned"]) == (
+        "ABORTED",
+        step["version"],
+        True,
+    )
+    assert abandoned(impatient) == 1
+
+    api.post_one(run.event("step", "SUCCEEDED", updatedTime="2026-03-01T09:00:00Z"))
+    step = report.action("step")
+    assert (step["phase"], step["durationMs"], "abandoned" in step) == (
+        "SUCCEEDED",
+        3_599_000,
+        False,
+    )
+    assert report.summary()["phaseCounts"] == {"SUCCEEDED": 1, "FAILED": 1}
+
+
+def test_many_are_abandoned_once_each_by_whichever_process(impatient, run):
+    (_, api), (_, other) = impatient
+    names = [f"a{number}" for number in range(1, 1201)]
+    api.post_all([run.event("a0", "RUNNING", parent=None)])
+    api.post_all([run.event(name, "QUEUED", parent="a0") for name in names])
+    api.post_one(run.event("a0", "SUCCEEDED"))
+    until(lambda: other.read(run.path)["phaseCounts"] == {"SUCCEEDED": 1, "ABORTED": 1200})
+    assert abandoned(impatient) == 1200
+    assert other.read(run.path)["revision"] == 2402
+
+
+def test_nothing_is_abandoned_while_a_root_runs_or_something_is_heard(impatient, run):
+    (_, api), _ = impatient
+    ended = RunKey(run.project, run.domain, "ended")
+    api.post_all(
+        [
+            run.event("a0", "RUNNING", parent=None),
+            run.event("a1", "RUNNING", parent="a0"),
+            run.event("b0", "SUCCEEDED", parent=None),
+            ended.event("a0", "SUCCEEDED", parent=None),
+            ended.event("a1", "RUNNING", parent="a0"),
+        ]
+    )
+    until(lambda: api.read(ended.path)["phaseCounts"] == {"SUCCEEDED": 1, "ABORTED": 1})
+    assert api.read(run.path)["phaseCounts"] == {"RUNNING": 2, "SUCCEEDED": 1}
+    api.post_one(ended.event("a1", "RUNNING", attempt=2))
+    assert api.read(ended.path)["phaseCounts"] == {"SUCCEEDED": 1, "RUNNING": 1}
+    until(lambda: api.read(ended.path)["phaseCounts"] == {"SUCCEEDED": 1, "ABORTED": 1})
+
+
+def test_never_is_never(start_runtree, open_api, postgres, run):
+    url = postgres.new_database()
+    api = open_api(start_runtree("--abandoned-after-s", "0", database_url=url))
+    report = Report(api, run)
+    report.post("04-zombie-step")
+    assert postgres.execute(url, "SELECT run_name FROM open_ends") == [(run.name,)]
+    eager = open_api(start_runtree("--abandoned-after-s", "1", database_url=url))
+    until(lambda: Report(eager, run).action("step")["phase"] == "ABORTED")
+    assert postgres.execute(url, "SELECT run_name FROM open_ends") == []
+    assert report.summary()["endedAt"] == "2026-03-01T08:01:00.000Z"
+
+
+def test_deleted_run_has_no_open_ends(start_runtree, open_api, postgres, run):
+    url = postgres.new_database()
+    api = open_api(start_runtree(database_url=url))
+    Report(api, run).post("04-zombie-step")
+    assert api.request("DELETE", run.path).status_code == 204
+    assert postgres.execute(url, "SELECT run_name FROM open_ends") == []
+
+
+def test_end_is_followed_by_more(report, run, open_stream):
+    """01 and 02: a retry after the end, and a child that comes later than it."""
+    report.post("01-retry-after-end", last=4)
+    listed = open_stream(f"{run.base}/runs/watch")
+    listed.read_until("synced")
+    ended = open_stream(f"{run.path}/watch").read_to_end()
+    assert ended[-1].event == "end"
+    following = open_stream(f"{run.path}/watch?follow=true", ended[-1].id)
+    following.read_until("synced")
+    report.post("01-retry-after-end", first=4)
+    assert listed.read_until("runUpdate")[-1].data["phase"] == "RUNNING"
+    assert {
+        frame.data["action"]["name"]
+        for frame in following.read_flush()
+        if frame.event == "nodeUpdate"
+    } == {"root", "train", "extra"}
+    assert report.summary()["endedAt"] is None
+
+
+def test_child_later_than_the_end_is_shown(report, run, open_stream):
+    report.post("02-child-later-than-end", last=4)
+    ended = open_stream(f"{run.path}/watch").read_to_end()
+    report.post("02-child-later-than-end", first=4)
+    resumed = open_stream(f"{run.path}/watch", ended[-1].id).read_to_end()
+    assert [frame.event for frame in resumed[-2:]] == ["synced", "end"]
+    assert "c2" in {
+        frame.data["action"]["name"] for frame in resumed if frame.event == "nodeUpdate"
+    }
+    assert report.summary()["phase"] == "SUCCEEDED"
+    assert report.summary()["phaseCounts"] == {"SUCCEEDED": 2, "FAILED": 1}

@@ -297,7 +297,13 @@ static void write_runs(struct exchange *exchange)
         struct run before = *run;
         assert_int_equal(rows[i].revision_before, before.revision);
         assert_string_equal(rows[i].state.incarnation, before.incarnation);
+        assert_false(rows[i].gets_open_ends && run_has_open_ends(&before));
+        assert_false(rows[i].loses_open_ends && !run_has_open_ends(&before));
         *run = rows[i].state;
+        assert_true(rows[i].gets_open_ends || rows[i].loses_open_ends ||
+                    run_has_open_ends(run) == run_has_open_ends(&before));
+        if (rows[i].has_events)
+            run->last_event_us = ++exchange->store->now_us;
         run->key = before.key;
         run->root = copy_text(rows[i].state.root);
         drop_text(before.root);

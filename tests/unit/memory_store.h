@@ -42,6 +42,7 @@ struct memory_store {
     size_t action_count;
     struct pending_join *pending;
     size_t pending_count;
+    int64_t now_us;      /* of the last batch that had events of somebody */
     size_t children_max; /* waiting children read for one batch; 0: all of them */
 };
 

@@ -524,6 +524,79 @@ static void test_duplicate_says_what_differs(void **state)
     assert_null(fixture->results[0].differing);
 }
 
+/* The service gives an action up, of whose run it was heard at `heard_us`. */
+static void abandon(struct fixture *fixture, const char *name, int32_t attempt, int64_t heard_us)
+{
+    struct action_event *event = &fixture->made[fixture->count].event;
+    ADD("'name':'%s','phase':'ABORTED','attempt':%d,'updatedTime':'1970-01-01T00:00:09Z'", name,
+        attempt);
+    event->version = ABANDONED_VERSION;
+    event->is_abandonment = true;
+    event->heard_us = heard_us;
+}
+
+static void test_what_nobody_ended_is_abandoned(void **state)
+{
+    struct fixture *fixture = *state;
+    POST_ONE("'name':'a0','phase':'RUNNING','parent':null");
+    POST_ONE("'name':'a1','phase':'RUNNING','parent':'a0'");
+    POST_ONE("'name':'a2','phase':'SUCCEEDED','parent':'a0'");
+    assert_false(run_has_open_ends(run_of(fixture)));
+    POST_ONE("'name':'a0','phase':'FAILED'");
+    assert_true(run_has_open_ends(run_of(fixture)));
+    int64_t heard = run_of(fixture)->last_event_us;
+
+    empty_batch(fixture);
+    abandon(fixture, "a1", 1, heard);
+    abandon(fixture, "a1", 1, heard); /* by another process */
+    abandon(fixture, "a2", 1, heard); /* it has ended meanwhile */
+    abandon(fixture, "a3", 1, heard); /* it is gone */
+    post(fixture);
+    ASSERT_RESULT(0, EVENT_APPLIED, 5);
+    ASSERT_RESULT(1, EVENT_REJECTED, 0);
+    ASSERT_RESULT(2, EVENT_REJECTED, 0);
+    ASSERT_RESULT(3, EVENT_REJECTED, 0);
+    assert_true(action_is_abandoned(action_of(fixture, "a1")));
+    assert_int_equal(action_of(fixture, "a1")->ended_us, 9000000);
+    assert_int_equal(run_of(fixture)->phase_counts[PHASE_ABORTED], 1);
+    assert_int_equal(run_of(fixture)->last_event_us, heard);
+    assert_false(run_has_open_ends(run_of(fixture)));
+
+    POST_ONE("'name':'a1','phase':'SUCCEEDED'");
+    ASSERT_RESULT(0, EVENT_APPLIED, 6);
+    assert_int_equal(action_of(fixture, "a1")->phase, PHASE_SUCCEEDED);
+    assert_false(action_is_abandoned(action_of(fixture, "a1")));
+}
+
+static void test_nothing_is_abandoned_too_early(void **state)
+{
+    struct fixture *fixture = *state;
+    POST_ONE("'name':'a0','phase':'RUNNING','parent':null");
+    POST_ONE("'name':'a1','phase':'RUNNING','parent':'a0'");
+    empty_batch(fixture);
+    abandon(fixture, "a1", 1, run_of(fixture)->last_event_us); /* the root runs */
+    post(fixture);
+    ASSERT_RESULT(0, EVENT_REJECTED, 0);
+    POST_ONE("'name':'a0','phase':'FAILED'");
+    int64_t heard = run_of(fixture)->last_event_us;
+    POST_ONE("'name':'a1','phase':'RUNNING','attempt':2");
+    empty_batch(fixture);
+    abandon(fixture, "a1", 2, heard);                          /* something was heard */
+    abandon(fixture, "a1", 1, run_of(fixture)->last_event_us); /* another attempt runs */
+    post(fixture);
+    ASSERT_RESULT(0, EVENT_REJECTED, 0);
+    ASSERT_RESULT(1, EVENT_REJECTED, 0);
+
+    heard = run_of(fixture)->last_event_us;
+    empty_batch(fixture);
+    ADD("'name':'a0','phase':'RUNNING','attempt':2"); /* in the same batch */
+    abandon(fixture, "a1", 2, heard);
+    post(fixture);
+    ASSERT_RESULT(1, EVENT_REJECTED, 0);
+    assert_int_equal(action_of(fixture, "a1")->phase, PHASE_RUNNING);
+    assert_false(run_has_open_ends(run_of(fixture)));
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -551,6 +624,8 @@ int main(void)
         CASE(test_only_old_events_may_be_stored),
         CASE(test_an_end_that_lost_is_known),
         CASE(test_duplicate_says_what_differs),
+        CASE(test_what_nobody_ended_is_abandoned),
+        CASE(test_nothing_is_abandoned_too_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
