@@ -30,10 +30,16 @@ static bool has_enough(const struct app *app, const struct http_request *request
 
 bool stream_admit(struct app *app, struct http_request *request)
 {
-    if (!takes_event_stream(request)) {
-        reply_problemf(request, PROBLEM_NOT_ACCEPTABLE, NULL,
-                       "A watch answers text/event-stream only.");
-    } else if (app->is_draining) {
+    if (takes_event_stream(request))
+        return stream_admit_any(app, request);
+    reply_problemf(request, PROBLEM_NOT_ACCEPTABLE, NULL,
+                   "A watch answers text/event-stream only.");
+    return false;
+}
+
+bool stream_admit_any(struct app *app, struct http_request *request)
+{
+    if (app->is_draining) {
         reply_unavailable(request, -ENOTCONN);
     } else if (streams_stats(app->streams).count >= (size_t)app->shared->config->streams_max) {
         reply_unavailable(request, -EAGAIN);

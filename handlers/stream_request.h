@@ -10,6 +10,9 @@
 /* Whether the request may become a stream; if not it was answered 406, 429 or 503. */
 bool stream_admit(struct app *app, struct http_request *request);
 
+/* The same for a stream of another type than text/event-stream, whatever the client takes. */
+bool stream_admit_any(struct app *app, struct http_request *request);
+
 /* What the client last heard: of the header, else of the query; NULL if neither says anything.
  * Borrowed. */
 const char *stream_last_event_id(const struct http_request *request);

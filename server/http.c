@@ -1053,27 +1053,44 @@ static void write_farewell(struct buffer *out, enum problem_kind kind, const cha
 static const struct {
     const char *name, *value;
 } stream_headers[] = {
-    {"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store, no-transform"},
-    {"X-Accel-Buffering", "no"},           {"Vary", "Accept-Encoding"},
+    {"Cache-Control", "no-store, no-transform"},
+    {"X-Accel-Buffering", "no"},
+    {"Vary", "Accept-Encoding"},
     {"Content-Security-Policy", no_page},
 };
 
-static void add_stream_headers(const struct http_request *request, header_fn *add, void *arg)
+static const char event_stream[] = "text/event-stream";
+
+static void add_stream_headers(const struct http_request *request, const char *content_type,
+                               bool is_packed, header_fn *add, void *arg)
 {
+    add(arg, "Content-Type", content_type);
     for (size_t i = 0; i < sizeof stream_headers / sizeof *stream_headers; i++)
         add(arg, stream_headers[i].name, stream_headers[i].value);
-    if (takes_gzip(request))
+    if (is_packed)
         add(arg, "Content-Encoding", "gzip");
     common_headers(request, add, arg);
 }
 
-bool reply_stream_head(const struct http_request *request, struct buffer *out)
+static void append_stream_head(const struct http_request *request, const char *content_type,
+                               bool is_packed, struct buffer *out)
 {
     buffer_text(out, "HTTP/1.1 200 OK\r\n");
     append_date(out);
     append_header(out, "Connection", "close");
-    add_stream_headers(request, append_header, out);
+    add_stream_headers(request, content_type, is_packed, append_header, out);
     buffer_text(out, "\r\n");
+}
+
+void reply_plain_stream_head(const struct http_request *request, const char *content_type,
+                             struct buffer *out)
+{
+    append_stream_head(request, content_type, false, out);
+}
+
+bool reply_stream_head(const struct http_request *request, struct buffer *out)
+{
+    append_stream_head(request, event_stream, takes_gzip(request), out);
     if (!takes_gzip(request))
         return false;
     gzip_append_header(out);
@@ -1086,7 +1103,7 @@ void reply_stream_head_only(struct http_request *request)
         MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 
     if (response != NULL)
-        add_stream_headers(request, add_header, response);
+        add_stream_headers(request, event_stream, takes_gzip(request), add_header, response);
     answer_with(request, MHD_HTTP_OK, response);
 }
 /* -------- one reading of a head -------- */

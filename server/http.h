@@ -211,6 +211,10 @@ void reply_options(struct http_request *request, const char *allow);
  * stream. A failed allocation is noted in `out`. */
 bool reply_stream_head(const struct http_request *request, struct buffer *out);
 
+/* The same of a stream of another type, which is never compressed. */
+void reply_plain_stream_head(const struct http_request *request, const char *content_type,
+                             struct buffer *out);
+
 /* For a HEAD. */
 void reply_stream_head_only(struct http_request *request);
 

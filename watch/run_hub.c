@@ -99,6 +99,7 @@ struct run_hub {
     struct run_hub *unused_prev, *unused_next; /* while there are no references */
     struct hub_waiter *waiters;
     struct hub_view *views;
+    struct hub_listener *listeners;
     bool is_dirty; /* moved since the last flush */
     /* When the first change was notified that is: not read yet, being read, read and not flushed
      * yet; 0: none, or the tree was not live. */
@@ -750,6 +751,14 @@ static void log_run(const struct run_hub *hub, enum log_level level, const char 
     log_write(hub->owner->log, level, message, "s:s, s:s", "run", run, "why", why);
 }
 
+static void tell_listeners(struct run_hub *hub)
+{
+    struct hub_listener *listener;
+
+    DL_FOREACH (hub->listeners, listener)
+        listener->on_moved(listener->arg);
+}
+
 static void reset_streams(struct run_hub *hub, bool is_gone, const char *why)
 {
     struct hub_view *view;
@@ -758,6 +767,7 @@ static void reset_streams(struct run_hub *hub, bool is_gone, const char *why)
     hub->owner->stats.resets++;
     for (view = hub->views; view != NULL; view = view->hh.next)
         channel_reset(view->channel, is_gone);
+    tell_listeners(hub);
 }
 
 /* `why` is for those who watch a tree that is given up. */
@@ -1154,6 +1164,7 @@ bool run_hubs_run(struct run_hubs *hubs)
         hub->last_flush_ms = now_ms;
         for (view = hub->views; view != NULL; view = view->hh.next)
             channel_wake(view->channel);
+        tell_listeners(hub);
         report_lag(hub);
     }
     if (wait_ms != UINT64_MAX)
@@ -1383,4 +1394,22 @@ struct run_state_manager *run_hub_tree(struct run_hub *hub)
 bool run_hub_is_ended(const struct run_hub *hub)
 {
     return hub->manager != NULL && run_state_manager_is_ended(hub->manager);
+}
+
+int64_t run_hub_action_revision(const struct run_hub *hub, const char *name)
+{
+    const struct run_node *node =
+        hub->manager == NULL ? NULL : run_state_manager_find(hub->manager, name);
+
+    return node == NULL ? 0 : node->action.revision;
+}
+
+void run_hub_listen(struct run_hub *hub, struct hub_listener *listener)
+{
+    DL_APPEND(hub->listeners, listener);
+}
+
+void run_hub_unlisten(struct run_hub *hub, struct hub_listener *listener)
+{
+    DL_DELETE(hub->listeners, listener);
 }

@@ -98,6 +98,22 @@ bool run_hub_is_ended(const struct run_hub *hub);
  * or held. */
 void run_hub_account(struct run_hub *hub);
 
+/* The revision of the action's last change that a watcher sees; 0: the tree has no such action, or
+ * is not there. */
+int64_t run_hub_action_revision(const struct run_hub *hub, const char *name);
+
+/* Who wants to know that the tree has moved, or is not there any more: at flushes, as watchers hear
+ * it. */
+struct hub_listener {
+    struct hub_listener *prev, *next;
+    void (*on_moved)(void *arg); /* must not touch the hub */
+    void *arg;
+};
+
+/* From then on, until run_hub_unlisten; the hub must be referenced until then. */
+void run_hub_listen(struct run_hub *hub, struct hub_listener *listener);
+void run_hub_unlisten(struct run_hub *hub, struct hub_listener *listener);
+
 /* -------- views: one filter over one hub -------- */
 
 /* The view of `filter`, made if nobody has it, kept while it has streams or holds; each call wants

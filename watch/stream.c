@@ -47,13 +47,16 @@ struct stream {
     struct client_count *client; /* NULL: not counted */
     uint64_t ends_ms;            /* 0: never by itself */
     int fd;
-    struct gzip_sum sum; /* of what was sent compressed */
+    struct gzip_sum sum;                  /* of what was sent compressed */
+    const struct stream_framing *framing; /* NULL: records go out as they are */
+    void *framing_arg;
     bool is_gzip;
-    bool is_greeted; /* was told when to come back */
-    bool is_ready;   /* in the list of those woken */
-    bool is_blocked; /* waits for the socket */
-    bool is_ending;  /* `frame` is the last */
-    bool is_shut;    /* everything is sent: waits for the peer to close, too */
+    bool is_greeted;   /* was told when to come back */
+    bool is_ready;     /* in the list of those woken */
+    bool is_blocked;   /* waits for the socket */
+    bool is_ending;    /* `frame` is the last */
+    bool is_shut;      /* everything is sent: waits for the peer to close, too */
+    bool is_dismissed; /* ends although there would be more */
     bool is_closing;
 };
 
@@ -187,11 +190,19 @@ static void leave_source(struct stream *stream)
         stream->source_class->on_left(source);
 }
 
+static void drop_framing(struct stream *stream)
+{
+    if (stream->framing != NULL)
+        stream->framing->free(stream->framing_arg);
+    stream->framing = NULL;
+}
+
 static void close_stream(struct stream *stream)
 {
     if (stream->is_closing)
         return;
     clear_ready(stream);
+    drop_framing(stream);
     stream->is_closing = true;
     leave_source(stream);
     frame_release(stream->frame);
@@ -220,10 +231,9 @@ static const char *frame_bytes(const struct stream *stream, size_t *length)
     struct streams *owner = stream->owner;
     struct frame *frame = stream->frame;
 
-    if (!stream->is_gzip || frame->kind != FRAME_RECORDS) {
-        *length = frame->length;
+    *length = frame->length;
+    if (!stream->is_gzip || frame->kind != FRAME_RECORDS)
         return frame->bytes;
-    }
     owner->stats.compressed += frame->packed == NULL;
     if (pack_frame(frame, owner->options.packer) == NULL)
         return NULL;
@@ -249,14 +259,33 @@ static void finish_frame(struct stream *stream)
     stream->sent = 0;
 }
 
+/* Puts the stream's frame as its framing has it. False when out of memory. */
+static bool reframe(struct stream *stream)
+{
+    struct frame *records = stream->frame;
+    struct buffer out = {0};
+    int status = stream->framing->write(stream->framing_arg, records->bytes, records->length, &out);
+
+    out.failed |= status < 0;
+    stream->frame = frame_new(records->memory, &out);
+    frame_release(records);
+    if (stream->frame == NULL)
+        return false;
+    stream->frame->kind = FRAME_FRAMED;
+    stream->is_ending |= status == 1;
+    return true;
+}
+
 /* Whether the frame is out. */
 static bool send_frame(struct stream *stream)
 {
     struct streams *owner = stream->owner;
-    size_t length;
-    const char *bytes = frame_bytes(stream, &length);
+    const char *bytes = NULL;
+    size_t length = 0;
 
-    if (bytes == NULL) {
+    if (stream->framing == NULL || stream->frame->kind != FRAME_RECORDS || reframe(stream))
+        bytes = frame_bytes(stream, &length);
+    if (stream->frame == NULL || (bytes == NULL && length > 0)) {
         close_stream(stream);
         return false;
     }
@@ -302,6 +331,16 @@ static struct frame *retry_frame(struct streams *streams)
     return streams->retries[choice] == NULL ? NULL : frame_keep(streams->retries[choice]);
 }
 
+/* The last bytes of a stream whose framing has an end; the framing is done. */
+static struct frame *last_frame(struct stream *stream)
+{
+    struct buffer buffer = {0};
+
+    stream->framing->write_end(stream->framing_arg, stream->is_dismissed, &buffer);
+    drop_framing(stream);
+    return frame_of_kind(&buffer, FRAME_FRAMED);
+}
+
 static struct frame *trailer_frame(const struct stream *stream)
 {
     struct buffer buffer = {0};
@@ -343,6 +382,8 @@ static void finish_stream(struct stream *stream)
     if (stream->is_gzip) {
         stream->is_gzip = false;
         stream->frame = trailer_frame(stream);
+    } else if (stream->framing != NULL) {
+        stream->frame = last_frame(stream);
     }
     if (stream->frame == NULL)
         shut_stream(stream);
@@ -423,6 +464,7 @@ static void send_goodbye(struct stream *stream)
 {
     leave_source(stream);
     stream->is_ending = true;
+    stream->is_dismissed = true;
     if (stream->frame == NULL)
         stream->frame = retry_frame(stream->owner);
     set_ready(stream);
@@ -551,6 +593,12 @@ error_memory:
     frame_release(head);
     close(fd);
     return NULL;
+}
+
+void stream_use_framing(struct stream *stream, const struct stream_framing *framing, void *arg)
+{
+    stream->framing = framing;
+    stream->framing_arg = arg;
 }
 
 void stream_count_for(struct stream *stream, const char *client)

@@ -25,6 +25,7 @@ enum frame_kind {
     FRAME_HEAD,      /* the head of an answer; begins a plain stream */
     FRAME_GZIP_HEAD, /* the same with gzip's header; begins a compressed stream */
     FRAME_TRAILER,   /* ends a compressed stream */
+    FRAME_FRAMED,    /* as its stream's framing has it */
 };
 
 /* Bytes of a stream, made once and shared, by reference count, by all streams that send them. */
@@ -96,6 +97,20 @@ struct streams_stats streams_stats(const struct streams *streams);
  * memory or the socket is dead; then the source does not hear of it. */
 struct stream *stream_new(struct streams *streams, int fd, struct frame *head,
                           const struct stream_source *source_class, void *source);
+
+/* How a stream says its records, if not as they are made (text/event-stream). */
+struct stream_framing {
+    /* Appends what says the same as `records`, which are whole ones; perhaps nothing. 0; 1: and
+     * that is the last; -ENOMEM. */
+    int (*write)(void *arg, const char *records, size_t length, struct buffer *out);
+    /* Appends the end. `is_dismissed`: there would be more, the client is to come back. */
+    void (*write_end)(void *arg, bool is_dismissed, struct buffer *out);
+    void (*free)(void *arg);
+};
+
+/* To be called right after the stream was made, which is not a compressed one. `arg` is taken over.
+ */
+void stream_use_framing(struct stream *stream, const struct stream_framing *framing, void *arg);
 
 /* The source has something new for it. */
 void stream_wake(struct stream *stream);
