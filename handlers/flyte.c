@@ -9,6 +9,7 @@
 #include "handlers/flyte_call.h"
 #include "handlers/flyte_reads.h"
 #include "handlers/flyte_reports.h"
+#include "handlers/flyte_watch.h"
 #include "handlers/handlers.h"
 #include "server/http.h"
 
@@ -130,7 +131,11 @@ static void handle_tail_logs(const struct flyte_method *method, struct connect_c
         ROW(service, "ListActions", list_actions_request, list_actions_response,                   \
             flyte_list_actions),                                                                   \
         ROW(service, "GetActionDetails", action_request, action_details_response,                  \
-            flyte_get_action_details)
+            flyte_get_action_details),                                                             \
+        ROW(service, "WatchActions", watch_actions_request, watch_actions_response,                \
+            flyte_watch_actions),                                                                  \
+        ROW(service, "WatchActionDetails", action_request, action_details_response,                \
+            flyte_watch_action_details)
 
 static const struct flyte_method methods[] = {
     ROW(WORKFLOW "TrackedRunService", "CreateRun", create_tracked_run_request, create_run_response,

@@ -87,16 +87,23 @@ static bool may_read(struct flyte_read *read, const char *project, const char *d
     return false;
 }
 
+bool flyte_run_key(const Flyte__RunIdentifier *id, struct run_key *key)
+{
+    if (id == NULL || !is_key(KEY_PROJECT, id->project) || !is_key(KEY_DOMAIN, id->domain) ||
+        !is_key(KEY_NAME, id->name))
+        return false;
+    *key = (struct run_key){id->project, id->domain, id->name};
+    return true;
+}
+
 /* The run that the call is about; false when it was answered. */
 static bool find_run(struct flyte_read *read, const Flyte__RunIdentifier *id)
 {
-    if (id == NULL || !is_key(KEY_PROJECT, id->project) || !is_key(KEY_DOMAIN, id->domain) ||
-        !is_key(KEY_NAME, id->name)) {
+    if (!flyte_run_key(id, &read->run)) {
         refuse(read, "run_id: project, domain and name must be a run's");
         return false;
     }
     read->scope = (struct flyte_scope){id->org, id->project, id->domain, id->name};
-    read->run = (struct run_key){id->project, id->domain, id->name};
     return may_read(read, id->project, id->domain);
 }
 

@@ -5,6 +5,7 @@
 #include "adapters/flyte.pb-c.h"
 #include "handlers/flyte_call.h"
 #include "model/filter.h"
+#include "model/run_key.h"
 
 enum { FLYTE_WHY_SIZE = 200 };
 
@@ -12,6 +13,9 @@ enum { FLYTE_WHY_SIZE = 200 };
  * for one. 0, or -EINVAL with the reason in `why`: one is not known here. */
 int flyte_read_filters(Flyte__Filter *const *from, size_t count, struct filter *filter,
                        const char **parent, char why[static FLYTE_WHY_SIZE]);
+
+/* The key that the identifier says; false if it is none of a run. */
+bool flyte_run_key(const Flyte__RunIdentifier *id, struct run_key *key);
 
 flyte_handler flyte_list_runs, flyte_list_actions, flyte_list_projects, flyte_get_run_details,
     flyte_get_action_details;

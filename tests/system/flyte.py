@@ -2,6 +2,8 @@
 
 import json
 
+import httpx
+
 from runtree import REPOSITORY
 
 RECORDINGS = REPOSITORY / "tests" / "data" / "flyte"
@@ -58,3 +60,49 @@ def run_id(run):
 
 def action_id(run, name):
     return {"run": run_id(run), "name": name}
+
+
+def envelope(message, flags=0):
+    return bytes([flags]) + len(message).to_bytes(4, "big") + message
+
+
+class ConnectStream:
+    """A stream of the server, in JSON unless `body` is an envelope of a recorded request."""
+
+    def __init__(self, url, method, message=None, body=None, headers=None, **service):
+        form = "proto" if body else "json"
+        self._client = httpx.Client(base_url=url, timeout=10)
+        request = self._client.build_request(
+            "POST",
+            path_of(method, **service),
+            content=body or envelope(json.dumps(message).encode()),
+            headers={"Content-Type": f"application/connect+{form}", **(headers or {})},
+        )
+        self._response = self._client.send(request, stream=True)
+        assert self._response.status_code == 200
+        assert self._response.headers["content-type"] == f"application/connect+{form}"
+        self._pieces = self._response.iter_raw()
+        self._buffer = b""
+        self.is_json = form == "json"
+        self.end = None
+
+    def _take(self, length):
+        while len(self._buffer) < length:
+            self._buffer += next(self._pieces)
+        taken, self._buffer = self._buffer[:length], self._buffer[length:]
+        return taken
+
+    def read(self):
+        """The next message; None at the end, which is in `end` then."""
+        head = self._take(5)
+        message = self._take(int.from_bytes(head[1:], "big"))
+        if head[0] & 2:
+            self.end = json.loads(message)
+            assert not self._buffer
+            assert not b"".join(self._pieces)
+            return None
+        return json.loads(message) if self.is_json else message
+
+    def close(self):
+        self._response.close()
+        self._client.close()
