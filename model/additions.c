@@ -1,5 +1,6 @@
 #include "model/additions.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,16 +68,14 @@ static bool is_same(struct json_text value, const char *said)
            memcmp(value.bytes, said, value.length) == 0;
 }
 
-bool additions_take(const char *kept_text, const struct action_event *event, struct buffer *out,
-                    bool *is_visible)
+/* Whether the event says anything that is not kept from an earlier one, and whether it is seen. */
+static bool take(struct kept_addition kept[static ADDITIONS], const struct action_event *event,
+                 bool *is_visible)
 {
     struct event_order order = event_order_of(event->attempt, event->phase, event->version);
-    struct kept_addition kept[ADDITIONS] = {0};
     bool is_changed = false;
 
     *is_visible = false;
-    if (kept_text != NULL)
-        read_additions(kept_text, kept);
     for (int i = 0; i < ADDITIONS; i++) {
         const char *said = event->additions[i];
 
@@ -87,9 +86,38 @@ bool additions_take(const char *kept_text, const struct action_event *event, str
         *is_visible |= !is_same(kept[i].value, said);
         kept[i] = (struct kept_addition){order, {.bytes = said, .length = strlen(said)}};
     }
-    if (is_changed)
-        write_additions(out, kept);
     return is_changed;
+}
+
+int additions_take(struct action *action, const struct action_event *event, struct arena *arena,
+                   struct action_change *change)
+{
+    struct kept_addition kept[ADDITIONS] = {0};
+    struct buffer text = {0};
+    bool is_visible;
+
+    if (!event->has_additions)
+        return 0;
+    if (action->additions != NULL)
+        read_additions(action->additions, kept);
+    if (!take(kept, event, &is_visible))
+        return 0;
+    write_additions(&text, kept);
+    buffer_append(&text, "", 1);
+    action->additions = text.failed ? NULL : arena_copy(arena, text.bytes);
+    buffer_free(&text);
+    change->is_changed = true;
+    change->is_visible |= is_visible;
+    return action->additions == NULL ? -ENOMEM : 0;
+}
+
+struct json_text additions_title(const char *kept_text)
+{
+    struct kept_addition kept[ADDITIONS] = {0};
+
+    if (kept_text != NULL)
+        read_additions(kept_text, kept);
+    return kept[ADDITION_TITLE].value;
 }
 
 void additions_write(struct buffer *out, const char *kept_text)

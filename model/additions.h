@@ -3,14 +3,16 @@
 #ifndef RUNTREE_MODEL_ADDITIONS_H
 #define RUNTREE_MODEL_ADDITIONS_H
 
-#include "model/action_event.h"
+#include "model/action.h"
 #include "model/buffer.h"
 
-/* Takes in what the event says. `kept` is what was kept so far, NULL for nothing. True if that
- * changes: then *out is the new text, without a NUL, and *is_visible says whether
- * additions_write of it differs. A failed allocation is noted in `out`. */
-bool additions_take(const char *kept, const struct action_event *event, struct buffer *out,
-                    bool *is_visible);
+/* Takes in what the event says of the action beside its state: the new text is in the arena, and
+ * `change` has the change, too. 0 or -ENOMEM. */
+int additions_take(struct action *action, const struct action_event *event, struct arena *arena,
+                   struct action_change *change);
+
+/* The title as JSON, a string; all zero if there is none. Borrowed. */
+struct json_text additions_title(const char *kept);
 
 /* As members of a record, each with a comma before it; nothing for NULL. */
 void additions_write(struct buffer *out, const char *kept);

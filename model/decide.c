@@ -896,24 +896,6 @@ static void take_revision(struct batch_event *event, enum phase phase_before, bo
     run->state.root_counts[action->phase]++;
 }
 
-/* What the event says of the action beside its state. 0 or -ENOMEM. */
-static int take_additions(struct decision *decision, const struct batch_event *event,
-                          struct action_change *change)
-{
-    struct action *action = &event->action->action;
-    struct buffer taken = {0};
-    bool is_visible;
-    if (!event->event->has_additions ||
-        !additions_take(action->additions, event->event, &taken, &is_visible))
-        return 0;
-    buffer_append(&taken, "", 1);
-    action->additions = taken.failed ? NULL : arena_copy(&decision->arena, taken.bytes);
-    buffer_free(&taken);
-    change->is_changed = true;
-    change->is_visible |= is_visible;
-    return action->additions ? 0 : -ENOMEM;
-}
-
 int run_addition_compare(const struct run_addition_row *a, const struct run_addition_row *b)
 {
     if (a->updated_us != b->updated_us)
@@ -946,7 +928,7 @@ static int record(struct decision *decision, struct batch_event *event)
     if (take_parent(decision, event) || dump_error_info(decision, event->event, &error_info))
         return -ENOMEM;
     struct action_change change = action_apply(&action->action, event->event, error_info);
-    if (take_additions(decision, event, &change) != 0)
+    if (additions_take(&action->action, event->event, &decision->arena, &change) != 0)
         return -ENOMEM;
     if (event->event->has_run_additions)
         take_run_additions(action->run, event->event);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/additions.h"
 #include "model/json_scan.h"
 #include "model/text.h"
 
@@ -127,18 +128,13 @@ static bool feed(struct search *search, char c)
     return search->matched == search->length;
 }
 
-/* In time that is linear in all, whatever they are. */
-static bool any_contains(const char *const *texts, size_t count, const char *lower)
+/* In time that is linear in the text, whatever it is. */
+static bool contains(struct search *search, const char *text)
 {
-    struct search search;
-
-    begin_search(&search, lower);
-    for (size_t i = 0; i < count; i++) {
-        search.matched = 0;
-        for (const char *at = texts[i]; at != NULL && *at != '\0'; at++)
-            if (feed(&search, *at))
-                return true;
-    }
+    search->matched = 0;
+    for (; *text != '\0'; text++)
+        if (feed(search, *text))
+            return true;
     return false;
 }
 
@@ -158,41 +154,54 @@ static char unescape(const char *at, const char *end, size_t *length)
     return (char)strtol(hex, NULL, 16);
 }
 
-/* Whether the first line of a JSON string that is not empty contains it. */
-static bool first_line_contains(struct json_text string, const char *lower)
+/* The same of a string of JSON, or of its first line that is not empty alone. */
+static bool string_contains(struct search *search, struct json_text string, bool of_first_line)
 {
     const char *at = string.bytes + 1, *end = string.bytes + string.length - 1;
-    struct search search;
     size_t length, line = 0;
 
-    for (begin_search(&search, lower); at < end; at += length) {
+    search->matched = 0;
+    for (; at < end; at += length) {
         char c = *at;
+        bool is_line_end;
 
         length = 1;
         if (c == '\\')
             c = unescape(at, end, &length);
-        if (c != '\n' && c != '\r') {
-            line++;
-            if (feed(&search, c))
-                return true;
-        } else if (line > 0) {
+        is_line_end = of_first_line && (c == '\n' || c == '\r');
+        if (is_line_end && line > 0)
             return false;
-        }
+        line += !is_line_end;
+        if (!is_line_end && feed(search, c))
+            return true;
     }
     return false;
+}
+
+static bool names_contain(const struct filter_subject *subject, const char *lower)
+{
+    struct search search;
+
+    begin_search(&search, lower);
+    for (size_t i = 0; i < FILTER_NAMES; i++)
+        if (subject->names[i] != NULL && contains(&search, subject->names[i]))
+            return true;
+    return subject->title.bytes != NULL && string_contains(&search, subject->title, false);
 }
 
 static bool error_contains(const char *error_info, const char *lower)
 {
     const char *at = error_info, *end;
     struct json_member member;
+    struct search search;
 
     if (error_info == NULL)
         return false;
     end = at + strlen(at);
+    begin_search(&search, lower);
     while (json_scan_member(&at, end, &member))
         if (json_name_is(member.name, "message") && member.value.bytes[0] == '"')
-            return first_line_contains(member.value, lower);
+            return string_contains(&search, member.value, true);
     return false;
 }
 
@@ -200,7 +209,7 @@ bool filter_matches(const struct filter *filter, const struct filter_subject *su
 {
     if (filter->phases && !(filter->phases >> subject->phase & 1))
         return false;
-    if (filter->name[0] && !any_contains(subject->names, FILTER_NAMES, filter->name))
+    if (filter->name[0] && !names_contain(subject, filter->name))
         return false;
     return !filter->error[0] || error_contains(subject->error_info, filter->error);
 }
@@ -210,6 +219,7 @@ struct filter_subject filter_subject_of(const struct action *action)
     return (struct filter_subject){
         .phase = action->phase,
         .names = {action->name, action->task_name, action->short_name, action->group},
+        .title = additions_title(action->additions),
         .error_info = action->error_info,
     };
 }

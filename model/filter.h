@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "model/action.h"
+#include "model/json_scan.h"
 
 enum { FILTER_TEXT_BYTES_MAX = 255, FILTER_HASH_SIZE = 14 };
 
@@ -31,15 +32,17 @@ bool filter_equal(const struct filter *a, const struct filter *b);
  * equal (but for a hash collision of 64 bits). */
 void filter_hash(const struct filter *filter, char out[static FILTER_HASH_SIZE + 1]);
 
-/* What a filter looks at, of an action or a run; each text is borrowed, or NULL. */
-enum { FILTER_NAMES = 5 };
+/* What a filter looks at, of an action or a run; each text is borrowed, or NULL. JSON is as
+ * json_dumps writes it. */
+enum { FILTER_NAMES = 4 };
 struct filter_subject {
     enum phase phase;
-    const char *names[FILTER_NAMES]; /* the filter's name is in one of them */
-    const char *error_info;          /* JSON, as json_dumps writes it */
+    const char *names[FILTER_NAMES]; /* the filter's name is in one of them, or in: */
+    struct json_text title;          /* a string of JSON; `bytes` NULL: none */
+    const char *error_info;          /* JSON */
 };
 
-/* An action's names are its own, its task's name and short name, and its group. */
+/* An action's names are its own, its task's name and short name, and its group, and its title. */
 struct filter_subject filter_subject_of(const struct action *action);
 
 /* The filter's error is in the first line of the message that is not empty. */

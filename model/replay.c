@@ -10,6 +10,7 @@
 #include <uthash.h>
 
 #include "model/action.h"
+#include "model/additions.h"
 #include "model/arena.h"
 #include "model/error_info.h"
 
@@ -166,6 +167,8 @@ static int take_event(struct replay *replay, struct replayed_action *action,
     }
     moved = action->action;
     change = action_apply(&moved, event, error_info);
+    if (additions_take(&moved, event, &replay->texts, &change) < 0)
+        return -ENOMEM;
     if (!action->has_events || change.is_visible)
         moved.revision = revision;
     action->has_events = true;

@@ -650,16 +650,16 @@ static const Oid list_actions_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_
 #define CONTAINS(text, part)                                                                       \
     "coalesce(position(" part " IN lower((" text ") COLLATE \"C\")) > 0, false)"
 #define FIRST_LINE_OF_ERROR "substring(r.error_info::json->>'message' FROM '[^\\n\\r]+')"
+#define TITLE "r.additions::json #>> '{title,2}'"
+#define ANY_NAME_CONTAINS(part)                                                                    \
+    CONTAINS("r.name", part)                                                                       \
+    " OR " CONTAINS("r.task_name", part) " OR " CONTAINS("r.short_name", part) " OR " CONTAINS(    \
+        "r.action_group", part) " OR " CONTAINS(TITLE, part)
 #define MATCHES(phases, name, error)                                                               \
     "((" phases "::int2[] IS NULL OR r.phase = ANY (" phases "))"                                  \
-    " AND (" name "::text IS NULL OR " CONTAINS("r.name", name) " OR " CONTAINS(                   \
-        "r.task_name",                                                                             \
-        name) " OR " CONTAINS("r.short_name",                                                      \
-                              name) " OR " CONTAINS("r.action_group",                              \
-                                                    name) ")"                                      \
-                                                          " AND (" error                           \
-                                                          "::text IS NULL OR " CONTAINS(           \
-                                                              FIRST_LINE_OF_ERROR, error) "))"
+    " AND (" name "::text IS NULL OR " ANY_NAME_CONTAINS(                                          \
+        name) ")"                                                                                  \
+              " AND (" error "::text IS NULL OR " CONTAINS(FIRST_LINE_OF_ERROR, error) "))"
 
 #define ACTION_BYTES                                                                               \
     "coalesce(octet_length(r.additions), 0) + coalesce(octet_length(r.error_info), 0) + "          \

@@ -282,7 +282,7 @@ def test_filters_of_actions(api, run, small_tree):
 
 def test_names_that_the_name_filter_looks_at(api, run, small_tree):
     """Of the action, of its task, in short, and its group."""
-    api.post_one(run.event("b2", parent="a0", group="Map over shards"))
+    api.post_one(run.event("b2", parent="a0", group="Map over shards", title='Say "hi" in É'))
     path = f"{run.path}/actions"
     for found, expected in {
         "TRAIN": ["a1"],
@@ -293,6 +293,7 @@ def test_names_that_the_name_filter_looks_at(api, run, small_tree):
         "a1": ["a1"],
         "plain": ["b1"],
         "over SHARDS": ["b2"],
+        'y "HI" in É': ["b2"],
         "": ["a0", "a1", "a2", "a3", "b1", "b2"],
         "%": [],
         "_ain": [],

@@ -133,16 +133,21 @@ static void test_every_name_is_looked_at(void **state)
                                   .task_name = "pkg.sub.Train",
                                   .short_name = "short",
                                   .group = "map/7",
+                                  .additions = "{\"links\":[1,2,[]],\"title\":[1,2,\"Say "
+                                               "\\\"hi\\\"\\nto \u00c9t\u00e9\"]}",
                                   .phase = PHASE_RUNNING};
     const struct action nameless = {.name = "a17", .phase = PHASE_RUNNING};
     struct filter_subject subject = filter_subject_of(&action), bare = filter_subject_of(&nameless);
-    static const char *const found[] = {"A17", "pkg.", "sub.train", "SHORT", "map/7"};
+    static const char *const found[] = {"A17",   "pkg.",  "sub.train",
+                                        "SHORT", "map/7", "say \"HI\"\nto \u00c9t"};
     for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
         struct filter filter = make("RUNNING", found[i]);
         assert_true(filter_matches(&filter, &subject));
         assert_int_equal(filter_matches(&filter, &bare), i == 0);
     }
     /* Each on its own: what begins in one does not go on in another. */
+    struct filter position = make(NULL, "2,");
+    assert_false(filter_matches(&position, &subject));
     struct filter across = make(NULL, "17pkg");
     assert_false(filter_matches(&across, &subject));
 }

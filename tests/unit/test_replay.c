@@ -142,6 +142,9 @@ static void make_events(struct made_event *events, size_t count, struct random *
             length += (size_t)snprintf(more + length, sizeof more - length,
                                        ",'task':{'name':'t%zu'}", random_below(random, 3));
         if (random_once_in(random, 3))
+            length += (size_t)snprintf(more + length, sizeof more - length, ",'title':'T%zu'",
+                                       random_below(random, 3));
+        if (random_once_in(random, 3))
             snprintf(more + length, sizeof more - length,
                      ",'errorInfo':{'message':'m%zu','code':7}", random_below(random, 3));
         events[i] = make_event("'name':'n%zu','attempt':%zu,'phase':%zu,'version':%zu,"
