@@ -178,6 +178,16 @@ void adapter_name(const char *text, char out[static ADAPTER_NAME_SIZE])
     adapter_name_with_id(text, digits, out);
 }
 
+void adapter_name_below(const char *text, const char *root, char out[static ADAPTER_NAME_SIZE])
+{
+    adapter_name(text, out);
+    if (strcmp(out, root) == 0) {
+        char longer[ADAPTER_NAME_SIZE + sizeof " (task)"];
+        snprintf(longer, sizeof longer, "%s (task)", out);
+        adapter_name(longer, out);
+    }
+}
+
 void adapter_name_with_id(const char *base, const char *id, char out[static ADAPTER_NAME_SIZE])
 {
     char tail[ID_BYTES_MAX + 1];
@@ -221,6 +231,11 @@ void adapter_emit(struct adapter_answer *answer, json_t *event)
     free(line);
 }
 
+json_t *adapter_parent(const char *parent, const char *name)
+{
+    return parent && strcmp(parent, name) != 0 ? json_string(parent) : json_null();
+}
+
 /* The same message is the same event. */
 static void keep(struct adapter_answer *answer, enum unmapped_kind kind,
                  const struct adapter_place *place, const json_t *message, const char *detail)
@@ -229,11 +244,11 @@ static void keep(struct adapter_answer *answer, enum unmapped_kind kind,
     char *text = json_dumps(message, JSON_COMPACT | JSON_ENCODE_ANY);
     uint64_t hash = text ? hash_bytes(HASH_START, text, strlen(text)) : 0;
     adapter_keeper_name(answer->tool, name);
-    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:s*}}", "runName",
-                              place->run_name, "name", name, "parent", place->root, "phase",
-                              "SKIPPED", "version", (json_int_t)(hash & INT32_MAX), "title",
-                              "Messages that could not be mapped", "unmapped", "tool", answer->tool,
-                              "kind", unmapped_kind_name(kind), "detail", detail, "message", text);
+    json_t *event = json_pack(
+        "{s:s, s:s, s:o, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:s*}}", "runName", place->run_name,
+        "name", name, "parent", adapter_parent(place->root, name), "phase", "SKIPPED", "version",
+        (json_int_t)(hash & INT32_MAX), "title", "Messages that could not be mapped", "unmapped",
+        "tool", answer->tool, "kind", unmapped_kind_name(kind), "detail", detail, "message", text);
     adapter_emit(answer, text ? event : (json_decref(event), NULL));
     free(text);
 }

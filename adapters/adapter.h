@@ -121,6 +121,13 @@ void adapter_refuse(struct adapter_answer *answer, const char *why);
  * that is too long ends in a hash of the whole. */
 void adapter_name(const char *text, char out[static ADAPTER_NAME_SIZE]);
 
+/* The same of an action that is not the root: "NAME (task)" where that is how the root is called.
+ */
+void adapter_name_below(const char *text, const char *root, char out[static ADAPTER_NAME_SIZE]);
+
+/* A member `parent`: null where there is none, or it is the action itself. */
+json_t *adapter_parent(const char *parent, const char *name);
+
 /* "BASE-ID", as above; what is too long is cut off BASE. */
 void adapter_name_with_id(const char *base, const char *id, char out[static ADAPTER_NAME_SIZE]);
 

@@ -28,8 +28,8 @@ struct nextflow {
 static json_t *new_event(const struct nextflow *nextflow, const char *name, const char *parent,
                          const char *phase, int64_t time_us)
 {
-    json_t *event = json_pack("{s:s, s:s, s:s?, s:s}", "runName", nextflow->run_name, "name", name,
-                              "parent", parent, "phase", phase);
+    json_t *event = json_pack("{s:s, s:s, s:o, s:s}", "runName", nextflow->run_name, "name", name,
+                              "parent", adapter_parent(parent, name), "phase", phase);
     adapter_set(event, "updatedTime", adapter_time(time_us));
     return event;
 }
@@ -203,7 +203,7 @@ static void emit_task(const struct nextflow *nextflow, const json_t *trace, cons
     json_int_t attempt = json_integer_value(json_object_get(trace, "attempt"));
     int64_t time_us = adapter_time_us(json_object_get(trace, time_member));
     number = number < 0 || number > INT32_MAX ? 0 : number;
-    adapter_name(adapter_text(trace, "name", NULL), name);
+    adapter_name_below(adapter_text(trace, "name", NULL), nextflow->root, name);
     json_t *event = new_event(nextflow, name, nextflow->root, phase,
                               time_us == TIME_NONE ? nextflow->time_us : time_us);
     adapter_set(event, "attempt", json_integer(attempt < 1 || attempt > INT32_MAX ? 1 : attempt));

@@ -38,6 +38,7 @@ struct lineage_action {
     char name[ADAPTER_NAME_SIZE], parent[ADAPTER_NAME_SIZE];
     int64_t attempt;
     bool has_parent;
+    bool is_mapped; /* an instance of the task that is its parent */
 };
 
 static const char *or_empty(const char *text)
@@ -166,13 +167,13 @@ static void set_task_name(const struct lineage *lineage, struct lineage_action *
         adapter_name_with_id(dag, tail_of(lineage->parent_id), dag_run);
     snprintf(text, sizeof text, "%s%s%s", dag_run, *dag_run ? "." : "", id);
     if (json_is_integer(map_index) && json_integer_value(map_index) >= 0) {
-        adapter_name(text, action->parent);
-        action->has_parent = true;
+        adapter_name_below(text, lineage->root, action->parent);
+        action->has_parent = action->is_mapped = true;
         size_t length = strlen(text);
         snprintf(text + length, sizeof text - length, ".%" JSON_INTEGER_FORMAT,
                  json_integer_value(map_index));
     }
-    adapter_name(text, action->name);
+    adapter_name_below(text, lineage->root, action->name);
 }
 
 static void name_action(const struct lineage *lineage, struct lineage_action *action)
@@ -345,7 +346,7 @@ static json_t *title_of(const struct lineage *lineage, const struct lineage_acti
     const char *test = strncmp(lineage->job_name, "test.", 5) == 0 /* test.PACKAGE.NAME.HASH */
                            ? strchr(lineage->job_name + 5, '.')
                            : NULL;
-    if (rendered)
+    if (rendered && action->is_mapped)
         return adapter_labelf("%s [%s]", action->parent, rendered);
     if (is_job(lineage, "AIRFLOW", "TASK"))
         return NULL;
@@ -377,7 +378,7 @@ static void set_members(const struct lineage *lineage, const struct lineage_acti
     bool is_query = is_job(lineage, "DBT", "SQL");
     if (json_is_object(group))
         group = json_object_get(group, "group_id");
-    if (!adapter_get(lineage->run_facets, "airflow", "taskInstance", "map_index", NULL))
+    if (!action->is_mapped)
         adapter_set(event, "group", group_of(group));
     if (task)
         set_task(event, adapter_text(task, "operator_class_path", NULL),
@@ -386,8 +387,11 @@ static void set_members(const struct lineage *lineage, const struct lineage_acti
         set_task(event, lineage->integration, lineage->job_type);
     if (is_job(lineage, "DBT", NULL) && !is_query && !is_started_apart(lineage))
         adapter_set(event, "group", lower_case(lineage->job_type));
-    if (!lineage->is_root && !is_query)
-        adapter_set(event, "aliases", json_pack("[s]", lineage->run_id));
+    if (!lineage->is_root && !is_query) {
+        char alias[ADAPTER_NAME_SIZE];
+        adapter_name(lineage->run_id, alias);
+        adapter_set(event, "aliases", json_pack("[s]", alias));
+    }
     adapter_set(event, "title", title_of(lineage, action));
     set_links(lineage, event);
     set_error(lineage, event);
@@ -508,7 +512,7 @@ static void name_task(const struct lineage *lineage, const struct lineage_action
     char text[2 * ADAPTER_NAME_SIZE];
     snprintf(text, sizeof text, "%s%s%s", lineage->is_root ? "" : dag->name,
              lineage->is_root ? "" : ".", id);
-    adapter_name(text, name);
+    adapter_name_below(text, lineage->root, name);
 }
 
 /* The names that are depended on, as the tasks are called here. */
@@ -534,7 +538,7 @@ static void queue_tasks(const struct lineage *lineage, const struct lineage_acti
         const char *operator_class = adapter_text(task, "operator", NULL);
         name_task(lineage, dag, id, name);
         json_t *event = new_event(lineage, name, 1, "QUEUED", 0);
-        adapter_set(event, "parent", json_string(dag->name));
+        adapter_set(event, "parent", adapter_parent(dag->name, name));
         adapter_set(event, "group", group_of(json_object_get(task, "task_group")));
         set_task(event, operator_class, last_part(operator_class));
         adapter_set(event, "dependsOn", depends_on(lineage, dag, json_object_get(upstream, id)));
@@ -591,7 +595,7 @@ static void end_tasks(const struct lineage *lineage, const struct lineage_action
         name_task(lineage, dag, id, name);
         json_t *event = new_event(lineage, name, 1, end->phase,
                                   end->stands ? adapter_version(lineage->time_us) : 0);
-        adapter_set(event, "parent", json_string(dag->name));
+        adapter_set(event, "parent", adapter_parent(dag->name, name));
         if (end->why)
             adapter_set(event, "errorInfo", json_pack("{s:s}", "message", end->why));
         adapter_emit(lineage->answer, event);
@@ -610,7 +614,8 @@ static void emit_mapped_task(const struct lineage *lineage, const struct lineage
     set_parent(lineage, &above);
     json_t *event = new_event(lineage, action->parent, 1, has_failed ? "FAILED" : "RUNNING",
                               adapter_version(lineage->time_us));
-    adapter_set(event, "parent", above.has_parent ? json_string(above.parent) : json_null());
+    adapter_set(event, "parent",
+                adapter_parent(above.has_parent ? above.parent : NULL, action->parent));
     if (json_is_object(group))
         adapter_set(event, "group", group_of(json_object_get(group, "group_id")));
     set_task(event, adapter_text(task, "operator_class_path", NULL),
@@ -641,11 +646,12 @@ static void take_lineage(struct adapter_answer *answer, const json_t *json)
         return;
     }
     name_action(&lineage, &action);
-    if (adapter_get(lineage.run_facets, "airflow", "taskInstance", "map_index", NULL))
+    if (action.is_mapped)
         emit_mapped_task(&lineage, &action);
     json_t *event =
         new_event(&lineage, action.name, action.attempt, phase, adapter_version(lineage.time_us));
-    adapter_set(event, "parent", action.has_parent ? json_string(action.parent) : json_null());
+    adapter_set(event, "parent",
+                adapter_parent(action.has_parent ? action.parent : NULL, action.name));
     set_run(&lineage, event);
     set_members(&lineage, &action, event);
     adapter_emit(answer, event);

@@ -86,6 +86,8 @@ def test_matrix(ask, guarded_run, matrix, method, template, kind):
         phase="SUCCEEDED",
         version=0,
         name="forbidden",
+        tool="cloudevents",
+        rest="events",
     )
     if template == "/v1/watch":
         path = path_of([run_of(guarded_run)])

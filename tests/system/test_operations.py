@@ -57,8 +57,8 @@ def test_head_is_get_without_a_body(api, known_run, path):
     assert head.status_code == got.status_code == 200
     assert head.content == b""
     assert head.headers["content-type"] == got.headers["content-type"]
-    if path != "/metrics":
-        assert head.headers["content-length"] == got.headers["content-length"]
+    if path != "/metrics":  # none where an answer is packed in pieces
+        assert head.headers.get("content-length") == got.headers.get("content-length")
 
 
 def test_head_of_what_does_not_exist(api, run):
@@ -176,7 +176,6 @@ PROBLEMS = [
     "unsupported-media-type",
     "parent-conflict",
     "too-deep",
-    "already-ended",
     "too-many-events",
     "unavailable",
     "overloaded",

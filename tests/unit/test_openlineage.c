@@ -131,6 +131,21 @@ static void test_mapped_task_fails_with_the_last_try_of_an_instance(void **state
     adapted_clear(&last);
 }
 
+static void test_task_called_like_its_dag(void **state)
+{
+    struct adapted task = post_task("START", "etl", 1, json_object());
+    struct adapted end =
+        post("COMPLETE", DAG_ID, "etl",
+             json_pack("{s:{s:{s:s}}}", "airflowState", "tasksState", "etl", "success"), NULL);
+
+    (void)state;
+    assert_string_equal(text_of(event_of(&task, "etl (task)", "RUNNING", 1), "parent"), "etl");
+    event_of(&end, "etl", "SUCCEEDED", 1);
+    event_of(&end, "etl (task)", "SUCCEEDED", 1);
+    adapted_clear(&task);
+    adapted_clear(&end);
+}
+
 static void test_dag_end_ends_the_tasks_that_did_not_tell(void **state)
 {
     json_t *states =
@@ -395,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_tries_are_attempts_with_links_and_errors),
         cmocka_unit_test(test_mapped_task_is_above_its_instances),
         cmocka_unit_test(test_mapped_task_fails_with_the_last_try_of_an_instance),
+        cmocka_unit_test(test_task_called_like_its_dag),
         cmocka_unit_test(test_dag_end_ends_the_tasks_that_did_not_tell),
         cmocka_unit_test(test_unknown_state_of_a_task_is_kept),
         cmocka_unit_test(test_tasks_of_another_dag_in_the_tree_are_behind_it),
