@@ -1,0 +1,9 @@
+/* Nextflow's weblog. */
+#include "adapter_input.h"
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    check_adapter("nextflow", data, size);
+    return 0;
+}
