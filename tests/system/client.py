@@ -14,9 +14,9 @@ import contract
 class Api:
     """The service over HTTP. Every answer must be one that openapi.yaml allows."""
 
-    def __init__(self, url):
+    def __init__(self, url, **options):
         self.url = url
-        self._client = httpx.Client(base_url=url, timeout=30)
+        self._client = httpx.Client(base_url=url, timeout=30, **options)
 
     def request(self, method, path, **options):
         with self._client.stream(method, path, **options) as response:

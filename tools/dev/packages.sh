@@ -123,6 +123,33 @@ prepare_deploy() {
     need_python_of tests/deploy/requirements.txt
 }
 
+# need_tool NAME: a virtual environment build/tools/NAME with what tests/adapters/NAME.txt says.
+need_tool() {
+    local wanted=tests/adapters/$1.txt folder=build/tools/$1
+    need_packages "${python_packages[@]}"
+    if cmp --silent "$wanted" "$folder/requirements.txt"; then
+        return 0
+    fi
+    say "Installing what $wanted says into $folder (a minute or two)"
+    "$(system_python)" -m venv --clear "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
+    cp "$wanted" "$folder/requirements.txt"
+}
+
+# Nextflow from Maven Central into build/tools/nextflow/jars, where there is Java; else false.
+need_nextflow() {
+    local wanted=tests/adapters/nextflow/pom.xml folder=build/tools/nextflow
+    command -v java >/dev/null && command -v mvn >/dev/null || return 1
+    if cmp --silent "$wanted" "$folder/pom.xml"; then
+        return 0
+    fi
+    say "Installing Nextflow into $folder"
+    mkdir -p "$folder"
+    mvn --quiet --batch-mode --file "$wanted" dependency:copy-dependencies \
+        -DoutputDirectory="$PWD/$folder/jars" || return 1
+    cp "$wanted" "$folder/pom.xml"
+}
+
 prepare_fuzz() {
     need_packages "${base_packages[@]}" "${fuzz_packages[@]}"
 }

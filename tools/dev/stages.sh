@@ -1,6 +1,6 @@
 # The stages of ./dev test. Each is a function stage_NAME. Sourced by ./dev.
 
-all_stages=(check build unit tools system asan dashboard browser contract deploy lint fuzz faults)
+all_stages=(check build unit tools system asan dashboard browser contract adapters deploy lint fuzz faults)
 logs=build/test-logs
 passed=0
 failed=0
@@ -67,6 +67,20 @@ stage_contract() {
     stage_build
     need_python
     tests/contract/run
+}
+
+# Tools as they are published report to the service. Airflow is too heavy: ./dev adapters airflow.
+stage_adapters() {
+    local tests=(tests/adapters/test_dbt.py)
+    need_python
+    need_tool dbt
+    if need_nextflow; then
+        tests+=(tests/adapters/test_nextflow.py)
+    else
+        say "Without Java and Maven Nextflow is tested by its recordings alone (tests/system)"
+    fi
+    build dev build runtree
+    run_pytest -c tests/adapters/pytest.ini "${tests[@]}"
 }
 
 stage_fuzz() {
