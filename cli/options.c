@@ -20,20 +20,16 @@ static const struct cli_option *find(const struct cli_option *options, size_t co
     return NULL;
 }
 
-void options_start(const struct cli_option *options, size_t count, const char **values)
-{
-    for (size_t k = 0; k < count; k++) {
-        const char *value = options[k].variable == NULL ? NULL : getenv(options[k].variable);
-
-        values[k] = value == NULL || *value == '\0' ? options[k].fallback : value;
-    }
-}
-
 int options_read(const struct cli_option *options, size_t count, const char **values, int argc,
                  char *const argv[], char why[static OPTIONS_WHY_SIZE])
 {
     int i = 0;
 
+    for (size_t k = 0; k < count; k++) {
+        const char *value = options[k].variable == NULL ? NULL : getenv(options[k].variable);
+
+        values[k] = value == NULL || *value == '\0' ? options[k].fallback : value;
+    }
     for (; i < argc && argv[i][0] == '-'; i++) {
         const struct cli_option *option;
         const char *value = strchr(argv[i], '=');
