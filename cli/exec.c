@@ -323,6 +323,7 @@ int exec_main(int argc, char *argv[])
     char why[OPTIONS_WHY_SIZE];
     int first;
 
+    options_start(options, OPTION_COUNT, values);
     first = options_read(options, OPTION_COUNT, values, argc, argv, why);
     if (first == OPTIONS_HELP) {
         print_help();

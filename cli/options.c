@@ -20,16 +20,20 @@ static const struct cli_option *find(const struct cli_option *options, size_t co
     return NULL;
 }
 
-int options_read(const struct cli_option *options, size_t count, const char **values, int argc,
-                 char *const argv[], char why[static OPTIONS_WHY_SIZE])
+void options_start(const struct cli_option *options, size_t count, const char **values)
 {
-    int i = 0;
-
     for (size_t k = 0; k < count; k++) {
         const char *value = options[k].variable == NULL ? NULL : getenv(options[k].variable);
 
         values[k] = value == NULL || *value == '\0' ? options[k].fallback : value;
     }
+}
+
+int options_read(const struct cli_option *options, size_t count, const char **values, int argc,
+                 char *const argv[], char why[static OPTIONS_WHY_SIZE])
+{
+    int i = 0;
+
     for (; i < argc && argv[i][0] == '-'; i++) {
         const struct cli_option *option;
         const char *value = strchr(argv[i], '=');

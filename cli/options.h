@@ -15,9 +15,14 @@ struct cli_option {
     const char *meaning;
 };
 
-/* Sets values[i], borrowed, to what options[i] is. An empty variable counts as none. Returns the
- * index in `argv` of the first argument that is no option (behind "--" if there is one), or -EINVAL
- * with the reason in `why`, or OPTIONS_HELP at --help or -h. */
+/* Sets values[i], borrowed, to what options[i] is without a flag: its variable (an empty one counts
+ * as none), or its fallback. */
+void options_start(const struct cli_option *options, size_t count, const char **values);
+
+/* Sets those values of which there is a flag. Returns the index in `argv` of the first argument
+ * that is no option (behind "--" if there is one), or -EINVAL with the reason in `why`, or
+ * OPTIONS_HELP at
+ * --help or -h. */
 enum { OPTIONS_HELP = -1000 };
 int options_read(const struct cli_option *options, size_t count, const char **values, int argc,
                  char *const argv[], char why[static OPTIONS_WHY_SIZE]);

@@ -17,6 +17,7 @@ void outbox_clear(struct outbox *outbox)
 {
     json_decref(outbox->events);
     json_decref(outbox->refused);
+    json_decref(outbox->start);
     json_decref(outbox->name);
     *outbox = (struct outbox){0};
 }
@@ -60,21 +61,32 @@ static bool is_start(const json_t *event)
            json_integer_value(json_object_get(event, "version")) == 0;
 }
 
+/* Takes `events` over. */
+static char *body_of(json_t *events)
+{
+    json_t *body = json_pack("{s:o}", "events", events);
+    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+
+    json_decref(body);
+    return text;
+}
+
+char *outbox_question(const struct outbox *outbox)
+{
+    return outbox->start == NULL ? NULL : body_of(json_pack("[O]", outbox->start));
+}
+
 char *outbox_body(struct outbox *outbox)
 {
     size_t count = json_array_size(outbox->events);
-    json_t *sent = json_array(), *body;
-    char *text;
+    json_t *sent = json_array();
 
     if (count > 0 && is_start(json_array_get(outbox->events, 0)))
         count = 1;
     for (size_t i = 0; i < count; i++)
         json_array_append(sent, json_array_get(outbox->events, i));
-    body = json_pack("{s:o}", "events", sent);
-    text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
-    json_decref(body);
     outbox->sent = count;
-    return text;
+    return body_of(sent);
 }
 
 static void name_all(struct outbox *outbox)
@@ -127,6 +139,13 @@ static void refuse(struct outbox *outbox, json_t *event, json_t *problem)
                           json_pack("{s:O, s:O?}", "event", event, "problem", problem));
 }
 
+static void take(struct outbox *outbox, json_t *event, const json_t *result)
+{
+    outbox->is_abort_asked |= json_is_true(json_object_get(result, "abortRequested"));
+    if (outbox->start == NULL && is_start(event))
+        outbox->start = json_incref(event);
+}
+
 /* What is taken or refused goes; after a conflict, which only a start can meet, all stay. */
 static void settle(struct outbox *outbox, json_t *results)
 {
@@ -139,7 +158,9 @@ static void settle(struct outbox *outbox, json_t *results)
         is_conflict = fate == FATE_CONFLICT || fate == FATE_OTHER_PARENT;
         if (is_conflict)
             outbox->conflicts++;
-        if (fate == FATE_CONFLICT)
+        if (fate == FATE_TAKEN)
+            take(outbox, event, result);
+        else if (fate == FATE_CONFLICT)
             outbox->asks_state = true;
         else if (fate == FATE_OTHER_PARENT)
             rename_all(outbox, event);
@@ -170,6 +191,15 @@ enum outbox_verdict outbox_take_answer(struct outbox *outbox, int status, const 
     json_decref(answer);
     outbox->sent = 0;
     return verdict;
+}
+
+void outbox_take_question_answer(struct outbox *outbox, const char *body, size_t length)
+{
+    json_t *answer = body == NULL ? NULL : json_loadb(body, length, 0, NULL);
+    const json_t *result = json_array_get(json_object_get(answer, "results"), 0);
+
+    outbox->is_abort_asked |= json_is_true(json_object_get(result, "abortRequested"));
+    json_decref(answer);
 }
 
 void outbox_take_state(struct outbox *outbox, const json_t *action)

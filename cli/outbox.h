@@ -10,12 +10,14 @@
 
 /* A plain value; outbox_init makes one. */
 struct outbox {
-    json_t *events;  /* owned array, oldest first */
-    json_t *refused; /* owned array of {"event", "problem"}: what the service will never take */
-    size_t sent;     /* of `events`, in the request under way */
-    bool asks_state; /* to know which attempt comes next, the action is to be read */
+    json_t *events;      /* owned array, oldest first */
+    json_t *refused;     /* owned array of {"event", "problem"}: what the service will never take */
+    size_t sent;         /* of `events`, in the request under way */
+    bool is_abort_asked; /* an answer said that the action is to end */
+    bool asks_state;     /* to know which attempt comes next, the action is to be read */
     int conflicts;
-    json_t *name; /* the action's, as all events of it are to say it, owned */
+    json_t *start; /* the event of the start as it was taken, owned; NULL: not yet */
+    json_t *name;  /* the action's, as all events of it are to say it, owned */
     int64_t attempt, first_attempt;
 };
 
@@ -45,6 +47,13 @@ enum outbox_verdict {
  * that has another parent, the name becomes "parent.name". */
 enum outbox_verdict outbox_take_answer(struct outbox *outbox, int status, const char *body,
                                        size_t length);
+
+/* The body of a POST that changes nothing, for the start was taken already: the answer to it says
+ * whether the action is to end. malloc'd; NULL before the start was taken, and without memory. */
+char *outbox_question(const struct outbox *outbox);
+
+/* The answer to that. */
+void outbox_take_question_answer(struct outbox *outbox, const char *body, size_t length);
 
 /* The answer to a GET of the action. */
 void outbox_take_state(struct outbox *outbox, const json_t *action);

@@ -1,19 +1,17 @@
 #include "cli/reporter.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cli/outbox.h"
 #include "cli/spool.h"
+#include "cli/token.h"
 #include "model/timestamp.h"
 
 enum {
-    TOKEN_BYTES_MAX = 8000,
     REQUEST_MS = 10000,
     RETRY_MS = 1000,
     RETRY_MS_MAX = 60000,
@@ -26,7 +24,14 @@ enum {
 };
 
 /* What the request under way is. */
-enum errand { ERRAND_NONE, ERRAND_EVENTS, ERRAND_STATE, ERRAND_ACTION, ERRAND_RUN };
+enum errand {
+    ERRAND_NONE,
+    ERRAND_EVENTS,
+    ERRAND_STATE,    /* which attempt comes next */
+    ERRAND_QUESTION, /* whether to end */
+    ERRAND_ACTION,   /* who asked for the end, of the action … */
+    ERRAND_RUN,      /* … or of its run */
+};
 
 struct reporter {
     struct reporter_options options;
@@ -62,30 +67,9 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The file's content without space around it, else $RUNTREE_TOKEN; NULL: none. malloc'd. */
-static char *read_token(struct reporter *reporter)
-{
-    const char *path = reporter->options.token_file, *variable = getenv("RUNTREE_TOKEN");
-    char token[TOKEN_BYTES_MAX + 1];
-    ssize_t length;
-    int fd;
-
-    if (path == NULL)
-        return variable == NULL || *variable == '\0' ? NULL : strdup(variable);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    length = fd < 0 ? -1 : read(fd, token, TOKEN_BYTES_MAX);
-    if (length < 0)
-        snprintf(reporter->why, sizeof reporter->why, "%.150s: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    while (length > 0 && strchr(" \t\r\n", token[length - 1]) != NULL)
-        length--;
-    return length <= 0 ? NULL : strndup(token, (size_t)length);
-}
-
 static int open_client(struct reporter *reporter)
 {
-    char *token = read_token(reporter);
+    char *token = token_read(reporter->options.token_file, reporter->why, sizeof reporter->why);
 
     http_client_free(reporter->client);
     reporter->client = http_client_new(reporter->options.url, token);
@@ -232,8 +216,8 @@ static void start_errand(struct reporter *reporter, enum errand errand, struct o
     char path[8192], *body = NULL;
     int status;
 
-    if (errand == ERRAND_EVENTS) {
-        body = outbox_body(outbox);
+    if (errand == ERRAND_EVENTS || errand == ERRAND_QUESTION) {
+        body = errand == ERRAND_EVENTS ? outbox_body(outbox) : outbox_question(outbox);
         status = body == NULL
                      ? -1
                      : http_client_start(reporter->client, "POST", "/v1/events", body, REQUEST_MS);
@@ -294,22 +278,27 @@ static void choose(struct reporter *reporter)
              take_file(reporter))
         start_errand(reporter, reporter->spooled.asks_state ? ERRAND_STATE : ERRAND_EVENTS,
                      &reporter->spooled);
-    else if (reporter->place != NULL && !reporter->has_ended && now >= reporter->poll_at_ms &&
-             reporter->is_reached)
+    else if (reporter->has_ended || reporter->reason[0] != '\0' || outbox->start == NULL)
+        return;
+    else if (outbox->is_abort_asked)
         start_errand(reporter, ERRAND_ACTION, outbox);
+    else if (now >= reporter->poll_at_ms)
+        start_errand(reporter, ERRAND_QUESTION, outbox);
 }
 
-static void take_reason(struct reporter *reporter, const json_t *document)
+/* Who asked and why; at last, that somebody did for an action above. */
+static void take_reason(struct reporter *reporter, const json_t *document, bool is_last)
 {
     const json_t *abort = json_object_get(document, "abortRequested");
     const char *by = json_string_value(json_object_get(abort, "by"));
     const char *why = json_string_value(json_object_get(abort, "reason"));
 
-    if (!json_is_object(abort) || reporter->reason[0] != '\0')
-        return;
-    snprintf(reporter->reason, sizeof reporter->reason, "aborted%s%.200s%s%.700s",
-             by == NULL ? "" : " by ", by == NULL ? "" : by, why == NULL ? "" : ": ",
-             why == NULL ? "" : why);
+    if (json_is_object(abort))
+        snprintf(reporter->reason, sizeof reporter->reason, "aborted%s%.200s%s%.700s",
+                 by == NULL ? "" : " by ", by == NULL ? "" : by, why == NULL ? "" : ": ",
+                 why == NULL ? "" : why);
+    else if (is_last)
+        snprintf(reporter->reason, sizeof reporter->reason, "aborted with an action above");
 }
 
 /* Asked for seldom by a command that runs for long. */
@@ -320,7 +309,7 @@ static void plan_poll(struct reporter *reporter, int status)
     if (wait_ms < POLL_MS)
         wait_ms = POLL_MS;
     wait_ms = least(wait_ms, POLL_MS_MAX);
-    if (status != 200 && status != 404)
+    if (status != 200)
         wait_ms = POLL_REFUSED_MS;
     reporter->poll_at_ms = now + wait_ms;
 }
@@ -383,11 +372,13 @@ static void take_answer(struct reporter *reporter, const struct http_answer *ans
         plan_retry(reporter, answer);
     } else if (errand == ERRAND_STATE) {
         outbox_take_state(reporter->errand_box, document);
-    } else {
-        take_reason(reporter, document);
+    } else if (errand == ERRAND_QUESTION) {
+        outbox_take_question_answer(&reporter->own, answer->body, answer->length);
         reporter->last_timed_out = answer->timed_out;
         plan_poll(reporter, answer->status);
-        if (errand == ERRAND_ACTION && answer->status == 200 && !reporter->has_ended)
+    } else {
+        take_reason(reporter, document, errand == ERRAND_RUN);
+        if (reporter->reason[0] == '\0')
             start_errand(reporter, ERRAND_RUN, &reporter->own);
     }
     json_decref(document);
@@ -403,7 +394,7 @@ static int64_t next_ms(const struct reporter *reporter, int64_t now)
     if (reporter->has_ended)
         return least(next, reporter->deadline_ms);
     next = least(next, reporter->heartbeat_at_ms);
-    return reporter->is_reached ? least(next, reporter->poll_at_ms) : next;
+    return reporter->own.start != NULL ? least(next, reporter->poll_at_ms) : next;
 }
 
 bool reporter_is_done(const struct reporter *reporter)

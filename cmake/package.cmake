@@ -11,7 +11,7 @@ set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGE_CONTACT "runtree maintainers <maintainers@users.noreply.example.org>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "run service: action events in, each run live as a tree")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
-    "runtree serve is the service; runtree exec runs a command and reports it as an action of a run")
+    "runtree serve is the service; runtree exec runs a command and reports it as an action of a run, runtree watch shows a run")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)

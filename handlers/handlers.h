@@ -28,6 +28,8 @@ route_handler handle_get_session, handle_post_session, handle_delete_session;
 route_handler handle_dashboard, handle_dashboard_asset;
 /* remove.c */
 route_handler handle_delete_run;
+/* abort.c */
+route_handler handle_abort_run, handle_abort_action;
 /* flyte.c */
 route_handler handle_flyte, handle_put_upload;
 /* operations.c */

@@ -36,6 +36,8 @@ const struct route routes[] = {
      PARAMETERS("phase", "name", "limit", "lastEventId"), false, ROUTE_READ},
     {HTTP_GET, RUN_PATH, handle_get_run, NULL, false, ROUTE_READ},
     {HTTP_DELETE, RUN_PATH, handle_delete_run, NULL, false, ROUTE_ADMIN},
+    {HTTP_POST, RUN_PATH "/abort", handle_abort_run, NULL, false, ROUTE_WRITE},
+    {HTTP_POST, ACTION_PATH "/abort", handle_abort_action, NULL, false, ROUTE_WRITE},
     {HTTP_GET, RUN_PATH "/tree", handle_get_tree, PARAMETERS("phase", "name", "error", "at"), false,
      ROUTE_READ},
     {HTTP_GET, RUN_PATH "/watch", handle_watch_run,

@@ -92,7 +92,7 @@ int64_t action_started_us(const struct action *action)
 static const size_t text_offsets[ACTION_TEXTS] = {
     offsetof(struct action, group),      offsetof(struct action, task_name),
     offsetof(struct action, short_name), offsetof(struct action, error_info),
-    offsetof(struct action, additions),
+    offsetof(struct action, additions),  offsetof(struct action, abort_requested),
 };
 
 const char *action_text(const struct action *action, size_t i)

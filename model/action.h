@@ -16,13 +16,13 @@ enum { TREE_LEVELS_MAX = 1000 };
  * strings. */
 struct action {
     const char *name;
-    bool parent_named;
     const char *parent; /* NULL while parent_named: a root */
     int32_t ordinal;    /* 1, 2, 3 … in the order of joining the tree; 0: waiting */
     int32_t level;      /* of a root 1; 0: waiting */
     int32_t attempt;    /* the latest that an event was of */
     enum phase phase;   /* attempt_state_shown; likewise the version */
     int32_t version;
+    bool parent_named;
     struct attempt_state said; /* of that attempt; only who decides has it */
     const char *group;
     const char *task_name, *short_name;
@@ -33,6 +33,7 @@ struct action {
     const char *additions;        /* model/additions.h; NULL: none */
     const char *error_info;       /* JSON text of the furthest event's errorInfo, or NULL */
     int64_t revision;             /* of the last change that a watcher sees; 0: waiting */
+    const char *abort_requested;  /* who asked for its end, JSON (model/records.h); NULL: nobody */
 };
 
 /* What an event did to its action. */
@@ -52,8 +53,8 @@ struct action_change action_apply(struct action *action, const struct action_eve
 /* When the current attempt began to run; TIME_NONE if it did not, or is skipped. */
 int64_t action_started_us(const struct action *action);
 
-/* The texts that events change, by number from 0 to ACTION_TEXTS - 1: all but name and parent. */
-enum { ACTION_TEXTS = 5 };
+/* The texts that change, by number from 0 to ACTION_TEXTS - 1: all but name and parent. */
+enum { ACTION_TEXTS = 6 };
 const char *action_text(const struct action *action, size_t i);
 void action_set_text(struct action *action, size_t i, const char *text);
 

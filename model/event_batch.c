@@ -446,6 +446,8 @@ void event_result_write(struct buffer *out, const struct event_result *result, b
         write_difference(out, result->differing);
     if (is_truncated)
         buffer_text(out, ",\"truncated\":true");
+    if (result->is_abort_requested)
+        buffer_text(out, ",\"abortRequested\":true");
     if (result->problem)
         write_problem(out, result->problem);
     buffer_text(out, "}");

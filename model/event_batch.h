@@ -25,6 +25,8 @@ struct event_result {
     char *waiting_for; /* of a waiting one: the parent's name, owned; NULL: that one is named */
     bool is_too_deep;  /* of a waiting one: that parent is on the last level, it will not join */
     struct problem *problem; /* of a rejected one, owned */
+    bool is_abort_requested; /* somebody asked for the end of the action, of one above it or of the
+                                run */
 };
 
 void event_result_clear(struct event_result *result);
@@ -59,7 +61,7 @@ void event_batch_clear(struct event_batch *batch);
 /* What it holds, but for the problems of rejected events. */
 size_t event_batch_bytes(const struct event_batch *batch);
 
-/* {"status", "revision"?, "detail"?, "identical"?, "truncated"?, "problem"?} */
+/* {"status", "revision"?, "detail"?, "identical"?, "truncated"?, "abortRequested"?, "problem"?} */
 void event_result_write(struct buffer *out, const struct event_result *result, bool is_truncated);
 
 #endif

@@ -67,6 +67,12 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
          "the "
          "last of them. The event was not recorded. A chain this long usually means that steps "
          "which follow one another were reported as each other's children."},
+    [PROBLEM_ALREADY_ENDED] =
+        {"already-ended", "It has ended already", 409,
+         "Somebody asked for the end of a run or an action that has ended: there is nothing left "
+         "to "
+         "abort, and nothing was noted. `detail` says in which phase it is. A later attempt of an "
+         "action can be aborted again once it has begun."},
     [PROBLEM_REQUEST_TIMEOUT] =
         {"request-timeout", "The request took too long to arrive", 408,
          "The head and the body of a request must arrive within the time that the service is "

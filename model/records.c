@@ -10,6 +10,25 @@ static void write_duration(struct buffer *out, int64_t milliseconds)
         buffer_integer(out, milliseconds);
 }
 
+void abort_request_write(struct buffer *out, int64_t at_us, const char *by, const char *reason)
+{
+    buffer_text(out, "{\"at\":");
+    buffer_timestamp(out, at_us);
+    buffer_text(out, ",\"by\":");
+    buffer_string(out, by);
+    buffer_text(out, ",\"reason\":");
+    buffer_string(out, reason);
+    buffer_text(out, "}");
+}
+
+static void write_abort_request(struct buffer *out, const char *request)
+{
+    if (!request)
+        return;
+    buffer_text(out, ",\"abortRequested\":");
+    buffer_text(out, request);
+}
+
 void record_write_action_members(struct buffer *out, const struct action *action)
 {
     buffer_text(out, "\"name\":");
@@ -46,6 +65,7 @@ void record_write_action_members(struct buffer *out, const struct action *action
         buffer_text(out, "null");
     else
         buffer_integer(out, action->revision);
+    write_abort_request(out, action->abort_requested);
 }
 
 void record_write_phase_counts(struct buffer *out, const uint32_t counts[static PHASE_SLOTS])
@@ -115,5 +135,6 @@ void record_write_run(struct buffer *out, const struct run *run)
         buffer_text(out, ",");
         buffer_text(out, run->additions);
     }
+    write_abort_request(out, run->abort_requested);
     buffer_text(out, "}");
 }

@@ -15,6 +15,9 @@ void record_write_phase_counts(struct buffer *out, const uint32_t counts[static 
 /* {"count":…,"for":[{"parent":…,"count":…},…]} of struct run's members. */
 void record_write_waiting(struct buffer *out, int32_t count, const char *waiting_for);
 
+/* {"at":…,"by":…,"reason":…}: who asked for the end of a run or an action; NULL is null. */
+void abort_request_write(struct buffer *out, int64_t at_us, const char *by, const char *reason);
+
 /* A run's summary. */
 void record_write_run(struct buffer *out, const struct run *run);
 

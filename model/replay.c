@@ -123,8 +123,8 @@ static int decode(struct replay *replay, const struct replayed_event *stored,
     snprintf(version, sizeof version, "%d", stored->version);
     status = action_event_decode(event, stored->info, &path, stored->updated_us, &replay->texts,
                                  &problem);
-    if (status == -ENOMEM)
-        return status;
+    if (status == -ENOMEM || (status == -EBADMSG && json_scan_error(stored->info) == NULL))
+        return -ENOMEM;
     if (status < 0)
         *event = (struct action_event){.name = stored->name};
     event->attempt = stored->attempt;

@@ -30,6 +30,8 @@ struct run {
                             * not read */
     int64_t first_seen_us; /* when the service first saw the run */
     int64_t last_event_us; /* when it recorded the last new event */
+    const char *abort_requested; /* as an action's (model/action.h) */
+    int32_t abort_count;         /* of its actions, those whose end somebody asked for */
 };
 
 /* What the phases of a run's roots come to (docs/model.md); PHASE_NONE without one. */

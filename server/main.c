@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/exec.h"
+#include "cli/watch_run.h"
 #include "handlers/connect.h"
 #include "handlers/routes.h"
 #include "server/app.h"
@@ -316,6 +317,7 @@ static const struct {
 } subcommands[] = {
     {"serve", serve_main, "the service"},
     {"exec", exec_main, "run a command as an action of a run"},
+    {"watch", watch_run_main, "show a run's tree, live, in a terminal"},
 };
 
 static void print_usage(FILE *file)

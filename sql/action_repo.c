@@ -1140,7 +1140,11 @@ static const struct pg_statement changes_statement = {
                                      "SELECT e.name FROM action_events e"
                                      " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
                                      " AND e.revision > $4 AND e.revision > 0"
-                                     " ORDER BY e.revision OFFSET 0) c OFFSET 0) n"
+                                     " ORDER BY e.revision OFFSET 0) c UNION SELECT b.name"
+                                     " FROM actions b WHERE b.project = $1 AND b.domain = $2"
+                                     " AND b.run_name = $3 AND b.revision > $4"
+                                     " AND b.abort_requested IS NOT NULL AND b.ordinal > 0"
+                                     " OFFSET 0) n"
                                      " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
                                      " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
                                      " AND a.name = n.name OFFSET 0) a") " ORDER BY c.ordinal",

@@ -57,6 +57,7 @@ enum step {
     STEP_READ_MORE,
     STEP_WRITE, /* … and ends here or with the next */
     STEP_UNLOCK,
+    STEP_FIND_ABORTS,    /* behind that, of runs in which somebody asked for an end */
     STEP_UNLOCK_REMOVED, /* what is left of a run must go first */
     STEP_UNLOCK_GONE,    /* there is no run to join anything in */
     STEP_REHEARSE,       /* after a try was refused */
@@ -155,6 +156,7 @@ struct event_writer {
     /* One try. */
     bool is_locked;     /* the runs are locked before they are read */
     bool meets_removed; /* one of them was deleted, and not all of it is gone */
+    bool meets_aborts;  /* in one of them somebody asked for the end of anything */
     struct decision *decision;
     const struct action_event **events; /* those asked for, WRITE_EVENTS_MAX of them */
     size_t event_count;
@@ -579,6 +581,7 @@ static void put_runs(struct event_writer *writer, const PGresult *result)
             i = (i + 1) % writer->run_count;
         }
         writer->changed_xids[i] = pg_int8(result, row, RUN_COLUMN_COUNT);
+        writer->meets_aborts |= run.abort_requested != NULL || run.abort_count > 0;
         if (decision_put_run(writer->decision, &run,
                              writer->incarnations != NULL &&
                                  strcmp(run.incarnation, writer->incarnations[i]) == 0) < 0)
@@ -930,7 +933,7 @@ static void start_try(struct event_writer *writer)
     writer->is_out_of_memory = false;
     writer->now_us = wall_clock_us();
     writer->started_ns = uv_hrtime();
-    writer->meets_removed = false;
+    writer->meets_removed = writer->meets_aborts = false;
     writer->runs_read = writer->unread_count = 0;
 }
 
@@ -1000,6 +1003,42 @@ static void on_join_look_due(uv_timer_t *timer)
 
 /* -------- the write half -------- */
 
+static void on_asked_event(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+    int rows = PQntuples(result);
+
+    (void)statement;
+    for (int row = 0; row < rows; row++) {
+        size_t i = writer->range.first + (size_t)pg_int8(result, row, 0) - 1;
+
+        writer->batch[i].result->is_abort_requested = true;
+    }
+}
+
+/* The range has its verdicts. Whose end somebody asked for is told so, if that can be found out. */
+static void find_aborts(struct event_writer *writer)
+{
+    struct range range = writer->range;
+
+    if (!writer->meets_aborts) {
+        finish_range(writer);
+        return;
+    }
+    for (size_t i = range.first; i < range.last; i++)
+        writer->events[i - range.first] = writer->batch[i].event;
+    enter(writer, STEP_FIND_ABORTS);
+    add_find_aborts(&writer->calls, writer->events, range.last - range.first);
+    send_step(writer, on_asked_event);
+}
+
+static void on_aborts_found(struct event_writer *writer, const struct pg_end *end)
+{
+    if (end->outcome == PG_REFUSED)
+        writer->owner->events->on_refused(writer->owner->arg, 0, end->sqlstate, end->message);
+    finish_range(writer);
+}
+
 static void on_written(struct event_writer *writer)
 {
     struct event_writers *owner = writer->owner;
@@ -1014,7 +1053,7 @@ static void on_written(struct event_writer *writer)
     was_join = writer->join != NULL;
     note_pending(writer);
     if (!was_join) {
-        finish_range(writer);
+        find_aborts(writer);
     } else {
         writer->join = NULL;
         drop_try(writer);
@@ -1084,7 +1123,7 @@ static void write_decision(struct event_writer *writer)
         if (writer->is_locked)
             send_rollback(writer, STEP_UNLOCK);
         else
-            finish_range(writer);
+            find_aborts(writer);
         return;
     }
     enter(writer, STEP_WRITE);
@@ -1870,6 +1909,8 @@ static void on_step_ended(void *arg, const struct pg_end *end)
         on_parked_probed(writer, end);
     else if (step == STEP_FIND_JOINS)
         on_joins_found(writer, end);
+    else if (step == STEP_FIND_ABORTS)
+        on_aborts_found(writer, end);
     else if (end->outcome == PG_OK)
         go_on_behind(writer, step);
     else

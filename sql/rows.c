@@ -20,6 +20,8 @@ void run_from_row(const PGresult *result, int row, int first, struct run *run)
         .first_seen_us = pg_time(result, row, first + 12),
         .waiting_count = pg_int4(result, row, first + 14),
         .last_event_us = pg_time(result, row, first + 15),
+        .abort_requested = pg_text(result, row, first + 16),
+        .abort_count = pg_int4(result, row, first + 17),
     };
     snprintf(run->incarnation, sizeof run->incarnation, "%s", pg_text(result, row, first + 3));
     pg_int4_array(result, row, first + 6, run->phase_counts + 1, PHASE_SLOTS - 1);
@@ -62,6 +64,7 @@ void action_from_row(const PGresult *result, int row, int first, struct action *
         .error_info = pg_text(result, row, first + 18),
         .revision = pg_int8(result, row, first + 19),
         .additions = pg_text(result, row, first + 20),
+        .abort_requested = pg_text(result, row, first + 21),
     };
 }
 

@@ -10,8 +10,8 @@
 #define RUN_COLUMNS                                                                                \
     "r.project, r.domain, r.run_name, r.incarnation, r.revision, r.action_count, "                 \
     "r.phase_counts, r.root, r.phase, r.created_at, r.started_at, r.ended_at, r.first_seen_at, "   \
-    "r.root_counts, r.waiting_count, r.last_event_at"
-enum { RUN_COLUMN_COUNT = 16 };
+    "r.root_counts, r.waiting_count, r.last_event_at, r.abort_requested, r.abort_count"
+enum { RUN_COLUMN_COUNT = 18 };
 
 /* For which parents actions wait, the first of them by name, of the first 1,000 actions. As jsonb:
  * the other kind would break lines. */
@@ -46,10 +46,10 @@ enum {
     a ".name, " a ".parent_named, " a ".parent, " a ".ordinal, " a ".level, " a ".attempt, " a     \
       ".phase, " a ".version, " a ".action_group, " a ".group_attempt, " a ".group_position, " a   \
       ".task_name, " a ".short_name, " a ".task_attempt, " a ".task_position, " a                  \
-      ".created_at, " a ".started_at, " a ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision, " a    \
-                                                                         ".additions"
+      ".created_at, " a ".started_at, " a                                                          \
+      ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision, " a ".additions, " a ".abort_requested"
 #define ACTION_COLUMNS ACTION_COLUMNS_OF("a")
-enum { ACTION_COLUMN_COUNT = 21 };
+enum { ACTION_COLUMN_COUNT = 22 };
 
 /* What else of an action decides about its next event. */
 #define SAID_COLUMNS                                                                               \

@@ -28,6 +28,12 @@ struct removal_request {
     int64_t due_us; /* of one that is due: only if it has ended before; TIME_NONE: in any state */
     uint64_t asked_ms, not_before_ms; /* uv_now */
     removal_fn *on_end;               /* NULL for one that is due */
+    abort_fn *on_abort_end;           /* instead: nothing is removed, an end is asked for */
+    char *abort;                      /* what is to be noted, owned */
+    char name[NAME_BYTES_MAX + 1];    /* of the action; "": of the run */
+    bool is_found;
+    char *noted;      /* what is, owned; NULL: nothing yet */
+    enum phase phase; /* of that action or run */
     void *arg;
 };
 
@@ -348,11 +354,20 @@ static void on_mark_result(void *arg, size_t statement, const PGresult *result)
         remover->marked_xid = pg_int8(result, 0, 0);
 }
 
+static void free_request(struct removal_request *request)
+{
+    free(request->abort);
+    free(request->noted);
+    free(request);
+}
+
 static void finish(struct removal_request *request, enum removal removal)
 {
-    if (request->on_end != NULL)
+    if (request->on_abort_end != NULL)
+        request->on_abort_end(request->arg, ABORT_FAILED, NULL, PHASE_NONE);
+    else if (request->on_end != NULL)
         request->on_end(request->arg, removal);
-    free(request);
+    free_request(request);
 }
 
 /* Whether the run is locked and the request is to be tried again. */
@@ -390,18 +405,120 @@ static void on_mark_end(void *arg, const struct pg_end *end)
     run_next(remover);
 }
 
-static void mark(struct run_remover *remover, struct removal_request *request)
+static void mark(struct run_remover *remover, const struct removal_request *request)
 {
     struct pg_parameters *parameters;
 
-    DL_DELETE(remover->waiting, request);
-    remover->waiting_count--;
-    remover->running = request;
     remover->marked_xid = 0;
     parameters = begin(remover, &mark_statement);
     pg_bind_run(parameters, &request->key);
     pg_bind_time(parameters, request->due_us);
     send_calls(remover, on_mark_result, on_mark_end);
+}
+
+/* -------- an end that is asked for -------- */
+
+static const Oid abort_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
+
+#define TERMINAL "(5, 6, 7, 8, 10, 11)"
+#define LOCKED_RUN                                                                                 \
+    "WITH run AS MATERIALIZED (SELECT r.* FROM runs r WHERE r.project = $1 AND r.domain = $2"      \
+    " AND r.run_name = $3 FOR NO KEY UPDATE)"
+#define NOTIFIED                                                                                   \
+    "(SELECT pg_notify('runtree', concat_ws(chr(31), n.project, n.domain, n.run_name, n.revision," \
+    " n.revision - 1, pg_snapshot_xmin(pg_current_snapshot()))) FROM noted n)"
+
+/* One row, or none if there is no such run: its phase, what is noted. */
+static const struct pg_statement abort_run_statement = {
+    .name = "abort_run",
+    .sql = LOCKED_RUN ", noted AS (UPDATE runs r SET abort_requested = $4,"
+                      " revision = r.revision + 1, changed_xid = pg_current_xact_id()::text::int8"
+                      " FROM run WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
+                      " AND run.abort_requested IS NULL AND run.phase NOT IN " TERMINAL
+                      " RETURNING r.*),"
+                      " roots AS (UPDATE actions a SET revision = noted.revision,"
+                      " abort_requested = coalesce(a.abort_requested, $4) FROM noted"
+                      " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.level = 1"
+                      " AND a.phase NOT IN " TERMINAL ")"
+                      " SELECT run.phase, coalesce(run.abort_requested, $4), " NOTIFIED " FROM run",
+    .parameter_count = 4,
+    .types = abort_types,
+};
+
+/* The same of an action. */
+static const struct pg_statement abort_action_statement = {
+    .name = "abort_action",
+    .sql = LOCKED_RUN
+    ", action AS MATERIALIZED (SELECT a.phase, a.ordinal, a.abort_requested FROM actions a, run"
+    " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $5),"
+    " noted AS (UPDATE runs r SET abort_count = r.abort_count + 1,"
+    " revision = r.revision + (action.ordinal > 0)::int,"
+    " changed_xid = pg_current_xact_id()::text::int8 FROM action"
+    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
+    " AND action.abort_requested IS NULL AND action.phase NOT IN " TERMINAL " RETURNING r.*),"
+    " marked AS (UPDATE actions a SET abort_requested = $4,"
+    " revision = CASE WHEN a.ordinal > 0 THEN noted.revision ELSE 0 END FROM noted"
+    " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $5)"
+    " SELECT action.phase, coalesce(action.abort_requested, $4), " NOTIFIED " FROM action",
+    .parameter_count = 5,
+    .types = abort_types,
+};
+
+static void on_abort_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct run_remover *remover = arg;
+    struct removal_request *request = remover->running;
+
+    (void)statement;
+    if (PQntuples(result) == 0)
+        return;
+    request->is_found = true;
+    request->phase = phase_from_index(pg_int2(result, 0, 0));
+    request->noted = strdup(pg_text(result, 0, 1));
+}
+
+static void on_abort_end(void *arg, const struct pg_end *end)
+{
+    struct run_remover *remover = arg;
+    struct removal_request *request = remover->running;
+    enum abort_outcome outcome = ABORT_FAILED;
+
+    remover->running = NULL;
+    if (!try_later(remover, request, end)) {
+        if (end->outcome == PG_REFUSED)
+            remover->events->on_refused(remover->arg, end->message);
+        if (end->outcome == PG_OK && !request->is_found)
+            outcome = ABORT_ABSENT;
+        else if (end->outcome == PG_OK && request->noted != NULL)
+            outcome = phase_is_terminal(request->phase) ? ABORT_ENDED : ABORT_REQUESTED;
+        request->on_abort_end(request->arg, outcome, request->noted, request->phase);
+        free_request(request);
+    }
+    run_next(remover);
+}
+
+static void note_abort(struct run_remover *remover, const struct removal_request *request)
+{
+    bool is_of_run = request->name[0] == '\0';
+    struct pg_parameters *parameters =
+        begin(remover, is_of_run ? &abort_run_statement : &abort_action_statement);
+
+    pg_bind_run(parameters, &request->key);
+    pg_bind_text(parameters, request->abort);
+    if (!is_of_run)
+        pg_bind_text(parameters, request->name);
+    send_calls(remover, on_abort_result, on_abort_end);
+}
+
+static void start(struct run_remover *remover, struct removal_request *request)
+{
+    DL_DELETE(remover->waiting, request);
+    remover->waiting_count--;
+    remover->running = request;
+    if (request->abort != NULL)
+        note_abort(remover, request);
+    else
+        mark(remover, request);
 }
 
 /* -------- what is due -------- */
@@ -538,7 +655,7 @@ static void run_next(struct run_remover *remover)
         return;
     request = next_request(remover);
     if (request != NULL)
-        mark(remover, request);
+        start(remover, request);
     else if (remover->leftovers != NULL && remover->pause_until_ms <= now_ms)
         remove_piece(remover);
     else if (remover->leftovers != NULL)
@@ -650,6 +767,15 @@ bool run_remover_is_ready(const struct run_remover *remover)
     return remover->is_set_up;
 }
 
+/* A request of somebody who waits for its answer: before those that are due. */
+static int add_request(struct run_remover *remover, struct removal_request *request)
+{
+    DL_PREPEND(remover->waiting, request);
+    remover->waiting_count++;
+    run_next(remover);
+    return 0;
+}
+
 int run_remover_remove(struct run_remover *remover, const struct run_key *run, removal_fn *on_end,
                        void *arg)
 {
@@ -664,8 +790,29 @@ int run_remover_remove(struct run_remover *remover, const struct run_key *run, r
         return -ENOMEM;
     request->on_end = on_end;
     request->arg = arg;
-    DL_PREPEND(remover->waiting, request); /* before those that are due: somebody waits for it */
-    remover->waiting_count++;
-    run_next(remover);
-    return 0;
+    return add_request(remover, request);
+}
+
+int run_remover_request_abort(struct run_remover *remover, const struct run_key *run,
+                              const char *name, const char *abort_request, abort_fn *on_end,
+                              void *arg)
+{
+    struct removal_request *request;
+
+    if (!remover->is_set_up)
+        return -ENOTCONN;
+    if (remover->waiting_count >= REMOVER_QUEUE_MAX)
+        return -EAGAIN;
+    request = request_new(remover, run);
+    if (request == NULL)
+        return -ENOMEM;
+    request->abort = strdup(abort_request);
+    if (request->abort == NULL) {
+        free_request(request);
+        return -ENOMEM;
+    }
+    snprintf(request->name, sizeof request->name, "%s", name == NULL ? "" : name);
+    request->on_abort_end = on_end;
+    request->arg = arg;
+    return add_request(remover, request);
 }

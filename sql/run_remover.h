@@ -1,4 +1,5 @@
-/* Deletes runs, whole: on demand, and those that ended long ago.
+/* What is done to runs by hand or by age. Deletes runs, whole: on demand, and those that ended long
+ * ago; notes that somebody wants a run or an action to end.
  *
  * A deletion is one small transaction that takes the run's row away and notes the run in
  * deleted_runs: from then on nobody sees anything of it, watchers are told by a notification with
@@ -13,6 +14,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "model/phase.h"
 #include "model/run_key.h"
 
 struct run_remover;
@@ -47,5 +49,22 @@ typedef void removal_fn(void *arg, enum removal removal);
  * the database is away, -EAGAIN when REMOVER_QUEUE_MAX wait, -ENOMEM; then it does not come. */
 int run_remover_remove(struct run_remover *remover, const struct run_key *run, removal_fn *on_end,
                        void *arg);
+
+enum abort_outcome {
+    ABORT_REQUESTED, /* now, or by somebody before */
+    ABORT_ABSENT,    /* there is no such run or action */
+    ABORT_ENDED,     /* it has ended */
+    ABORT_FAILED,    /* as REMOVAL_FAILED */
+};
+
+/* `request` is what is noted now, the first who asked (abort_request_write), and `phase` the one of
+ * the run or action; NULL and PHASE_NONE if it is absent or it failed. */
+typedef void abort_fn(void *arg, enum abort_outcome outcome, const char *request, enum phase phase);
+
+/* Notes who asks for the end of the run, or of the action `name` of it (NULL: of the run, and of
+ * those of its roots that have not ended, so that who watches the tree sees it). `request`
+ * is copied. Returns and ends as run_remover_remove. */
+int run_remover_request_abort(struct run_remover *remover, const struct run_key *run,
+                              const char *name, const char *request, abort_fn *on_end, void *arg);
 
 #endif

@@ -212,6 +212,32 @@ void add_find_roots(struct pg_calls *calls, const struct run_key *runs, const si
     BIND_RUN(parameters, count, runs[indexes[i]]);
 }
 
+/* UNION, for actions that wait for each other are a circle. */
+const struct pg_statement find_aborts_statement = {
+    .name = "find_aborts",
+    .sql =
+        "WITH RECURSIVE k AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
+        " AS k(project, domain, run_name, name, i)),"
+        " up AS (SELECT k.project COLLATE \"C\", k.domain COLLATE \"C\", k.run_name COLLATE \"C\","
+        " k.name COLLATE \"C\", k.i, false AS is_asked FROM k UNION"
+        " SELECT a.project, a.domain, a.run_name, a.parent, u.i, a.abort_requested IS NOT NULL"
+        " FROM up u JOIN actions a ON a.project = u.project AND a.domain = u.domain"
+        " AND a.run_name = u.run_name AND a.name = u.name WHERE NOT u.is_asked)"
+        " SELECT u.i FROM up u WHERE u.is_asked UNION SELECT k.i FROM k"
+        " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
+        " AND r.run_name = k.run_name WHERE r.abort_requested IS NOT NULL",
+    .parameter_count = 4,
+    .types = names_types,
+};
+
+void add_find_aborts(struct pg_calls *calls, const struct action_event *const *events, size_t count)
+{
+    struct pg_parameters *parameters = pg_calls_add(calls, &find_aborts_statement);
+
+    BIND_RUN(parameters, count, events[i]->run);
+    BIND_TEXT(parameters, count, events[i]->name);
+}
+
 static const Oid insert_events_types[] = {
     PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_INT4_ARRAY,
     PG_INT2_ARRAY,        PG_INT4_ARRAY, PG_INT8_ARRAY, PG_INT2_ARRAY, PG_TIMESTAMPTZ_ARRAY,

@@ -59,6 +59,12 @@ extern const struct pg_statement find_roots_statement;
 void add_find_roots(struct pg_calls *calls, const struct run_key *runs, const size_t *indexes,
                     size_t count);
 
+/* Rows: ordinality (int8, from 1) of those events of whose action, of one above it or of the run
+ * somebody asked for the end. */
+extern const struct pg_statement find_aborts_statement;
+void add_find_aborts(struct pg_calls *calls, const struct action_event *const *events,
+                     size_t count);
+
 extern const struct pg_statement insert_events_statement;
 void add_insert_events(struct pg_calls *calls, const struct run_key *runs,
                        const struct event_row *rows, size_t count, int64_t now_us);

@@ -19,7 +19,7 @@ from sse import EventStream, StreamClosed
 def test_help_names_the_commands():
     done = run_to_exit("--help")
     assert done.returncode == 0 and done.stderr == ""
-    for name in ("serve", "exec"):
+    for name in ("serve", "exec", "watch"):
         assert f"runtree {name} --help" in done.stdout
 
 

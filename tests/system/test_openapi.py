@@ -99,7 +99,11 @@ def sample_paths(api, run):
         "rest": "events",
     }
     paths = {template: template.format(**values) for _, template in operations()}
-    return paths | {"/v1/watch": path_of([run_of(run), list_of(run.project)])}
+    of_action = next(template for template in paths if template.endswith("{action}/abort"))
+    return paths | {
+        "/v1/watch": path_of([run_of(run), list_of(run.project)]),
+        of_action: of_action.format(**values | {"action": "a0"}),
+    }
 
 
 @pytest.mark.parametrize("method, template", operations())

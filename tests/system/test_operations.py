@@ -176,6 +176,7 @@ PROBLEMS = [
     "unsupported-media-type",
     "parent-conflict",
     "too-deep",
+    "already-ended",
     "too-many-events",
     "unavailable",
     "overloaded",

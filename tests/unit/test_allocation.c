@@ -11,7 +11,9 @@
 #include "memory_store.h"
 #include "model/attempts.h"
 #include "model/event_batch.h"
+#include "model/replay.h"
 #include "model/run_view.h"
+#include "model/waiting.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -411,6 +413,70 @@ static void test_trees_and_views(void **state)
     free(tree);
 }
 
+/* What was added is there once, however often it was tried. */
+static int replay_run(void *arg)
+{
+    const struct replayed_event *events = arg;
+    static const struct run_key run = {"p", "d", "r"};
+    struct run_state_manager *manager = run_state_manager_new();
+    struct replay *replay = replay_new(&run);
+    int status = replay && manager ? 0 : -1;
+    for (size_t i = 0; i < 3 && status == 0; i++)
+        status = replay_add(replay, &events[i]);
+    if (status == 0)
+        status = replay_build(replay, manager, 10, 3) == 1 ? 0 : -1;
+    if (status == 0)
+        assert_int_equal(run_state_manager_count(manager), 2);
+    replay_free(replay);
+    run_state_manager_free(manager);
+    return status == 0 ? 0 : -1;
+}
+
+static void test_replaying(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"group\":\"g\",\"title\":\"t\",\"errorInfo\":{\"message\":\"m\"}}";
+    const struct json_text info = {text, sizeof text - 1};
+    const struct replayed_event events[] = {
+        {.name = "a", .attempt = 1, .phase = PHASE_RUNNING, .revision = 1, .info = info},
+        {.name = "b",
+         .parent = "a",
+         .attempt = 1,
+         .phase = PHASE_QUEUED,
+         .revision = 2,
+         .info = info},
+        {.name = "b",
+         .parent = "a",
+         .attempt = 1,
+         .phase = PHASE_FAILED,
+         .revision = 3,
+         .info = info}};
+    fail_each_allocation(replay_run, (void *)(uintptr_t)events);
+}
+
+static int explain_waiting(void *arg)
+{
+    const struct action *actions = arg;
+    struct waiting_chains *chains = waiting_chains_new();
+    int status = chains ? 0 : -1;
+    for (size_t i = 0; i < 3 && status == 0; i++)
+        status = waiting_chains_put(chains, &actions[i]);
+    if (status == 0)
+        assert_string_equal(waiting_chains_why(chains, "c").name, "absent");
+    waiting_chains_free(chains);
+    return status == 0 ? 0 : -1;
+}
+
+static void test_waiting(void **state)
+{
+    (void)state;
+    const struct action actions[] = {{.name = "a", .parent_named = true, .parent = "absent"},
+                                     {.name = "b", .parent_named = true, .parent = "a"},
+                                     {.name = "c", .parent_named = true, .parent = "b"}};
+    fail_each_allocation(explain_waiting, (void *)(uintptr_t)actions);
+}
+
 /* One text for all that a manager says of itself. */
 static char *describe(const struct run_state_manager *manager)
 {
@@ -525,6 +591,8 @@ int main(void)
         cmocka_unit_test(test_trees_and_views),
         cmocka_unit_test(test_failed_upsert_changes_nothing),
         cmocka_unit_test(test_attempts),
+        cmocka_unit_test(test_replaying),
+        cmocka_unit_test(test_waiting),
     };
     json_object_seed(1);
     json_set_alloc_funcs(jansson_malloc, __wrap_free);

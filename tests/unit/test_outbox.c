@@ -165,6 +165,45 @@ static void test_what_is_refused_for_ever(void **state)
     outbox_clear(&outbox);
 }
 
+/* The question repeats the start as it was taken, which changes nothing. */
+static void test_whether_to_end(void **state)
+{
+    static const char asked[] = "{\"results\": [{\"status\": \"duplicate\", \"identical\": true, "
+                                "\"abortRequested\": true}]}";
+    struct outbox outbox;
+    char *question;
+
+    (void)state;
+    fill(&outbox);
+    assert_null(outbox_question(&outbox));
+    assert_sends(&outbox, "a 2 RUNNING");
+    answer(&outbox, 200, OTHER);
+    outbox_take_state(&outbox, NULL);
+    assert_sends(&outbox, "a 3 RUNNING");
+    answer(&outbox, 201, TAKEN);
+    question = outbox_question(&outbox);
+    assert_non_null(strstr(question, "\"attempt\":3,\"phase\":\"RUNNING\",\"version\":0"));
+    outbox_take_question_answer(&outbox, TAKEN, strlen(TAKEN));
+    outbox_take_question_answer(&outbox, "?", 1);
+    assert_false(outbox.is_abort_asked);
+    outbox_take_question_answer(&outbox, asked, strlen(asked));
+    assert_true(outbox.is_abort_asked);
+    free(question);
+    outbox_clear(&outbox);
+}
+
+static void test_end_that_an_answer_asks_for(void **state)
+{
+    struct outbox outbox;
+
+    (void)state;
+    fill(&outbox);
+    free(outbox_body(&outbox));
+    answer(&outbox, 201, "{\"results\": [{\"status\": \"applied\", \"abortRequested\": true}]}");
+    assert_true(outbox.is_abort_asked);
+    outbox_clear(&outbox);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +213,8 @@ int main(void)
         cmocka_unit_test(test_next_attempt_of_a_name_that_was_there),
         cmocka_unit_test(test_longer_name_below_another_parent),
         cmocka_unit_test(test_conflicts_without_end),
+        cmocka_unit_test(test_whether_to_end),
+        cmocka_unit_test(test_end_that_an_answer_asks_for),
         cmocka_unit_test(test_what_is_refused_for_ever),
     };
 
