@@ -102,11 +102,11 @@ static void refuse(struct multiplexed *one)
 
 /* The run is there, or is not: the client goes on where it was, or at the start. What it has of it
  * without an id, because it was cut off before one came, it is told to forget. */
-static void join_run(struct multiplexed *one)
+static void join_run(struct multiplexed *one, bool is_there)
 {
     struct hub_start start = {.is_following = one->owner->options.is_following};
 
-    if (one->is_known && hub_view_knows_position(one->view, &one->position)) {
+    if (is_there && one->is_known && hub_view_knows_position(one->view, &one->position)) {
         start.is_resuming = true;
         start.since = one->position.number;
     } else {
@@ -159,7 +159,7 @@ static void on_run_read(void *arg, enum hub_outcome outcome)
         return;
     }
     if (outcome == HUB_ABSENT || (outcome == HUB_LIVE && hub_view_has_room(one->view)))
-        join_run(one);
+        join_run(one, outcome == HUB_LIVE);
     else
         refuse(one);
     on_wake(one);

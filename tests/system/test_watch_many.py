@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import contract
-from client import assert_problem
+from client import assert_problem, held, metric, until
 from inventions import RunKey
 from many import ManyWatcher, list_of, path_of, run_of
 from sse import Cut, EventStream, StreamClosed
@@ -222,6 +222,22 @@ def test_a_run_that_was_deleted_meanwhile(connect, api, pair, is_anew):
     assert watcher.parts[gone].events[0] == "reset"
     assert watcher.names(gone) == ({"z0"} if is_anew else set())
     assert watcher.parts[stays].events == ["synced"]
+
+
+def test_a_run_that_was_deleted_behind_its_beginning(connect, api, run):
+    """What the client has was sent behind an id of revision 0, which is also that of no tree."""
+    text = run_of(run)
+    api.post_one(run.event("a1", parent="a0"))
+    watcher = ManyWatcher(text)
+    stream = connect(watcher)
+    watcher.sync(stream)
+    api.post_one(run.event("a0", parent=None))
+    while not watcher.names(text):
+        watcher.apply(stream.next())
+    stream.abort()
+    assert api.request("DELETE", run.path).status_code == 204
+    watcher.follow_until(connect(watcher), lambda it: it.parts[text].events == ["reset", "absent"])
+    assert watcher.names(text) == set()
 
 
 def test_the_stream_ends_when_all_have_ended(connect, api, pair):
@@ -479,6 +495,92 @@ def test_it_counts_as_one_stream(start_runtree, database, api, pair):
     watcher.sync(stream)
     assert EventStream(runtree.url, watcher.path).status == 429
     stream.close()
+
+
+def test_no_room_for_one_run(start_runtree, database, api, run):
+    """It is told, the others go on, and it comes when there is room."""
+    first, second = another(run, "first"), another(run, "second")
+    for one in (first, second):
+        events = [one.event(f"n{number}", parent="a0") for number in range(20_000)]
+        api.post_one(one.event("a0", parent=None))
+        for start in range(0, len(events), 4000):
+            api.post_all(events[start : start + 4000])
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    runtree = start_runtree(
+        "--memory-max-bytes", str(24 << 20), "--heartbeat-ms", "500", database_url=database
+    )
+    holds_room = EventStream(runtree.url, f"{first.path}/watch")
+    holds_room.read_until("synced")
+    big, small = run_of(second), run_of(run)
+    watcher = ManyWatcher(big, small)
+    stream = watcher.connect(runtree.url)
+    watcher.follow_until(stream, lambda it: it.parts[small].is_synced)
+    while watcher.parts[big].events != ["absent"]:
+        watcher.apply(stream.next())
+    reasons = [frame.data["reason"] for frame in stream.frames if frame.event == "absent"]
+    assert reasons == ["unavailable"]
+    api.post_one(run.event("a1", parent="a0"))
+    watcher.follow_until(stream, lambda it: "a1" in it.names(small))
+    holds_room.close()
+    watcher.follow_until(stream, lambda it: it.parts[big].is_synced, timeout=15)
+    assert len(watcher.names(big)) == 20_001
+    assert watcher.parts[big].events[:2] == ["absent", "reset"]
+    stream.close()
+
+
+def test_nothing_is_kept_of_a_stream_that_left(start_runtree, database, api, run):
+    runtree = start_runtree("--hub-linger-ms", "0", database_url=database)
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    absent = [another(run, f"absent{number}") for number in range(20)]
+    watcher = ManyWatcher(run_of(run, name="a"), *map(run_of, absent), list_of(run.project))
+    for _ in range(3):
+        stream = watcher.connect(runtree.url)
+        watcher.follow_until(stream, lambda it: it.parts[run_of(absent[-1])].events)
+        assert metric(runtree.url, "runtree_hubs") == 21
+        stream.close()
+        EventStream(runtree.url, watcher.path).close()  # it may leave while its runs are read
+    until(lambda: metric(runtree.url, "runtree_hubs") == 0)
+    until(lambda: metric(runtree.url, "runtree_list_views") == 0)
+    assert metric(runtree.url, "runtree_views") == 0
+    assert held(runtree.url, "views") == 0
+    assert held(runtree.url, "frames") == 0
+
+
+def test_more_runs_than_can_be_told(connect, api, run):
+    """The list of a client that was away, or read too slowly, begins anew; its runs go on."""
+    text, moves = run_of(run), list_of(run.project, run.domain)
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    sleeper, away = ManyWatcher(text, moves), ManyWatcher(text, moves)
+    stream = connect(sleeper, receive_buffer=4096)
+    for watcher, its in ((sleeper, stream), (away, connect(away))):
+        watcher.sync(its)
+    for first in range(0, 12000, 4000):
+        api.post_all(
+            [another(run, f"m{number}").event(parent=None) for number in range(first, first + 4000)]
+        )
+    away.sync(connect(away))
+    assert away.parts[moves].resets == 1 and len(away.names(moves)) == 100
+    api.post_one(run.event("a1", parent="a0"))
+    while "a1" not in sleeper.names(text) or len(sleeper.names(moves)) not in (100, 12001):
+        try:
+            sleeper.apply(stream.next())
+        except StreamClosed:
+            stream = connect(sleeper)
+    assert sleeper.parts[text].resets == away.parts[text].resets == 0
+
+
+def test_goodbye_and_resume(start_runtree, database, api, pair):
+    runtree = start_runtree(database_url=database)
+    watcher = ManyWatcher(*map(run_of, pair), list_of(pair[0].project))
+    stream = watcher.connect(runtree.url)
+    watcher.sync(stream)
+    runtree.stop()
+    assert [frame.retry is not None for frame in stream.read_to_end()][-1]
+    runtree.start()
+    stream = watcher.connect(runtree.url)
+    watcher.sync(stream)
+    stream.close()
+    assert {part.resets for part in watcher.parts.values()} == {0}
 
 
 class Load:
