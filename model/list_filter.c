@@ -48,14 +48,27 @@ void list_filter_hash(const struct list_filter *filter, char out[static LIST_FIL
     snprintf(out, LIST_FILTER_HASH_SIZE, "%016" PRIx64, hash);
 }
 
-bool list_filter_covers(const struct list_filter *filter, const struct run_key *run)
+/* Whether its name or its title has the substring. */
+static bool is_called(const struct filter *filter, const struct run_key *run,
+                      struct json_text record)
 {
-    const struct filter_subject subject = {.names = {run->run_name}};
-    struct filter name = filter->filter;
+    struct filter_subject subject = {.names = {run->run_name}};
+    struct filter name = *filter;
+    const char *at = record.bytes, *end = at + record.length;
+    struct json_member member;
 
     name.phases = 0;
+    while (json_scan_member(&at, end, &member))
+        if (json_name_is(member.name, "title"))
+            subject.title = member.value;
+    return filter_matches(&name, &subject);
+}
+
+bool list_filter_covers(const struct list_filter *filter, const struct run_key *run,
+                        struct json_text record)
+{
     return access_allows(filter->access, ACCESS_READ, run->project, run->domain) &&
            (filter->project[0] == '\0' || strcmp(filter->project, run->project) == 0) &&
            (filter->domain[0] == '\0' || strcmp(filter->domain, run->domain) == 0) &&
-           filter_matches(&name, &subject);
+           (filter->filter.name[0] == '\0' || is_called(&filter->filter, run, record));
 }

@@ -14,7 +14,7 @@ enum { LIST_FILTER_HASH_SIZE = 17 }; /* sixteen of 0-9 a-f, and the NUL */
 struct list_filter {
     char project[PROJECT_BYTES_MAX + 1]; /* "": any */
     char domain[DOMAIN_BYTES_MAX + 1];   /* "": any */
-    struct filter filter;                /* the run's phase, and a substring of its name */
+    struct filter filter;                /* the run's phase; a substring of its name or title */
     struct access *access;               /* those that it lets read; NULL: any */
 };
 
@@ -24,7 +24,9 @@ bool list_filter_equal(const struct list_filter *a, const struct list_filter *b)
  * hash collision of 64 bits). */
 void list_filter_hash(const struct list_filter *filter, char out[static LIST_FILTER_HASH_SIZE]);
 
-/* Whether the run is one of the filter's, whatever its phase. */
-bool list_filter_covers(const struct list_filter *filter, const struct run_key *run);
+/* Whether the run is one of the filter's, whatever its phase. `record` is what is shown of it,
+ * JSON, which may have a title. */
+bool list_filter_covers(const struct list_filter *filter, const struct run_key *run,
+                        struct json_text record);
 
 #endif

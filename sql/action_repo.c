@@ -508,6 +508,18 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
                                       PG_TIMESTAMPTZ, PG_TEXT,       PG_TEXT,       PG_TEXT,
                                       PG_INT4,        PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
+/* The rule of filter_matches (model/filter.h), that NULL contains nothing. */
+#define CONTAINS(text, part)                                                                       \
+    "coalesce(position(" part " IN lower((" text ") COLLATE \"C\")) > 0, false)"
+
+/* Its name or title does: list_filter_covers. */
+#define RUN_IS_CALLED(part)                                                                        \
+    "(" CONTAINS(                                                                                  \
+        "r.run_name",                                                                              \
+        part) " OR EXISTS (SELECT FROM run_additions x"                                            \
+              " WHERE x.project = r.project AND x.domain = r.domain AND x.run_name = r.run_name"   \
+              " AND x.member = 'title' AND " CONTAINS("x.value::json #>> '{}'", part) "))"
+
 #define RUN_BYTES                                                                                  \
     "coalesce((SELECT sum(octet_length(x.value)) FROM run_additions x WHERE x.project = r.project" \
     " AND x.domain = r.domain AND x.run_name = r.run_name), 0)"
@@ -520,9 +532,9 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
         .sql = PAGE(                                                                               \
             SHOWN_RUN_COLUMNS,                                                                     \
             "(($2::text IS NULL OR r.domain = $2) AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"  \
-            " AND ($4::text IS NULL OR"                                                            \
-            "  position(lower($4 COLLATE \"C\") IN lower(r.run_name COLLATE \"C\")) > 0)"          \
-            " AND " IS_READABLE("$10", "$11") ")",                                                 \
+            " AND ($4::text IS NULL OR " RUN_IS_CALLED("$4") ")"                                   \
+                                                             " AND " IS_READABLE("$10",            \
+                                                                                 "$11") ")",       \
             RUN_BYTES, "SELECT r.* FROM runs r WHERE r.shown_at > '-infinity'" conditions,         \
             "r.shown_at DESC, r.project DESC, r.domain DESC, r.run_name DESC", "$9"),              \
         .parameter_count = 11, .types = list_runs_types,                                           \
@@ -646,9 +658,6 @@ int action_repo_list_open_ends(struct action_repo *repo, int64_t before_us,
 static const Oid list_actions_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_INT2_ARRAY,
                                          PG_TEXT, PG_TEXT, PG_INT4, PG_TEXT};
 
-/* The rule of filter_matches (model/filter.h), that NULL contains nothing. */
-#define CONTAINS(text, part)                                                                       \
-    "coalesce(position(" part " IN lower((" text ") COLLATE \"C\")) > 0, false)"
 #define FIRST_LINE_OF_ERROR "substring(r.error_info::json->>'message' FROM '[^\\n\\r]+')"
 #define TITLE "r.additions::json #>> '{title,2}'"
 #define ANY_NAME_CONTAINS(part)                                                                    \

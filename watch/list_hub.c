@@ -608,6 +608,17 @@ static void end_walk(const struct list_view *view, struct buffer *buffer, struct
                                  .is_synced = true};
 }
 
+/* Of a run that was deleted nobody knows what its title was. */
+static bool is_told(const struct list_filter *filter, const struct moved_run *run)
+{
+    struct list_filter any = *filter;
+
+    if (run->is_deleted)
+        any.filter.name[0] = '\0';
+    return list_filter_covers(&any, &run->key,
+                              (struct json_text){run->record.bytes, run->record.length});
+}
+
 static int on_make_piece(void *source, void *at, struct buffer *records)
 {
     const struct list_view *view = source;
@@ -616,7 +627,7 @@ static int on_make_piece(void *source, void *at, struct buffer *records)
 
     place->is_walking = true;
     for (; run != NULL && records->length < PIECE_BYTES; run = run->next) {
-        if (run->xid >= place->since_xid && list_filter_covers(&view->filter, &run->key)) {
+        if (run->xid >= place->since_xid && is_told(&view->filter, run)) {
             /* A record is ended when it is known whether it is the last of its flush: that one has
              * the id. */
             if (records->length > 0)

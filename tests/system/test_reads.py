@@ -182,6 +182,9 @@ def test_filters_of_the_list_of_runs(api, run):
     assert listed(project=run.project, phase="FAILED") == {"Nightly-1", "hourly"}
     assert listed(project=run.project, name="NIGHT") == {"Nightly-0", "Nightly-1", "Nightly-2"}
     assert listed(name="ourl", project=run.project) == {"hourly"}
+    titled = {"title": 'Retraining "7"'}
+    api.post_one(dict(run.event(parent=None), runName="r7", run=titled))
+    assert listed(name='training "', project=run.project) == {"r7"}
     assert (
         listed(name="%", project=run.project)
         == listed(name="_ightly", project=run.project)

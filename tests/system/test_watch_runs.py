@@ -241,6 +241,24 @@ def test_snapshot_is_the_list_after_an_event_that_came_late(open_stream, api, ru
     assert snapshot(open_stream(path)) == ["r2", "r1"]
 
 
+def test_runs_are_told_by_their_titles(open_stream, api, run):
+    """To who looks for them by name; that one was deleted, to all: its title is gone."""
+    titles = {"r1": "Nightly build", "r2": "weekly"}
+    for name, title in titles.items():
+        api.post_one(dict(run.event(parent=None), runName=name, run={"title": title}))
+    stream = open_stream(f"/v1/runs/watch?project={run.project}&name=NIGHT")
+    assert updates(stream.read_until("synced")) == ["r1"]
+    for name in ("r2", "r1"):
+        api.post_one(dict(run.event(phase="RUNNING"), runName=name))
+    told = stream.read_until(lambda frame: frame.event == "runUpdate")
+    assert updates(told) == ["r1"]
+    api.request("DELETE", f"{run.base}/runs/r1")
+    told = stream.read_until(
+        lambda frame: frame.event == "runUpdate" and frame.data.get("deleted", False)
+    )
+    assert updates(told)[-1] == "r1"
+
+
 def test_runs_that_move_together_are_one_flush(open_stream, api, run):
     stream = open_stream(f"{run.base}/runs/watch")
     stream.read_until("synced")

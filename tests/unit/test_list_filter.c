@@ -17,10 +17,29 @@ static struct list_filter make_filter(const char *project, const char *domain, c
     return filter;
 }
 
+static bool covers_titled(const struct list_filter *filter, const char *project, const char *domain,
+                          const char *run_name, const char *record)
+{
+    return list_filter_covers(filter, &(struct run_key){project, domain, run_name},
+                              (struct json_text){record, strlen(record)});
+}
+
 static bool covers(const struct list_filter *filter, const char *project, const char *domain,
                    const char *run_name)
 {
-    return list_filter_covers(filter, &(struct run_key){project, domain, run_name});
+    return covers_titled(filter, project, domain, run_name, "{\"labels\":{\"title\":\"nightly\"}}");
+}
+
+static void test_title_is_a_name(void **state)
+{
+    const struct list_filter filter = make_filter("p", "", "FAILED", "Night");
+    static const char record[] = "{\"runName\":\"r\",\"title\":\"by \\\"NIGHT\\\"\"}";
+
+    (void)state;
+    assert_true(covers_titled(&filter, "p", "d", "r", record));
+    assert_false(covers_titled(&filter, "q", "d", "r", record));
+    assert_false(covers_titled(&filter, "p", "d", "r", "{\"title\":\"by day\"}"));
+    assert_false(covers(&filter, "p", "d", "r"));
 }
 
 static void test_empty_filter_covers_every_run(void **state)
@@ -81,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty_filter_covers_every_run),
         cmocka_unit_test(test_each_part_must_hold),
+        cmocka_unit_test(test_title_is_a_name),
         cmocka_unit_test(test_runs_are_covered_whatever_their_phase),
         cmocka_unit_test(test_different_filters_have_different_hashes),
     };
