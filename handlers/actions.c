@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "handlers/cloud_events.h"
 #include "handlers/handlers.h"
 #include "handlers/lists.h"
 #include "handlers/page.h"
@@ -199,6 +200,7 @@ struct events_list {
     struct app *app;
     struct run_key run; /* borrowed from the request, as is the name */
     const char *name;
+    bool are_cloud_events;
 };
 
 static void on_listed_event(void *arg, const struct stored_event *event)
@@ -216,7 +218,10 @@ static void on_listed_event(void *arg, const struct stored_event *event)
                                         .info = event->info};
 
     page_add_row(page, (struct page_row){.is_listed = true, .goes_on = event->goes_on});
-    event_record_write(&page->body, &record);
+    if (events->are_cloud_events)
+        cloud_event_write(&page->body, &record);
+    else
+        event_record_write(&page->body, &record);
     write_next_cursor(&page->next_cursor, 'e', "%d/%d/%lld", event->attempt, event->phase,
                       (long long)event->version - LEAST_VERSION);
 }
@@ -295,8 +300,12 @@ void handle_list_events(struct app *app, struct http_request *request)
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    *events = (struct events_list){.app = app, .run = query.run, .name = query.name};
-    events->page = page_begin(request, "events", NULL);
+    *events = (struct events_list){.app = app,
+                                   .run = query.run,
+                                   .name = query.name,
+                                   .are_cloud_events = wants_cloud_events(request)};
+    events->page =
+        page_begin(request, "events", events->are_cloud_events ? &cloud_events_taker : NULL);
     if (events->page == NULL) {
         free(events);
         return;

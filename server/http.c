@@ -748,12 +748,13 @@ void reply_pieces(struct http_request *request, unsigned status, const char *con
     reply_unavailable(request, made < 0 ? made : -ENOMEM);
 }
 
-void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
-                  struct buffer *buffer)
+void reply_buffer_with(struct http_request *request, unsigned status, const char *content_type,
+                       struct buffer *buffer, const struct reply_header *headers)
 {
     struct answer answer = {.request = request,
                             .status = status,
                             .content_type = content_type,
+                            .headers = headers,
                             .bytes = buffer->bytes,
                             .length = buffer->length};
 
@@ -764,6 +765,12 @@ void reply_buffer(struct http_request *request, unsigned status, const char *con
     }
     *buffer = (struct buffer){0};
     send_whole(&answer);
+}
+
+void reply_buffer(struct http_request *request, unsigned status, const char *content_type,
+                  struct buffer *buffer)
+{
+    reply_buffer_with(request, status, content_type, buffer, NULL);
 }
 
 /* Takes the reference over. False when out of memory. */

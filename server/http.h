@@ -160,14 +160,18 @@ enum { REPLY_PIECE_BYTES = 64 * 1024 };
 void reply_pieces(struct http_request *request, unsigned status, const char *content_type,
                   const struct reply_source *source, void *arg);
 
+/* reply_buffer with more headers; an entry without a name ends them. */
+struct reply_header {
+    const char *name, *value;
+};
+void reply_buffer_with(struct http_request *request, unsigned status, const char *content_type,
+                       struct buffer *buffer, const struct reply_header *headers);
+
 /* `bytes` must live as long as the program. */
 void reply_static(struct http_request *request, unsigned status, const char *content_type,
                   const void *bytes, size_t length);
 
-/* The same with more headers, and as it is; an entry without a name ends them. */
-struct reply_header {
-    const char *name, *value;
-};
+/* The same with more headers, and as it is. */
 void reply_static_with(struct http_request *request, unsigned status, const char *content_type,
                        const void *bytes, size_t length, const struct reply_header *headers);
 

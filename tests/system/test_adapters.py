@@ -3,12 +3,14 @@
 import base64
 import gzip
 import json
+import urllib.parse
 
 import httpx
 import pytest
 
 from adapters import adapter_path, unmapped
 from client import assert_problem
+from inventions import at
 from tokens import token_for
 
 
@@ -123,3 +125,60 @@ def test_rate_limit_counts_the_events(start_runtree, database, run):
     headers = {"Content-Type": "application/cloudevents-batch+json"}
     assert httpx.post(url, json=batch, headers=headers).status_code == 200
     assert httpx.post(url, json=batch, headers=headers).status_code == 429
+
+
+BATCH = "application/cloudevents-batch+json"
+
+
+def test_events_are_answered_as_cloudevents(api, run, twin, open_api):
+    """A page at a time; and another service takes them as they are."""
+    name = "ALIGN (s1)/é"
+    events = [
+        run.event(name, "QUEUED", parent=None, updatedTime=at(0), note={"revision": 1}),
+        run.event(name, "RUNNING", updatedTime=at(1)),
+        run.event(name, "SUCCEEDED", updatedTime=at(2), recordedAt="on tape"),
+    ]
+    api.post_all(events)
+    path = f"{run.path}/actions/{urllib.parse.quote(name, safe='')}/events"
+    listed = api.read(path)["events"]
+    found, target = [], f"{path}?limit=2&attempt=1"
+    while target:
+        response = api.request("GET", target, headers={"Accept": f"text/html, {BATCH};q=1"})
+        assert response.headers["content-type"] == BATCH
+        found += response.json()
+        link = response.links.get("next", {}).get("url")
+        target = link and path + link
+    assert [it["data"] for it in found] == listed
+    assert [it["id"] for it in found] == [f"{name}/1/{it['phase']}/0" for it in listed]
+    assert found[0] | {"data": {}} == {
+        "specversion": "1.0",
+        "id": f"{name}/1/QUEUED/0",
+        "source": run.path,
+        "type": "runtree.action-event",
+        "subject": name,
+        "time": at(0),
+        "datacontenttype": "application/json",
+        "data": {},
+    }
+    copy = type(run)(f"{run.project}-copy", run.domain, run.name)
+    answer = open_api(twin).post(found, BATCH, adapter_path("cloudevents", copy))
+    assert answer.json() == {"events": 3, "rejected": 0, "unmapped": 0}
+    copied = api.read(path.replace(run.project, copy.project))["events"]
+    own = ("project", "revision", "recordedAt", "asReceived")
+    assert [{k: v for k, v in it.items() if k not in own} for it in copied] == [
+        {k: v for k, v in it.items() if k not in own} for it in listed
+    ]
+    assert copied[2]["asReceived"]["recordedAt"] == "on tape"
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", f"{BATCH}x", "application/*"])
+def test_events_are_answered_as_they_are_to_others(api, run, accept):
+    api.post_one(run.event())
+    response = api.request("GET", f"{run.path}/actions/a0/events", headers={"Accept": accept})
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_no_such_action_for_who_wants_cloudevents(api, run):
+    headers = {"Accept": BATCH}
+    response = api.request("GET", f"{run.path}/actions/a0/events", headers=headers)
+    assert_problem(response, 404, "not-found")
