@@ -248,7 +248,7 @@ static const Oid insert_events_types[] = {
 const struct pg_statement insert_events_statement = {
     .name = "insert_events",
     .sql = "INSERT INTO action_events (project, domain, run_name, name, attempt, phase, version,"
-           " revision, error_kind, updated_at, reported_at, info, recorded_at)"
+           " revision, error_kind_number, updated_at, reported_at, info, recorded_at)"
            " SELECT k.*, $13 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS k",
     .parameter_count = 13,
     .types = insert_events_types,

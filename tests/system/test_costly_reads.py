@@ -30,7 +30,7 @@ def copy_event(sql, run, name, count, phase=4, first=1, info=None):
     """Stores versions of an action's event, as many as `count`, behind the service's back."""
     sql.execute(
         "INSERT INTO action_events SELECT project, domain, run_name, name, attempt, %s,"
-        " %s + i, revision, error_kind, updated_at + i * interval '1 s', reported_at, recorded_at,"
+        " %s + i, revision, error_kind_number, updated_at + i * interval '1 s', reported_at, recorded_at,"
         " coalesce(%s, info) FROM action_events, generate_series(0, %s - 1) i"
         " WHERE project = %s AND name = %s AND version = 0 AND phase = 1",
         (phase, first, info, count, run.project, name),
@@ -102,7 +102,7 @@ def test_more_attempts_than_are_merged(api, run, sql):
     api.post_one(run.event("a0", "QUEUED", parent=None))
     sql.execute(
         "INSERT INTO action_events SELECT project, domain, run_name, name, i * 3, phase, version,"
-        " revision, error_kind, updated_at, reported_at, recorded_at, info"
+        " revision, error_kind_number, updated_at, reported_at, recorded_at, info"
         " FROM action_events, generate_series(1, 1500) i WHERE project = %s",
         (run.project,),
     )

@@ -131,6 +131,15 @@ def test_migrated_runs_go_on(migrated):
         assert api.post_one(event)["identical"] is True
 
 
+def test_older_version_that_still_runs_writes_no_more(postgres, migrated):
+    """As it prepares its statement."""
+    columns = "project, domain, run_name, name, attempt, phase, version, revision, error_kind"
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        postgres.execute(
+            migrated[0], f"INSERT INTO action_events ({columns}) SELECT {columns} FROM action_events"
+        )
+
+
 def test_old_open_ends_are_given_up(migrated, start_runtree, open_api):
     url, _ = migrated
     api = open_api(start_runtree("--abandoned-after-s", "1", database_url=url))
