@@ -10,17 +10,18 @@
 #include "model/attempt_state.h"
 #include "model/phase.h"
 
-enum { TREE_LEVELS_MAX = 1000 };
+enum { TREE_LEVELS_MAX = 1000, ALIAS_ORDINAL = -1 };
 
 /* One action, as a row of the table `actions`. A plain value; who makes it says who owns the
  * strings. */
 struct action {
     const char *name;
     const char *parent; /* NULL while parent_named: a root */
-    int32_t ordinal;    /* 1, 2, 3 … in the order of joining the tree; 0: waiting */
-    int32_t level;      /* of a root 1; 0: waiting */
-    int32_t attempt;    /* the latest that an event was of */
-    enum phase phase;   /* attempt_state_shown; likewise the version */
+    int32_t ordinal;  /* 1, 2, 3 … in the order of joining the tree; 0: waiting; ALIAS_ORDINAL: no
+                       * action, but `name` is another name of the action `parent` */
+    int32_t level;    /* of a root 1; 0: waiting */
+    int32_t attempt;  /* the latest that an event was of */
+    enum phase phase; /* attempt_state_shown; likewise the version */
     int32_t version;
     bool parent_named;
     struct attempt_state said; /* of that attempt; only who decides has it */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ struct batch_action {
     bool is_named;      /* one of decision_names */
     bool is_of_event;   /* one of decision_event_names */
     bool is_continued;  /* decision_add_join */
+    bool is_claimed;    /* as an alias, by an event of the batch */
     bool is_unfinished; /* not all of its stored waiting children were read */
     enum batch_children children;
     int32_t parent_level;    /* of a stored one that waits, its parent's; 0: not in the tree */
@@ -132,6 +134,11 @@ struct decision {
 static bool is_in_tree(const struct batch_action *action)
 {
     return action->action.ordinal > 0;
+}
+
+static bool is_alias(const struct batch_action *action)
+{
+    return action->action.ordinal == ALIAS_ORDINAL;
 }
 
 /* -------- what a decision is made from: the batch, and what is stored of it -------- */
@@ -331,6 +338,12 @@ int decision_add_event(struct decision *decision, const struct action_event *eve
         added->next_named_by = parent->named_by;
         parent->named_by = added;
     }
+    for (size_t i = 0; i < event->alias_count; i++) {
+        struct batch_action *alias = name_action(decision, run, event->aliases[i]);
+        if (!alias)
+            return -ENOMEM;
+        alias->is_claimed = true;
+    }
     *decision->events_tail = added;
     decision->events_tail = &added->next;
     decision->event_count++;
@@ -518,9 +531,10 @@ static void enqueue(struct decision *decision, struct batch_action *action)
     decision->queue_tail = &action->next_queued;
 }
 
+/* Or stand for an action that is, as far as is known yet. */
 static bool may_be_in_tree(const struct batch_action *action)
 {
-    return is_in_tree(action) || action->is_queued;
+    return is_in_tree(action) || action->is_queued || action->is_claimed || is_alias(action);
 }
 
 static void wait_for_parent(struct decision *decision, struct batch_action *child,
@@ -575,14 +589,22 @@ static void enqueue_children(struct decision *decision, const struct batch_actio
         enqueue(decision, at->action);
 }
 
+/* Whoever waits for an alias that is new is read: it will wait for the action itself. */
+static void start_looking_below(struct decision *decision, struct batch_action *action)
+{
+    if (action->is_claimed && !action->is_stored)
+        enqueue(decision, action);
+    else if (may_be_in_tree(action))
+        enqueue_children(decision, action);
+}
+
 /* Queues what may join directly: below an action in the tree, or as a root. */
 static void start_looking(struct decision *decision)
 {
     decision->is_looking = true;
     for (struct batch_run *run = decision->runs; run; run = run->hh.next)
         for (struct batch_action *at = run->actions; at; at = at->hh.next)
-            if (is_in_tree(at))
-                enqueue_children(decision, at);
+            start_looking_below(decision, at);
     for (struct batch_event *at = decision->events; at; at = at->next)
         if (at->event->names_parent && !at->event->parent)
             enqueue(decision, at->action);
@@ -613,7 +635,7 @@ const struct decision_name *decision_unread_parents(struct decision *decision, s
         start_looking(decision);
     *count = 0;
     for (struct batch_action *at = decision->continued; at && status == 0; at = at->next_queued)
-        if (is_in_tree(at) && at->action.level < TREE_LEVELS_MAX)
+        if ((is_in_tree(at) && at->action.level < TREE_LEVELS_MAX) || is_alias(at))
             status = add_unread(decision, at, count);
     while (decision->queue && status == 0) {
         struct batch_action *at = decision->queue;
@@ -692,9 +714,16 @@ void decision_put_root(struct decision *decision, size_t run, const char *name, 
 
 /* -------- the decision: verdicts, revisions, and the rows to write -------- */
 
+/* The action that is called so, by its name or an alias; NULL if nothing is known of it. */
+static struct batch_action *find_called(const struct batch_run *run, const char *name)
+{
+    struct batch_action *called = find_action(run, name);
+    return called && is_alias(called) ? find_action(run, called->action.parent) : called;
+}
+
 static struct batch_action *parent_of(const struct batch_action *action)
 {
-    return action->action.parent ? find_action(action->run, action->action.parent) : NULL;
+    return action->action.parent ? find_called(action->run, action->action.parent) : NULL;
 }
 
 /* Whether nothing keeps a waiting action from the tree. */
@@ -723,6 +752,7 @@ static void join(struct batch_action *joining)
     const struct batch_action *parent = parent_of(joining);
     action->ordinal = ++run->state.action_count;
     action->level = parent ? parent->action.level + 1 : 1;
+    action->parent = parent ? parent->action.name : NULL; /* not an alias */
     action->revision = ++run->state.revision;
     run->state.phase_counts[action->phase]++;
     joining->joined_revision = action->revision;
@@ -790,20 +820,54 @@ static int join_with_descendants(struct decision *decision, struct batch_action 
     return join_list(decision, &first, &first->next_queued);
 }
 
-/* Joins those that were read of the actions that wait for one in the tree. */
-static int continue_join(struct decision *decision, struct batch_action *parent)
+/* Joins those that are known of the actions that wait for one, if that is in the tree. */
+static int join_children(struct decision *decision, struct batch_action *parent)
 {
     struct batch_action *first = NULL, **tail;
-    parent->run->is_changed = true;
     if (!is_in_tree(parent))
         return 0;
     tail = append_children(decision, parent, &first);
     return tail ? join_list(decision, &first, tail) : -ENOMEM;
 }
 
+/* Whoever waits for the alias waits for its action. */
+static int hand_over_children(struct decision *decision, struct batch_action *alias)
+{
+    struct batch_action *action = find_action(alias->run, alias->action.parent);
+    struct batch_action *next;
+    if (!action)
+        return 0;
+    for (struct batch_action *at = alias->waiting_children; at; at = next) {
+        next = at->next_sibling;
+        at->action.parent = action->action.name;
+        at->is_changed = true;
+        at->next_sibling = action->waiting_children;
+        action->waiting_children = at;
+    }
+    alias->waiting_children = NULL;
+    return join_children(decision, action);
+}
+
+static int continue_join(struct decision *decision, struct batch_action *parent)
+{
+    parent->run->is_changed = true;
+    return is_alias(parent) ? hand_over_children(decision, parent)
+                            : join_children(decision, parent);
+}
+
 static const char *describe_parent(const char *parent)
 {
     return parent ? parent : "none (it is a root)";
+}
+
+/* Whether the parent of the action is what is called so; NULL: it is a root. */
+static bool is_parent(const struct batch_action *action, const char *name)
+{
+    const char *parent = action->action.parent;
+    if (!parent || !name)
+        return !parent && !name;
+    const struct batch_action *called = find_called(action->run, name);
+    return strcmp(parent, name) == 0 || (called && parent_of(action) == called);
 }
 
 /* Whether the event may say about the parent what it says. 0, or -1 and *problem. */
@@ -813,23 +877,54 @@ static int check_parent(const struct batch_event *event, struct problem *problem
     const struct batch_action *known = event->action;
     if (!said->names_parent)
         return 0;
-    if (known->action.parent_named) {
-        const char *parent = known->action.parent;
-        bool agrees =
-            parent && said->parent ? strcmp(parent, said->parent) == 0 : parent == said->parent;
-        if (!agrees)
-            return problem_set(problem, PROBLEM_PARENT_CONFLICT, "/parent",
-                               "The action's parent is %s, this event names %s.",
-                               describe_parent(parent), describe_parent(said->parent));
-    }
+    const struct batch_action *parent = said->parent ? find_called(known->run, said->parent) : NULL;
+    if (parent == known)
+        return problem_set(problem, PROBLEM_INVALID_FIELD, "/parent",
+                           "An action cannot be its own parent.");
+    if (known->action.parent_named && !is_parent(known, said->parent))
+        return problem_set(problem, PROBLEM_PARENT_CONFLICT, "/parent",
+                           "The action's parent is %s, this event names %s.",
+                           describe_parent(known->action.parent), describe_parent(said->parent));
     if (!said->parent || is_in_tree(known))
         return 0;
-    const struct batch_action *parent;
-    HASH_FIND_STR(known->run->actions, said->parent, parent);
     if (parent && parent->action.level >= TREE_LEVELS_MAX)
         return problem_set(problem, PROBLEM_TOO_DEEP, "/parent",
                            "The parent %s is on level %d, the last that a tree may have.",
                            said->parent, TREE_LEVELS_MAX);
+    return 0;
+}
+
+/* Whether something called so is there: recorded, or recorded in this batch. */
+static bool is_taken(const struct batch_action *action)
+{
+    return action->is_stored || action->is_changed;
+}
+
+/* Whether the names that the event gives are free, or its action's already. 0, or -1 and *problem.
+ */
+static int check_names(const struct batch_event *event, struct problem *problem)
+{
+    const struct action_event *said = event->event;
+    const struct batch_action *action = event->action;
+    if (is_alias(action))
+        return problem_set(problem, PROBLEM_ALIAS_CONFLICT, "/name",
+                           "%s is an alias of the action %s.", said->name, action->action.parent);
+    for (size_t i = 0; i < said->alias_count; i++) {
+        const struct batch_action *alias = find_action(action->run, said->aliases[i]);
+        char pointer[32];
+        snprintf(pointer, sizeof pointer, "/aliases/%zu", i);
+        if (is_alias(alias) && strcmp(alias->action.parent, said->name) != 0)
+            return problem_set(problem, PROBLEM_ALIAS_CONFLICT, pointer,
+                               "%s is an alias of the action %s.", said->aliases[i],
+                               alias->action.parent);
+        if (!is_alias(alias) && is_taken(alias))
+            return problem_set(problem, PROBLEM_ALIAS_CONFLICT, pointer,
+                               "%s is the name of another action.", said->aliases[i]);
+        const char *parent = said->parent ? said->parent : action->action.parent;
+        if (parent && strcmp(parent, said->aliases[i]) == 0)
+            return problem_set(problem, PROBLEM_INVALID_FIELD, pointer,
+                               "%s is the action's parent.", said->aliases[i]);
+    }
     return 0;
 }
 
@@ -871,6 +966,8 @@ static int take_parent(struct decision *decision, struct batch_event *event)
     child->is_changed = true;
     if (!child->action.parent || can_join(child))
         return 0;
+    if (parent_of(child))
+        child->action.parent = parent_of(child)->action.name;
     struct batch_action *parent = get_action(decision, child->run, child->action.parent);
     if (!parent)
         return -ENOMEM;
@@ -920,6 +1017,23 @@ static void take_run_additions(struct batch_run *run, const struct action_event 
     }
 }
 
+/* Gives the action the names that are new. */
+static int take_aliases(struct decision *decision, const struct batch_event *event)
+{
+    int status = 0;
+    for (size_t i = 0; i < event->event->alias_count && status == 0; i++) {
+        struct batch_action *alias = find_action(event->action->run, event->event->aliases[i]);
+        if (is_alias(alias))
+            continue;
+        alias->action.parent = event->action->action.name;
+        alias->action.ordinal = ALIAS_ORDINAL;
+        alias->action.parent_named = true;
+        alias->is_changed = true;
+        status = hand_over_children(decision, alias);
+    }
+    return status;
+}
+
 static int record(struct decision *decision, struct batch_event *event)
 {
     struct batch_action *action = event->action;
@@ -940,11 +1054,13 @@ static int record(struct decision *decision, struct batch_event *event)
     action->run->has_events |= !event->event->is_abandonment;
     if (is_in_tree(action)) {
         take_revision(event, phase_before, change.is_visible);
-        return 0;
+        return take_aliases(decision, event);
     }
     event->verdict.status = EVENT_WAITING;
     event->next_waiting = action->waiting_events;
     action->waiting_events = event;
+    if (take_aliases(decision, event) != 0)
+        return -ENOMEM;
     return can_join(action) ? join_with_descendants(decision, action) : 0;
 }
 
@@ -970,7 +1086,7 @@ static int decide_event(struct decision *decision, struct batch_event *event)
         event->verdict.status = EVENT_DUPLICATE;
         return compare_with_holder(event, &event->verdict);
     }
-    if (check_parent(event, &problem) != 0)
+    if (check_names(event, &problem) || check_parent(event, &problem))
         return event_result_reject(&event->verdict, &problem);
     return record(decision, event);
 }
@@ -1046,7 +1162,7 @@ static void follow_roots(struct batch_run *run)
 /* One that is new and waits, or that waited and has joined. */
 static int32_t waiting_change(const struct batch_action *action)
 {
-    if (!action->is_changed)
+    if (!action->is_changed || is_alias(action))
         return 0;
     if (action->is_stored)
         return action->joined_revision != 0 ? -1 : 0;
@@ -1056,7 +1172,8 @@ static int32_t waiting_change(const struct batch_action *action)
 static void make_action_rows(struct decision *decision, const struct batch_run *run)
 {
     for (struct batch_action *at = run->actions; at; at = at->hh.next) {
-        bool is_pending = at->is_unfinished && is_in_tree(at) && at->action.level < TREE_LEVELS_MAX;
+        bool is_pending = at->is_unfinished &&
+                          ((is_in_tree(at) && at->action.level < TREE_LEVELS_MAX) || is_alias(at));
         if (is_pending || at->is_continued)
             decision->pending_rows[decision->pending_row_count++] = (struct pending_join_row){
                 .run = run->index, .parent = at->action.name, .is_done = !is_pending};

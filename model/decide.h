@@ -9,7 +9,8 @@
  *   decision_runs              now says which runs must be locked, in key order
  *   decision_put_run           for each of them, as read under the lock
  *   decision_names             says which actions must be read: of the batch, and their parents
- *   decision_put_action        for each of them that exists, waiting or in the tree
+ *   decision_put_action        for each of them that exists, waiting or in the tree, and for those
+ *                              whose alias one of them is
  *   decision_put_parent_level  for each of them that waits for a parent in the tree
  *   decision_event_names       says for which of them it must be asked whether anything waits
  *   decision_put_awaited       for each of those for which something does
@@ -59,8 +60,8 @@ struct decision_name {
     const char *name;
 };
 
-/* Each name once: the actions of the batch's events, the parents that these events name, and those
- * of decision_add_join. Borrowed until decision_make. */
+/* Each name once: the actions of the batch's events, the parents and aliases that these events
+ * name, and those of decision_add_join. Borrowed until decision_make. */
 const struct decision_name *decision_names(struct decision *decision, size_t *count);
 
 /* Those of the events' actions alone, for the others cannot join. Borrowed until decision_make. */

@@ -56,6 +56,14 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
          "Watches "
          "answer `text/event-stream`, everything else `application/json`. Leave the header out or "
          "add `*/*` to take what there is."},
+    [PROBLEM_ALIAS_CONFLICT] = {"alias-conflict", "The name is taken", 409,
+                                "The names and aliases of a run's actions are of one kind: each is "
+                                "of one action, whose event "
+                                "came first. Either an alias of this event is the name or an alias "
+                                "of another action, or the "
+                                "event's own name is an alias of another action. The event was not "
+                                "recorded. Leave the alias "
+                                "out, or choose another name; `detail` says whose it is."},
     [PROBLEM_PARENT_CONFLICT] =
         {"parent-conflict", "The action has another parent", 409,
          "An earlier event of this action named a different parent, and an action's parent never "

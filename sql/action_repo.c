@@ -832,7 +832,7 @@ static const struct pg_statement get_action_statement = {
     .name = "get_action",
     .sql = "SELECT " ACTION_COLUMNS " FROM actions a"
            " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $4"
-           " AND " RUN_EXISTS,
+           " AND a.ordinal >= 0 AND " RUN_EXISTS,
     .parameter_count = 4,
     .types = get_action_types,
 };

@@ -141,8 +141,11 @@ const struct pg_statement find_actions_statement = {
            " AND p.run_name = a.run_name AND p.name = a.parent) END"
            " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
            " AS k(project, domain, run_name, name, i)"
-           " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
-           " AND a.run_name = k.run_name AND a.name = k.name",
+           " JOIN actions n ON n.project = k.project AND n.domain = k.domain"
+           " AND n.run_name = k.run_name AND n.name = k.name"
+           " CROSS JOIN LATERAL (SELECT n.* UNION ALL SELECT t.* FROM actions t"
+           " WHERE n.ordinal < 0 AND t.project = n.project AND t.domain = n.domain"
+           " AND t.run_name = n.run_name AND t.name = n.parent) a",
     .parameter_count = 4,
     .types = names_types,
 };

@@ -174,6 +174,7 @@ PROBLEMS = [
     "method-not-allowed",
     "payload-too-large",
     "unsupported-media-type",
+    "alias-conflict",
     "parent-conflict",
     "too-deep",
     "already-ended",

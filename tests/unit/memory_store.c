@@ -186,6 +186,10 @@ static int read_actions(struct exchange *exchange)
         const struct stored_action *at = find_action(exchange->store, run, names[i].name);
         if (at && put_action(exchange, run, &at->action) != 0)
             return -ENOMEM;
+        if (at && at->action.ordinal == ALIAS_ORDINAL &&
+            put_action(exchange, run,
+                       &find_action(exchange->store, run, at->action.parent)->action) != 0)
+            return -ENOMEM;
         if (at)
             read_parent_level(exchange, &names[i], &at->action);
     }

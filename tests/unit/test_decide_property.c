@@ -19,6 +19,8 @@ struct plan {
     int parents[ACTIONS_MAX]; /* NO_PARENT: a root; UNKNOWN: no event says it */
     struct made_event events[EVENTS_MAX];
     size_t action_of[EVENTS_MAX];
+    bool has_alias[ACTIONS_MAX]; /* "x…", which its first event claims, and others may */
+    bool by_alias[ACTIONS_MAX];  /* its parent is called so, if that has one */
 };
 
 static size_t count_of_events(const struct plan *plan, size_t action)
@@ -51,12 +53,18 @@ static void write_parent(char *out, size_t size, const struct plan *plan, size_t
     if (parent == NO_PARENT)
         snprintf(out, size, ",'parent':null");
     else
-        snprintf(out, size, ",'parent':'n%d'", parent);
+        snprintf(out, size, ",'parent':'%s%d'",
+                 plan->by_alias[action] && parent < (int)plan->action_count &&
+                         plan->has_alias[parent]
+                     ? "x"
+                     : "n",
+                 parent);
 }
 
 static void add_event(struct plan *plan, struct random *random, size_t action)
 {
     char parent[32], group[32] = "", task[64] = "", error[64] = "", additions[128] = "";
+    char alias[32] = "";
     int attempt = 1 + (int)random_below(random, 2);
     int phase = 1 + (int)random_below(random, PHASE_SLOTS - 1);
     int version = (int)random_below(random, 3);
@@ -77,12 +85,14 @@ static void add_event(struct plan *plan, struct random *random, size_t action)
                  random_once_in(random, 2) ? "dependsOn" : "x", random_below(random, 3),
                  random_below(random, 3), random_once_in(random, 2) ? "labels" : "params",
                  random_below(random, 3));
+    if (plan->has_alias[action] && (is_first || random_once_in(random, 3)))
+        snprintf(alias, sizeof alias, ",'aliases':['x%zu']", action);
     plan->action_of[plan->event_count] = action;
     plan->events[plan->event_count++] =
         make_event("'name':'n%zu','attempt':%d,'phase':'%s','version':%d,"
-                   "'updatedTime':'1970-01-01T00:01:%02zuZ'%s%s%s%s%s",
+                   "'updatedTime':'1970-01-01T00:01:%02zuZ'%s%s%s%s%s%s",
                    action, attempt, phase_name((enum phase)phase), version, random_below(random, 8),
-                   parent, group, task, error, additions);
+                   parent, group, task, error, additions, alias);
 }
 
 /* Mostly one tree, or several; some actions hang below nobody, in a cycle, or below another root.
@@ -91,6 +101,10 @@ static void make_plan(struct plan *plan, struct random *random)
 {
     *plan = (struct plan){.action_count = 1 + random_below(random, ACTIONS_MAX)};
     bool has_strays = random_once_in(random, 3), has_many_roots = random_once_in(random, 3);
+    for (size_t i = 0; i < plan->action_count; i++) {
+        plan->has_alias[i] = random_once_in(random, 3);
+        plan->by_alias[i] = random_once_in(random, 2);
+    }
     for (size_t i = 0; i < plan->action_count; i++) {
         bool is_root = i == 0 || (has_many_roots && random_once_in(random, 2));
         plan->parents[i] = is_root ? NO_PARENT : (int)random_below(random, i);
@@ -329,7 +343,7 @@ static void check_roots(const struct memory_store *store)
     bool has_root = false, is_over = true;
     for (size_t i = 0; i < store->action_count; i++) {
         const struct action *at = &store->actions[i].action;
-        if (at->ordinal == 0 || at->parent)
+        if (at->ordinal <= 0 || at->parent)
             continue;
         has_root = true;
         roots[at->phase]++;
@@ -359,7 +373,7 @@ static void check_run(const struct plan *plan, const struct memory_store *store)
     check_run_additions(plan, store);
     for (size_t i = 0; i < store->action_count; i++) {
         const struct action *at = &store->actions[i].action;
-        if (at->ordinal == 0)
+        if (at->ordinal <= 0)
             continue;
         in_tree++;
         counts[at->phase]++;
@@ -367,7 +381,7 @@ static void check_run(const struct plan *plan, const struct memory_store *store)
         seen[at->ordinal] = true;
     }
     assert_int_equal(run->action_count, in_tree);
-    assert_int_equal(run->waiting_count, (int32_t)store->action_count - in_tree);
+    assert_int_equal(run->waiting_count, (int32_t)plan->action_count - in_tree);
     assert_memory_equal(run->phase_counts, counts, sizeof counts);
 }
 
@@ -425,7 +439,7 @@ static void check_run_so_far(const struct memory_store *store)
     check_roots(store);
     for (size_t i = 0; i < store->action_count; i++) {
         const struct action *at = &store->actions[i].action;
-        if (at->ordinal == 0 || !at->parent)
+        if (at->ordinal <= 0 || !at->parent)
             continue;
         const struct action *parent = memory_store_action(store, 0, at->parent);
         assert_true(parent && parent->ordinal > 0 && parent->ordinal < at->ordinal);
