@@ -119,12 +119,14 @@ static void start_document(struct replay_reply *reply)
 
 /* -------- the events -------- */
 
-static void on_run_event(void *arg, const char *name, const char *parent,
+static void on_run_event(void *arg, const struct event_action *action,
                          const struct stored_event *event)
 {
     struct replay_reply *reply = arg;
-    const struct replayed_event replayed = {.name = name,
-                                            .parent = parent,
+    const struct replayed_event replayed = {.name = action->name,
+                                            .parent = action->parent,
+                                            .abort_requested = action->abort_requested,
+                                            .abort_revision = action->abort_revision,
                                             .attempt = event->attempt,
                                             .phase = event->phase,
                                             .version = event->version,

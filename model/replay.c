@@ -18,7 +18,8 @@
 struct replayed_action {
     struct action action; /* its texts are in `texts` */
     char *texts;
-    bool has_events; /* that count for its state */
+    bool has_events;        /* that count for its state */
+    int64_t abort_revision; /* 0: none */
     struct replayed_action *next;
     UT_hash_handle hh; /* replay.actions, by name */
 };
@@ -154,7 +155,7 @@ static int keep_texts(struct replay *replay, struct replayed_action *of, struct 
 }
 
 static int take_event(struct replay *replay, struct replayed_action *action,
-                      const struct action_event *event, int64_t revision)
+                      const struct action_event *event, const struct replayed_event *stored)
 {
     struct action moved;
     struct action_change change;
@@ -166,11 +167,15 @@ static int take_event(struct replay *replay, struct replayed_action *action,
             return -ENOMEM;
     }
     moved = action->action;
+    if (stored->abort_requested != NULL) {
+        moved.abort_requested = stored->abort_requested;
+        action->abort_revision = stored->abort_revision;
+    }
     change = action_apply(&moved, event, error_info);
     if (additions_take(&moved, event, &replay->texts, &change) < 0)
         return -ENOMEM;
     if (!action->has_events || change.is_visible)
-        moved.revision = revision;
+        moved.revision = stored->revision;
     action->has_events = true;
     return keep_texts(replay, action, &moved);
 }
@@ -190,7 +195,7 @@ int replay_add(struct replay *replay, const struct replayed_event *stored)
     status = decode(replay, stored, &event);
     if (status < 0)
         return status;
-    status = take_event(replay, action, &event, stored->revision);
+    status = take_event(replay, action, &event, stored);
     action_event_clear(&event);
     arena_free(&replay->texts);
     return status;
@@ -224,6 +229,8 @@ int replay_build(struct replay *replay, struct run_state_manager *manager, size_
 
         if (at->has_events && is_below_tree(replay, action)) {
             action->ordinal = replay->built + 1;
+            if (at->abort_revision > action->revision)
+                action->revision = at->abort_revision;
             if (run_state_manager_upsert_actions(manager, action, 1, revision) < 0)
                 return -ENOMEM;
             replay->built++;

@@ -13,7 +13,9 @@
 /* An event as it is stored. All is borrowed. */
 struct replayed_event {
     const char *name;
-    const char *parent; /* of its action, as it is named in the tree; NULL: a root */
+    const char *parent;          /* of its action, as it is named in the tree; NULL: a root */
+    const char *abort_requested; /* of its action then, JSON; NULL: nobody had */
+    int64_t abort_revision;      /* that the request made; 0: none */
     int32_t attempt;
     enum phase phase;
     int32_t version;

@@ -937,8 +937,9 @@ static const Oid run_events_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8,      
 static const struct pg_statement run_events_statement = {
     .name = "run_events",
     .sql = "SELECT e.attempt, e.phase, e.version, e.revision, e.updated_at, e.recorded_at, e.info,"
-           " e.is_followed, 0, e.name, (SELECT a.parent FROM actions a WHERE a.project = $1"
-           " AND a.domain = $2 AND a.run_name = $3 AND a.name = e.name)"
+           " e.is_followed, 0, e.name, a.parent, CASE WHEN coalesce(a.abort_revision, 0) <= $8"
+           " AND ($9 IS NULL OR (a.abort_requested::json->>'at')::timestamptz <= $9)"
+           " THEN a.abort_requested END, coalesce(a.abort_revision, 0)"
            " FROM (SELECT e.*, row_number() OVER w AS place, lead(true, 1, false) OVER w AS "
            "is_followed,"
            " sum(coalesce(octet_length(e.info), 0)) OVER w - coalesce(octet_length(e.info), 0)"
@@ -949,6 +950,9 @@ static const struct pg_statement run_events_statement = {
            " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3 AND e.revision > 0"
            " AND e.revision >= $4 AND e.revision <= $8 AND (" IN_ORDER ") > ($4, $5, $6, $7)"
            " ORDER BY " IN_ORDER " LIMIT $10 + 1) e WINDOW w AS (ORDER BY " IN_ORDER ")) e"
+           " LEFT JOIN LATERAL (SELECT a.parent, a.abort_requested, a.abort_revision FROM actions a"
+           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = e.name"
+           " OFFSET 0) a ON true"
            " WHERE e.place <= $10 AND e.bytes_before < " PAGE_BYTES " ORDER BY e.place",
     .parameter_count = 10,
     .types = run_events_types,
@@ -957,9 +961,14 @@ static const struct pg_statement run_events_statement = {
 static void on_run_event_row(const struct repo_call *call, const PGresult *result, int row)
 {
     const struct stored_event event = event_from_row(result, row);
+    const struct event_action action = {
+        .name = pg_text(result, row, EVENT_ROW_COLUMNS),
+        .parent = pg_text(result, row, EVENT_ROW_COLUMNS + 1),
+        .abort_requested = pg_text(result, row, EVENT_ROW_COLUMNS + 2),
+        .abort_revision = pg_int8(result, row, EVENT_ROW_COLUMNS + 3),
+    };
 
-    call->fn.run_event(call->arg, pg_text(result, row, EVENT_ROW_COLUMNS),
-                       pg_text(result, row, EVENT_ROW_COLUMNS + 1), &event);
+    call->fn.run_event(call->arg, &action, &event);
 }
 
 int action_repo_run_events(struct action_repo *repo, const struct history_query *query,

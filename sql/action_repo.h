@@ -198,7 +198,14 @@ struct history_query {
     } after;
     int32_t limit;
 };
-typedef void repo_run_event_fn(void *arg, const char *name, const char *parent,
+
+/* What does not come from an action's events; NULL: none, or not then. */
+struct event_action {
+    const char *name, *parent;
+    const char *abort_requested;
+    int64_t abort_revision; /* that the request made; 0: the action waited then */
+};
+typedef void repo_run_event_fn(void *arg, const struct event_action *action,
                                const struct stored_event *event);
 
 int action_repo_run_events(struct action_repo *repo, const struct history_query *query,

@@ -437,9 +437,9 @@ static const struct pg_statement abort_run_statement = {
                       " AND run.abort_requested IS NULL AND run.phase NOT IN " TERMINAL
                       " RETURNING r.*),"
                       " roots AS (UPDATE actions a SET revision = noted.revision,"
-                      " abort_requested = coalesce(a.abort_requested, $4) FROM noted"
+                      " abort_requested = $4, abort_revision = noted.revision FROM noted"
                       " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.level = 1"
-                      " AND a.phase NOT IN " TERMINAL ")"
+                      " AND a.abort_requested IS NULL AND a.phase NOT IN " TERMINAL ")"
                       " SELECT run.phase, coalesce(run.abort_requested, $4), " NOTIFIED " FROM run",
     .parameter_count = 4,
     .types = abort_types,
@@ -457,7 +457,8 @@ static const struct pg_statement abort_action_statement = {
     " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
     " AND action.abort_requested IS NULL AND action.phase NOT IN " TERMINAL " RETURNING r.*),"
     " marked AS (UPDATE actions a SET abort_requested = $4,"
-    " revision = CASE WHEN a.ordinal > 0 THEN noted.revision ELSE 0 END FROM noted"
+    " revision = CASE WHEN a.ordinal > 0 THEN noted.revision ELSE 0 END,"
+    " abort_revision = CASE WHEN a.ordinal > 0 THEN noted.revision END FROM noted"
     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $5)"
     " SELECT action.phase, coalesce(action.abort_requested, $4), " NOTIFIED " FROM action",
     .parameter_count = 5,

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from client import assert_problem
+from client import assert_problem, until
 from inventions import at, invent_run
 from watching import snapshot, watch
 
@@ -132,6 +132,65 @@ def test_moments_as_they_are_written(api, recorded_late):
     problem = assert_problem(api.get(path, at=str(now["revision"] + 1)), 400, "invalid-field")
     assert str(now["revision"]) in problem["detail"]
     assert_problem(api.get(f"{run.base}/runs/r9/tree", at="0"), 404, "not-found")
+
+
+def test_what_was_asked_for_is_part_of_the_history(api, run):
+    """The end of an action, of another that waits, and of the run."""
+    seen = {}
+
+    def ask(path):
+        response = api.request("POST", f"{run.path}{path}/abort", json={"reason": "too dear"})
+        assert response.status_code < 300, response.text
+
+    def see():
+        document = api.read(f"{run.path}/tree")
+        seen[document["revision"]] = document
+
+    for event in (
+        run.event("root", "RUNNING", parent=None),
+        run.event("other", "RUNNING", parent=None),
+        run.event("a", "RUNNING", parent="root"),
+        run.event("w", "RUNNING", parent="late"),
+    ):
+        api.post_one(event)
+        see()
+    for path in ("/actions/a", "/actions/w", "/actions/other", ""):
+        ask(path)
+        see()
+        api.post_one(run.event("a", "RUNNING", version=len(seen), group="g"))
+        see()
+    for event in (
+        run.event("late", "RUNNING", parent="root"),
+        run.event("a", "ABORTED"),
+        run.event("root", "ABORTED", errorInfo={"message": "asked"}),
+    ):
+        api.post_one(event)
+        see()
+    assert len(seen) > 10
+    for revision, document in seen.items():
+        assert tree(api, run, revision) == document
+    now = seen[max(seen)]
+    asked = {node["action"]["name"] for node in now["nodes"] if "abortRequested" in node["action"]}
+    assert asked == {"root", "other", "a", "w"}
+    assert tree(api, run, "2100-01-01T00:00:00Z")["nodes"] == now["nodes"]
+
+
+def test_what_was_given_up_is_part_of_the_history(start_runtree, postgres, open_api, run):
+    server = start_runtree("--abandoned-after-s", "1", database_url=postgres.new_database())
+    api = open_api(server)
+    api.post_all(
+        [
+            run.event("root", "RUNNING", parent=None),
+            run.event("step", "RUNNING", parent="root"),
+            run.event("root", "FAILED"),
+        ]
+    )
+    before = api.read(f"{run.path}/tree")
+    until(lambda: api.read(f"{run.path}/actions/step")["phase"] == "ABORTED")
+    now = api.read(f"{run.path}/tree")
+    assert now["nodes"][1]["action"]["abandoned"]
+    assert tree(api, run, now["revision"]) == now
+    assert tree(api, run, before["revision"]) == before
 
 
 def test_history_of_many_events_and_large_ones(api, run):
