@@ -292,6 +292,7 @@ void adapter_refuse(struct adapter_answer *answer, const char *why)
 
 /* -------- what events may say -------- */
 
+enum { RAW_BYTES_MAX = 64 * 1024, ERROR_BYTES_MAX = 64 * 1024 };
 enum { RAW_NESTING_MAX = 24 }; /* of a message, so that the event is at most EVENT_NESTING_MAX */
 
 json_t *adapter_label(const char *text)
@@ -352,12 +353,32 @@ void adapter_set_params(json_t *run, json_t *params)
         json_decref(params);
 }
 
+void adapter_set_error(json_t *event, const char *message, const char *more)
+{
+    struct buffer text = {0};
+    buffer_text(&text, message ? message : more ? more : "");
+    if (message && more && strcmp(message, more) != 0) {
+        buffer_text(&text, "\n\n");
+        buffer_text(&text, more);
+    }
+    buffer_append(&text, "", 1);
+    if (!text.failed && text.length > 1) {
+        size_t length = text.length - 1;
+        length = length > ERROR_BYTES_MAX ? utf8_cut(text.bytes, ERROR_BYTES_MAX) : length;
+        adapter_set(event, "errorInfo", json_pack("{s:s#}", "message", text.bytes, length));
+    }
+    buffer_free(&text);
+}
+
 json_t *adapter_raw(const json_t *message)
 {
-    if (nesting_of(message) <= RAW_NESTING_MAX)
-        return json_incref((json_t *)message);
     char *text = json_dumps(message, JSON_COMPACT | JSON_ENCODE_ANY);
-    json_t *raw = text ? json_string(text) : NULL;
+    size_t length = text ? strlen(text) : 0;
+    json_t *raw = NULL;
+    if (text && length <= RAW_BYTES_MAX && nesting_of(message) <= RAW_NESTING_MAX)
+        raw = json_incref((json_t *)message);
+    else if (text)
+        raw = json_stringn(text, length > RAW_BYTES_MAX ? utf8_cut(text, RAW_BYTES_MAX) : length);
     free(text);
     return raw;
 }

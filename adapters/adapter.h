@@ -158,7 +158,12 @@ void adapter_link(json_t *links, const char *name, const char *url);
 /* Takes `params` over as those of the event's member run, unless they are empty or too many. */
 void adapter_set_params(json_t *run, json_t *params);
 
-/* The message as a member of an event: itself, or its text if it is nested too deep. */
+/* The member errorInfo: the message, and what more is known behind it; either may be NULL, both:
+ * nothing is set. */
+void adapter_set_error(json_t *event, const char *message, const char *more);
+
+/* The message as a member of an event: itself, or its text if it is nested too deep, of which the
+ * beginning is taken if it is long. */
 json_t *adapter_raw(const json_t *message);
 
 /* Members of members, "run", "facets", "parent": NULL where one is not there. Ended by NULL. */

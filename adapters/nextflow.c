@@ -111,14 +111,8 @@ static void set_run_error(json_t *event, const json_t *workflow)
 {
     const char *report = adapter_text(workflow, "errorReport", NULL);
     const char *message = adapter_text(workflow, "errorMessage", NULL);
-    struct buffer text = {0};
-    buffer_text(&text, message ? message : report ? report : "The run ended without success.");
-    if (message && report && strcmp(message, report) != 0) {
-        buffer_text(&text, "\n\n");
-        buffer_text(&text, report);
-    }
-    adapter_set(event, "errorInfo", json_pack("{s:s#}", "message", text.bytes, text.length));
-    buffer_free(&text);
+    adapter_set_error(event, message || report ? message : "The run ended without success.",
+                      report);
 }
 
 static void take_run(const struct nextflow *nextflow)

@@ -257,17 +257,8 @@ static json_t *group_of(const json_t *id)
 static void set_error(const struct lineage *lineage, json_t *event)
 {
     const json_t *facet = adapter_get(lineage->run_facets, "errorMessage", NULL);
-    const char *message = adapter_text(facet, "message", NULL);
-    const char *trace = adapter_text(facet, "stackTrace", NULL);
-    struct buffer text = {0};
-    buffer_text(&text, or_empty(message ? message : trace));
-    if (message && trace) {
-        buffer_text(&text, "\n\n");
-        buffer_text(&text, trace);
-    }
-    if (text.length > 0)
-        adapter_set(event, "errorInfo", json_pack("{s:s#}", "message", text.bytes, text.length));
-    buffer_free(&text);
+    adapter_set_error(event, adapter_text(facet, "message", NULL),
+                      adapter_text(facet, "stackTrace", NULL));
 }
 
 /* A dbt test says by its assertions what has failed. */
@@ -297,8 +288,9 @@ static void set_failed_assertions(const struct lineage *lineage, json_t *event)
             }
         }
     }
-    if (text.length > 0 && !json_object_get(event, "errorInfo"))
-        adapter_set(event, "errorInfo", json_pack("{s:s#}", "message", text.bytes, text.length));
+    buffer_append(&text, "", 1);
+    if (!text.failed && text.length > 1 && !json_object_get(event, "errorInfo"))
+        adapter_set_error(event, text.bytes, NULL);
     buffer_free(&text);
 }
 

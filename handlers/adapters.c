@@ -1,5 +1,6 @@
 /* What other tools send, through their adapters. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,11 @@ struct adaptation {
     struct adapter_answer answer;
     struct arena texts;
     char *body;
+    bool is_handled; /* the answer is there, of whose events so many bytes are taken */
+    size_t taken_length;
+    size_t events; /* that were written, or rejected */
+    uint64_t rejected;
+    char why[PROBLEM_DETAIL_SIZE]; /* the first one was */
 };
 
 static void adaptation_free(void *arg)
@@ -116,22 +122,56 @@ static int copy_request(struct adaptation *adaptation, struct http_request *requ
 
 /* -------- from the request to the events, and from their verdicts to the answer -------- */
 
+/* How much of the lines one batch may have: whole ones. */
+static size_t piece_length(const char *lines, size_t length)
+{
+    const char *end = lines;
+
+    for (int count = 0; count < BATCH_EVENTS_MAX && end < lines + length; count++) {
+        const char *newline = memchr(end, '\n', length - (size_t)(end - lines));
+
+        if (newline == NULL || newline - lines >= BATCH_BYTES_MAX)
+            break;
+        end = newline + 1;
+    }
+    return end == lines ? length : (size_t)(end - lines);
+}
+
+/* The adapter runs once; its events are taken a batch at a time. */
 static int make_events(void *arg, struct event_batch *batch, struct problem *problem)
 {
     struct adaptation *adaptation = arg;
     struct buffer *events = &adaptation->answer.events;
+    const char *from;
     size_t length;
     char *lines;
 
-    adapter_handle(adaptation->tool, &adaptation->seen, &adaptation->answer);
-    if (adaptation->answer.failed)
+    if (!adaptation->is_handled)
+        adapter_handle(adaptation->tool, &adaptation->seen, &adaptation->answer);
+    adaptation->is_handled = true;
+    from = events->length == 0 ? "" : events->bytes + adaptation->taken_length;
+    length = piece_length(from, events->length - adaptation->taken_length);
+    lines = adaptation->answer.failed ? NULL : malloc(length + 1);
+    if (lines == NULL)
         return problem_set(problem, PROBLEM_OVERLOADED, NULL,
                            "There was not enough memory to read the request.");
-    lines = events->bytes;
-    length = events->length;
-    *events = (struct buffer){0};
-    return event_batch_decode(batch, lines, length, EVENT_BATCH_NDJSON, NULL,
-                              adaptation->seen.received_us, problem);
+    memcpy(lines, from, length);
+    adaptation->taken_length += length;
+    if (event_batch_decode(batch, lines, length, EVENT_BATCH_NDJSON, NULL,
+                           adaptation->seen.received_us, problem) < 0)
+        return -1;
+    return adaptation->taken_length < events->length;
+}
+
+static void count_rejected(void *arg, const struct event_batch *batch)
+{
+    struct adaptation *adaptation = arg;
+
+    adaptation->events += batch->count;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->results[i].status == EVENT_REJECTED && adaptation->rejected++ == 0)
+            snprintf(adaptation->why, sizeof adaptation->why, "%s",
+                     batch->results[i].problem->detail);
 }
 
 static void count_unmapped(const struct adaptation *adaptation, enum unmapped_kind kind,
@@ -165,27 +205,27 @@ static void reply_adapted(void *arg, struct http_request *request, const struct 
 {
     struct adaptation *adaptation = arg;
     struct adapter_answer *answer = &adaptation->answer;
-    const char *why = "";
-    uint64_t rejected = 0, unmapped = 0;
+    uint64_t unmapped = 0;
 
+    (void)batch;
     for (int kind = 0; kind < UNMAPPED_KINDS; kind++) {
         unmapped += answer->unmapped[kind];
         count_unmapped(adaptation, (enum unmapped_kind)kind, answer->unmapped[kind],
                        answer->unmapped_detail[kind]);
     }
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->results[i].status == EVENT_REJECTED && rejected++ == 0)
-            why = batch->results[i].problem->detail;
-    count_unmapped(adaptation, UNMAPPED_REJECTED, rejected, why);
+    count_unmapped(adaptation, UNMAPPED_REJECTED, adaptation->rejected, adaptation->why);
     if (answer->body.length == 0)
-        write_summary(&answer->body, batch->count, rejected, unmapped);
+        write_summary(&answer->body, adaptation->events, adaptation->rejected, unmapped);
     reply_buffer(request, answer->status, answer->type == NULL ? "application/json" : answer->type,
                  &answer->body);
 }
 
 void handle_adapter(struct app *app, struct http_request *request)
 {
-    static const struct submission_steps steps = {make_events, reply_adapted, adaptation_free};
+    static const struct submission_steps steps = {.make = make_events,
+                                                  .written = count_rejected,
+                                                  .reply = reply_adapted,
+                                                  .free = adaptation_free};
     const struct adapter_tool *tool = adapter_find(http_request_capture(request, "tool"));
     struct adaptation *adaptation;
     const char *project, *domain;

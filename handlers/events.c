@@ -98,7 +98,8 @@ static int copy_path(struct posted_events *posted)
 static void take_events(struct app *app, struct http_request *request, enum event_batch_form form,
                         const struct action_event_path *path)
 {
-    static const struct submission_steps steps = {posted_decode, posted_reply, posted_free};
+    static const struct submission_steps steps = {
+        .make = posted_decode, .reply = posted_reply, .free = posted_free};
     struct posted_events *posted = calloc(1, sizeof *posted);
     bool is_large;
 

@@ -11,7 +11,8 @@ struct submission {
     const struct submission_steps *steps;
     void *arg;
     uv_work_t work;
-    int status; /* of `make`; other than 0: `problem` says why */
+    bool is_large;
+    int status; /* of `make`; negative: `problem` says why */
     struct problem problem;
     struct event_batch batch;
 };
@@ -36,12 +37,21 @@ static void count_results(struct app *app, const struct event_batch *batch)
             metrics_add(app->metrics, metrics[batch->results[i].status], 1);
 }
 
+static void run(struct submission *submission);
+
 static void on_written(void *arg, enum event_write_outcome outcome, const char *why)
 {
     struct submission *submission = arg;
     struct http_request *request = submission->request;
 
     count_results(submission->app, &submission->batch);
+    if (outcome == EVENT_WRITE_DONE && submission->steps->written != NULL)
+        submission->steps->written(submission->arg, &submission->batch);
+    if (outcome == EVENT_WRITE_DONE && submission->status == 1) {
+        event_batch_clear(&submission->batch);
+        run(submission);
+        return;
+    }
     if (outcome == EVENT_WRITE_UNAVAILABLE && why != NULL)
         reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "%s", why);
     else if (outcome == EVENT_WRITE_UNAVAILABLE)
@@ -123,7 +133,7 @@ static void on_worker(uv_work_t *work)
 
 static void after_make(struct submission *submission)
 {
-    if (submission->status == 0) {
+    if (submission->status >= 0) {
         submit(submission);
         return;
     }
@@ -151,6 +161,19 @@ static void on_gone(void *arg)
     submission->request = NULL;
 }
 
+/* Makes the next events, and hands them on. */
+static void run(struct submission *submission)
+{
+    if (!submission->is_large) {
+        make(submission);
+        after_make(submission);
+        return;
+    }
+    submission->work.data = submission;
+    http_request_when_gone(submission->request, on_gone, submission);
+    uv_queue_work(submission->app->loop, &submission->work, on_worker, after_worker);
+}
+
 void submission_start(struct app *app, struct http_request *request,
                       const struct submission_steps *steps, void *arg, bool is_large)
 {
@@ -165,14 +188,8 @@ void submission_start(struct app *app, struct http_request *request,
     submission->request = request;
     submission->steps = steps;
     submission->arg = arg;
-    if (!is_large) {
-        make(submission);
-        after_make(submission);
-        return;
-    }
-    submission->work.data = submission;
-    http_request_when_gone(request, on_gone, submission);
-    uv_queue_work(app->loop, &submission->work, on_worker, after_worker);
+    submission->is_large = is_large;
+    run(submission);
 }
 
 int64_t submission_now_us(void)

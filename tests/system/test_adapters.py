@@ -182,3 +182,20 @@ def test_no_such_action_for_who_wants_cloudevents(api, run):
     headers = {"Accept": BATCH}
     response = api.request("GET", f"{run.path}/actions/a0/events", headers=headers)
     assert_problem(response, 404, "not-found")
+
+
+def test_one_request_may_become_more_events_than_a_batch_has(api, run):
+    """The start of a DAG queues its 6,000 tasks."""
+    tasks = {f"t{number}": {} for number in range(6000)}
+    dag = {
+        "eventType": "START",
+        "eventTime": at(0),
+        "run": {"runId": "01a21405-68bf-7002-b061-20ff6e971d03"},
+        "job": {"name": "etl", "facets": {"airflow": {"tasks": tasks}}},
+    }
+    response = api.post(dag, path=adapter_path("openlineage", run))
+    assert response.json() == {"events": 6001, "rejected": 0, "unmapped": 0}
+    assert api.read(f"{run.base}/runs/etl-20ff6e971d03")["phaseCounts"] == {
+        "QUEUED": 6000,
+        "RUNNING": 1,
+    }

@@ -387,6 +387,30 @@ static void test_url_without_a_slash_is_told(void **state)
     adapted_clear(&adapted);
 }
 
+static void test_long_texts_are_cut(void **state)
+{
+    enum { LENGTH = 300 * 1024 };
+    char *text = malloc(LENGTH + 1);
+    struct adapted adapted;
+    const json_t *event;
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, 'x', LENGTH);
+    text[LENGTH] = '\0';
+    adapted = post(
+        "FAIL", DAG_ID, "etl",
+        json_pack("{s:{s:s, s:s}}", "errorMessage", "message", "why", "stackTrace", text), NULL);
+    event = event_of(&adapted, "etl", "FAILED", 1);
+    assert_null(json_object_get(event, "truncated")); /* so nothing of it was left out */
+    assert_int_equal(json_string_length(json_object_get(event, "openLineage")), 64 * 1024);
+    assert_int_equal(
+        json_string_length(json_object_get(json_object_get(event, "errorInfo"), "message")),
+        64 * 1024);
+    adapted_clear(&adapted);
+    free(text);
+}
+
 static void test_message_that_is_nested_deep_is_kept_as_text(void **state)
 {
     json_t *deep = json_object(), *facets;
@@ -423,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_what_is_not_mapped),
         cmocka_unit_test(test_url_without_a_slash_is_told),
+        cmocka_unit_test(test_long_texts_are_cut),
         cmocka_unit_test(test_message_that_is_nested_deep_is_kept_as_text),
     };
 
