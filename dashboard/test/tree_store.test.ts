@@ -97,6 +97,16 @@ describe("applying records", () => {
     expect(tree.size).toBe(6);
   });
 
+  it("knows what was abandoned, until somebody says how it ended", () => {
+    const tree = family();
+    const given = update("b1", "b", { phase: "ABORTED" });
+    tree.apply({ ...given, action: { ...given.action, abandoned: true } });
+    expect(tree.isAbandoned(tree.find("b1"))).toBe(true);
+    expect(tree.isAbandoned(tree.find("b2"))).toBe(false);
+    tree.apply(update("b1", "b", { phase: "SUCCEEDED" }));
+    expect(tree.isAbandoned(tree.find("b1"))).toBe(false);
+  });
+
   it("redraws without moving rows", () => {
     const tree = family();
     tree.layout();

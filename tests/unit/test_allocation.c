@@ -188,7 +188,7 @@ static void test_decoding(void **state)
     fail_each_allocation(decode_ndjson, NULL);
 }
 
-enum { BATCH = 9 };
+enum { BATCH = 10 };
 
 /* Events that wait are stored already; the batch brings their root, and every kind of verdict. */
 struct decision_case {
@@ -233,6 +233,8 @@ static int feed(struct decision *decision, const struct decision_case *given,
         return -ENOMEM;
     if (!decision_unread_parents(decision, &count) && count == SIZE_MAX)
         return -ENOMEM;
+    if (!decision_unread_roots(decision, &count))
+        return -ENOMEM;
     return decision_make(decision);
 }
 
@@ -249,6 +251,8 @@ static int decide(void *arg)
         assert_true(results[1].identical || heap.has_failed_in_jansson);
         assert_int_equal(results[2].status, EVENT_REJECTED);
         assert_int_equal(results[3].status, EVENT_WAITING);
+        assert_int_equal(results[9].status, EVENT_DUPLICATE);
+        assert_true(results[9].differing || heap.has_failed_in_jansson);
     }
     for (size_t i = 0; i < BATCH; i++) {
         assert_true(status == 0 || results[i].status == EVENT_PENDING);
@@ -275,6 +279,7 @@ static struct decision_case make_decision_case(const char *run_name, const char 
             make_event("'runName':'%s2','name':'c','phase':'QUEUED'", run_name),
             make_event("'runName':'%s','name':'w1','phase':'RUNNING'", run_name),
             make_event("'runName':'%s','name':'y','phase':'RUNNING'", run_name),
+            make_event("'runName':'%s','name':'y','phase':'RUNNING','group':'g'", run_name),
         }};
 }
 

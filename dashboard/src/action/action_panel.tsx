@@ -84,7 +84,7 @@ export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionP
           </button>
         </div>
         <div class="panel-actions">
-          {details && <PhaseLabel phase={details.phase} />}
+          {details && <PhaseLabel phase={details.phase} isAbandoned={details.abandoned} />}
           {details && <span class="fact">{elapsedText(details, nowMs)}</span>}
           <CopyButton text={curlGet(serviceBase(), actionPath(run, name))} label="Copy as curl" />
         </div>

@@ -115,6 +115,7 @@ export class TreeStore {
   #free: number[] = [];
   #index = new Map<string, number>();
   #errors = new Map<number, ErrorInfo>();
+  #abandoned = new Set<number>();
   #orphans = new Map<string, Map<string, NodeUpdate>>();
   #view = WHOLE_TREE;
   #toggled: Set<string>;
@@ -165,6 +166,11 @@ export class TreeStore {
 
   error(node: number): ErrorInfo | null {
     return this.#errors.get(node) ?? null;
+  }
+
+  /** Whether nobody said how the action ended, and the service gave it up. */
+  isAbandoned(node: number): boolean {
+    return this.#abandoned.has(node);
   }
 
   phaseName(node: number): Phase {
@@ -479,6 +485,7 @@ export class TreeStore {
     if (!this.isGroup(node)) this.size--;
     this.#index.delete(this.name[node]!);
     this.#errors.delete(node);
+    this.#abandoned.delete(node);
     this.#staleGroups.delete(node);
     this.name[node] = this.label[node] = "";
     this.taskName[node] = this.group[node] = null;
@@ -587,6 +594,8 @@ export class TreeStore {
     this.endedAt[node] = parseTime(action.endedAt);
     if (action.errorInfo) this.#errors.set(node, action.errorInfo);
     else this.#errors.delete(node);
+    if (action.abandoned) this.#abandoned.add(node);
+    else this.#abandoned.delete(node);
     const base = node * PHASE_SLOTS;
     this.#counts.fill(0, base, base + PHASE_SLOTS);
     for (const name in childPhaseCounts) {

@@ -138,7 +138,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark }: TreeRowP
         )}
       </div>
       <div class="cell cell-phase" role="gridcell">
-        <PhaseLabel phase={tree.phaseName(node)} />
+        <PhaseLabel phase={tree.phaseName(node)} isAbandoned={tree.isAbandoned(node)} />
       </div>
       <div class="cell cell-attempt" role="gridcell">
         {attempt > 1 ? (

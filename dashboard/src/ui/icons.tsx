@@ -108,12 +108,19 @@ export function PhaseIcon({ phase }: { phase: Phase }) {
   );
 }
 
-/** Icon and word. */
-export function PhaseLabel({ phase }: { phase: Phase }) {
+/** Icon and word; of what the service gave up, for nobody said how it ended, another word. */
+export function PhaseLabel({
+  phase,
+  isAbandoned,
+}: {
+  phase: Phase;
+  isAbandoned?: boolean | undefined;
+}) {
+  const title = isAbandoned ? "Nobody said how it ended" : undefined;
   return (
-    <span class={`phase phase-${phase}`}>
+    <span class={`phase phase-${phase}`} title={title}>
       <PhaseIcon phase={phase} />
-      {phaseTitle(phase)}
+      {isAbandoned ? "Abandoned" : phaseTitle(phase)}
     </span>
   );
 }
