@@ -60,6 +60,15 @@ static struct link *find_link(const struct waiting_chains *chains, const char *n
     return found;
 }
 
+/* The link's parent, by whichever of its names; NULL if it has none or that was not put. */
+static struct link *find_above(const struct waiting_chains *chains, const struct link *link)
+{
+    struct link *above = link->parent == NULL ? NULL : find_link(chains, link->parent);
+
+    return above == NULL || above->ordinal != ALIAS_ORDINAL ? above
+                                                            : find_link(chains, above->parent);
+}
+
 int waiting_chains_put(struct waiting_chains *chains, const struct action *action)
 {
     struct link *put;
@@ -86,7 +95,7 @@ int waiting_chains_put(struct waiting_chains *chains, const struct action *actio
 static struct waiting_why end_of_chain(const struct waiting_chains *chains, const struct link *last,
                                        int64_t *least_level)
 {
-    const struct link *above = last->parent == NULL ? NULL : find_link(chains, last->parent);
+    const struct link *above = find_above(chains, last);
 
     *least_level = 0;
     if (last->parent == NULL) /* a root is about to join */
@@ -119,8 +128,8 @@ static void walk(struct waiting_chains *chains, struct link *from)
     int64_t steps = 1, least_level;
 
     from->walk = ++chains->walks;
-    while ((above = last->parent == NULL ? NULL : find_link(chains, last->parent)) != NULL &&
-           above->ordinal == 0 && !above->is_known && above->walk != chains->walks) {
+    while ((above = find_above(chains, last)) != NULL && above->ordinal == 0 && !above->is_known &&
+           above->walk != chains->walks) {
         above->walk = chains->walks;
         last = above;
         steps++;
@@ -135,7 +144,7 @@ static void walk(struct waiting_chains *chains, struct link *from)
         above->least_level = least_level + steps;
         above->why = why_at_level(why, above->least_level, above);
         above->is_known = true;
-        above = above->parent == NULL ? NULL : find_link(chains, above->parent);
+        above = find_above(chains, above);
     }
 }
 

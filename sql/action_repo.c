@@ -793,7 +793,7 @@ static const struct pg_statement chains_above_statement = {
     .sql = "WITH RECURSIVE above (name, parent_named, parent, ordinal, level) AS ("
            "SELECT a.* FROM unnest($4) AS k (name) CROSS JOIN LATERAL " LINK_CALLED(
                "k.name") " UNION SELECT a.* FROM above b CROSS JOIN "
-                         "LATERAL " LINK_CALLED("b.parent") " WHERE b.ordinal = 0) "
+                         "LATERAL " LINK_CALLED("b.parent") " WHERE b.ordinal <= 0) "
                                                             "SELECT * FROM above "
                                                             "LIMIT " ROWS_LOOKED_AT,
     .parameter_count = 4,

@@ -144,9 +144,9 @@ struct waiting_query {
 int action_repo_list_waiting(struct action_repo *repo, const struct waiting_query *query,
                              repo_listed_action_fn *on_action, repo_end_fn *on_end, void *arg);
 
-/* Those of the actions named that are stored, and, where one waits, its parent, and so on; each at
- * least once, the nearest first, REPO_ROWS_LOOKED_AT at most. Of each only name, parent, ordinal
- * and level. */
+/* Those of the actions named that are stored, and, where one waits or is an alias, its parent, and
+ * so on; each at least once, the nearest first, REPO_ROWS_LOOKED_AT at most. Of each only name,
+ * parent, ordinal and level. */
 int action_repo_chains_above(struct action_repo *repo, const struct run_key *run,
                              const char *const *names, size_t count, repo_action_fn *on_action,
                              repo_end_fn *on_end, void *arg);

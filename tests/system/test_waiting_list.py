@@ -79,6 +79,14 @@ def test_none_is_left_when_the_parent_comes(api, waiting_run):
     assert {action["waitsFor"]["reason"] for action in waiting(api, waiting_run)} == {"circle"}
 
 
+def test_who_waits_for_an_alias_waits_for_its_action(api, run):
+    api.post_one(run.event("child", parent="id-7"))
+    assert reasons(waiting(api, run)) == {"child": ("parent-absent", "id-7")}
+    api.post_one(run.event("step", parent="lost", aliases=["id-7"]))
+    expected = {"child": ("parent-absent", "lost"), "step": ("parent-absent", "lost")}
+    assert reasons(waiting(api, run)) == expected
+
+
 def test_empty_and_wrong(api, run):
     path = f"{run.path}/actions"
     assert_problem(api.get(path, waiting="true"), 404, "not-found")

@@ -36,6 +36,9 @@ static void test_each_reason(void **state)
     put(chains, "b", "a");
     put(chains, "c", "b");
     put(chains, "orphan", NULL);
+    const struct action alias = {.name = "id-7", .parent = "b", .ordinal = ALIAS_ORDINAL};
+    assert_int_equal(waiting_chains_put(chains, &alias), 0);
+    put(chains, "below alias", "id-7");
     put(chains, "d", "orphan");
     put(chains, "p", "q");
     put(chains, "q", "p");
@@ -46,6 +49,7 @@ static void test_each_reason(void **state)
     put(chains, "deep", "last");
     put(chains, "joins", "last but one");
     put(chains, "deep too", "joins");
+    assert_why(chains, "below alias", "parent-absent", "lost");
     assert_why(chains, "c", "parent-absent", "lost");
     assert_why(chains, "a", "parent-absent", "lost");
     assert_why(chains, "b", "parent-absent", "lost");
