@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -35,10 +36,8 @@ def airflow(runtree, token, tmp_path):
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__OPENLINEAGE__NAMESPACE": "team-a",
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
-        "DBT_PROJECT": str(HERE / "dbt"),
+        "DBT_PROJECT": str(shutil.copytree(HERE / "dbt", tmp_path / "shop")),
         "DBT_PROFILES_DIR": ".",
-        "DBT_TARGET_PATH": str(tmp_path / "target"),
-        "DBT_LOG_PATH": str(tmp_path / "dbt-logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "OPENLINEAGE_URL": transport["url"],
         "OPENLINEAGE_API_KEY": token,

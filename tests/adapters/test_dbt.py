@@ -1,10 +1,13 @@
-"""dbt-ol of openlineage-dbt builds a project on DuckDB."""
+"""dbt-ol of openlineage-dbt builds a project on DuckDB, by itself and as if in an Airflow task."""
 
+import json
 import shutil
 
+import httpx
 import pytest
 
-from tools import HERE, actions_of, ended_run, program, run
+from adapters import recorded
+from tools import HERE, actions_of, ended_run, program, run, runs_of
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +57,32 @@ def test_by_itself(runtree, api, project, token):
     for query in queries:
         assert query["parent"] == query["name"].partition(".sql.")[0]
     assert "nothing_like_this" in actions["model.shop.mart_bad"]["errorInfo"]["message"]
+
+
+def test_in_the_tree_of_the_task_that_started_it(runtree, api, project, token):
+    """What Airflow recorded of a DAG and its task, and dbt told of both by its environment."""
+    url = f"{runtree.url}/v1/adapters/openlineage/data/in-a-task/api/v1/lineage"
+    requests = [request["json"] for request in recorded("airflow")]
+    headers = {"Authorization": f"Bearer {token}"}
+    for request in requests:
+        httpx.post(url, json=request, headers=headers).raise_for_status()
+    task = next(it for it in requests if it["job"]["name"] == "etl.extract")
+    parent = task["run"]["facets"]["parent"]
+    build(
+        runtree,
+        project,
+        token,
+        "in-a-task",
+        OPENLINEAGE_PARENT_ID=f"team-a/etl.extract/{task['run']['runId']}",
+        OPENLINEAGE_ROOT_PARENT_ID=f"team-a/etl/{parent['run']['runId']}",
+    )
+    (only,) = runs_of(api, "in-a-task")
+    actions = actions_of(api, only)
+    (command,) = (it for it in actions.values() if it["parent"] == "extract")
+    assert command["phase"] == "FAILED" and command["name"].startswith("dbt-run-shop-")
+    models = [it for it in actions.values() if it["parent"] == command["name"]]
+    assert sorted(it["phase"] for it in models) == sorted(
+        ["SUCCEEDED"] * 3 + ["FAILED"] * 2 + ["SKIPPED"]
+    ), json.dumps(models)
+    names = {it["name"] for it in models}
+    assert sum(it["parent"] in names for it in actions.values()) > 10

@@ -38,7 +38,7 @@ def query(pair, statement, *parameters, seconds=60):
 def stored_events(pair, run=None):
     """Every stored event as it was posted, its key and `updatedTime` from the columns, and the
     revision."""
-    condition, parameters = "WHERE domain <> %s", (HOSTILE_DOMAIN,)
+    condition, parameters = "WHERE project = 'faults' AND domain <> %s", (HOSTILE_DOMAIN,)
     if run:
         condition = "WHERE project = %s AND domain = %s AND run_name = %s"
         parameters = (run.project, run.domain, run.name)
@@ -81,7 +81,8 @@ def check_database(pair, ledger):
         assert stored[key] == document, f"{key} was sent as {document}, is {stored[key]}"
     rows = query(
         pair,
-        "SELECT project, domain, run_name, revision FROM runs WHERE domain <> %s",
+        "SELECT project, domain, run_name, revision FROM runs"
+        " WHERE project = 'faults' AND domain <> %s",
         HOSTILE_DOMAIN,
     )
     for *run, revision in rows:

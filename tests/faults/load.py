@@ -7,6 +7,7 @@ import time
 import traceback
 
 import checks
+from emitters import emit_all
 from inventions import RunKey, invent_run
 from posters import Poster
 from watchers import ListWatcher, RunWatcher, SleepyWatcher
@@ -16,6 +17,7 @@ POSTERS = 2  # for each track
 ACTIONS = 100  # of each run
 WINDOW = 15  # events within so many of each other may come in any order
 AT_REST_SECONDS = 60
+PAUSE_SECONDS = 3  # between emitters' runs: the list's watcher takes 1,000 runs
 FILTERS = (
     ("", {}),
     ("&phase=RUNNING,PAUSED", {"phases": ("RUNNING", "PAUSED")}),
@@ -37,6 +39,7 @@ class Load:
         self._is_at_rest = threading.Event()
         self._newest_run = RunKey("faults", f"lap{lap}", "track0-1")
         self._tracks = [self._start(self._run_track, number) for number in range(TRACKS)]
+        self._tracks.append(self._start(self._run_emitters))
         is_over = self._is_at_rest.is_set
         sleepy = SleepyWatcher(ledger)
         self._others = [
@@ -80,6 +83,13 @@ class Load:
             assert time.monotonic() < deadline, "the load does not come to rest"
             time.sleep(0.05)
         self._ledger.check()
+
+    def _run_emitters(self):
+        for number in itertools.count(1):
+            rng = random.Random(f"{self._seed} emitters {self._lap} {number}")
+            emit_all(self._service.url, self._ledger, rng, f"{self._lap}-{number}")
+            if self._is_stopped.wait(PAUSE_SECONDS):
+                return
 
     def _run_track(self, track):
         for number in itertools.count(1):
