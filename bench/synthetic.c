@@ -144,6 +144,10 @@ static void make_event(struct synthetic_batch *batch, size_t run, size_t block, 
         (struct event_row){.run = run, .event = event, .revision = state->revision};
     batch->decision_names[i] = (struct decision_name){.run = run, .name = name};
     batch->action_rows[i].run = run;
+    batch->action_rows[i].origin = (struct action_origin){
+        .said.furthest = {phases[phase], 0, now_us},
+        .task_from = {.attempt = 1, .position = 1},
+    };
     *action = (struct action){
         .name = name,
         .parent_named = true,
@@ -154,7 +158,6 @@ static void make_event(struct synthetic_batch *batch, size_t run, size_t block, 
         .phase = phases[phase],
         .task_name = "pkg.module.train",
         .short_name = "train",
-        .task_from = {.attempt = 1, .position = 1},
         .created_us = now_us,
         .started_us = phase > 0 ? now_us : TIME_NONE,
         .ended_us = phase == PHASES - 1 ? now_us : TIME_NONE,

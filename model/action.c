@@ -25,27 +25,28 @@ static bool same_text(const char *a, const char *b)
 }
 
 /* Begins another attempt. */
-static void move_to_attempt(struct action *action, int32_t attempt)
+static void move_to_attempt(struct action *action, struct action_origin *origin, int32_t attempt)
 {
     action->attempt = attempt;
-    action->said = (struct attempt_state){0};
+    origin->said = (struct attempt_state){0};
     action->started_us = TIME_NONE;
 }
 
 /* An event of the current attempt. */
-static void apply_to_attempt(struct action *action, const struct action_event *event,
-                             const char *error_info, struct action_change *change)
+static void apply_to_attempt(struct action *action, struct action_origin *origin,
+                             const struct action_event *event, const char *error_info,
+                             struct action_change *change)
 {
     const struct phase_said said = {event->phase, event->version, event->updated_us};
-    const struct phase_said *shown, *furthest = &action->said.furthest;
+    const struct phase_said *shown, *furthest = &origin->said.furthest;
 
-    change->is_changed |= attempt_state_take(&action->said, &said);
+    change->is_changed |= attempt_state_take(&origin->said, &said);
     if (furthest->phase == said.phase && furthest->version == said.version) {
         action->ended_us = phase_is_terminal(said.phase) ? said.updated_us : TIME_NONE;
         action->error_info = error_info;
         change->is_visible = true;
     }
-    shown = attempt_state_shown(&action->said);
+    shown = attempt_state_shown(&origin->said);
     change->is_state = shown->phase == said.phase && shown->version == said.version;
     change->is_visible |= action->phase != shown->phase || action->version != shown->version;
     action->phase = shown->phase;
@@ -54,31 +55,31 @@ static void apply_to_attempt(struct action *action, const struct action_event *e
         change->is_visible = true;
 }
 
-struct action_change action_apply(struct action *action, const struct action_event *event,
-                                  const char *error_info)
+struct action_change action_apply(struct action *action, struct action_origin *origin,
+                                  const struct action_event *event, const char *error_info)
 {
     struct action_change change = {0};
     struct event_order order = event_order_of(event->attempt, event->phase, event->version);
 
     if (event->attempt > action->attempt)
-        move_to_attempt(action, event->attempt);
+        move_to_attempt(action, origin, event->attempt);
     if (event->attempt == action->attempt)
-        apply_to_attempt(action, event, error_info, &change);
+        apply_to_attempt(action, origin, event, error_info, &change);
     if (take_earlier(&action->created_us, event->updated_us))
         change.is_visible = true;
-    if (event->group && is_earlier(order, action->group_from)) {
+    if (event->group && is_earlier(order, origin->group_from)) {
         change.is_visible |= !same_text(action->group, event->group);
         change.is_changed = true;
         action->group = event->group;
-        action->group_from = order;
+        origin->group_from = order;
     }
-    if (event->has_task && is_earlier(order, action->task_from)) {
+    if (event->has_task && is_earlier(order, origin->task_from)) {
         change.is_visible |= !same_text(action->task_name, event->task_name) ||
                              !same_text(action->short_name, event->short_name);
         change.is_changed = true;
         action->task_name = event->task_name;
         action->short_name = event->short_name;
-        action->task_from = order;
+        origin->task_from = order;
     }
     change.is_changed |= change.is_visible;
     return change;

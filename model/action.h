@@ -24,17 +24,22 @@ struct action {
     enum phase phase; /* attempt_state_shown; likewise the version */
     int32_t version;
     bool parent_named;
-    struct attempt_state said; /* of that attempt; only who decides has it */
     const char *group;
     const char *task_name, *short_name;
-    struct event_order group_from; /* the first event that has a group, which `group` is */
-    struct event_order task_from;
     int64_t created_us;           /* the earliest of all its events */
     int64_t started_us, ended_us; /* of the attempt; TIME_NONE if there is none */
     const char *additions;        /* model/additions.h; NULL: none */
     const char *error_info;       /* JSON text of the furthest event's errorInfo, or NULL */
     int64_t revision;             /* of the last change that a watcher sees; 0: waiting */
     const char *abort_requested;  /* who asked for its end, JSON (model/records.h); NULL: nobody */
+};
+
+/* What its state and texts were made of: for who decides about its next event. All zero before the
+ * first. */
+struct action_origin {
+    struct attempt_state said;     /* of the current attempt */
+    struct event_order group_from; /* the first event that has a group, which `group` is */
+    struct event_order task_from;
 };
 
 /* What an event did to its action. */
@@ -48,8 +53,8 @@ struct action_change {
  * action. For the first event `action` is all zero with times TIME_NONE and `name` set. Sets
  * neither ordinal, level nor revision, nor the parent. Strings are borrowed from `event`;
  * `error_info` is the text of event->error_info, which the caller made (NULL for none). */
-struct action_change action_apply(struct action *action, const struct action_event *event,
-                                  const char *error_info);
+struct action_change action_apply(struct action *action, struct action_origin *origin,
+                                  const struct action_event *event, const char *error_info);
 
 /* When the current attempt began to run; TIME_NONE if it did not, or is skipped. */
 int64_t action_started_us(const struct action *action);

@@ -47,6 +47,7 @@ enum batch_children {
 struct batch_action {
     struct batch_run *run;
     struct action action;
+    struct action_origin origin;
     bool is_stored;     /* handed in by decision_put_action */
     bool is_changed;    /* its row must be written */
     bool is_queued;     /* it may join because of this batch; found by decision_unread_parents */
@@ -476,7 +477,7 @@ int decision_put_run(struct decision *decision, const struct run *run, bool is_n
 static bool may_be_stored(const struct batch_event *event)
 {
     const struct action *state = &event->action->action;
-    const struct phase_said *furthest = &state->said.furthest;
+    const struct phase_said *furthest = &event->action->origin.said.furthest;
     const struct action_event *said = event->event;
     if (!event->action->is_stored)
         return false;
@@ -547,7 +548,7 @@ static void wait_for_parent(struct decision *decision, struct batch_action *chil
 }
 
 int decision_put_action(struct decision *decision, const struct run_key *run,
-                        const struct action *action)
+                        const struct action *action, const struct action_origin *origin)
 {
     struct batch_run *batch_run = find_run(decision, run);
     if (!batch_run)
@@ -575,6 +576,7 @@ int decision_put_action(struct decision *decision, const struct run_key *run,
         wait_for_parent(decision, put, parent);
     }
     put->action = kept;
+    put->origin = *origin;
     put->is_stored = true;
     return 0;
 }
@@ -1041,7 +1043,8 @@ static int record(struct decision *decision, struct batch_event *event)
     const char *error_info;
     if (take_parent(decision, event) || dump_error_info(decision, event->event, &error_info))
         return -ENOMEM;
-    struct action_change change = action_apply(&action->action, event->event, error_info);
+    struct action_change change =
+        action_apply(&action->action, &action->origin, event->event, error_info);
     if (additions_take(&action->action, event->event, &decision->arena, &change) != 0)
         return -ENOMEM;
     if (event->event->has_run_additions)
@@ -1180,7 +1183,10 @@ static void make_action_rows(struct decision *decision, const struct batch_run *
         if (!at->is_changed)
             continue;
         decision->action_rows[decision->action_row_count++] =
-            (struct action_row){.run = run->index, .is_new = !at->is_stored, .action = at->action};
+            (struct action_row){.run = run->index,
+                                .is_new = !at->is_stored,
+                                .action = at->action,
+                                .origin = at->origin};
         if (at->is_stored && at->joined_revision)
             decision->joined_rows[decision->joined_row_count++] = (struct joined_row){
                 .run = run->index, .name = at->action.name, .revision = at->joined_revision};

@@ -91,7 +91,7 @@ int decision_put_event(struct decision *decision, const struct run_key *run, con
                        const char *info);
 
 int decision_put_action(struct decision *decision, const struct run_key *run,
-                        const struct action *action);
+                        const struct action *action, const struct action_origin *origin);
 
 /* Names whose waiting children are not read yet and may join because of this batch; each is given
  * once. *count 0: nothing more to read. Borrowed until the next call. NULL with *count SIZE_MAX
@@ -129,6 +129,7 @@ struct action_row {
     size_t run;
     bool is_new; /* not stored yet */
     struct action action;
+    struct action_origin origin;
 };
 const struct action_row *decision_action_rows(const struct decision *decision, size_t *count);
 

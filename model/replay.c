@@ -17,6 +17,7 @@
 /* An action of the run; in the arena. */
 struct replayed_action {
     struct action action; /* its texts are in `texts` */
+    struct action_origin origin;
     char *texts;
     bool has_events;        /* that count for its state */
     int64_t abort_revision; /* 0: none */
@@ -171,7 +172,7 @@ static int take_event(struct replay *replay, struct replayed_action *action,
         moved.abort_requested = stored->abort_requested;
         action->abort_revision = stored->abort_revision;
     }
-    change = action_apply(&moved, event, error_info);
+    change = action_apply(&moved, &action->origin, event, error_info);
     if (additions_take(&moved, event, &replay->texts, &change) < 0)
         return -ENOMEM;
     if (!action->has_events || change.is_visible)

@@ -439,9 +439,10 @@ static size_t put_action(struct event_writer *writer, const PGresult *result, in
 {
     size_t i = (size_t)pg_int8(result, row, 0) - 1;
     struct action action;
+    struct action_origin origin;
 
-    decided_action_from_row(result, row, 1, &action);
-    if (decision_put_action(writer->decision, &writer->runs[names[i].run], &action) < 0)
+    decided_action_from_row(result, row, 1, &action, &origin);
+    if (decision_put_action(writer->decision, &writer->runs[names[i].run], &action, &origin) < 0)
         writer->is_out_of_memory = true;
     return i;
 }

@@ -52,28 +52,33 @@ void action_from_row(const PGresult *result, int row, int first, struct action *
         .phase = phase_from_index(pg_int2(result, row, first + 6)),
         .version = pg_int4(result, row, first + 7),
         .group = pg_text(result, row, first + 8),
-        .group_from = {.attempt = pg_int4(result, row, first + 9),
-                       .position = pg_int8(result, row, first + 10)},
-        .task_name = pg_text(result, row, first + 11),
-        .short_name = pg_text(result, row, first + 12),
-        .task_from = {.attempt = pg_int4(result, row, first + 13),
-                      .position = pg_int8(result, row, first + 14)},
-        .created_us = pg_time(result, row, first + 15),
-        .started_us = pg_time(result, row, first + 16),
-        .ended_us = pg_time(result, row, first + 17),
-        .error_info = pg_text(result, row, first + 18),
-        .revision = pg_int8(result, row, first + 19),
-        .additions = pg_text(result, row, first + 20),
-        .abort_requested = pg_text(result, row, first + 21),
+        .task_name = pg_text(result, row, first + 9),
+        .short_name = pg_text(result, row, first + 10),
+        .created_us = pg_time(result, row, first + 11),
+        .started_us = pg_time(result, row, first + 12),
+        .ended_us = pg_time(result, row, first + 13),
+        .error_info = pg_text(result, row, first + 14),
+        .revision = pg_int8(result, row, first + 15),
+        .additions = pg_text(result, row, first + 16),
+        .abort_requested = pg_text(result, row, first + 17),
     };
 }
 
-void decided_action_from_row(const PGresult *result, int row, int first, struct action *action)
+static struct event_order order_from_row(const PGresult *result, int row, int first)
 {
-    int said = first + ACTION_COLUMN_COUNT;
-    struct attempt_state *state = &action->said;
+    return (struct event_order){.attempt = pg_int4(result, row, first),
+                                .position = pg_int8(result, row, first + 1)};
+}
+
+void decided_action_from_row(const PGresult *result, int row, int first, struct action *action,
+                             struct action_origin *origin)
+{
+    int from = first + ACTION_COLUMN_COUNT, said = from + 4;
+    struct attempt_state *state = &origin->said;
 
     action_from_row(result, row, first, action);
+    origin->group_from = order_from_row(result, row, from);
+    origin->task_from = order_from_row(result, row, from + 2);
     state->furthest =
         (struct phase_said){action->phase, action->version, pg_time(result, row, said)};
     if (pg_int4(result, row, said + 1) != NO_VERSION) {

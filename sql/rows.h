@@ -44,20 +44,20 @@ enum {
 
 #define ACTION_COLUMNS_OF(a)                                                                       \
     a ".name, " a ".parent_named, " a ".parent, " a ".ordinal, " a ".level, " a ".attempt, " a     \
-      ".phase, " a ".version, " a ".action_group, " a ".group_attempt, " a ".group_position, " a   \
-      ".task_name, " a ".short_name, " a ".task_attempt, " a ".task_position, " a                  \
+      ".phase, " a ".version, " a ".action_group, " a ".task_name, " a ".short_name, " a           \
       ".created_at, " a ".started_at, " a                                                          \
       ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision, " a ".additions, " a ".abort_requested"
 #define ACTION_COLUMNS ACTION_COLUMNS_OF("a")
-enum { ACTION_COLUMN_COUNT = 22 };
+enum { ACTION_COLUMN_COUNT = 18 };
 
-/* What else of an action decides about its next event. */
-#define SAID_COLUMNS                                                                               \
-    "coalesce(a.furthest_at, a.ended_at), a.running_version, a.wait_phase, a.wait_version, "       \
-    "a.wait_at"
 enum { NO_VERSION = -1 }; /* in running_version: no wait is shown */
-#define DECIDED_ACTION_COLUMNS ACTION_COLUMNS ", " SAID_COLUMNS
-enum { DECIDED_ACTION_COLUMN_COUNT = ACTION_COLUMN_COUNT + 5 };
+
+/* And where its state is from: what decides about its next event. */
+#define DECIDED_ACTION_COLUMNS                                                                     \
+    ACTION_COLUMNS ", a.group_attempt, a.group_position, a.task_attempt, a.task_position,"         \
+                   " coalesce(a.furthest_at, a.ended_at), a.running_version, a.wait_phase,"        \
+                   " a.wait_version, a.wait_at"
+enum { DECIDED_ACTION_COLUMN_COUNT = ACTION_COLUMN_COUNT + 9 };
 
 /* From the columns above, the first of which is column `first`; strings are borrowed from `result`.
  */
@@ -65,6 +65,7 @@ void run_from_row(const PGresult *result, int row, int first, struct run *run);
 void watched_run_from_row(const PGresult *result, int row, int first, struct run *run);
 void shown_run_from_row(const PGresult *result, int row, int first, struct run *run);
 void action_from_row(const PGresult *result, int row, int first, struct action *action);
-void decided_action_from_row(const PGresult *result, int row, int first, struct action *action);
+void decided_action_from_row(const PGresult *result, int row, int first, struct action *action,
+                             struct action_origin *origin);
 
 #endif

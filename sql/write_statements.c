@@ -314,7 +314,7 @@ const struct pg_statement upsert_actions_statement = {
 
 static void bind_said(struct pg_parameters *parameters, const struct action_row *rows, size_t count)
 {
-#define SAID(i) (&rows[i].action.said)
+#define SAID(i) (&rows[i].origin.said)
     BIND_TIME(parameters, count,
               phase_is_terminal(SAID(i)->furthest.phase) ? TIME_NONE
                                                          : SAID(i)->furthest.updated_us);
@@ -343,12 +343,12 @@ void add_upsert_actions(struct pg_calls *calls, const struct run_key *runs,
     BIND_INT2(parameters, count, rows[i].action.phase);
     BIND_INT4(parameters, count, rows[i].action.version);
     BIND_TEXT(parameters, count, rows[i].action.group);
-    BIND_INT4(parameters, count, rows[i].action.group_from.attempt);
-    BIND_INT8(parameters, count, rows[i].action.group_from.position);
+    BIND_INT4(parameters, count, rows[i].origin.group_from.attempt);
+    BIND_INT8(parameters, count, rows[i].origin.group_from.position);
     BIND_TEXT(parameters, count, rows[i].action.task_name);
     BIND_TEXT(parameters, count, rows[i].action.short_name);
-    BIND_INT4(parameters, count, rows[i].action.task_from.attempt);
-    BIND_INT8(parameters, count, rows[i].action.task_from.position);
+    BIND_INT4(parameters, count, rows[i].origin.task_from.attempt);
+    BIND_INT8(parameters, count, rows[i].origin.task_from.position);
     BIND_TIME(parameters, count, rows[i].action.created_us);
     BIND_TIME(parameters, count, rows[i].action.started_us);
     BIND_TIME(parameters, count, rows[i].action.ended_us);

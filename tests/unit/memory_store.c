@@ -137,9 +137,10 @@ static int read_events(struct exchange *exchange, const struct action_event *con
     return 0;
 }
 
-static int put_action(struct exchange *exchange, size_t run, const struct action *action)
+static int put_action(struct exchange *exchange, size_t run, const struct stored_action *stored)
 {
-    return decision_put_action(exchange->decision, &exchange->store->runs[run].key, action);
+    return decision_put_action(exchange->decision, &exchange->store->runs[run].key, &stored->action,
+                               &stored->origin);
 }
 
 static bool waits_for(const struct stored_action *action, size_t run, const char *name)
@@ -160,7 +161,7 @@ static int read_children(struct exchange *exchange, const struct decision_name *
             return 0;
         }
         exchange->children_left--;
-        if (put_action(exchange, run, &at->action) != 0)
+        if (put_action(exchange, run, at) != 0)
             return -ENOMEM;
     }
     return 0;
@@ -184,11 +185,10 @@ static int read_actions(struct exchange *exchange)
     for (size_t i = 0; i < count; i++) {
         size_t run = exchange->runs[names[i].run];
         const struct stored_action *at = find_action(exchange->store, run, names[i].name);
-        if (at && put_action(exchange, run, &at->action) != 0)
+        if (at && put_action(exchange, run, at) != 0)
             return -ENOMEM;
         if (at && at->action.ordinal == ALIAS_ORDINAL &&
-            put_action(exchange, run,
-                       &find_action(exchange->store, run, at->action.parent)->action) != 0)
+            put_action(exchange, run, find_action(exchange->store, run, at->action.parent)) != 0)
             return -ENOMEM;
         if (at)
             read_parent_level(exchange, &names[i], &at->action);
@@ -288,7 +288,8 @@ static void write_actions(struct exchange *exchange)
                 realloc(store->actions, (store->action_count + 1) * sizeof *store->actions);
             at = &store->actions[store->action_count++];
         }
-        *at = (struct stored_action){.run = run, .action = copy_action(&rows[i].action)};
+        *at = (struct stored_action){
+            .run = run, .action = copy_action(&rows[i].action), .origin = rows[i].origin};
     }
 }
 

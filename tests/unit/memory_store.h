@@ -23,6 +23,7 @@ struct stored_event {
 struct stored_action {
     size_t run;
     struct action action;
+    struct action_origin origin;
 };
 
 /* A row of pending_joins. */

@@ -15,6 +15,7 @@ static struct action new_action(void)
 struct history {
     struct made_event made[8];
     size_t count;
+    struct action_origin origin;
 };
 
 static void clear_history(struct history *history)
@@ -27,7 +28,8 @@ static struct action_change move(struct action *action, struct history *history,
                                  struct made_event made, const char *error_info)
 {
     history->made[history->count] = made;
-    return action_apply(action, &history->made[history->count++].event, error_info);
+    return action_apply(action, &history->origin, &history->made[history->count++].event,
+                        error_info);
 }
 
 static void test_state_is_the_greatest_event(void **state)

@@ -216,6 +216,7 @@ static int feed(struct decision *decision, const struct decision_case *given,
     const struct run run = {
         .key = given->stored.event.run, .incarnation = "inc", .root = given->root};
     const struct run_key *key = &run.key;
+    const struct action_origin origin = {0};
     size_t count;
     for (size_t i = 0; i < BATCH; i++)
         if (decision_add_event(decision, &given->batch[i].event, &results[i]) != 0)
@@ -224,12 +225,13 @@ static int feed(struct decision *decision, const struct decision_case *given,
     decision_names(decision, &count);
     decision_event_names(decision, &count);
     if (decision_put_run(decision, &run, false) ||
-        decision_put_action(decision, key, &waiting[0]) || !decision_old_events(decision, &count) ||
+        decision_put_action(decision, key, &waiting[0], &origin) ||
+        !decision_old_events(decision, &count) ||
         decision_put_event(decision, key, "w1", 1, PHASE_QUEUED, 0, 0, given->stored.text))
         return -ENOMEM;
     if (!decision_unread_parents(decision, &count) && count == SIZE_MAX)
         return -ENOMEM;
-    if (decision_put_action(decision, key, &waiting[1]) != 0)
+    if (decision_put_action(decision, key, &waiting[1], &origin) != 0)
         return -ENOMEM;
     if (!decision_unread_parents(decision, &count) && count == SIZE_MAX)
         return -ENOMEM;

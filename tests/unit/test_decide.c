@@ -436,13 +436,14 @@ static void test_what_does_not_belong_is_ignored(void **state)
     struct event_result result = {0};
     const struct run other = {.key = {"p", "d", "other"}, .incarnation = "inc", .revision = 9};
     const struct action action = {.name = "a0", .ordinal = 1, .level = 1, .phase = PHASE_FAILED};
+    const struct action_origin origin = {.said.furthest.phase = PHASE_FAILED};
     const struct run_key *key = &made.event.run;
     struct decision *decision = decision_new();
     size_t count;
     assert_int_equal(decision_add_event(decision, &made.event, &result), 0);
     decision_runs(decision, &count);
     assert_int_equal(decision_put_run(decision, &other, false), 0);
-    assert_int_equal(decision_put_action(decision, &other.key, &action), 0);
+    assert_int_equal(decision_put_action(decision, &other.key, &action, &origin), 0);
     assert_int_equal(decision_put_event(decision, &other.key, "a0", 1, PHASE_RUNNING, 0, 5, "{}"),
                      0);
     assert_int_equal(decision_put_event(decision, key, "a1", 1, PHASE_RUNNING, 0, 5, "{}"), 0);
@@ -470,12 +471,9 @@ static void test_only_old_events_may_be_stored(void **state)
     enum { TEXTS = sizeof texts / sizeof *texts };
     struct made_event made[TEXTS];
     struct event_result results[TEXTS] = {0};
-    const struct action action = {.name = "a0",
-                                  .ordinal = 1,
-                                  .level = 1,
-                                  .attempt = 1,
-                                  .phase = PHASE_RUNNING,
-                                  .said.furthest.phase = PHASE_RUNNING};
+    const struct action action = {
+        .name = "a0", .ordinal = 1, .level = 1, .attempt = 1, .phase = PHASE_RUNNING};
+    const struct action_origin origin = {.said.furthest.phase = PHASE_RUNNING};
     struct decision *decision = decision_new();
     size_t count;
     for (size_t i = 0; i < TEXTS; i++) {
@@ -483,7 +481,7 @@ static void test_only_old_events_may_be_stored(void **state)
         assert_int_equal(decision_add_event(decision, &made[i].event, &results[i]), 0);
     }
     decision_runs(decision, &count);
-    assert_int_equal(decision_put_action(decision, &made[0].event.run, &action), 0);
+    assert_int_equal(decision_put_action(decision, &made[0].event.run, &action, &origin), 0);
     const size_t *old = decision_old_events(decision, &count);
     assert_int_equal(count, 2);
     assert_int_equal(old[0], 1);
