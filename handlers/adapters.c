@@ -8,6 +8,7 @@
 #include "handlers/handlers.h"
 #include "handlers/parameters.h"
 #include "handlers/submission.h"
+#include "handlers/unmapped.h"
 
 /* Of /v1/adapters/{tool}/{project}/{domain}/… */
 enum { SEGMENTS_BEFORE_REST = 5, HEADERS_MAX = 16 };
@@ -174,21 +175,6 @@ static void count_rejected(void *arg, const struct event_batch *batch)
                      batch->results[i].problem->detail);
 }
 
-static void count_unmapped(const struct adaptation *adaptation, enum unmapped_kind kind,
-                           uint64_t count, const char *detail)
-{
-    const struct app *app = adaptation->app;
-    const char *tool = adaptation->tool->name, *kind_name = unmapped_kind_name(kind);
-
-    if (count == 0)
-        return;
-    if (metrics_unmapped(app->shared->metrics, app->shared->loops, tool, kind_name) == 0)
-        log_write(app->shared->log, LOG_WARNING, "not mapped", "s:s, s:s, s:s, s:s, s:s", "tool",
-                  tool, "kind", kind_name, "project", adaptation->seen.project, "domain",
-                  adaptation->seen.domain, "detail", detail);
-    metrics_add_unmapped(app->metrics, tool, kind_name, count);
-}
-
 /* {"events": …, "rejected": …, "unmapped": …}, for who tries it by hand. */
 static void write_summary(struct buffer *out, size_t events, uint64_t rejected, uint64_t unmapped)
 {
@@ -205,15 +191,18 @@ static void reply_adapted(void *arg, struct http_request *request, const struct 
 {
     struct adaptation *adaptation = arg;
     struct adapter_answer *answer = &adaptation->answer;
+    const struct app *app = adaptation->app;
+    const struct run_key place = {adaptation->seen.project, adaptation->seen.domain, ""};
+    const char *tool = adaptation->tool->name;
     uint64_t unmapped = 0;
 
     (void)batch;
     for (int kind = 0; kind < UNMAPPED_KINDS; kind++) {
         unmapped += answer->unmapped[kind];
-        count_unmapped(adaptation, (enum unmapped_kind)kind, answer->unmapped[kind],
+        count_unmapped(app, tool, (enum unmapped_kind)kind, answer->unmapped[kind], &place,
                        answer->unmapped_detail[kind]);
     }
-    count_unmapped(adaptation, UNMAPPED_REJECTED, adaptation->rejected, adaptation->why);
+    count_unmapped(app, tool, UNMAPPED_REJECTED, adaptation->rejected, &place, adaptation->why);
     if (answer->body.length == 0)
         write_summary(&answer->body, adaptation->events, adaptation->rejected, unmapped);
     reply_buffer(request, answer->status, answer->type == NULL ? "application/json" : answer->type,

@@ -7,6 +7,7 @@
 #include "adapters/flyte_events.h"
 #include "adapters/flyte_records.h"
 #include "handlers/submission.h"
+#include "handlers/unmapped.h"
 #include "server/http.h"
 
 struct report {
@@ -49,22 +50,23 @@ static int report_make(void *arg, struct event_batch *batch, struct problem *pro
     return status;
 }
 
-/* The problem of the batch's first rejected event; NULL if there is none. */
-static const struct problem *first_problem(const struct event_batch *batch)
+/* Counts what was rejected; the problem of the first, NULL if there is none. Its clients are not
+ * told of it where they would drop all of a request, or send it again for ever: an executor does so
+ * with a batch that is refused. */
+static const struct problem *count_rejected(const struct report *report,
+                                            const struct event_batch *batch)
 {
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->results[i].status == EVENT_REJECTED)
-            return batch->results[i].problem;
-    return NULL;
-}
+    const struct run_key nowhere = {"", "", ""};
+    const struct problem *first = NULL;
+    uint64_t count = 0;
 
-/* What its clients drop or send again for ever is not told to them: an executor repeats the whole
- * of a batch that is refused. */
-static void log_rejected(const struct report *report, const struct problem *problem)
-{
-    log_write(report->call.app->shared->log, LOG_WARNING, "an event was rejected", "s:s, s:s, s:s",
-              "service", report->method->service, "method", report->method->name, "why",
-              problem->detail);
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->results[i].status == EVENT_REJECTED && count++ == 0)
+            first = batch->results[i].problem;
+    if (first != NULL)
+        count_unmapped(report->call.app, "flyte", UNMAPPED_REJECTED, count, &nowhere,
+                       first->detail);
+    return first;
 }
 
 static json_t *id_of(const ProtobufCMessage *message, const char *field)
@@ -109,15 +111,13 @@ static json_t *answer_of(const struct report *report, const struct event_batch *
 static void report_reply(void *arg, struct http_request *request, const struct event_batch *batch)
 {
     struct report *report = arg;
-    const struct problem *problem = first_problem(batch);
+    const struct problem *problem = count_rejected(report, batch);
     bool is_single = report->method->request == &flyte__create_tracked_run_request__descriptor;
 
     if (problem != NULL && (is_single || problem->kind == PROBLEM_FORBIDDEN)) {
         reply_problem(request, problem);
         return;
     }
-    if (problem != NULL)
-        log_rejected(report, problem);
     flyte_reply(request, report->method->answer, answer_of(report, batch, problem),
                 report->call.is_json);
 }

@@ -78,6 +78,19 @@ need_python_of() {
     .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$1"
 }
 
+# Flyte's SDK in a venv of its own, .venv-flyte, as tests/flyte/requirements.txt says.
+need_flyte() {
+    need_python
+    if cmp --silent tests/flyte/requirements.txt .venv-flyte/requirements.txt; then
+        return 0
+    fi
+    say "Installing Flyte's SDK into .venv-flyte"
+    "$(system_python)" -m venv --clear .venv-flyte
+    .venv-flyte/bin/pip install --quiet --disable-pip-version-check --requirement \
+        tests/flyte/requirements.txt
+    cp tests/flyte/requirements.txt .venv-flyte/requirements.txt
+}
+
 # The dashboard's npm packages as package-lock.json says; node from Debian where there is none.
 need_dashboard() {
     command -v npm >/dev/null || need_packages nodejs npm || return 1

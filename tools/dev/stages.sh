@@ -1,6 +1,6 @@
 # The stages of ./dev test. Each is a function stage_NAME. Sourced by ./dev.
 
-all_stages=(check build unit tools system asan dashboard browser contract adapters deploy lint fuzz faults)
+all_stages=(check build unit tools system asan dashboard browser contract adapters flyte deploy lint fuzz faults)
 logs=build/test-logs
 passed=0
 failed=0
@@ -39,6 +39,12 @@ stage_system() {
     need_python
     build dev build runtree
     run_pytest tests/system -n 2
+}
+
+stage_flyte() {
+    need_flyte
+    build dev build runtree
+    run_pytest tests/flyte -c tests/flyte/pytest.ini
 }
 
 stage_asan() {
