@@ -553,6 +553,34 @@ def case_12(bench):
     yield at_least("12c", "of them cut off in 20 s", f"{stalled:.0f}", "400", stalled / 400, 1)
 
 
+def executor_reports(bench, form, runs, actions):
+    """Events a second in requests of as many as a run has actions."""
+    with bench.runtrees() as (runtree,):
+        for number in range(runs):
+            run = {"project": "bench", "domain": "load", "runName": f"executor-{number:04}"}
+            names = [f"a{i}" for i in range(actions)]
+            runtree.post(
+                [run | {"name": name, "phase": "QUEUED", "parent": None} for name in names]
+            )
+        return bench.wrk((runtree,), 8, actions, runs, ["executor"], "record_events.lua", form)
+
+
+def case_13(bench):
+    rates = {"json": [], "flyte": []}
+    for _ in range(2):  # in turns, for the machine is not the same a minute later
+        for form, measured in rates.items():
+            measured.append(executor_reports(bench, form, 50, 400))
+    json_rate, flyte_rate = (statistics.mean(measured) for measured in rates.values())
+    yield at_least(
+        "13",
+        "Flyte's RecordActionEvents of 400, against the same as batches in JSON",
+        rate_text(flyte_rate),
+        rate_text(json_rate),
+        flyte_rate / json_rate,
+        0.7,
+    )
+
+
 CASES = {
     "1": case_1,
     "2": case_2,
@@ -566,4 +594,5 @@ CASES = {
     "10": case_10,
     "11": case_11,
     "12": case_12,
+    "13": case_13,
 }

@@ -190,6 +190,11 @@ class Runtree:
         _, text = self.request("GET", "/metrics")
         return float(re.search(rf"^{name} (\S+)", text.decode(), re.MULTILINE).group(1))
 
+    def new_events(self):
+        """Recorded so far, whether they are their actions' state or only in the history."""
+        statuses = ("applied", "recorded")
+        return sum(self.metric(f"runtree_events_{status}_total") for status in statuses)
+
     def user_memory_bytes(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"RssAnon:\s*(\d+)", status).group(1)) * 1024
@@ -294,9 +299,11 @@ class Bench:
         sender.wait()
         return seen["bytes"] / seen["seconds"]
 
-    def wrk(self, runtrees, connections, events_per_request, runs, prefixes):
-        """Posts to each of the processes at once; how many events each applied, and the seconds."""
-        before = [runtree.metric("runtree_events_applied_total") for runtree in runtrees]
+    def wrk(self, runtrees, connections, events_per_request, runs, prefixes, *script):
+        """Posts to each of the processes at once; the events that are new, a second. `script`: what
+        posts, and what it is told beside the rest."""
+        script, *told = script or ("post_events.lua",)
+        before = [runtree.new_events() for runtree in runtrees]
         started = [
             subprocess.Popen(
                 [
@@ -308,12 +315,13 @@ class Bench:
                     "-d",
                     f"{self.seconds:.0f}s",
                     "-s",
-                    SCRIPTS / "post_events.lua",
+                    SCRIPTS / script,
                     runtree.url,
                     "--",
                     str(events_per_request),
                     str(runs),
                     prefix,
+                    *told,
                 ],
                 stdout=subprocess.PIPE,
                 text=True,
@@ -324,6 +332,6 @@ class Bench:
         results = [json.loads(process.communicate()[0].splitlines()[-1]) for process in started]
         if any(result["refused"] or result["broken"] for result in results):
             raise SystemExit(f"wrk: requests failed: {results}")
-        after = [runtree.metric("runtree_events_applied_total") for runtree in runtrees]
+        after = [runtree.new_events() for runtree in runtrees]
         applied = sum(after) - sum(before)
         return applied / max(result["seconds"] for result in results)

@@ -10,6 +10,8 @@
 #include "handlers/unmapped.h"
 #include "server/http.h"
 
+enum { JSON_PER_PROTO = 3 }; /* so much longer are the events that a message becomes, about */
+
 struct report {
     const struct flyte_method *method;
     struct connect_call call;
@@ -127,7 +129,7 @@ void flyte_report(const struct flyte_method *method, struct connect_call *call)
     static const struct submission_steps steps = {
         .make = report_make, .reply = report_reply, .free = report_free};
     struct report *report = calloc(1, sizeof *report);
-    bool is_large = call->length > DECODED_ON_LOOP_MAX;
+    size_t length = call->is_json ? call->length : call->length * JSON_PER_PROTO;
 
     if (report == NULL) {
         connect_clear(call);
@@ -137,5 +139,5 @@ void flyte_report(const struct flyte_method *method, struct connect_call *call)
     report->method = method;
     report->call = *call;
     report->received_us = submission_now_us();
-    submission_start(call->app, call->request, &steps, report, is_large);
+    submission_start(call->app, call->request, &steps, report, length > DECODED_ON_LOOP_MAX);
 }
