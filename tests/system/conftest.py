@@ -13,6 +13,7 @@ import contract
 from client import Api
 from inventions import RunKey
 from postgres import Postgres
+from reports import Report
 from runtree import Runtree
 from sse import EventStream
 from tokens import CHECKS, COOKIE, KEYS, token_for, write_jwks
@@ -121,6 +122,11 @@ numbers = itertools.count(1)
 def run():
     """A run in a project that no other test has."""
     return RunKey(f"project-{next(numbers)}", "development", "r1")
+
+
+@pytest.fixture
+def report(api, run):
+    return Report(api, run)
 
 
 @pytest.fixture(scope="session")

@@ -118,6 +118,15 @@ def test_tree_at_a_time_is_of_what_had_happened(api, recorded_late):
     assert phases(tree(api, run, at(7000), error="DISK")) == {}
 
 
+def test_run_before_and_after_its_retry(api, run, report):
+    report.post("01-retry-after-end")
+    failed = {"root": "FAILED", "train": "FAILED"}
+    assert phases(tree(api, run, "2026-03-01T08:00:59.999Z")) == dict.fromkeys(failed, "RUNNING")
+    assert phases(tree(api, run, "2026-03-01T08:01:30Z")) == failed
+    assert phases(tree(api, run, "2026-03-01T09:02:00+01:00")) == dict.fromkeys(failed, "RUNNING")
+    assert "extra" in phases(tree(api, run, "2026-03-01T08:02:01Z"))
+
+
 def test_moments_as_they_are_written(api, recorded_late):
     run = recorded_late
     path = f"{run.path}/tree"

@@ -308,16 +308,14 @@ def test_names_that_the_name_filter_looks_at(api, run, small_tree):
     assert tree_names(api, run, name="a1pkg") == []
 
 
-def test_one_of_twenty_maps_is_found_by_its_name(api, run):
+def test_one_of_twenty_maps_is_found_by_its_name(api, run, report):
     """As the one who looks for it sees it in its row."""
-    task = {"name": "pkg.train", "shortName": "train"}
-    api.post_all(
-        [run.event("root", "RUNNING", parent=None)]
-        + [run.event(f"a{number}", "RUNNING", parent="root", task=task) for number in range(20)]
-    )
+    report.post("18-search")
     assert names(api, f"{run.path}/actions", name="a17") == ["a17"]
     assert tree_names(api, run, name="a17") == ["root", "a17"]
     assert len(names(api, f"{run.path}/actions", name="pkg")) == 20
+    by_name = names(api, f"{run.path}/actions", sort="name", name="a1")
+    assert by_name == ["a1", *(f"a{number}" for number in range(10, 20))]
 
 
 def test_first_line_of_errors_is_searched(api, run):

@@ -79,6 +79,14 @@ def test_none_is_left_when_the_parent_comes(api, waiting_run):
     assert {action["waitsFor"]["reason"] for action in waiting(api, waiting_run)} == {"circle"}
 
 
+def test_child_of_an_event_that_was_lost(api, run, report):
+    report.post("09-lost-parent")
+    (child,) = waiting(api, run)
+    assert (child["name"], child["phase"]) == ("child", "FAILED")
+    assert child["waitsFor"] == {"name": "lost", "reason": "parent-absent"}
+    assert api.read(run.path)["waiting"]["count"] == 1
+
+
 def test_who_waits_for_an_alias_waits_for_its_action(api, run):
     api.post_one(run.event("child", parent="id-7"))
     assert reasons(waiting(api, run)) == {"child": ("parent-absent", "id-7")}
