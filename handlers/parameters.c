@@ -1,5 +1,6 @@
 #include "handlers/parameters.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,6 +105,23 @@ int read_filter(struct http_request *request, struct filter *filter)
         return refuse(request, "Query parameter", "name", "must be at most 255 bytes");
     if (error != NULL && filter_set_error(filter, error) < 0)
         return refuse(request, "Query parameter", "error", "must be at most 255 bytes");
+    return 0;
+}
+
+int read_labels(struct http_request *request, struct list_filter *filter)
+{
+    const struct uri *uri = http_request_uri(request);
+
+    for (size_t i = 0; i < uri->parameter_count; i++) {
+        if (strcmp(uri->parameters[i].name, "label") != 0)
+            continue;
+        switch (list_filter_add_label(filter, uri->parameters[i].value)) {
+        case -EINVAL:
+            return refuse_parameter(request, "label", "must be name:value");
+        case -E2BIG:
+            return refuse_parameter(request, "label", "must be at most 1000 bytes together");
+        }
+    }
     return 0;
 }
 

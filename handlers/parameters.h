@@ -5,6 +5,7 @@
 
 #include "handlers/cursor.h"
 #include "model/filter.h"
+#include "model/list_filter.h"
 #include "server/http.h"
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
@@ -30,6 +31,9 @@ int read_limit(struct http_request *request, int32_t *limit);
 
 /* phase= (repeated, or comma-separated), name= and error= */
 int read_filter(struct http_request *request, struct filter *filter);
+
+/* label= (repeated): each is one that the run must have. */
+int read_labels(struct http_request *request, struct list_filter *filter);
 
 /* wait=, follow=: true or false; absent is false. */
 int read_flag(struct http_request *request, const char *parameter, bool *flag);

@@ -59,11 +59,14 @@ void list_runs(struct app *app, struct http_request *request, struct run_query *
 void handle_list_runs(struct app *app, struct http_request *request)
 {
     struct run_query query = {0};
+    struct list_filter labeled = {0};
     struct filter filter;
 
-    if (read_scope(request, &query.project, &query.domain) < 0 ||
+    if (read_labels(request, &labeled) < 0 ||
+        read_scope(request, &query.project, &query.domain) < 0 ||
         read_filter(request, &filter) < 0 || read_limit(request, &query.limit) < 0)
         return;
+    query.labels = labeled.labels;
     query.phases = filter.phases;
     query.name = filter.name[0] == '\0' ? NULL : filter.name;
     list_runs(app, request, &query, http_request_parameter(request, "cursor"), NULL);

@@ -75,7 +75,8 @@ void handle_watch_runs(struct app *app, struct http_request *request)
     int32_t limit;
 
     if (read_scope(request, &project, &domain) < 0 || read_filter(request, &filter.filter) < 0 ||
-        read_limit(request, &limit) < 0 || !stream_admit(app, request))
+        read_labels(request, &filter) < 0 || read_limit(request, &limit) < 0 ||
+        !stream_admit(app, request))
         return;
     snprintf(filter.project, sizeof filter.project, "%s", project == NULL ? "" : project);
     snprintf(filter.domain, sizeof filter.domain, "%s", domain == NULL ? "" : domain);

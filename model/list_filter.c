@@ -1,15 +1,39 @@
 #include "model/list_filter.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/text.h"
 
+int list_filter_add_label(struct list_filter *filter, const char *label)
+{
+    const char *colon = strchr(label, ':'), *end = filter->labels;
+    size_t size = strlen(label) + 1;
+
+    if (colon == NULL || colon == label)
+        return -EINVAL;
+    while (*end != '\0')
+        end = list_filter_next_label(end);
+    if (size >= sizeof filter->labels - (size_t)(end - filter->labels))
+        return -E2BIG;
+    memcpy(filter->labels + (end - filter->labels), label, size);
+    return 0;
+}
+
+const char *list_filter_next_label(const char *label)
+{
+    return label + strlen(label) + 1;
+}
+
 bool list_filter_equal(const struct list_filter *a, const struct list_filter *b)
 {
     return strcmp(a->project, b->project) == 0 && strcmp(a->domain, b->domain) == 0 &&
-           filter_equal(&a->filter, &b->filter) && access_reads_same(a->access, b->access);
+           filter_equal(&a->filter, &b->filter) &&
+           memcmp(a->labels, b->labels, sizeof a->labels) == 0 &&
+           access_reads_same(a->access, b->access);
 }
 
 /* With its NUL, so that the parts stay apart. */
@@ -34,7 +58,7 @@ void list_filter_hash(const struct list_filter *filter, char out[static LIST_FIL
     char inner[FILTER_HASH_SIZE + 1];
     uint64_t hash = HASH_START;
 
-    if (filter->project[0] == '\0' && filter->domain[0] == '\0' &&
+    if (filter->project[0] == '\0' && filter->domain[0] == '\0' && filter->labels[0] == '\0' &&
         filter_is_empty(&filter->filter) && access_allows_all(filter->access, ACCESS_READ)) {
         snprintf(out, LIST_FILTER_HASH_SIZE, "0");
         return;
@@ -43,6 +67,8 @@ void list_filter_hash(const struct list_filter *filter, char out[static LIST_FIL
     hash = hash_text(hash, filter->project);
     hash = hash_text(hash, filter->domain);
     hash = hash_text(hash, inner);
+    for (const char *label = filter->labels; *label != '\0'; label = list_filter_next_label(label))
+        hash = hash_text(hash, label);
     if (!access_allows_all(filter->access, ACCESS_READ))
         hash = hash_readable(hash, filter->access);
     snprintf(out, LIST_FILTER_HASH_SIZE, "%016" PRIx64, hash);
@@ -64,11 +90,46 @@ static bool is_called(const struct filter *filter, const struct run_key *run,
     return filter_matches(&name, &subject);
 }
 
+static bool is_label(const char *label, const char *name, const json_t *value)
+{
+    size_t length = strlen(name);
+
+    return strncmp(label, name, length) == 0 && label[length] == ':' &&
+           strcmp(label + length + 1, json_string_value(value)) == 0;
+}
+
+static bool has_label(json_t *labels, const char *label)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach (labels, name, value)
+        if (json_is_string(value) && is_label(label, name, value))
+            return true;
+    return false;
+}
+
+static bool has_labels(const char *label, struct json_text record)
+{
+    const char *at = record.bytes, *end = at + record.length;
+    struct json_member member;
+    json_t *labels = NULL;
+
+    while (labels == NULL && json_scan_member(&at, end, &member))
+        if (json_name_is(member.name, "labels"))
+            labels = json_loadb(member.value.bytes, member.value.length, 0, NULL);
+    while (*label != '\0' && has_label(labels, label))
+        label = list_filter_next_label(label);
+    json_decref(labels);
+    return *label == '\0';
+}
+
 bool list_filter_covers(const struct list_filter *filter, const struct run_key *run,
                         struct json_text record)
 {
     return access_allows(filter->access, ACCESS_READ, run->project, run->domain) &&
            (filter->project[0] == '\0' || strcmp(filter->project, run->project) == 0) &&
            (filter->domain[0] == '\0' || strcmp(filter->domain, run->domain) == 0) &&
+           (filter->labels[0] == '\0' || has_labels(filter->labels, record)) &&
            (filter->filter.name[0] == '\0' || is_called(&filter->filter, run, record));
 }

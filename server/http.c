@@ -1411,7 +1411,12 @@ static void format_allow(unsigned allowed, char *out, size_t size)
 /* Whether a query may give the parameter more than once. */
 static bool may_repeat(const char *name)
 {
-    return strcmp(name, "phase") == 0 || strcmp(name, "run") == 0 || strcmp(name, "list") == 0;
+    static const char *const names[] = {"phase", "label", "run", "list"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
 }
 
 static void check_parameters(struct http_request *request)

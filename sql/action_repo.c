@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "model/list_filter.h"
 #include "sql/pg_connection.h"
 #include "sql/pg_value.h"
 #include "sql/rows.h"
@@ -506,7 +507,7 @@ static struct page_row page_row_of(const PGresult *result, int row, int column)
 
 static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARRAY, PG_TEXT,
                                       PG_TIMESTAMPTZ, PG_TEXT,       PG_TEXT,       PG_TEXT,
-                                      PG_INT4,        PG_TEXT_ARRAY, PG_TEXT_ARRAY};
+                                      PG_INT4,        PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
 /* The rule of filter_matches (model/filter.h), that NULL contains nothing. */
 #define CONTAINS(text, part)                                                                       \
@@ -524,40 +525,79 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
     "coalesce((SELECT sum(octet_length(x.value)) FROM run_additions x WHERE x.project = r.project" \
     " AND x.domain = r.domain AND x.run_name = r.run_name), 0)"
 
-/* The runs of a domain, of a project, or all, from the newest or behind a cursor: each has an index
- * and a statement of its own. */
-#define LIST_RUNS(statement, conditions)                                                           \
+/* A page of the rows of `looked_at`, which an index gives in the order of the list. */
+#define RUNS_PAGE(statement, also, looked_at)                                                      \
     {                                                                                              \
         .name = (statement),                                                                       \
         .sql = PAGE(                                                                               \
             SHOWN_RUN_COLUMNS,                                                                     \
             "(($2::text IS NULL OR r.domain = $2) AND ($3::int2[] IS NULL OR r.phase = ANY ($3))"  \
             " AND ($4::text IS NULL OR " RUN_IS_CALLED("$4") ")"                                   \
-                                                             " AND " IS_READABLE("$10",            \
-                                                                                 "$11") ")",       \
-            RUN_BYTES, "SELECT r.* FROM runs r WHERE r.shown_at > '-infinity'" conditions,         \
+                                                             " AND " IS_READABLE("$10", "$11")     \
+                                                                 also ")",                         \
+            RUN_BYTES, looked_at,                                                                  \
             "r.shown_at DESC, r.project DESC, r.domain DESC, r.run_name DESC", "$9"),              \
-        .parameter_count = 11, .types = list_runs_types,                                           \
+        .parameter_count = 12, .types = list_runs_types,                                           \
     }
+
+/* The runs of a domain, of a project, or all, from the newest or behind a cursor: each has an index
+ * and a statement of its own. */
+#define LIST_RUNS(statement, conditions)                                                           \
+    RUNS_PAGE(statement, "", "SELECT r.* FROM runs r WHERE r.shown_at > '-infinity'" conditions)
 #define OF_PROJECT " AND r.project = $1"
 #define OF_DOMAIN OF_PROJECT " AND r.domain = $2"
-#define BEHIND                                                                                     \
-    " AND r.shown_at <= $5"                                                                        \
-    " AND (r.shown_at, r.project, r.domain, r.run_name) < ($5, $6, $7, $8)"
+#define BEHIND_OF(r)                                                                               \
+    " AND " r ".shown_at <= $5"                                                                    \
+    " AND (" r ".shown_at, " r ".project, " r ".domain, " r ".run_name) < ($5, $6, $7, $8)"
+#define BEHIND BEHIND_OF("r")
 
-static const struct pg_statement list_runs_statements[3][2] = {
+/* The runs that have the first of the labels, of which those are listed that have the others. */
+#define LIST_LABELED_RUNS(statement, conditions)                                                   \
+    RUNS_PAGE(statement,                                                                           \
+              " AND ($1::text IS NULL OR r.project = $1)"                                          \
+              " AND NOT EXISTS (SELECT FROM unnest($12) AS w(label) WHERE NOT EXISTS ("            \
+              "SELECT FROM run_labels l WHERE l.project = r.project AND l.domain = r.domain"       \
+              " AND l.run_name = r.run_name AND l.label = w.label))",                              \
+              "SELECT r.* FROM (SELECT l.project, l.domain, l.run_name FROM run_labels l"          \
+              " WHERE l.label = ($12)[1]" conditions                                               \
+              " ORDER BY l.shown_at DESC, l.project DESC, l.domain DESC, l.run_name DESC"          \
+              " LIMIT " ROWS_LOOKED_AT ") l JOIN runs r ON r.project = l.project"                  \
+              " AND r.domain = l.domain AND r.run_name = l.run_name")
+
+enum { OF_LABEL = 3 };
+
+static const struct pg_statement list_runs_statements[][2] = {
     {LIST_RUNS("list_runs", ""), LIST_RUNS("list_runs_behind", BEHIND)},
     {LIST_RUNS("list_runs_of_project", OF_PROJECT),
      LIST_RUNS("list_runs_of_project_behind", OF_PROJECT BEHIND)},
     {LIST_RUNS("list_runs_of_domain", OF_DOMAIN),
      LIST_RUNS("list_runs_of_domain_behind", OF_DOMAIN BEHIND)},
+    [OF_LABEL] = {LIST_LABELED_RUNS("list_labeled_runs", ""),
+                  LIST_LABELED_RUNS("list_labeled_runs_behind", BEHIND_OF("l"))},
 };
+
+static bool has_labels(const struct run_query *query)
+{
+    return query->labels != NULL && query->labels[0] != '\0';
+}
 
 static const struct pg_statement *list_runs_statement(const struct run_query *query)
 {
-    int scope = query->project == NULL ? 0 : query->domain == NULL ? 1 : 2;
+    int scope = has_labels(query)        ? OF_LABEL
+                : query->project == NULL ? 0
+                : query->domain == NULL  ? 1
+                                         : 2;
 
     return &list_runs_statements[scope][query->after.key.project != NULL];
+}
+
+static void bind_labels(struct pg_parameters *parameters, const struct run_query *query)
+{
+    pg_array_begin(parameters, PG_TEXT);
+    for (const char *label = has_labels(query) ? query->labels : ""; *label != '\0';
+         label = list_filter_next_label(label))
+        pg_array_text(parameters, label);
+    pg_array_end(parameters);
 }
 
 /* The key behind which no run of `shown_us` is that was not looked at: of the run before, if it is
@@ -595,6 +635,7 @@ int action_repo_list_runs(struct action_repo *repo, const struct run_query *quer
     pg_bind_run(&parameters, &query->after.key);
     pg_bind_int4(&parameters, query->limit);
     bind_readable(&parameters, query->access);
+    bind_labels(&parameters, query);
     return run_call(repo, list_runs_statement(query), &parameters,
                     &(struct repo_call){.on_row = on_listed_run_row,
                                         .fn.listed_run = on_run,

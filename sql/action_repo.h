@@ -86,7 +86,8 @@ struct run_query {
     struct repo_client client;
     const char *project, *domain; /* NULL: any; a domain comes with a project or alone */
     uint32_t phases;              /* bits as in struct filter; 0: any */
-    const char *name; /* substring of the run's name, ASCII case-insensitive; NULL: any */
+    const char *name;   /* substring of the run's name, ASCII case-insensitive; NULL: any */
+    const char *labels; /* that it must have (struct list_filter); NULL or "": any */
     const struct access *access; /* only those that it lets read; NULL: any */
     /* Only those behind this one, when project is not NULL. */
     struct {

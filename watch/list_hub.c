@@ -482,6 +482,7 @@ static bool read_snapshot_page(struct list_view *view)
         .phases = filter->filter.phases,
         .access = filter->access,
         .name = filter->filter.name[0] == '\0' ? NULL : filter->filter.name,
+        .labels = filter->labels,
         .limit = view->limit - view->snapshot.count,
     };
     char after[RUN_PATH_SIZE];
@@ -608,13 +609,13 @@ static void end_walk(const struct list_view *view, struct buffer *buffer, struct
                                  .is_synced = true};
 }
 
-/* Of a run that was deleted nobody knows what its title was. */
+/* Of a run that was deleted nobody knows what its title and its labels were. */
 static bool is_told(const struct list_filter *filter, const struct moved_run *run)
 {
     struct list_filter any = *filter;
 
     if (run->is_deleted)
-        any.filter.name[0] = '\0';
+        any.filter.name[0] = any.labels[0] = '\0';
     return list_filter_covers(&any, &run->key,
                               (struct json_text){run->record.bytes, run->record.length});
 }

@@ -126,3 +126,75 @@ def test_a_page_of_heavy_runs_is_cut(api, run):
     page = api.read(f"{run.base}/runs", limit=1000)
     assert 1 < len(page["runs"]) < 500
     assert len(api.read_all(f"{run.base}/runs", "runs", limit=1000)) == 500
+
+
+def listed(api, path, *labels, **parameters):
+    runs = api.read_all(path, "runs", label=list(labels), **parameters)
+    return [summary["runName"] for summary in runs]
+
+
+def label_runs(api, run, count=6):
+    """Run n has n % 2 and n % 3 as labels, and is the nth in time."""
+    for number in range(count):
+        labels = {"half": str(number % 2), "third": str(number % 3), "é:ü": "a:b"}
+        key = RunKey(run.project, run.domain, f"r{number}")
+        api.post_one(key.event(parent=None, updatedTime=at(number), run={"labels": labels}))
+    other = RunKey(run.project, run.domain, "other")
+    api.post_one(other.event(parent=None, run={"labels": {"half": "0 "}}))
+
+
+def test_runs_by_label(api, run):
+    label_runs(api, run)
+    for limit in (1, 2, 100):
+        path = f"{run.base}/runs"
+        assert listed(api, path, "half:0", limit=limit) == ["r4", "r2", "r0"]
+        assert listed(api, path, "half:1", "third:0", limit=limit) == ["r3"]
+        assert listed(api, path, "third:0", "half:1", "é:ü:a:b", limit=limit) == ["r3"]
+        assert listed(api, path, "half:2", limit=limit) == []
+        assert listed(api, path, "half:1", name="R5", limit=limit) == ["r5"]
+        assert listed(api, path, "half:1", phase="FAILED", limit=limit) == []
+    assert listed(api, "/v1/runs", "half:0", project=run.project) == ["r4", "r2", "r0"]
+
+
+@pytest.mark.parametrize("label", ["", "half", ":0", "x" * 1100 + ":y"])
+def test_a_label_that_is_none(api, run, label):
+    for path in (f"{run.base}/runs", f"{run.base}/runs/watch"):
+        response = api.get(path, label=label)
+        assert response.status_code == 400, response.text
+        assert "label" in response.json()["detail"]
+
+
+def test_labels_follow_the_event_that_says_them_first(api, run):
+    api.post_one(run.event(phase="RUNNING", parent=None, updatedTime=at(5),
+                           run={"labels": {"a": "1", "b": "1"}}))
+    api.post_one(run.event(phase="QUEUED", updatedTime=at(1), run={"labels": {"a": "1", "c": "1"}}))
+    path = f"{run.base}/runs"
+    assert [listed(api, path, label) for label in ("a:1", "b:1", "c:1")] == [["r1"], [], ["r1"]]
+    api.request("DELETE", run.path)
+    api.post_one(run.event(parent=None))
+    assert listed(api, path, "a:1") == []
+
+
+def test_runs_by_label_are_sorted_as_shown_when_a_time_moves(api, run):
+    label_runs(api, run)
+    earlier = RunKey(run.project, run.domain, "r4")
+    api.post_one(earlier.event(phase="RUNNING", updatedTime=at(-1)))
+    assert listed(api, f"{run.base}/runs", "half:0", limit=1) == ["r2", "r0", "r4"]
+
+
+def test_a_list_by_label_is_live(api, open_stream, run):
+    label_runs(api, run)
+    stream = open_stream(f"{run.base}/runs/watch?label=half:0&label=third:0")
+    first = stream.read_until("synced")
+    assert [f.data["runName"] for f in first if f.event == "runUpdate"] == ["r0"]
+    new = [
+        RunKey(run.project, run.domain, name).event(parent=None, run={"labels": labels})
+        for name, labels in (
+            ("no", {"half": "0"}), ("yes", {"half": "0", "third": "0"}), ("none", {}),
+        )
+    ]
+    api.post_all(new)
+    told = [frame for frame in stream.read_flush() if frame.event == "runUpdate"]
+    assert [frame.data["runName"] for frame in told] == ["yes"]
+    resumed = open_stream(f"{run.base}/runs/watch?label=half:0", stream.frames[-1].id)
+    assert resumed.read_until("synced")[1].event == "reset"

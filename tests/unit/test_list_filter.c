@@ -1,4 +1,5 @@
 /* Which runs a watcher of the list wants to see. */
+#include <errno.h>
 #include <string.h>
 
 #include "cmocka_test.h"
@@ -40,6 +41,48 @@ static void test_title_is_a_name(void **state)
     assert_false(covers_titled(&filter, "q", "d", "r", record));
     assert_false(covers_titled(&filter, "p", "d", "r", "{\"title\":\"by day\"}"));
     assert_false(covers(&filter, "p", "d", "r"));
+}
+
+static void test_each_label_must_be_there(void **state)
+{
+    struct list_filter filter = {0}, other = {0};
+    static const char record[] =
+        "{\"labels\":{\"team\":\"a:b\",\"env\":\"\\u00e9\",\"none\":\"\"}}";
+    char hash[LIST_FILTER_HASH_SIZE], other_hash[LIST_FILTER_HASH_SIZE];
+
+    (void)state;
+    assert_int_equal(list_filter_add_label(&filter, "team:a:b"), 0);
+    assert_true(covers_titled(&filter, "p", "d", "r", record));
+    assert_false(covers(&filter, "p", "d", "r"));
+    assert_false(covers_titled(&filter, "p", "d", "r", "{\"title\":\"team:a:b\"}"));
+    list_filter_hash(&filter, hash);
+    assert_string_not_equal(hash, "0");
+    assert_int_equal(list_filter_add_label(&filter, "none:"), 0);
+    assert_int_equal(list_filter_add_label(&filter, "env:\xc3\xa9"), 0);
+    assert_true(covers_titled(&filter, "p", "d", "r", record));
+    list_filter_hash(&filter, other_hash);
+    assert_string_not_equal(hash, other_hash);
+    assert_false(list_filter_equal(&filter, &other));
+    assert_int_equal(list_filter_add_label(&filter, "env:e"), 0);
+    assert_false(covers_titled(&filter, "p", "d", "r", record));
+}
+
+static void test_label_that_is_none(void **state)
+{
+    struct list_filter filter = {0};
+    char label[LIST_LABELS_SIZE];
+
+    (void)state;
+    assert_int_equal(list_filter_add_label(&filter, ""), -EINVAL);
+    assert_int_equal(list_filter_add_label(&filter, "team"), -EINVAL);
+    assert_int_equal(list_filter_add_label(&filter, ":a"), -EINVAL);
+    memset(label, 'x', sizeof label);
+    label[1] = ':';
+    label[LIST_LABELS_SIZE - 1] = '\0';
+    assert_int_equal(list_filter_add_label(&filter, label), -E2BIG);
+    label[LIST_LABELS_SIZE - 2] = '\0';
+    assert_int_equal(list_filter_add_label(&filter, label), 0);
+    assert_int_equal(list_filter_add_label(&filter, "a:"), -E2BIG);
 }
 
 static void test_empty_filter_covers_every_run(void **state)
@@ -101,6 +144,8 @@ int main(void)
         cmocka_unit_test(test_empty_filter_covers_every_run),
         cmocka_unit_test(test_each_part_must_hold),
         cmocka_unit_test(test_title_is_a_name),
+        cmocka_unit_test(test_each_label_must_be_there),
+        cmocka_unit_test(test_label_that_is_none),
         cmocka_unit_test(test_runs_are_covered_whatever_their_phase),
         cmocka_unit_test(test_different_filters_have_different_hashes),
     };
