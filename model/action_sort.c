@@ -68,10 +68,10 @@ struct action_place action_place_of(enum action_sort sort, const struct action *
         place.value = action->ordinal;
         break;
     case SORT_STARTED:
-        place.value = action->started_us;
+        place.value = action_started_us(action);
         break;
     case SORT_DURATION:
-        lasted_ms = duration_ms(action->started_us, action->ended_us);
+        lasted_ms = duration_ms(action_started_us(action), action->ended_us);
         place.value = lasted_ms < 0 ? TIME_NONE : lasted_ms;
         break;
     case SORT_NAME:

@@ -136,6 +136,16 @@ static void test_each_order(void **state)
     assert_int_equal(action_sort_parse("", &sort), -EINVAL);
 }
 
+/* As it is shown. */
+static void test_skipped_action_has_no_times(void **state)
+{
+    (void)state;
+    const struct action skipped = {
+        .name = "a", .ordinal = 1, .phase = PHASE_SKIPPED, .started_us = 5000, .ended_us = 9000};
+    assert_true(action_place_of(SORT_STARTED, &skipped).value == TIME_NONE);
+    assert_true(action_place_of(SORT_DURATION, &skipped).value == TIME_NONE);
+}
+
 static int compare_numbers(const void *a, const void *b)
 {
     int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
@@ -172,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_names_in_their_order),
         cmocka_unit_test(test_order_of_names_is_total),
         cmocka_unit_test(test_each_order),
+        cmocka_unit_test(test_skipped_action_has_no_times),
         cmocka_unit_test(test_first_of_many_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
