@@ -324,7 +324,7 @@ def test_an_action_cannot_come_under_itself(api, run):
 def test_a_run_may_have_several_roots(api, run):
     api.post_all([run.event("a0", parent=None), run.event("b0", "RUNNING", parent=None)])
     summary = api.read(run.path)
-    assert (summary["root"], summary["phase"], summary["actionCount"]) == ("a0", "QUEUED", 2)
+    assert (summary["root"], summary["phase"], summary["actionCount"]) == ("a0", "RUNNING", 2)
 
 
 def test_batch_may_hold_events_of_many_runs(api, run):
