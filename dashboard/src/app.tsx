@@ -17,7 +17,7 @@ export function App() {
       {route.page === "runs" ? (
         <RunsPage route={route} />
       ) : (
-        <RunPage key={`${route.project}/${route.domain}/${route.runName}`} route={route} />
+        <RunPage key={[route.project, route.domain, route.runName].join("\u001f")} route={route} />
       )}
     </>
   );

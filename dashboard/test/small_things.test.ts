@@ -2,12 +2,19 @@ import { describe, expect, it } from "vitest";
 import { curlPost, firstRunCommands, shellQuote } from "../src/model/curl";
 import { formatAge, formatDuration, formatTicking } from "../src/model/format";
 import { isTerminal, PHASES, phaseNumber, phaseOf } from "../src/model/phase";
-import { formatRoute, parseRoute, runRoute, type Route } from "../src/model/route";
+import {
+  ALL_RUNS,
+  formatRoute,
+  parseRoute,
+  runRoute,
+  type Route,
+  type RunsRoute,
+} from "../src/model/route";
 import { sampleRun } from "../src/model/sample_run";
 import { moveInTree } from "../src/run/tree_keys";
 import { shortId } from "../src/run/tree_row";
 import { TreeStore } from "../src/model/tree_store";
-import { applyRunUpdate, newestFirst } from "../src/runs/runs_model";
+import { applyRunUpdate, keyOf, newestFirst, runsOrder } from "../src/runs/runs_model";
 import type { RunSummary } from "../src/api/types";
 
 describe("durations", () => {
@@ -51,9 +58,12 @@ describe("phases", () => {
 
 describe("addresses", () => {
   const routes: Route[] = [
-    { page: "runs", project: "", domain: "", phases: [], name: "" },
+    ALL_RUNS,
     {
-      page: "runs",
+      ...ALL_RUNS,
+      labels: ["team:ml ops", "a=b:c"],
+      sort: "duration",
+      isDescending: true,
       project: "ml",
       domain: "production",
       phases: ["RUNNING", "FAILED"],
@@ -169,25 +179,45 @@ describe("the name beside the label", () => {
 });
 
 describe("the list of runs", () => {
-  const route = { page: "runs", project: "", domain: "", phases: ["RUNNING"], name: "" } as const;
   const run = (runName: string, phase: string, firstSeenAt = "2026-01-01T00:00:00.000Z") =>
     ({ project: "p", domain: "d", runName, phase, firstSeenAt }) as RunSummary;
   it("lets a run go that leaves the filter or is deleted", () => {
     const runs = new Map<string, RunSummary>();
-    const filter = { ...route, phases: [...route.phases] };
+    const filter: RunsRoute = { ...ALL_RUNS, phases: ["RUNNING"] };
     applyRunUpdate(runs, run("a", "RUNNING"), filter);
     applyRunUpdate(runs, run("b", "RUNNING"), filter);
     applyRunUpdate(runs, run("c", "RUNNING"), filter);
     applyRunUpdate(runs, run("d", "QUEUED"), filter);
     applyRunUpdate(runs, run("a", "SUCCEEDED"), filter);
     applyRunUpdate(runs, { project: "p", domain: "d", runName: "b", deleted: true }, filter);
-    expect([...runs.keys()]).toEqual(["p/d/c"]);
+    expect([...runs.keys()]).toEqual([keyOf(run("c", ""))]);
   });
   it("begins with the newest", () => {
     const sorted = [run("old", "RUNNING"), run("new", "RUNNING", "2026-01-02T00:00:00.000Z")].sort(
       newestFirst,
     );
     expect(sorted.map(({ runName }) => runName)).toEqual(["new", "old"]);
+  });
+  it("sorts by any column, either way, what has no value last", () => {
+    const runs = [
+      { ...run("n10", "SUCCEEDED"), actionCount: 1, durationMs: 5000, endedAt: "x" },
+      { ...run("n9", "FAILED"), actionCount: 3, durationMs: 9000, endedAt: "x" },
+      { ...run("never-ran", "SKIPPED"), actionCount: 2, durationMs: null, endedAt: "x" },
+    ];
+    const by = (sort: Parameters<typeof runsOrder>[0], isDescending = false): string =>
+      [...runs]
+        .sort(runsOrder(sort, isDescending, 0))
+        .map(({ runName }) => runName)
+        .join(" ");
+    expect(by("name")).toBe("n9 n10 never-ran");
+    expect(by("phase")).toBe("n9 n10 never-ran");
+    expect(by("actions", true)).toBe("n9 never-ran n10");
+    expect(by("duration")).toBe("n10 n9 never-ran");
+    expect(by("duration", true)).toBe("n9 n10 never-ran");
+  });
+  it("keeps apart runs of which a name holds a slash", () => {
+    const a = { project: "o/r", domain: "d", runName: "x" };
+    expect(keyOf(a)).not.toBe(keyOf({ project: "o", domain: "r/d", runName: "x" }));
   });
   it("sorts by the time that it shows", () => {
     const late = { ...run("late", "RUNNING"), createdAt: "2025-12-30T00:00:00.000Z" };

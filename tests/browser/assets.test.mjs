@@ -72,7 +72,9 @@ test("names with a hash are kept for good, the page itself is asked for again", 
     else assert.match(caching, /max-age=31536000.*immutable|immutable.*max-age=31536000/);
     const etag = headers.get("etag");
     assert.ok(etag, `${path} has an ETag`);
-    const again = await fetch(runtree.url + path, { headers: { "If-None-Match": etag } });
+    const again = await fetch(runtree.url + path, {
+      headers: { "If-None-Match": etag },
+    });
     assert.equal(again.status, 304, path);
     assert.equal(again.headers.get("etag"), etag);
   }

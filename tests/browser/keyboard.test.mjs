@@ -56,12 +56,20 @@ const rowCount = () => page.locator("[role=treegrid]").getAttribute("aria-rowcou
 test("arrows move, expand and collapse, and what is current stays in view", async () => {
   await page.locator("[role=treegrid]").focus();
   await press("x", "Home");
-  assert.deepEqual(await current(), { name: "night", expanded: "true", isInView: true });
+  assert.deepEqual(await current(), {
+    name: "night",
+    expanded: "true",
+    isInView: true,
+  });
   await press("ArrowDown", "ArrowDown");
   assert.equal((await current()).name, "scene-0.shot-0");
   const all = await rowCount();
   await press("ArrowLeft");
-  assert.deepEqual(await current(), { name: "scene-0.shot-0", expanded: "false", isInView: true });
+  assert.deepEqual(await current(), {
+    name: "scene-0.shot-0",
+    expanded: "false",
+    isInView: true,
+  });
   assert.equal(await rowCount(), all - 23, "the shot's frames and the row of their group");
   await press("ArrowLeft");
   assert.equal((await current()).name, "scene-0");
@@ -151,7 +159,7 @@ test("n finds the failures, folded too, e the first of all, c hides what succeed
 
   await press("c");
   await page.waitForURL(/hide=succeeded/);
-  assert.equal(await page.locator("[data-row] .phase:text-is('Succeeded')").count() > 0, true);
+  assert.equal((await page.locator("[data-row] .phase:text-is('Succeeded')").count()) > 0, true);
   assert.ok((await rowCount()) < all / 2, "only what did not succeed, and what it is below");
   await press("c");
   assert.equal(await rowCount(), all);
@@ -182,7 +190,10 @@ test("t hides the timeline; + and 0 zoom it", async () => {
   await page.waitForURL(/zoom=\d+-\d+/);
   const zoomed = await openPage(await browser.newContext(), page.url());
   await zoomed.waitForSelector(".button.fit");
-  assert.equal(await zoomed.locator(".axis").textContent(), await page.locator(".axis").textContent());
+  assert.equal(
+    await zoomed.locator(".axis").textContent(),
+    await page.locator(".axis").textContent(),
+  );
   await zoomed.close();
   await press("0");
   await page.waitForSelector(".button.fit", { state: "detached" });

@@ -65,7 +65,9 @@ async function scroll(page, stepPx) {
 
 /** Opens the run in a new window; the page, and when its first rows and all of them were there. */
 async function open() {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+  });
   await context.addInitScript(noteFirstRows);
   const page = await openPage(context, runAddress(runtree.url, RUN));
   await waitForStream(page, ["Live"], 60);

@@ -60,7 +60,9 @@ test("a run replayed shows the API's tree at the end, with filters, through a re
   for (const base of [runtree.url, proxy.url]) {
     for (const filter of FILTERS) {
       // A window each: a browser draws no frames of a tab behind another.
-      const context = await browser.newContext({ viewport: { width: 1600, height: 1000 } });
+      const context = await browser.newContext({
+        viewport: { width: 1600, height: 1000 },
+      });
       const page = await openPage(context, runAddress(base, RUN, filter));
       pages.push({ page, filter, isProxied: base === proxy.url });
     }
@@ -86,7 +88,9 @@ test("a run replayed shows the API's tree at the end, with filters, through a re
     await runtree.report(events.slice(from, from + 60));
 
   for (const { page, filter, isProxied } of pages) {
-    await page.waitForSelector(".facts .phase:text-is('Succeeded')", { timeout: 60_000 });
+    await page.waitForSelector(".facts .phase:text-is('Succeeded')", {
+      timeout: 60_000,
+    });
     const count = await assertSameTree(page, filter);
     assert.ok(
       count > 5,
@@ -203,8 +207,21 @@ test("why it failed is on top: the first cause, its trace's last line, equal one
     errorInfo: { kind: "USER", message },
   });
   await runtree.report([
-    { ...run, name: "root", parent: null, phase: "RUNNING", updatedTime: at(0) },
-    { ...run, name: "stage", parent: "root", phase: "RUNNING", updatedTime: at(1), group: "all" },
+    {
+      ...run,
+      name: "root",
+      parent: null,
+      phase: "RUNNING",
+      updatedTime: at(0),
+    },
+    {
+      ...run,
+      name: "stage",
+      parent: "root",
+      phase: "RUNNING",
+      updatedTime: at(1),
+      group: "all",
+    },
     fail("part-7", 20, "evicted"),
     fail("part-8", 21, "evicted"),
     fail("part-133", 10, trace),
@@ -243,7 +260,9 @@ test("actions of one group are one row that says how they are; opened, what fail
   assert.ok(["Failed", "Timed out"].includes(first), first);
   await page.waitForURL(/fold=/);
   await page.reload();
-  await page.waitForSelector(`[data-row="${row + 1}"][aria-level="4"], [data-row="${row + 1}"][aria-level="5"]`);
+  await page.waitForSelector(
+    `[data-row="${row + 1}"][aria-level="4"], [data-row="${row + 1}"][aria-level="5"]`,
+  );
   assert.equal(await group.getAttribute("aria-expanded"), "true");
   assertCleanPage(page);
 });
@@ -285,7 +304,9 @@ test("rows that come above do not move the one that is read", async () => {
 });
 
 test("a link leads to an action under a filter", async () => {
-  const context = await browser.newContext({ viewport: { width: 1600, height: 1000 } });
+  const context = await browser.newContext({
+    viewport: { width: 1600, height: 1000 },
+  });
   const name = "scene-3.shot-3.frame-10";
   const page = await openPage(context, runAddress(runtree.url, RUN, `phase=FAILED&action=${name}`));
   const row = page.locator(`[data-name="${name}"]`);
@@ -308,7 +329,7 @@ test("a run that is deleted goes from the page and from the list, and made anew 
   await begin("first");
   const context = await browser.newContext();
   const list = await openPage(context, runtree.url);
-  await list.waitForSelector(".runs a:text-is('night-short')");
+  await list.waitForSelector(".runs a:has(:text-is('night-short'))");
   const page = await openPage(context, runAddress(runtree.url, run));
   await page.waitForSelector("[data-name=first]");
 
@@ -317,10 +338,12 @@ test("a run that is deleted goes from the page and from the list, and made anew 
   await page.waitForSelector("text=has not begun");
   assert.equal(await page.locator("[data-name=first]").count(), 0);
   await list.bringToFront();
-  await list.waitForSelector(".runs a:text-is('night-short')", { state: "detached" });
+  await list.waitForSelector(".runs a:has(:text-is('night-short'))", {
+    state: "detached",
+  });
 
   await begin("second");
-  await list.waitForSelector(".runs a:text-is('night-short')");
+  await list.waitForSelector(".runs a:has(:text-is('night-short'))");
   await page.bringToFront();
   await page.waitForSelector("[data-name=second]");
   assert.equal(await page.locator("[data-row]").count(), 1);

@@ -38,20 +38,23 @@ test("an empty server shows commands that make a run when they are pasted into a
   await page.waitForSelector(".runs tbody tr .phase:text-is('Succeeded')");
 });
 
-test("the list is live, newest first", async () => {
+test("the list is live, newest first by the time that it shows", async () => {
+  const row = ".runs tbody tr:has(:text-is('night-2'))";
   const events = inventRun(RUN);
   await runtree.report(events.slice(0, 300));
-  await page.waitForSelector(".runs tbody tr:first-child a:text-is('night-2')");
-  assert.deepEqual(await names(), ["night-2", "hello-1"]);
+  await page.waitForSelector(row);
+  assert.deepEqual(await names(), ["hello-1", "night-2"]);
   await runtree.report(events.slice(300));
   const { actionCount } = await runtree.get(runPath(RUN));
   await page.waitForFunction(
-    (count) => document.querySelector(".runs tbody .col-actions").textContent === String(count),
+    (count) =>
+      document.querySelector(".runs tbody tr:last-child .col-actions").textContent ===
+      String(count),
     actionCount,
   );
-  await page.waitForSelector(".runs tbody tr:first-child .phase:text-is('Succeeded')");
+  await page.waitForSelector(`${row} .phase:text-is('Succeeded')`);
   assert.match(
-    await page.locator(".runs tbody tr:first-child .phase-bar").getAttribute("aria-label"),
+    await page.locator(`${row} .phase-bar`).getAttribute("aria-label"),
     /failed.*succeeded/,
   );
 });
@@ -63,7 +66,7 @@ test("phase, text and project filter it, in the address too, and a run that come
   assert.match(page.url(), /phase=PAUSED/);
   await runtree.report([{ ...waiting, name: "a0", parent: null, phase: "RUNNING" }]);
   await runtree.report([{ ...waiting, name: "a0", phase: "PAUSED", version: 1 }]);
-  await page.waitForSelector(".runs a:text-is('night-3')");
+  await page.waitForSelector(".runs a:has(:text-is('night-3'))");
   await runtree.report([{ ...waiting, name: "a0", phase: "ABORTED" }]);
   await page.waitForSelector("text=No run matches");
   await page.click("text=Clear the filter");
@@ -83,15 +86,69 @@ test("phase, text and project filter it, in the address too, and a run that come
   await page.waitForFunction(() => document.querySelectorAll(".runs tbody tr").length === 3);
 });
 
+test("a run is found from the keyboard, and the list is where it was on the way back; a run can be deleted", async () => {
+  const many = Array.from({ length: 450 }, (_, index) => ({
+    ...RUN,
+    project: "many",
+    runName: `run-${index}`,
+    name: "a0",
+    parent: null,
+    phase: index % 45 === 0 ? "FAILED" : "RUNNING",
+    errorInfo: index % 45 === 0 ? { kind: "USER", message: `out of disk ${index}` } : undefined,
+    updatedTime: new Date(Date.parse("2026-04-12T00:00:00Z") + index * 60_000).toISOString(),
+  }));
+  await runtree.report(many);
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1200 } });
+  const page = await openPage(context, `${runtree.url}/#/?project=many`);
+  await page.waitForSelector("text=440 in progress");
+  const first = () => page.locator(".runs tbody tr:not(.space) th a").first().textContent();
+  await until(async () => (await first()) === "run-449", "the newest is on top");
+  assert.ok((await page.locator(".runs tbody tr").count()) < 80, "only what is on the screen");
+  await until(async () => {
+    await page.keyboard.press("End");
+    return (await page.locator("[aria-current] a").textContent()) === "run-0";
+  }, "older runs come by themselves");
+  await page.keyboard.press("k");
+  await page.waitForSelector("[aria-current] a:has(:text-is('run-1'))");
+  await page.waitForSelector(
+    "tr:has(a:has(:text-is('run-0'))) .row-error:has-text('out of disk 0')",
+  );
+  const scrolled = () => page.evaluate(() => document.querySelector(".runs-scroller").scrollTop);
+  const before = await scrolled();
+  assert.ok(before > 10_000);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("[data-name=a0]");
+  await page.goBack();
+  await page.waitForSelector("a:has(:text-is('run-1'))");
+  await until(async () => Math.abs((await scrolled()) - before) < 3, "it is where it was");
+
+  await page.click(".runs thead button:has-text('Run')");
+  await page.waitForURL(/sort=name/);
+  await page.waitForFunction(() => document.querySelector(".runs-scroller"));
+  await page.evaluate(() => {
+    document.querySelector(".runs-scroller").scrollTop = 0;
+  });
+  await page.waitForSelector("tbody tr:first-child a:has(:text-is('run-0'))");
+  await page.hover("tbody tr:first-child");
+  await page.click("[aria-label='Delete run-0']");
+  await page.click("dialog >> text=Keep it");
+  await page.click("[aria-label='Delete run-0']");
+  await page.click("dialog .danger");
+  await page.waitForSelector("tbody tr:first-child a:has(:text-is('run-1'))");
+  const answer = await fetch(runtree.url + runPath({ ...RUN, project: "many", runName: "run-0" }));
+  assert.equal(answer.status, 404);
+  assertCleanPage(page);
+  await context.close();
+});
+
 test("the list comes back by itself after a restart", async () => {
   await runtree.stop();
   await waitForStream(page, ["Reconnecting"]);
-  assert.equal((await names()).length, 3);
   await runtree.start();
   await runtree.report([
     { ...RUN, runName: "night-4", name: "a0", parent: null, phase: "RUNNING" },
   ]);
-  await page.waitForSelector(".runs a:text-is('night-4')", { timeout: 40_000 });
+  await page.waitForSelector(".runs a:has(:text-is('night-4'))", { timeout: 40_000 });
   await waitForStream(page, ["Live"]);
 });
 

@@ -26,7 +26,12 @@ let folder, runtree, browser;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "runtree-keys-"));
   const keys = join(folder, "keys.json");
-  const key = { kty: "oct", kid: "k", alg: "HS256", k: KEY.toString("base64url") };
+  const key = {
+    kty: "oct",
+    kid: "k",
+    alg: "HS256",
+    k: KEY.toString("base64url"),
+  };
   await writeFile(keys, JSON.stringify({ keys: [key] }));
   runtree = await Runtree.start({
     options: ["--auth", "jwt", "--auth-keys", keys, "--auth-leeway-s", "0"],
@@ -58,7 +63,7 @@ test("a stranger is asked for a token, a wrong one is refused, a good one opens 
   await waitForStream(page, ["Live"]);
 
   await page.goto(`${runtree.url}/#/`);
-  await page.waitForSelector(".runs a:text-is('r1')");
+  await page.waitForSelector(".runs a:has(:text-is('r1'))");
   const kept = await page.evaluate(() => [
     document.cookie,
     JSON.stringify(localStorage),

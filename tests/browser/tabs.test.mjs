@@ -26,7 +26,9 @@ test("eight tabs of a run take one connection, and each shows all of it", async 
   const half = Math.floor(events.length / 2);
   await runtree.report(events.slice(0, half));
   const before = await runtree.metric("runtree_streams_opened_total");
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+  });
   const pages = [];
   for (let tab = 0; tab < TABS; tab++) {
     const page = await openPage(context, runAddress(runtree.url, RUN));

@@ -39,7 +39,7 @@ export async function problemText(response: Response): Promise<string> {
   return fallback;
 }
 
-async function request<T>(path: string, init: RequestInit): Promise<T> {
+async function request(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(serviceUrl(path), init);
@@ -50,19 +50,23 @@ async function request<T>(path: string, init: RequestInit): Promise<T> {
   clock.observe(response.headers.get("Date"));
   if (response.status === 401) askForSignIn();
   if (!response.ok) throw new ApiError(response.status, await problemText(response));
-  return (await response.json()) as T;
+  return response;
 }
 
-export function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return request<T>(path, signal ? { signal } : {});
+export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await request(path, signal ? { signal } : {})).json() as Promise<T>;
 }
 
-export function postJson<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+export async function deleteAt(path: string): Promise<void> {
+  await request(path, { method: "DELETE" });
+}
+
+export async function postJson<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
   const init: RequestInit = {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   };
   if (signal) init.signal = signal;
-  return request<T>(path, init);
+  return (await request(path, init)).json() as Promise<T>;
 }

@@ -7,7 +7,15 @@ export interface RunsRoute {
   domain: string;
   phases: Phase[];
   name: string;
+  /** Labels that the runs have, each "key:value". */
+  labels: string[];
+  /** The column that the runs are sorted by; "" for the newest first. */
+  sort: RunsSort | "";
+  isDescending: boolean;
 }
+
+export const RUNS_SORTS = ["name", "phase", "actions", "begun", "duration"] as const;
+export type RunsSort = (typeof RUNS_SORTS)[number];
 
 export interface RunKey {
   project: string;
@@ -46,10 +54,10 @@ export function parseRoute(hash: string): Route {
     .flatMap((text) => text.split(","))
     .filter(isPhase);
   const name = query.get("name") ?? "";
+  const sort = query.get("sort") ?? "";
   const parts = path.split("/").filter(Boolean).map(decode);
   if (parts[0] === "runs" && parts.length === 4) {
     const [, project = "", domain = "", runName = ""] = parts;
-    const sort = query.get("sort") ?? "";
     const [from = NaN, to = NaN] = (query.get("zoom") ?? "").split("-").map(Number);
     return {
       page: "run",
@@ -72,6 +80,9 @@ export function parseRoute(hash: string): Route {
     domain: query.get("domain") ?? "",
     phases,
     name,
+    labels: query.getAll("label"),
+    sort: RUNS_SORTS.find((key) => key === sort.replace(/^-/, "")) ?? "",
+    isDescending: sort.startsWith("-"),
   };
 }
 
@@ -87,10 +98,10 @@ export function formatRoute(route: Route): string {
   if (route.page === "run") {
     if (route.action) query.set("action", route.action);
     if (route.hidesSucceeded) query.set("hide", "succeeded");
-    if (route.sort) query.set("sort", `${route.isDescending ? "-" : ""}${route.sort}`);
     for (const name of route.toggled.slice(0, TOGGLED_MAX)) query.append("fold", name);
     if (route.zoom) query.set("zoom", route.zoom.map(Math.round).join("-"));
-  }
+  } else for (const label of route.labels) query.append("label", label);
+  if (route.sort) query.set("sort", `${route.isDescending ? "-" : ""}${route.sort}`);
   const path =
     route.page === "runs"
       ? "/"
@@ -99,7 +110,16 @@ export function formatRoute(route: Route): string {
   return search ? `#${path}?${search}` : `#${path}`;
 }
 
-export const ALL_RUNS: RunsRoute = { page: "runs", project: "", domain: "", phases: [], name: "" };
+export const ALL_RUNS: RunsRoute = {
+  page: "runs",
+  project: "",
+  domain: "",
+  phases: [],
+  name: "",
+  labels: [],
+  sort: "",
+  isDescending: false,
+};
 
 export function runRoute({ project, domain, runName }: RunKey): RunRoute {
   return {

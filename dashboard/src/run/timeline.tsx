@@ -10,7 +10,7 @@ import type { TreeStore } from "../model/tree_store";
 import type { AttemptDetails } from "./attempt_details";
 import { drawTimeline, readColors, type TimelineColors, type TimeScale } from "./timeline_draw";
 import { shortId } from "./tree_row";
-import { ROW_HEIGHT } from "./virtual_rows";
+import { ROW_HEIGHT } from "../ui/virtual_rows";
 
 const TICK_WIDTH_PX = 90;
 const TIP_HEIGHT_PX = 130;

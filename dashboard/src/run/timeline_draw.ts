@@ -3,7 +3,7 @@ import { isTerminalNumber, phaseNumber, phaseSlug, PHASES } from "../model/phase
 import type { TreeStore } from "../model/tree_store";
 import { formatDuration } from "../model/format";
 import type { AttemptBar } from "./attempt_details";
-import { ROW_HEIGHT } from "./virtual_rows";
+import { ROW_HEIGHT } from "../ui/virtual_rows";
 
 export type TimeScale = ScaleLinear<number, number>;
 

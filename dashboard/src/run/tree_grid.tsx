@@ -5,7 +5,7 @@ import type { AttemptDetails } from "./attempt_details";
 import { Timeline, TimelineAxis, timelineDomain, timelineScale, timelineTicks } from "./timeline";
 import { useTimelineZoom, type TimelineZoom } from "./timeline_zoom";
 import { TreeRow } from "./tree_row";
-import { HEADING_HEIGHT, ROW_HEIGHT, useVirtualRows } from "./virtual_rows";
+import { HEADING_HEIGHT, ROW_HEIGHT, useVirtualRows } from "../ui/virtual_rows";
 import { Icon } from "../ui/icons";
 import { Splitter } from "../ui/splitter";
 

@@ -6,7 +6,7 @@ import { groupFacts } from "../model/progress";
 import { NONE, type TreeStore } from "../model/tree_store";
 import { CutText, Marked } from "../ui/cut_text";
 import { PhaseLabel } from "../ui/icons";
-import { ROW_HEIGHT } from "./virtual_rows";
+import { ROW_HEIGHT } from "../ui/virtual_rows";
 
 const BAR_PHASES = PHASES_BY_URGENCY.map((phase) => ({ phase, number: phaseNumber(phase) }));
 const INDENT_PX = 16;

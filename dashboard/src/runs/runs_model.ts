@@ -1,6 +1,10 @@
 import { getJson } from "../api/client";
 import type { RunSummary, Runs, RunUpdate } from "../api/types";
-import type { RunsRoute } from "../model/route";
+import { clock } from "../model/clock";
+import { parseTime } from "../model/format";
+import { PHASES_BY_URGENCY } from "../model/phase";
+import { ALL_RUNS, type RunsRoute, type RunsSort } from "../model/route";
+import { naturalKey } from "../model/tree_store";
 import { subscribe, type Subscription } from "../stream/client";
 import { NextFrame } from "../ui/frame";
 import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protocol";
@@ -9,7 +13,7 @@ import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protoc
 export const WATCHED_RUNS = 200;
 
 export function keyOf(run: { project: string; domain: string; runName: string }): string {
-  return `${run.project}/${run.domain}/${run.runName}`;
+  return [run.project, run.domain, run.runName].join("\u001f");
 }
 
 /** The query of a filter, for the list as for its watch. */
@@ -19,15 +23,58 @@ export function runsQuery(route: RunsRoute, limit: number): URLSearchParams {
   if (route.domain) query.set("domain", route.domain);
   if (route.phases.length > 0) query.set("phase", route.phases.join(","));
   if (route.name) query.set("name", route.name);
+  for (const label of route.labels) query.append("label", label);
   return query;
+}
+
+/** When the run began, as the list shows and sorts it. */
+export function begunAt(run: RunSummary): string {
+  return run.createdAt ?? run.firstSeenAt;
+}
+
+/** From the start, or else the creation, to the end or to now, in milliseconds; NaN where it ended without having
+ *  run. */
+export function runElapsedMs(run: RunSummary, nowMs: number): number {
+  if (run.durationMs !== null) return run.durationMs;
+  if (run.endedAt !== null) return NaN;
+  return nowMs - parseTime(run.startedAt ?? begunAt(run));
 }
 
 /** The newest first by the time that is shown; of the same millisecond, by name. */
 export function newestFirst(a: RunSummary, b: RunSummary): number {
-  const shownOfA = a.createdAt ?? a.firstSeenAt;
-  const shownOfB = b.createdAt ?? b.firstSeenAt;
-  if (shownOfA !== shownOfB) return shownOfA < shownOfB ? 1 : -1;
+  if (begunAt(a) !== begunAt(b)) return begunAt(a) < begunAt(b) ? 1 : -1;
   return keyOf(a) < keyOf(b) ? 1 : -1;
+}
+
+/** The order of a column; what has no value comes last, whichever way. */
+export function runsOrder(
+  sort: RunsSort | "",
+  isDescending: boolean,
+  nowMs: number,
+): (a: RunSummary, b: RunSummary) => number {
+  if (sort === "") return newestFirst;
+  const sign = isDescending ? -1 : 1;
+  const value = (run: RunSummary): number | string => {
+    switch (sort) {
+      case "name":
+        return naturalKey(run.runName);
+      case "phase":
+        return run.phase === null ? NaN : PHASES_BY_URGENCY.indexOf(run.phase);
+      case "actions":
+        return run.actionCount;
+      case "begun":
+        return parseTime(begunAt(run));
+      case "duration":
+        return runElapsedMs(run, nowMs);
+    }
+  };
+  return (a, b) => {
+    const [left, right] = [value(a), value(b)];
+    const order = Number(Number.isNaN(left)) - Number(Number.isNaN(right));
+    if (order !== 0) return order;
+    if (left < right) return -sign;
+    return left > right ? sign : newestFirst(a, b);
+  };
 }
 
 /** Takes one record of the list's stream. A run that has moved out of the filter goes. */
@@ -44,6 +91,17 @@ export function applyRunUpdate(
   else runs.set(key, update);
 }
 
+/** What a list had when the reader left it, to find it so when coming back. */
+interface Left {
+  query: string;
+  known: Map<string, RunSummary>;
+  cursor: string | undefined;
+  hasOlder: boolean;
+  scrollTop: number;
+}
+
+let left: Left | null = null;
+
 /** The list on the page, and the stream that feeds it. */
 export class RunsModel {
   runs: RunSummary[] = [];
@@ -52,33 +110,46 @@ export class RunsModel {
   /** Whether there may be runs older than those shown. */
   hasOlder = false;
 
+  /** How far the reader has scrolled, in pixels. */
+  scrollTop = 0;
+
   #known = new Map<string, RunSummary>();
   #aside: Map<string, RunSummary> | null = null;
   #route: RunsRoute | null = null;
+  #query = "";
   #cursor: string | undefined;
+  #loading: Promise<void> | null = null;
   #subscription: Subscription | null = null;
   readonly #frame: NextFrame;
 
   /** `onChange` is called at most once per animation frame. */
   constructor(onChange: () => void) {
     this.#frame = new NextFrame(() => {
-      this.runs = [...this.#known.values()].sort(newestFirst);
+      const { sort, isDescending } = this.#route ?? ALL_RUNS;
+      this.runs = [...this.#known.values()].sort(runsOrder(sort, isDescending, clock.now()));
       onChange();
     });
   }
 
   watch(route: RunsRoute): void {
-    this.#subscription?.close();
-    this.#route = route;
-    this.#aside = new Map();
-    this.#cursor = undefined;
-    this.hasOlder = false;
-    this.state = CONNECTING;
     const query = runsQuery(route, WATCHED_RUNS).toString();
-    this.#subscription = subscribe(`/v1/runs/watch?${query}`, "runUpdate", (message) => {
-      if (this.#route === route) this.#take(message, route);
-    });
+    const isSame = this.#route !== null && query === this.#query;
+    this.#route = route;
     this.#frame.request();
+    if (isSame) return;
+    this.#query = query;
+    this.#subscription?.close();
+    const kept = left?.query === query ? left : null;
+    this.#known = new Map(kept?.known);
+    this.#aside = new Map();
+    this.#cursor = kept?.cursor;
+    this.hasOlder = kept?.hasOlder ?? false;
+    this.isComplete = kept !== null;
+    this.scrollTop = kept?.scrollTop ?? 0;
+    this.state = CONNECTING;
+    this.#subscription = subscribe(`/v1/runs/watch?${query}`, "runUpdate", (message) => {
+      if (this.#query === query) this.#take(message);
+    });
   }
 
   retry(): void {
@@ -86,29 +157,49 @@ export class RunsModel {
   }
 
   close(): void {
+    left = {
+      query: this.#query,
+      known: this.#known,
+      cursor: this.#cursor,
+      hasOlder: this.hasOlder,
+      scrollTop: this.scrollTop,
+    };
     this.#route = null;
+    this.#query = "";
     this.#subscription?.close();
     this.#frame.cancel();
   }
 
-  /** Adds the next page of older runs; they stand still, only the newest are watched. */
-  async loadOlder(): Promise<void> {
-    const route = this.#route;
-    if (!route) return;
-    const isFirst = this.#cursor === undefined;
-    let page = await this.#list(route);
-    if (isFirst && page.nextCursor) page = await this.#list(route);
-    // A page in which a filter found nothing says only that the list goes on.
-    while (page.runs.length === 0 && page.nextCursor && this.#route === route)
-      page = await this.#list(route);
-    if (this.#route === route) this.#frame.request();
+  /** Adds the next page of older runs; they stand still, only the newest are watched. One at a time: a call while
+   *  one is under way waits for that. */
+  loadOlder(): Promise<void> {
+    this.#loading ??= this.#loadOlder().finally(() => {
+      this.#loading = null;
+    });
+    return this.#loading;
   }
 
-  async #list(route: RunsRoute): Promise<Runs> {
-    const query = runsQuery(route, WATCHED_RUNS);
-    if (this.#cursor) query.set("cursor", this.#cursor);
-    const page = await getJson<Runs>(`/v1/runs?${query.toString()}`);
-    if (this.#route !== route) return page;
+  /** Takes a run out, which has just been deleted. */
+  forget(run: RunSummary): void {
+    this.#known.delete(keyOf(run));
+    this.#frame.request();
+  }
+
+  async #loadOlder(): Promise<void> {
+    const query = this.#query;
+    const isFirst = this.#cursor === undefined;
+    let page = await this.#list(query);
+    if (isFirst && page.nextCursor) page = await this.#list(query);
+    // A page in which a filter found nothing says only that the list goes on.
+    while (page.runs.length === 0 && page.nextCursor && this.#query === query)
+      page = await this.#list(query);
+    if (this.#query === query) this.#frame.request();
+  }
+
+  async #list(query: string): Promise<Runs> {
+    const cursor = this.#cursor ? `&cursor=${encodeURIComponent(this.#cursor)}` : "";
+    const page = await getJson<Runs>(`/v1/runs?${query}${cursor}`);
+    if (this.#query !== query) return page;
     for (const run of page.runs) {
       const known = this.#known.get(keyOf(run));
       if (!known || known.revision <= run.revision) this.#known.set(keyOf(run), run);
@@ -118,22 +209,33 @@ export class RunsModel {
     return page;
   }
 
-  #take(message: FeedMessage, route: RunsRoute): void {
+  /** A snapshot has the newest runs, and older ones that have changed since; of what was known only older ones stay,
+   *  which were loaded by pages. */
+  #takeOver(snapshot: Map<string, RunSummary>): void {
+    const oldest = [...snapshot.values()].sort(newestFirst)[WATCHED_RUNS - 1];
+    const older = !oldest
+      ? []
+      : [...this.#known].filter(([key, run]) => !snapshot.has(key) && newestFirst(run, oldest) > 0);
+    if (older.length === 0) {
+      this.#cursor = undefined;
+      this.hasOlder = oldest !== undefined;
+    }
+    this.#known = new Map([...snapshot, ...older]);
+  }
+
+  #take(message: FeedMessage): void {
     switch (message.type) {
       case "records": {
         const runs = this.#aside ?? this.#known;
         for (const update of JSON.parse(message.json) as RunUpdate[])
-          applyRunUpdate(runs, update, route);
+          applyRunUpdate(runs, update, this.#route ?? ALL_RUNS);
         break;
       }
       case "reset":
         this.#aside = new Map();
         break;
       case "synced":
-        if (this.#aside) {
-          this.#known = this.#aside;
-          this.hasOlder = this.#known.size >= WATCHED_RUNS;
-        }
+        if (this.#aside) this.#takeOver(this.#aside);
         this.#aside = null;
         this.isComplete = true;
         break;

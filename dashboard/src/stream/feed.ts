@@ -30,7 +30,7 @@ function describe(record: RecordKind, data: string): { key: string; gone: boolea
     runName: string;
     deleted?: boolean;
   };
-  return { key: `${run.project}/${run.domain}/${run.runName}`, gone: run.deleted === true };
+  return { key: [run.project, run.domain, run.runName].join("\u001f"), gone: run.deleted === true };
 }
 
 /**

@@ -26,6 +26,7 @@ import {
   Search,
   Sun,
   SunMoon,
+  Trash2,
   TriangleAlert,
   X,
   type IconNode,
@@ -64,6 +65,7 @@ const ICONS = {
   auto: SunMoon,
   play: Play,
   search: Search,
+  trash: Trash2,
   alert: TriangleAlert,
   close: X,
 } satisfies Record<string, IconNode>;

@@ -7,7 +7,7 @@ import {
 } from "@tanstack/virtual-core";
 import type { RefObject } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
-import { useRedraw } from "../ui/hooks";
+import { useRedraw } from "./hooks";
 
 /** Height of a row, and of the heading that stays on top of them, in CSS pixels. */
 export const ROW_HEIGHT = 30;
@@ -15,6 +15,11 @@ export const HEADING_HEIGHT = 32;
 const OVERSCAN_ROWS = 12;
 /** A row that is further away than this comes to the middle of the screen, not to its edge. */
 const NEAR_ROWS = 30;
+
+export interface Heights {
+  rowHeight: number;
+  headingHeight: number;
+}
 
 export interface VirtualRows {
   items: VirtualItem[];
@@ -28,6 +33,7 @@ export interface VirtualRows {
 export function useVirtualRows(
   scroller: RefObject<HTMLElement | null>,
   count: number,
+  { rowHeight, headingHeight }: Heights = { rowHeight: ROW_HEIGHT, headingHeight: HEADING_HEIGHT },
 ): VirtualRows {
   const redraw = useRedraw();
   const [virtualizer] = useState(
@@ -35,13 +41,13 @@ export function useVirtualRows(
       new Virtualizer<HTMLElement, HTMLElement>({
         count,
         getScrollElement: () => scroller.current,
-        estimateSize: () => ROW_HEIGHT,
+        estimateSize: () => rowHeight,
         observeElementRect,
         observeElementOffset,
         scrollToFn: elementScroll,
         overscan: OVERSCAN_ROWS,
-        paddingStart: HEADING_HEIGHT,
-        scrollPaddingStart: HEADING_HEIGHT,
+        paddingStart: headingHeight,
+        scrollPaddingStart: headingHeight,
         onChange: redraw,
       }),
   );
@@ -59,7 +65,7 @@ export function useVirtualRows(
     },
     pageSize: Math.max(
       1,
-      Math.floor(((virtualizer.scrollRect?.height ?? 0) - HEADING_HEIGHT) / ROW_HEIGHT) - 1,
+      Math.floor(((virtualizer.scrollRect?.height ?? 0) - headingHeight) / rowHeight) - 1,
     ),
   };
 }
