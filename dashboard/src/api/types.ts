@@ -6,10 +6,7 @@ type Schemas = components["schemas"];
 export type PhaseCounts = Schemas["PhaseCounts"];
 export type ErrorInfo = NonNullable<Schemas["NullableErrorInfo"]>;
 export type NodeUpdate = Schemas["NodeUpdate"];
-export type RunSummary = Schemas["Run"] & {
-  title?: string | null;
-  labels?: Record<string, string> | null;
-};
+export type RunSummary = Schemas["Run"];
 export type RunUpdate = Schemas["RunUpdate"];
 export type Runs = Schemas["Runs"];
 export type Project = Schemas["Project"];
