@@ -1,4 +1,5 @@
-/* Asking for the end of a run or an action. */
+#include "handlers/abort.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -9,8 +10,6 @@
 #include "handlers/submission.h"
 #include "model/records.h"
 #include "server/http.h"
-
-enum { REASON_BYTES_MAX = 1000 };
 
 struct abort_reply {
     struct http_request *request;
@@ -40,12 +39,14 @@ static void on_noted(void *arg, enum abort_outcome outcome, const char *noted, e
     }
 }
 
-static bool has_control_character(const char *text)
+bool abort_reason_is_valid(const char *reason)
 {
-    for (; *text != '\0'; text++)
-        if (((unsigned char)*text < ' ' && *text != '\n' && *text != '\t') || *text == 0x7f)
-            return true;
-    return false;
+    if (strlen(reason) > ABORT_REASON_BYTES_MAX)
+        return false;
+    for (; *reason != '\0'; reason++)
+        if (((unsigned char)*reason < ' ' && *reason != '\n' && *reason != '\t') || *reason == 0x7f)
+            return false;
+    return true;
 }
 
 /* What the body, which may be empty, gives as the reason, borrowed from *document; NULL if nothing.
@@ -70,12 +71,12 @@ static int read_reason(struct http_request *request, json_t **document, const ch
         reply_problemf(request, PROBLEM_INVALID_FIELD, NULL,
                        "The body must be an object, such as {\"reason\": \"…\"}, or empty.");
     else if (member != NULL && !json_is_null(member) &&
-             (!json_is_string(member) || json_string_length(member) > REASON_BYTES_MAX ||
+             (!json_is_string(member) ||
               strlen(json_string_value(member)) != json_string_length(member) ||
-              has_control_character(json_string_value(member))))
+              !abort_reason_is_valid(json_string_value(member))))
         reply_problemf(request, PROBLEM_INVALID_FIELD, "/reason",
                        "reason must be a string of at most %d bytes without control characters.",
-                       REASON_BYTES_MAX);
+                       ABORT_REASON_BYTES_MAX);
     else
         status = 0;
     if (status == 0)
@@ -83,29 +84,40 @@ static int read_reason(struct http_request *request, json_t **document, const ch
     return status;
 }
 
+int note_abort(struct app *app, const struct http_request *request, const struct run_key *run,
+               const char *name, const char *reason, abort_fn *on_end, void *arg)
+{
+    const struct access *access = http_request_access(request);
+    const char *by = access == NULL || access->subject[0] == '\0' ? NULL : access->subject;
+    struct buffer noted = {0};
+    int status = -ENOMEM;
+
+    abort_request_write(&noted, submission_now_us(), by, reason);
+    buffer_append(&noted, "", 1);
+    if (!noted.failed)
+        status = run_remover_request_abort(app->remover, run, name, noted.bytes, on_end, arg);
+    buffer_free(&noted);
+    return status;
+}
+
 static void request_abort(struct app *app, struct http_request *request, const struct run_key *run,
                           const char *name)
 {
-    const struct access *access = http_request_access(request);
     struct abort_reply *reply = NULL;
-    struct buffer noted = {0};
     json_t *document = NULL;
-    const char *reason, *by = access == NULL || access->subject[0] == '\0' ? NULL : access->subject;
+    const char *reason;
     int status = -ENOMEM;
 
     if (read_reason(request, &document, &reason) < 0) {
         json_decref(document);
         return;
     }
-    abort_request_write(&noted, submission_now_us(), by, reason);
-    buffer_append(&noted, "", 1);
-    json_decref(document);
     reply = malloc(sizeof *reply);
-    if (reply != NULL && !noted.failed) {
+    if (reply != NULL) {
         *reply = (struct abort_reply){.request = request, .is_of_run = name == NULL};
-        status = run_remover_request_abort(app->remover, run, name, noted.bytes, on_noted, reply);
+        status = note_abort(app, request, run, name, reason, on_noted, reply);
     }
-    buffer_free(&noted);
+    json_decref(document);
     if (status < 0) {
         free(reply);
         reply_unavailable(request, status);

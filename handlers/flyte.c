@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "adapters/flyte.pb-c.h"
+#include "handlers/flyte_abort.h"
 #include "handlers/flyte_call.h"
 #include "handlers/flyte_reads.h"
 #include "handlers/flyte_reports.h"
@@ -142,6 +143,11 @@ static const struct flyte_method methods[] = {
         flyte_report),
     ROW(WORKFLOW "TrackedRunService", "ReportActions", report_tracked_actions_request,
         report_tracked_actions_response, flyte_report),
+    ROW(WORKFLOW "TrackedRunService", "AbortRun", abort_run_request, abort_response,
+        flyte_abort_run),
+    ROW(WORKFLOW "RunService", "AbortRun", abort_run_request, abort_response, flyte_abort_run),
+    ROW(WORKFLOW "RunService", "AbortAction", abort_action_request, abort_response,
+        flyte_abort_action),
     ROW(WORKFLOW "InternalRunService", "RecordAction", record_action_request,
         record_action_response, flyte_report),
     ROW(WORKFLOW "InternalRunService", "UpdateActionStatus", update_action_status_request,

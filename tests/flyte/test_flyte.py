@@ -106,6 +106,9 @@ def test_sdk_waits_and_watches_while_it_runs(flyte, api):
         run for run in flyte.read("run") if run["action"]["id"]["run"]["name"] == "local-slow"
     ]
     assert run["action"]["status"]["phase"] in ("ACTION_PHASE_RUNNING", "ACTION_PHASE_QUEUED")
+    code, output = flyte.command("abort", "run", "local-slow", "--reason", "enough")
+    assert code == 0, output
+    assert api.read(f"{RUNS}/local-slow")["abortRequested"]["reason"] == "enough"
     code, output = finish(process)
     assert code == 0, output
     code, output = finish(follower)

@@ -182,6 +182,10 @@ def test_created_run_has_labels_and_answers_with_its_root(api, run):
     assert created["run"]["action"]["id"]["name"] == "a0"
     action = api.read(f"{run.path}/actions/a0")
     assert (action["phase"], action["taskName"]) == ("QUEUED", "pkg.root")
+    assert api.read(run.path)["labels"] == {"team": "ml"}
+    project = {"name": run.project, "domain": run.domain}
+    (listed,) = answer(api, "ListRuns", {"projectId": project})["runs"]
+    assert listed["labels"] == {"team": "ml"}
 
 
 @pytest.mark.parametrize("message", [{}, {"runId": {"name": "r"}}, {"runId": {"project": "a b"}}])
@@ -241,6 +245,38 @@ def test_tokens_count_as_everywhere(guarded, run, open_api):
     assert_error(status(None), 401, "unauthenticated")
     assert_error(status(token_for(read=["*/*"])), 403, "permission_denied", "write")
     assert status(token_for(write=[f"{run.project}/*"])).status_code == 200
+    headers = {"Authorization": f"Bearer {token_for(read=['*/*'])}"}
+    response = call(api, "AbortRun", {"runId": run_id(run)}, **headers)
+    assert_error(response, 403, "permission_denied", "write")
+
+
+# Aborts
+
+
+@pytest.mark.parametrize("service", ["RunService", "TrackedRunService"])
+def test_abort_of_a_run_is_noted_for_who_executes_it(api, run, service):
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    message = {"runId": run_id(run), "reason": "by hand"}
+    assert answer(api, "AbortRun", message, service) == {}
+    assert api.read(run.path)["abortRequested"]["reason"] == "by hand"
+    assert api.read(run.path)["phase"] == "RUNNING"
+
+
+def test_abort_of_an_action_is_noted(api, run):
+    api.post_all([run.event("a0", "RUNNING", parent=None), run.event("a1", parent="a0")])
+    assert answer(api, "AbortAction", {"actionId": action_id(run, "a1")}) == {}
+    assert api.read(f"{run.path}/actions/a1")["abortRequested"]["reason"] is None
+
+
+def test_what_cannot_be_aborted(api, run):
+    message = {"runId": run_id(run)}
+    assert_error(call(api, "AbortRun", message), 404, "not_found")
+    assert_error(call(api, "AbortRun", {}), 400, "invalid_argument", "run_id")
+    assert_error(call(api, "AbortAction", {}), 400, "invalid_argument", "action_id")
+    api.post_one(run.event("a0", "SUCCEEDED", parent=None))
+    assert answer(api, "AbortRun", message) == {}
+    too_long = message | {"reason": "r" * 1001}
+    assert_error(call(api, "AbortRun", too_long), 400, "invalid_argument", "reason")
 
 
 # Inputs and outputs
