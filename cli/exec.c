@@ -215,29 +215,35 @@ static int64_t step_abort(struct abort_state *state, struct command *command, in
     return state->next_ms - now;
 }
 
-/* Both to their ends. */
+/* Until the command has ended, and all that an abort is meant for. */
 static void follow(struct command *command, struct reporter *reporter, int64_t grace_ms)
 {
     struct abort_state abort = {0};
     struct pollfd fds[COMMAND_FDS];
-    bool is_told = false;
 
-    while (!is_told || !reporter_is_done(reporter)) {
+    while (!command_has_ended(command)) {
         int64_t wait_ms = reporter_step(reporter), abort_ms;
-        size_t count = is_told ? 0 : command_fds(command, fds);
+        size_t count = command_fds(command, fds);
 
-        if (!is_told && reporter_abort_reason(reporter) != NULL) {
+        if (reporter_abort_reason(reporter) != NULL) {
             abort_ms = step_abort(&abort, command, grace_ms);
             wait_ms = abort_ms < wait_ms ? abort_ms : wait_ms;
         }
         reporter_wait(reporter, fds, count, wait_ms);
-        if (is_told)
-            continue;
         command_step(command, fds, count);
-        is_told = command_has_ended(command);
-        if (is_told)
-            report_end(reporter, command);
     }
+}
+
+/* Until the service knows, as far as that is waited for. */
+static void conclude(struct command *command, struct reporter *reporter)
+{
+    if (command_status(command) != 0)
+        reporter_ask(reporter);
+    while (reporter_is_asking(reporter))
+        reporter_wait(reporter, NULL, 0, reporter_step(reporter));
+    report_end(reporter, command);
+    while (!reporter_is_done(reporter))
+        reporter_wait(reporter, NULL, 0, reporter_step(reporter));
 }
 
 static int64_t milliseconds(const char *const *values, enum option option, int64_t max_s)
@@ -295,6 +301,7 @@ static _Noreturn void run(const char *const *values, char *const argv[])
     }
     reporter_start(reporter, start_members(&place, values[O_TITLE]));
     follow(command, reporter, milliseconds(values, O_GRACE_S, 86400));
+    conclude(command, reporter);
     reporter_free(reporter);
     command_end_alike(command);
 }

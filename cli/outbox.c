@@ -31,6 +31,10 @@ void outbox_add(struct outbox *outbox, json_t *event)
 {
     if (event == NULL)
         return;
+    if (outbox->is_batch) {
+        json_array_append_new(outbox->events, event);
+        return;
+    }
     if (outbox->name == NULL) {
         outbox->name = json_incref(json_object_get(event, "name"));
         outbox->attempt = json_integer_value(json_object_get(event, "attempt"));
@@ -81,7 +85,9 @@ char *outbox_body(struct outbox *outbox)
     size_t count = json_array_size(outbox->events);
     json_t *sent = json_array();
 
-    if (count > 0 && is_start(json_array_get(outbox->events, 0)))
+    if (count > OUTBOX_REQUEST_EVENTS_MAX)
+        count = OUTBOX_REQUEST_EVENTS_MAX;
+    if (!outbox->is_batch && count > 0 && is_start(json_array_get(outbox->events, 0)))
         count = 1;
     for (size_t i = 0; i < count; i++)
         json_array_append(sent, json_array_get(outbox->events, i));
@@ -122,13 +128,14 @@ static enum fate fate_of(const struct outbox *outbox, const json_t *event, const
     const json_t *status = json_object_get(result, "status");
     const json_t *type = json_object_get(json_object_get(result, "problem"), "type");
 
-    if (is_text(status, "duplicate") && is_start(event) &&
+    if (!outbox->is_batch && is_text(status, "duplicate") && is_start(event) &&
         json_is_false(json_object_get(result, "identical")) &&
         outbox->conflicts < OUTBOX_CONFLICTS_MAX)
         return FATE_CONFLICT;
     if (!is_text(status, "rejected"))
         return FATE_TAKEN;
-    return is_text(type, "/problems/parent-conflict") && outbox->conflicts < OUTBOX_CONFLICTS_MAX
+    return !outbox->is_batch && is_text(type, "/problems/parent-conflict") &&
+                   outbox->conflicts < OUTBOX_CONFLICTS_MAX
                ? FATE_OTHER_PARENT
                : FATE_REFUSED;
 }

@@ -1,5 +1,5 @@
-/* The events of one action that the service has not taken yet, and what to do about each answer to
- * them. Pure. */
+/* The events of one action (or, as a batch, of many) that the service has not taken yet, and what
+ * to do about each answer to them. Pure. */
 #ifndef RUNTREE_CLI_OUTBOX_H
 #define RUNTREE_CLI_OUTBOX_H
 
@@ -12,6 +12,7 @@
 struct outbox {
     json_t *events;      /* owned array, oldest first */
     json_t *refused;     /* owned array of {"event", "problem"}: what the service will never take */
+    bool is_batch;       /* of many actions: sent as they are, whatever was there before */
     size_t sent;         /* of `events`, in the request under way */
     bool is_abort_asked; /* an answer said that the action is to end */
     bool asks_state;     /* to know which attempt comes next, the action is to be read */
@@ -21,6 +22,7 @@ struct outbox {
     int64_t attempt, first_attempt;
 };
 
+enum { OUTBOX_REQUEST_EVENTS_MAX = 1000 };
 enum { OUTBOX_CONFLICTS_MAX = 20 }; /* then what is in the way is let be */
 
 /* 0, or -1 without memory; outbox_clear in any case. */

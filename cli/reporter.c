@@ -49,6 +49,7 @@ struct reporter {
     struct outbox *errand_box;
     int64_t errand_since_ms, retry_at_ms, poll_at_ms, heartbeat_at_ms, heartbeat_ms;
     int64_t started_ms, deadline_ms;
+    int64_t asks_until_ms; /* 0: nobody waits for the answer */
     int failures, version;
     bool is_reached, last_timed_out, has_ended, has_given_up;
     char reason[REASON_SIZE], why[REPORTER_WHY_SIZE];
@@ -172,6 +173,22 @@ void reporter_start(struct reporter *reporter, json_t *members)
     add_event(reporter, "RUNNING", 0, members);
 }
 
+void reporter_ask(struct reporter *reporter)
+{
+    int64_t now = now_ms();
+
+    if (reporter->own.start == NULL || reporter->failures > 0 || reporter->last_timed_out ||
+        reporter->reason[0] != '\0')
+        return;
+    reporter->poll_at_ms = now;
+    reporter->asks_until_ms = now + reporter->options.wait_ms;
+}
+
+bool reporter_is_asking(const struct reporter *reporter)
+{
+    return now_ms() < reporter->asks_until_ms;
+}
+
 /* A request that is under way for long has had of its time already; a service that did not answer
  * in time is not waited for once more. What is under way for others gives way. */
 void reporter_end(struct reporter *reporter, const char *phase, json_t *members)
@@ -250,6 +267,7 @@ static bool take_file(struct reporter *reporter)
     snprintf(reporter->after, sizeof reporter->after, "%s", reporter->file.path);
     if (outbox_init(&reporter->spooled) < 0)
         return false;
+    reporter->spooled.is_batch = reporter->file.is_batch;
     for (size_t i = 0; i < json_array_size(reporter->file.events); i++)
         outbox_add(&reporter->spooled, json_deep_copy(json_array_get(reporter->file.events, i)));
     return true;
@@ -323,6 +341,7 @@ static void plan_retry(struct reporter *reporter, const struct http_answer *answ
     if (answer->retry_after_ms > wait_ms)
         wait_ms = answer->retry_after_ms;
     reporter->failures++;
+    reporter->asks_until_ms = 0;
     reporter->last_timed_out = answer->timed_out;
     reporter->retry_at_ms = now_ms() + least(wait_ms, RETRY_MS_MAX);
     reporter->has_given_up = reporter->has_ended;
@@ -376,10 +395,14 @@ static void take_answer(struct reporter *reporter, const struct http_answer *ans
         outbox_take_question_answer(&reporter->own, answer->body, answer->length);
         reporter->last_timed_out = answer->timed_out;
         plan_poll(reporter, answer->status);
+        if (!reporter->own.is_abort_asked)
+            reporter->asks_until_ms = 0;
     } else {
         take_reason(reporter, document, errand == ERRAND_RUN);
         if (reporter->reason[0] == '\0')
             start_errand(reporter, ERRAND_RUN, &reporter->own);
+        else
+            reporter->asks_until_ms = 0;
     }
     json_decref(document);
 }
@@ -420,6 +443,8 @@ int64_t reporter_step(struct reporter *reporter)
     wait_ms = http_client_is_busy(reporter->client) ? IDLE_MS : next_ms(reporter, now) - now;
     if (reporter->has_ended)
         wait_ms = least(wait_ms, reporter->deadline_ms - now);
+    else if (reporter->asks_until_ms > 0)
+        wait_ms = least(wait_ms, reporter->asks_until_ms - now);
     return wait_ms < 0 || reporter_is_done(reporter) ? 0 : wait_ms;
 }
 

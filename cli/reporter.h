@@ -29,6 +29,11 @@ void reporter_free(struct reporter *reporter);
 /* The action runs: the RUNNING event. `members` (taken over) are its further ones. */
 void reporter_start(struct reporter *reporter, json_t *members);
 
+/* Before that: asks whether somebody wants the end that has come (another runtree exec may have
+ * heard so first). To be stepped while reporter_is_asking, which is not for longer than wait_ms. */
+void reporter_ask(struct reporter *reporter);
+bool reporter_is_asking(const struct reporter *reporter);
+
 /* The action has ended: the last event. */
 void reporter_end(struct reporter *reporter, const char *phase, json_t *members);
 

@@ -84,10 +84,12 @@ size_t spool_count(const char *folder)
 }
 
 /* All of it is on the disk before it has its name. */
-static int write_file(const char *path, const char *url, const char *member, const json_t *events)
+static int write_file(const char *path, const char *url, const char *member, const json_t *events,
+                      bool is_batch)
 {
     char temporary[SPOOL_PATH_SIZE + 8];
-    json_t *document = json_pack("{s:s, s:O}", "url", url, member, (json_t *)events);
+    json_t *document =
+        json_pack("{s:s, s:b, s:O}", "url", url, "batch", is_batch, member, (json_t *)events);
     int fd, status = -1;
 
     snprintf(temporary, sizeof temporary, "%s.new", path);
@@ -117,7 +119,7 @@ static int put(const char *folder, const char *kind, const char *url, const char
         errno = ENAMETOOLONG;
         return -1;
     }
-    return write_file(path, url, member, events);
+    return write_file(path, url, member, events, false);
 }
 
 int spool_put(const char *folder, const char *url, const json_t *events)
@@ -136,7 +138,7 @@ int spool_put_refused(const char *folder, const char *url, const json_t *refused
 
 /* The events if the file is ours to send now. Who waited for the lock may hold a file that is gone.
  */
-static json_t *read_locked(int fd, const char *url)
+static json_t *read_locked(int fd, const char *url, bool *is_batch)
 {
     json_t *document, *events = NULL;
     struct stat status;
@@ -150,6 +152,7 @@ static json_t *read_locked(int fd, const char *url)
     if (for_url != NULL && strcmp(for_url, url) == 0 &&
         json_array_size(json_object_get(document, "events")) > 0)
         events = json_incref(json_object_get(document, "events"));
+    *is_batch = json_is_true(json_object_get(document, "batch"));
     json_decref(document);
     return events;
 }
@@ -170,7 +173,7 @@ bool spool_next(const char *folder, const char *url, const char *after, struct s
         file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (file->fd < 0)
             continue;
-        file->events = read_locked(file->fd, url);
+        file->events = read_locked(file->fd, url, &file->is_batch);
         if (file->events == NULL) {
             close(file->fd);
             file->fd = -1;
@@ -185,7 +188,7 @@ void spool_close(struct spool_file *file, const char *url, const json_t *rest)
     if (rest == NULL)
         unlink(file->path);
     else if (!json_equal(rest, file->events))
-        write_file(file->path, url, "events", rest);
+        write_file(file->path, url, "events", rest, file->is_batch);
     close(file->fd);
     json_decref(file->events);
     *file = (struct spool_file){.fd = -1};

@@ -14,6 +14,7 @@ struct spool_file {
     int fd;
     char path[SPOOL_PATH_SIZE];
     json_t *events; /* owned */
+    bool is_batch;  /* of many actions (clients/python); else of one */
 };
 
 /* The folder, made where it is missing, for its owner alone: `asked`, or without it

@@ -443,7 +443,7 @@ static int exit_status_of(enum phase phase)
 }
 
 /* The last picture, or line. */
-static void conclude(struct watch *watch)
+static void show_end(struct watch *watch)
 {
     enum phase phase = watched_tree_phase(&watch->tree);
     struct buffer out = {0};
@@ -471,7 +471,7 @@ static int run(struct watch *watch)
     catch_signals();
     status = follow(watch);
     if (status == 0 && watch->is_synced)
-        conclude(watch);
+        show_end(watch);
     if (stop_signal != 0) {
         signal(stop_signal, SIG_DFL);
         raise(stop_signal);

@@ -356,7 +356,7 @@ def test_cron_each_time_makes_a_run(api, run, execute):
     assert len(runs) == 2
     for one in runs:
         assert re.fullmatch(r"nightly-\d{8}T\d{6}Z-\w{6}", one["runName"])
-        assert (one["root"], one["phase"]) == ("nightly", "SUCCEEDED")
+        assert (one["root"], one["phase"], one["title"]) == ("nightly", "SUCCEEDED", "nightly")
 
 
 def test_slurm_array_is_one_run(api, run, execute):
@@ -401,12 +401,10 @@ def test_github_workflow_is_one_run_with_a_link(api, run, execute):
         variables["GITHUB_RUN_ATTEMPT"] = attempt
         execute("--name", "unit", "--title", "Unit tests", "true", run=False, environment=variables)
     base = f"/v1/projects/owner%2F{run.project}/domains/{run.domain}/runs/Nightly%20build-77"
-    state = api.read(f"{base}/actions/unit")
-    assert (state["attempt"], state["group"]) == (2, "test")
-    started = api.read(f"{base}/actions/unit/events")["events"][0]
-    assert started["title"] == "Unit tests"
-    (link,) = started["run"]["links"]
+    (link,) = api.read(base)["links"]
     assert link["url"] == f"https://github.com/owner/{run.project}/actions/runs/77"
+    state = api.read(f"{base}/actions/unit")
+    assert (state["attempt"], state["group"], state["title"]) == (2, "test", "Unit tests")
 
 
 def test_name_that_no_name_can_be(api, run, execute):
@@ -581,51 +579,62 @@ def seconds(text):
     return int(hours) * 3600 + int(minutes) * 60 + float(rest)
 
 
-class Aborting:
-    """A service that takes all events, and of which an abort can be asked."""
-
-    def __init__(self):
-        self.events, self.aborted = [], False
-
-    def __call__(self, method, path, body):
-        if method == "POST":
-            self.events += json.loads(body)["events"]
-            result = {"status": "applied"} | ({"abortRequested": True} if self.aborted else {})
-            return 200, {"results": [result] * len(json.loads(body)["events"])}
-        asked = {"at": "2026-04-12T08:00:00.000Z", "by": "alice", "reason": "too slow"}
-        return 200, {"attempt": 1, "abortRequested": asked if self.aborted else None}
-
-    def ends(self):
-        return {it["name"]: it for it in self.events if it["phase"] != "RUNNING"}
+def ask_abort(api, path, reason="too slow"):
+    response = api.post({"reason": reason}, path=f"{path}/abort")
+    assert response.status_code == 200, response.text
 
 
-def test_abort_ends_all_below(tmp_path, run, answer):
-    service = Aborting()
-    execute = Exec(tmp_path, answer(service), run)
+def test_abort_ends_all_below(api, run, execute):
+    """Also what is in a session of its own; and the runtree exec inside tells of its end."""
     script = "(setsid sleep 1000 & wait) & runtree exec --name a1 sh -c 'echo there; sleep 1000'"
     process = sleeper(execute.start("--name", "a0", "bash", "-c", script))
-    service.aborted = True
-    assert process.wait(30) == -signal.SIGTERM
-    ends = service.ends()
-    assert ends["a0"]["phase"] == ends["a1"]["phase"] == "ABORTED"
-    assert ends["a0"]["errorInfo"]["message"] == "aborted by alice: too slow"
+    until(lambda: api.get(f"{run.path}/actions/a1").status_code == 200)
+    ask_abort(api, f"{run.path}/actions/a0")
+    assert process.wait(30) in (-signal.SIGTERM, 128 + signal.SIGTERM), "as bash has it"
+    outer, inner = action(api, run, "a0"), action(api, run, "a1")
+    assert outer["phase"] == inner["phase"] == "ABORTED"
+    assert outer["errorInfo"]["message"].startswith("aborted")
+    assert "too slow" in outer["errorInfo"]["message"]
     assert process.stdout.read() == "", "nobody has it open any more"
 
 
-def test_abort_kills_who_does_not_end(tmp_path, run, answer):
-    service = Aborting()
-    service.aborted = True
-    execute = Exec(tmp_path, answer(service), run)
+def test_abort_of_the_run(api, run, execute):
+    process = sleeper(execute.start("--name", "a0", "sh", "-c", "echo there; exec sleep 1000"))
+    until(lambda: api.get(run.path).status_code == 200)
+    ask_abort(api, run.path)
+    assert process.wait(30) == -signal.SIGTERM
+    assert "too slow" in action(api, run, "a0")["errorInfo"]["message"]
+
+
+def test_abort_of_an_action_above_elsewhere(api, run, execute):
+    """As on another machine: nobody but the service connects the two."""
+    api.post_one(run.event("top", "RUNNING", parent=None))
+    process = sleeper(
+        execute.start("--name", "a0", "--parent", "top", "sh", "-c", "echo there; exec sleep 1000")
+    )
+    until(lambda: api.get(f"{run.path}/actions/a0").status_code == 200)
+    ask_abort(api, f"{run.path}/actions/top")
+    assert process.wait(30) == -signal.SIGTERM
+    state = action(api, run, "a0")
+    assert (state["phase"], state["errorInfo"]["message"]) == (
+        "ABORTED",
+        "aborted with an action above",
+    )
+
+
+def test_abort_kills_who_does_not_end(api, run, execute):
     script = "trap '' TERM; echo there; while :; do sleep 0.1; done"
     process = sleeper(execute.start("--grace-s", "1", "--name", "a0", "bash", "-c", script))
+    until(lambda: api.get(f"{run.path}/actions/a0").status_code == 200)
+    ask_abort(api, run.path)
     assert process.wait(30) == -signal.SIGKILL
-    assert service.ends()["a0"]["phase"] == "ABORTED"
+    assert action(api, run, "a0")["phase"] == "ABORTED"
 
 
-def test_abort_of_a_command_that_then_ends_well(tmp_path, run, answer):
-    service = Aborting()
-    service.aborted = True
-    execute = Exec(tmp_path, answer(service), run)
-    script = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
-    assert execute("--name", "a0", "bash", "-c", script).returncode == 0
-    assert service.ends()["a0"]["phase"] == "ABORTED"
+def test_abort_of_a_command_that_then_ends_well(api, run, execute):
+    script = "trap 'exit 0' TERM; echo there; while :; do sleep 0.05; done"
+    process = sleeper(execute.start("--name", "a0", "bash", "-c", script))
+    until(lambda: api.get(f"{run.path}/actions/a0").status_code == 200)
+    ask_abort(api, run.path)
+    assert process.wait(30) == 0
+    assert action(api, run, "a0")["phase"] == "ABORTED"

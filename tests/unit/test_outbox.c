@@ -128,6 +128,25 @@ static void test_longer_name_below_another_parent(void **state)
     outbox_clear(&outbox);
 }
 
+static void test_batch_goes_as_it_is(void **state)
+{
+    struct outbox outbox;
+
+    (void)state;
+    assert_int_equal(outbox_init(&outbox), 0);
+    outbox.is_batch = true;
+    for (int i = 0; i < OUTBOX_REQUEST_EVENTS_MAX + 1; i++)
+        outbox_add(&outbox, json_pack("{s:s, s:i, s:s, s:i}", "name", i == 0 ? "a" : "b", "attempt",
+                                      1, "phase", "RUNNING", "version", 0));
+    free(outbox_body(&outbox));
+    assert_int_equal(outbox.sent, OUTBOX_REQUEST_EVENTS_MAX);
+    outbox.sent = 1;
+    assert_int_equal(answer(&outbox, 200, OTHER), OUTBOX_TAKEN);
+    assert_false(outbox.asks_state);
+    assert_int_equal(json_array_size(outbox.events), OUTBOX_REQUEST_EVENTS_MAX);
+    outbox_clear(&outbox);
+}
+
 static void test_conflicts_without_end(void **state)
 {
     struct outbox outbox;
@@ -212,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_sent_twice_is_taken),
         cmocka_unit_test(test_next_attempt_of_a_name_that_was_there),
         cmocka_unit_test(test_longer_name_below_another_parent),
+        cmocka_unit_test(test_batch_goes_as_it_is),
         cmocka_unit_test(test_conflicts_without_end),
         cmocka_unit_test(test_whether_to_end),
         cmocka_unit_test(test_end_that_an_answer_asks_for),
