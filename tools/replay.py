@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import sample_run
 
@@ -254,7 +254,8 @@ class Progress:
 def introduce(runs, url, out):
     """Where to look, before anything happens."""
     print(f"page:  {url}/", file=out)
-    for project, domain, run_name in runs[:3]:
+    for key in runs[:3]:
+        project, domain, run_name = (quote(part, safe="") for part in key)
         watch = f"{url}/v1/projects/{project}/domains/{domain}/runs/{run_name}/watch?wait=true"
         print(f"watch: curl -N '{watch}'", file=out)
     if len(runs) > 3:

@@ -1,6 +1,7 @@
 /* Bodies of requests: JSON, NDJSON, and that of a PUT whose key stands in the path. The first byte
  * says which. */
 #include "fuzz.h"
+#include "model/additions.h"
 #include "model/error_info.h"
 #include "model/event_batch.h"
 
@@ -119,6 +120,26 @@ static void check_record(const struct action_event *event, json_t *document)
     buffer_free(&text);
 }
 
+/* What is kept of what an event says beside the state is JSON, and is shown as JSON. */
+static void check_additions(const struct action_event *event)
+{
+    struct arena arena = {0};
+    struct buffer shown = {0};
+    struct action action = {0};
+    struct action_change change = {0};
+    json_t *record;
+
+    MUST(additions_take(&action, event, &arena, &change) == 0);
+    buffer_text(&shown, "{\"x\":0");
+    additions_write(&shown, action.additions);
+    buffer_text(&shown, "}");
+    record = json_loadb(shown.bytes, shown.length, JSON_REJECT_DUPLICATES, NULL);
+    MUST(json_is_object(record) && change.is_visible == (json_object_size(record) > 1));
+    json_decref(record);
+    buffer_free(&shown);
+    arena_free(&arena);
+}
+
 /* What an event that was taken must be. */
 static void check_event(const struct event_batch *batch, const struct action_event *event,
                         const struct action_event_path *path)
@@ -127,7 +148,7 @@ static void check_event(const struct event_batch *batch, const struct action_eve
     json_error_t error;
     size_t at = (size_t)(event->info.bytes - batch->body);
 
-    if (at < batch->body_length) { /* else it is the {} that an empty PUT counts as */
+    if (at < batch->body_length) { /* else it is written anew, or the {} of an empty PUT */
         MUST(event->info.length <= batch->body_length - at);
         MUST(event->info.length <= EVENT_BYTES_MAX);
     }
@@ -139,6 +160,9 @@ static void check_event(const struct event_batch *batch, const struct action_eve
     MUST(phase_name(event->phase) != NULL && event->attempt >= 1 && event->version >= 0);
     MUST(key_part_is_valid(KEY_NAME, event->name, strlen(event->name)));
     MUST(event->names_parent || event->parent == NULL);
+    for (size_t i = 0; i < event->alias_count; i++)
+        MUST(strcmp(event->aliases[i], event->name) != 0);
+    check_additions(event);
     check_record(event, document);
     json_decref(document);
     json_decref(again);

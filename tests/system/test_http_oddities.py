@@ -339,7 +339,7 @@ def test_request_behind_a_watch_is_never_read(send, api, run, first):
         (b"/heal\tthz", 400),
         (b"/heal\x7fthz", 400),
         (b"/" + b"a/" * 21, 414),
-        (b"/v1/runs?" + b"name=a&" * 65, 414),
+        (b"/v1/runs?" + b"name=a&" * 129, 414),
     ],
 )
 def test_targets(send, target, status):

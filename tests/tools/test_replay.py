@@ -162,6 +162,16 @@ def test_posts_the_lines_as_they_are_and_says_where_to_look(tmp_path, serve):
     assert last == "2/2 events: 2 applied"
 
 
+def test_says_where_a_run_is_whose_name_is_no_word(tmp_path, serve):
+    server = serve()
+    path = tmp_path / "events.ndjson"
+    key = {"name": "a", "project": "owner/repo", "domain": "ci", "runName": "it's a / run"}
+    path.write_text(json.dumps(key), encoding="utf-8")
+    code, text = replayed(server, str(path))
+    assert code == 0
+    assert "/v1/projects/owner%2Frepo/domains/ci/runs/it%27s%20a%20%2F%20run/watch" in text
+
+
 def test_keeps_the_rhythm_and_the_connection(tmp_path, serve):
     server = serve()
     path = written(tmp_path, [event("a", 0), event("b", 3), event("c", 3), event("d", 9)])
