@@ -103,6 +103,35 @@ void handle_put_upload(struct app *app, struct http_request *request)
     reply_empty(request, 200);
 }
 
+/* The address that Flyte's SDK prints of a run, of an action with ?i=: its console's, here the
+ * page's. */
+void handle_flyte_console(struct app *app, struct http_request *request)
+{
+    static const char *const parts[] = {"project", "domain", "run"};
+    const char *action = http_request_parameter(request, "i");
+    struct buffer place = {0};
+
+    (void)app;
+    buffer_text(&place, "/#/runs");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        buffer_text(&place, "/");
+        write_segment(&place, http_request_capture(request, parts[i]));
+    }
+    if (action != NULL) {
+        buffer_text(&place, "?action=");
+        write_segment(&place, action);
+    }
+    buffer_append(&place, "", 1);
+    if (place.failed) {
+        reply_unavailable(request, -ENOMEM);
+    } else {
+        const struct reply_header headers[] = {{"Location", place.bytes}, {NULL, NULL}};
+
+        reply_static_with(request, 302, NULL, "", 0, headers);
+    }
+    buffer_free(&place);
+}
+
 static void handle_tail_logs(const struct flyte_method *method, struct connect_call *call)
 {
     (void)method;

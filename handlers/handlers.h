@@ -31,7 +31,7 @@ route_handler handle_delete_run;
 /* abort.c */
 route_handler handle_abort_run, handle_abort_action;
 /* flyte.c */
-route_handler handle_flyte, handle_put_upload;
+route_handler handle_flyte, handle_flyte_console, handle_put_upload;
 /* operations.c */
 route_handler handle_health, handle_readiness, handle_metrics, handle_openapi, handle_problem;
 

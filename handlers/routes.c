@@ -64,6 +64,10 @@ const struct route routes[] = {
      ROUTE_TOKEN},
     {HTTP_POST, "/flyteidl2.dataproxy.DataProxyService/{method}", handle_flyte, NULL, true,
      ROUTE_TOKEN},
+    {HTTP_GET, "/v2/domain/{domain}/project/{project}/tracked-runs/{run}", handle_flyte_console,
+     PARAMETERS("i"), true, ROUTE_OPEN},
+    {HTTP_GET, "/v2/domain/{domain}/project/{project}/runs/{run}", handle_flyte_console,
+     PARAMETERS("i"), true, ROUTE_OPEN},
     {HTTP_PUT, DOMAIN_PATH "/uploads/{name}", handle_put_upload, NULL, true, ROUTE_WRITE},
 
     {HTTP_GET, "/v1/session", handle_get_session, NULL, true, ROUTE_TOKEN},

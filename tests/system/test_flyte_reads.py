@@ -194,6 +194,17 @@ def test_projects_are_listed(api, run):
     assert run.domain in [domain["id"] for domain in project["domains"]]
 
 
+@pytest.mark.parametrize("kind", ["runs", "tracked-runs"])
+def test_address_that_the_sdk_prints_leads_to_the_page(api, kind):
+    base = f"/v2/domain/a%2Fb/project/ml/{kind}/r 1"
+    for query, place in (
+        ("", "/#/runs/ml/a%2Fb/r%201"),
+        ("?i=a%260", "/#/runs/ml/a%2Fb/r%201?action=a%260"),
+    ):
+        response = api.request("GET", base + query)
+        assert (response.status_code, response.headers["location"]) == (302, place)
+
+
 def test_requests_of_the_sdk_are_read(api):
     """In protocol buffers and gzip, as they were sent; of a project that is not there."""
     for name, method, status in (
