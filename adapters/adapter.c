@@ -353,21 +353,29 @@ void adapter_set_params(json_t *run, json_t *params)
         json_decref(params);
 }
 
+/* How much of the text there is room for. */
+static int length_within(const char *text, size_t bytes_max)
+{
+    size_t length = strlen(text);
+    return (int)(length > bytes_max ? utf8_cut(text, bytes_max) : length);
+}
+
 void adapter_set_error(json_t *event, const char *message, const char *more)
 {
-    struct buffer text = {0};
-    buffer_text(&text, message ? message : more ? more : "");
-    if (message && more && strcmp(message, more) != 0) {
-        buffer_text(&text, "\n\n");
-        buffer_text(&text, more);
+    static const char between[] = "\n\n";
+    if (!message || (more && strcmp(message, more) == 0)) {
+        message = message ? message : more;
+        more = NULL;
     }
-    buffer_append(&text, "", 1);
-    if (!text.failed && text.length > 1) {
-        size_t length = text.length - 1;
-        length = length > ERROR_BYTES_MAX ? utf8_cut(text.bytes, ERROR_BYTES_MAX) : length;
-        adapter_set(event, "errorInfo", json_pack("{s:s#}", "message", text.bytes, length));
-    }
-    buffer_free(&text);
+    if (!message || !*message)
+        return;
+    int length = length_within(message, ERROR_BYTES_MAX);
+    size_t left = ERROR_BYTES_MAX - (size_t)length;
+    bool has_more = more && left > sizeof between;
+    adapter_set(event, "errorInfo",
+                json_pack("{s:s#++#}", "message", message, length, has_more ? between : "",
+                          has_more ? more : "",
+                          has_more ? length_within(more, left - (sizeof between - 1)) : 0));
 }
 
 json_t *adapter_raw(const json_t *message)

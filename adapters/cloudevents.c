@@ -45,7 +45,7 @@ static int digit_of(char c)
 
 /* The JSON that data_base64 stands for (RFC 4648, section 4), a new reference; NULL if it is none.
  */
-static json_t *decode_base64(const char *text)
+static json_t *decode_base64(struct adapter_answer *answer, const char *text)
 {
     struct buffer bytes = {0};
     uint32_t group = 0;
@@ -61,6 +61,7 @@ static json_t *decode_base64(const char *text)
         if (i % 4 != 0)
             buffer_append(&bytes, &byte, 1);
     }
+    answer->failed |= bytes.failed;
     json_t *json =
         length > 0 && !bytes.failed ? json_loadb(bytes.bytes, bytes.length, 0, NULL) : NULL;
     buffer_free(&bytes);
@@ -71,7 +72,7 @@ static void take_cloudevent(struct adapter_answer *answer, const json_t *cloudev
 {
     const char *version = adapter_text(cloudevent, "specversion", NULL);
     const char *packed = adapter_text(cloudevent, "data_base64", NULL);
-    json_t *unpacked = packed ? decode_base64(packed) : NULL;
+    json_t *unpacked = packed ? decode_base64(answer, packed) : NULL;
     if (!version || strncmp(version, "1.", 2) != 0)
         adapter_unmapped(answer, UNMAPPED_FIELD, NULL, NULL, "specversion is not 1.0");
     else

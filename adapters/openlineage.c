@@ -289,6 +289,7 @@ static void set_failed_assertions(const struct lineage *lineage, json_t *event)
         }
     }
     buffer_append(&text, "", 1);
+    lineage->answer->failed |= text.failed;
     if (!text.failed && text.length > 1 && !json_object_get(event, "errorInfo"))
         adapter_set_error(event, text.bytes, NULL);
     buffer_free(&text);

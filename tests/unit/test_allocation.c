@@ -1,11 +1,12 @@
-/* Every allocation of model/, but for those of moved_runs and access, fails once: the call says so,
- * nothing leaks, and what was there is as it was. Linked with --wrap, so that malloc and its kin
- * come here first. */
+/* Every allocation of model/, but for those of moved_runs and access, and of adapters/ fails once:
+ * the call says so, nothing leaks, and what was there is as it was. Linked with --wrap, so that
+ * malloc and its kin come here first. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapters/table.h"
 #include "cmocka_test.h"
 #include "event_maker.h"
 #include "memory_store.h"
@@ -484,6 +485,53 @@ static void test_waiting(void **state)
     fail_each_allocation(explain_waiting, (void *)(uintptr_t)actions);
 }
 
+struct message {
+    const char *tool, *text;
+};
+
+static int adapt(void *arg)
+{
+    const struct message *message = arg;
+    const struct adapter_request request = {.method = "POST",
+                                            .project = "p",
+                                            .domain = "d",
+                                            .body = message->text,
+                                            .body_length = strlen(message->text),
+                                            .received_us = 1};
+    struct adapter_answer answer;
+    adapter_handle(adapter_find(message->tool), &request, &answer);
+    int status = answer.failed ? -1 : 0;
+    adapter_answer_clear(&answer);
+    return status;
+}
+
+static void test_adapting(void **state)
+{
+    (void)state;
+    static struct message messages[] = {
+        {"openlineage",
+         "{\"eventType\":\"START\",\"eventTime\":\"2026-11-25T18:43:49Z\",\"run\":{\"runId\":\"1-"
+         "2\","
+         "\"facets\":{\"errorMessage\":{\"message\":\"m\",\"stackTrace\":\"s\"},\"airflowDagRun\":"
+         "{\"dagRun\":{\"run_id\":\"r\",\"conf\":{\"x\":1}}}}},\"job\":{\"name\":\"etl\","
+         "\"facets\":{"
+         "\"sourceCodeLocation\":{\"url\":\"http://g\"},\"airflow\":{\"tasks\":{\"a\":{"
+         "\"downstream_task_ids\":[\"b\"],\"operator\":\"x.Y\",\"task_group\":\"g\"},\"b\":{}}}}},"
+         "\"outputs\":[{\"namespace\":\"n\",\"name\":\"t\"}]}"},
+        {"openlineage",
+         "[{\"eventType\":\"ODD\",\"run\":{\"runId\":\"1\"},\"job\":{\"name\":\"j\"}}]"},
+        {"nextflow",
+         "{\"event\":\"process_submitted\",\"runName\":\"r\",\"runId\":\"i\",\"trace\":{"
+         "\"name\":\"A (1)\",\"process\":\"Q:A\",\"task_id\":1,\"workdir\":\"/w\"}}"},
+        {"nextflow", "{\"event\":\"completed\",\"runName\":\"r\",\"runId\":\"i\",\"metadata\":{"
+                     "\"parameters\":{\"x\":1},\"workflow\":{\"errorMessage\":\"m\"}}}"},
+        {"cloudevents", "{\"specversion\":\"1.0\",\"data_base64\":\"eyJuYW1lIjoiYSJ9\"}"},
+        {"cloudevents", "no JSON"},
+    };
+    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
+        fail_each_allocation(adapt, &messages[i]);
+}
+
 /* One text for all that a manager says of itself. */
 static char *describe(const struct run_state_manager *manager)
 {
@@ -600,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_attempts),
         cmocka_unit_test(test_replaying),
         cmocka_unit_test(test_waiting),
+        cmocka_unit_test(test_adapting),
     };
     json_object_seed(1);
     json_set_alloc_funcs(jansson_malloc, __wrap_free);

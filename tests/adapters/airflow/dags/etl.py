@@ -6,11 +6,19 @@ import os
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
-from airflow.sdk import dag, get_current_context, task, task_group
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import BaseOperator, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 SOON = datetime.timedelta(seconds=0)
+
+
+class Wait(BaseOperator):
+    def execute(self, context):
+        self.defer(trigger=TimeDeltaTrigger(datetime.timedelta(seconds=2)), method_name="resume")
+
+    def resume(self, context, event=None):
+        return "waited"
 
 
 @task
@@ -74,9 +82,7 @@ def etl():
 
     loaded = load()
     loaded >> [after(), notify()]
-    TimeDeltaSensor(
-        task_id="wait", delta=datetime.timedelta(seconds=1), deferrable=True
-    ) >> choose() >> EmptyOperator(task_id="nothing")
+    Wait(task_id="wait") >> choose() >> EmptyOperator(task_id="nothing")
     if "DBT_PROJECT" in os.environ:
         macros = "macros.OpenLineageProviderPlugin"
         BashOperator(
