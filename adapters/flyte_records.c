@@ -156,7 +156,11 @@ json_t *flyte_statuses(const struct event_batch *batch)
         const struct event_result *result = &batch->results[i];
         bool is_rejected = result->status == EVENT_REJECTED;
 
-        json_array_append_new(statuses, flyte_status(is_rejected ? result->problem->detail : NULL));
+        if (json_array_append_new(statuses,
+                                  flyte_status(is_rejected ? result->problem->detail : NULL)) < 0) {
+            json_decref(statuses);
+            return NULL; /* with one left out, the others would be of other events */
+        }
     }
     return json_pack("{s:o}", "statuses", statuses);
 }
