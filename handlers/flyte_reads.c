@@ -156,28 +156,53 @@ static int add_name(const Flyte__Filter *from, struct filter *filter)
     return filter_set_name(filter, from->values[0]);
 }
 
-int flyte_read_filters(Flyte__Filter *const *from, size_t count, struct filter *filter,
-                       const char **parent, char why[static FLYTE_WHY_SIZE])
+static int add_parent(const Flyte__Filter *from, struct flyte_filters *filters)
+{
+    if (!filters->may_have_parent || from->function != FLYTE__FILTER__FUNCTION__EQUAL ||
+        from->n_values != 1 || !is_key(KEY_NAME, from->values[0]))
+        return -EINVAL;
+    filters->parent = from->values[0];
+    return 0;
+}
+
+/* Of a field "labels.NAME". */
+static int add_label(const Flyte__Filter *from, struct flyte_filters *filters)
+{
+    const char *name = from->field + strlen("labels.");
+    char label[LIST_LABELS_SIZE];
+    int length;
+
+    if (!filters->may_have_labels || from->function != FLYTE__FILTER__FUNCTION__EQUAL ||
+        from->n_values != 1 || strchr(name, ':') != NULL)
+        return -EINVAL;
+    length = snprintf(label, sizeof label, "%s:%s", name, from->values[0]);
+    if (length >= (int)sizeof label)
+        return -EINVAL;
+    return list_filter_add_label(&filters->labels, label);
+}
+
+int flyte_read_filters(Flyte__Filter *const *from, size_t count, struct flyte_filters *filters,
+                       char why[static FLYTE_WHY_SIZE])
 {
     for (size_t i = 0; i < count; i++) {
         const char *field = from[i]->field;
         int status = -EINVAL;
 
         if (strcasecmp(field, "phase") == 0)
-            status = add_phases(from[i], filter);
+            status = add_phases(from[i], &filters->filter);
         else if (strcasecmp(field, "name") == 0)
-            status = add_name(from[i], filter);
-        else if (parent != NULL && strcmp(field, "parent_name") == 0 && from[i]->n_values == 1 &&
-                 from[i]->function == FLYTE__FILTER__FUNCTION__EQUAL) {
-            *parent = from[i]->values[0];
-            status = is_key(KEY_NAME, *parent) ? 0 : -EINVAL;
-        }
+            status = add_name(from[i], &filters->filter);
+        else if (strcmp(field, "parent_name") == 0)
+            status = add_parent(from[i], filters);
+        else if (strncmp(field, "labels.", strlen("labels.")) == 0)
+            status = add_label(from[i], filters);
         if (status == 0)
             continue;
         snprintf(why, FLYTE_WHY_SIZE,
-                 "filters: runtree knows phase (EQUAL, VALUE_IN), name (CONTAINS)%s, not this of "
+                 "filters: runtree knows phase (EQUAL, VALUE_IN), name (CONTAINS)%s%s, not this of "
                  "\"%.60s\"",
-                 parent == NULL ? "" : " and parent_name (EQUAL)", field);
+                 filters->may_have_parent ? ", parent_name (EQUAL)" : "",
+                 filters->may_have_labels ? ", labels.NAME (EQUAL)" : "", field);
         return -EINVAL;
     }
     return 0;
@@ -211,6 +236,7 @@ void flyte_list_actions(const struct flyte_method *method, struct connect_call *
 {
     struct flyte_read *read = begin_read(method, call);
     const struct page_taker taker = {.take = take_actions, .drop = read_free, .arg = read};
+    struct flyte_filters filters = {.may_have_parent = true};
     const Flyte__ListActionsRequest *message;
     struct action_query query = {0};
     char why[FLYTE_WHY_SIZE];
@@ -225,12 +251,14 @@ void flyte_list_actions(const struct flyte_method *method, struct connect_call *
         return;
     }
     if (message->request != NULL &&
-        flyte_read_filters(message->request->filters, message->request->n_filters, &query.filter,
-                           &query.parent, why) < 0) {
+        flyte_read_filters(message->request->filters, message->request->n_filters, &filters, why) <
+            0) {
         refuse(read, why);
         return;
     }
     query.run = read->run;
+    query.filter = filters.filter;
+    query.parent = filters.parent;
     query.limit = limit_of(message->request);
     list_actions(read->app, read->request, &query, token_of(message->request), &taker);
 }
@@ -324,8 +352,8 @@ void flyte_list_runs(const struct flyte_method *method, struct connect_call *cal
     const struct page_taker taker = {.take = take_runs, .drop = read_free, .arg = read};
     const Flyte__ListRunsRequest *message;
     const Flyte__ProjectIdentifier *project;
+    struct flyte_filters filters = {.may_have_labels = true};
     struct run_query query = {0};
-    struct filter filter = {0};
     char why[FLYTE_WHY_SIZE];
 
     if (read == NULL)
@@ -344,18 +372,17 @@ void flyte_list_runs(const struct flyte_method *method, struct connect_call *cal
         return;
     }
     if (message->request != NULL &&
-        flyte_read_filters(message->request->filters, message->request->n_filters, &filter, NULL,
-                           why) < 0) {
+        flyte_read_filters(message->request->filters, message->request->n_filters, &filters, why) <
+            0) {
         refuse(read, why);
         return;
     }
     read->scope.org = project == NULL ? message->org : project->organization;
     query.project = project == NULL ? NULL : project->name;
     query.domain = project == NULL ? NULL : project->domain;
-    query.phases = filter.phases;
-    query.name = arena_copy(&read->arena, filter.name);
-    if (query.name != NULL && *query.name == '\0')
-        query.name = NULL;
+    query.phases = filters.filter.phases;
+    query.name = filters.filter.name[0] == '\0' ? NULL : filters.filter.name;
+    query.labels = filters.labels.labels;
     query.limit = limit_of(message->request);
     list_runs(read->app, read->request, &query, token_of(message->request), &taker);
 }

@@ -4,15 +4,22 @@
 
 #include "adapters/flyte.pb-c.h"
 #include "handlers/flyte_call.h"
-#include "model/filter.h"
+#include "model/list_filter.h"
 #include "model/run_key.h"
 
 enum { FLYTE_WHY_SIZE = 200 };
 
-/* What a list's filters ask for; *parent (may be NULL: no such filter) stays as it is if none asks
- * for one. 0, or -EINVAL with the reason in `why`: one is not known here. */
-int flyte_read_filters(Flyte__Filter *const *from, size_t count, struct filter *filter,
-                       const char **parent, char why[static FLYTE_WHY_SIZE]);
+/* What a list's filters ask for. */
+struct flyte_filters {
+    bool may_have_parent, may_have_labels; /* set before: else a filter for one is not known */
+    struct filter filter;
+    const char *parent;        /* NULL: none asks for one */
+    struct list_filter labels; /* its labels only */
+};
+
+/* 0, or -EINVAL with the reason in `why`: one is not known here. */
+int flyte_read_filters(Flyte__Filter *const *from, size_t count, struct flyte_filters *filters,
+                       char why[static FLYTE_WHY_SIZE]);
 
 /* The key that the identifier says; false if it is none of a run. */
 bool flyte_run_key(const Flyte__RunIdentifier *id, struct run_key *key);

@@ -266,15 +266,15 @@ void flyte_watch_actions(const struct flyte_method *method, struct connect_call 
     const void *any;
     struct flyte_watch *watch = begin_watch(method, call, &any);
     const Flyte__WatchActionsRequest *message = any;
-    struct filter filter = {0};
+    struct flyte_filters filters = {0};
     char why[FLYTE_WHY_SIZE];
 
     if (watch == NULL)
         return;
-    if (flyte_read_filters(message->filter, message->n_filter, &filter, NULL, why) < 0)
+    if (flyte_read_filters(message->filter, message->n_filter, &filters, why) < 0)
         refuse(watch, PROBLEM_INVALID_FIELD, why);
     else if (admit(watch, message->run_id))
-        open_hub(watch, &filter, on_actions_ready);
+        open_hub(watch, &filters.filter, on_actions_ready);
 }
 
 /* -------- one action -------- */

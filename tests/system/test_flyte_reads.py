@@ -112,6 +112,24 @@ def test_actions_are_filtered(api, run):
     assert list_actions(api, run, filters=[conditions]) == {}
 
 
+def test_runs_are_filtered_by_label(api, run):
+    for name, value in (("r1", "ml"), ("r2", "web")):
+        message = {"runId": run_id(run) | {"name": name}, "labels": {"team": value, "x": "a:b"}}
+        answer(api, "CreateRun", message, "TrackedRunService")
+
+    def found(*labels):
+        filters = [{"field": f"labels.{name}", "values": [value]} for name, value in labels]
+        return [
+            each["action"]["id"]["run"]["name"]
+            for each in list_runs(api, run, filters=filters).get("runs", [])
+        ]
+
+    assert found(("team", "ml")) == ["r1"]
+    assert sorted(found(("x", "a:b"))) == ["r1", "r2"]
+    assert found(("team", "web"), ("x", "a:b")) == ["r2"]
+    assert not found(("team", "other"))
+
+
 @pytest.mark.parametrize(
     ("method", "filters"),
     [
@@ -119,6 +137,9 @@ def test_actions_are_filtered(api, run):
         ("ListActions", [{"field": "phase", "function": "NOT_EQUAL", "values": ["1"]}]),
         ("ListActions", [{"field": "phase", "values": ["DONE"]}]),
         ("ListRuns", [{"field": "parent_name", "values": ["a0"]}]),
+        ("ListRuns", [{"field": "labels.a:b", "values": ["c"]}]),
+        ("ListRuns", [{"field": "labels.team", "function": "EXISTS"}]),
+        ("ListRuns", [{"field": "labels.team", "values": ["x" * 9000]}]),
     ],
 )
 def test_unknown_filter_is_refused_in_words(api, run, method, filters):
