@@ -115,7 +115,7 @@ int read_labels(struct http_request *request, struct list_filter *filter)
     for (size_t i = 0; i < uri->parameter_count; i++) {
         if (strcmp(uri->parameters[i].name, "label") != 0)
             continue;
-        switch (list_filter_add_label(filter, uri->parameters[i].value)) {
+        switch (list_filter_add_label(filter->labels, uri->parameters[i].value)) {
         case -EINVAL:
             return refuse_parameter(request, "label", "must be name:value");
         case -E2BIG:

@@ -151,6 +151,7 @@ static int subscribe(struct many_watch *watch, const struct subscription *subscr
     if (subscription->kind == SUBSCRIPTION_RUN)
         return multiplexer_add_run(watch->multiplexer, watch->app->hubs, &subscription->key,
                                    &subscription->filter, subscription->text, &watch->id);
+    memcpy(filter.labels, subscription->labels, sizeof filter.labels);
     snprintf(filter.project, sizeof filter.project, "%s", subscription->key.project);
     snprintf(filter.domain, sizeof filter.domain, "%s", subscription->key.domain);
     return multiplexer_add_list(watch->multiplexer, watch->app->list_hub, &filter,

@@ -8,18 +8,18 @@
 
 #include "model/text.h"
 
-int list_filter_add_label(struct list_filter *filter, const char *label)
+int list_filter_add_label(char labels[static LIST_LABELS_SIZE], const char *label)
 {
-    const char *colon = strchr(label, ':'), *end = filter->labels;
+    const char *colon = strchr(label, ':'), *end = labels;
     size_t size = strlen(label) + 1;
 
     if (colon == NULL || colon == label)
         return -EINVAL;
     while (*end != '\0')
         end = list_filter_next_label(end);
-    if (size >= sizeof filter->labels - (size_t)(end - filter->labels))
+    if (size >= LIST_LABELS_SIZE - (size_t)(end - labels))
         return -E2BIG;
-    memcpy(filter->labels + (end - filter->labels), label, size);
+    memcpy(labels + (end - labels), label, size);
     return 0;
 }
 

@@ -21,8 +21,8 @@ struct list_filter {
 };
 
 /* The run must have this label, too. 0, -EINVAL if it is no name:value, or -E2BIG if that is more
- * than `labels` may hold. */
-int list_filter_add_label(struct list_filter *filter, const char *label);
+ * than `labels`, of a list_filter, may hold. */
+int list_filter_add_label(char labels[static LIST_LABELS_SIZE], const char *label);
 
 /* The label behind this one of list_filter.labels. */
 const char *list_filter_next_label(const char *label);

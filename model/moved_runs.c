@@ -137,6 +137,11 @@ static void move_to_tail(struct moved_runs *runs, struct moved_run *run)
     DL_APPEND(runs->list, run);
 }
 
+static bool is_full(const struct moved_runs *runs)
+{
+    return runs->count == MOVED_RUNS_MAX || runs->bytes >= MOVED_RUNS_BYTES_MAX;
+}
+
 /* The entry of a run that is new here; NULL when out of memory. */
 static struct moved_run *add_run(struct moved_runs *runs, const char *path, bool is_old)
 {
@@ -161,7 +166,7 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
     HASH_FIND_STR(runs->by_path, path, moved);
     if (moved != NULL && is_known(moved, xid, run))
         return 0;
-    if (moved == NULL && is_old && runs->count == MOVED_RUNS_MAX) {
+    if (moved == NULL && is_old && is_full(runs)) {
         runs->has_refused = true;
         return 0;
     }
@@ -178,6 +183,8 @@ int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t x
     buffer_free(&moved->record);
     moved->record = record;
     runs->bytes += run_bytes(moved);
+    while (runs->bytes > MOVED_RUNS_BYTES_MAX && runs->list != moved)
+        evict_oldest(runs);
     moved->xid = xid;
     moved->is_deleted = run == NULL;
     moved->revision = run == NULL ? 0 : run->revision;

@@ -13,7 +13,7 @@
 #include "model/buffer.h"
 #include "model/run.h"
 
-enum { MOVED_RUNS_MAX = 10000 };
+enum { MOVED_RUNS_MAX = 10000, MOVED_RUNS_BYTES_MAX = 64 * 1024 * 1024 };
 
 /* Read by views, written by moved_runs_put alone. */
 struct moved_run {
@@ -40,7 +40,8 @@ void moved_runs_restart(struct moved_runs *runs, int64_t complete_from);
 
 /* Transaction `xid` changed the run into `run`, or deleted it (NULL). 1 if that is news, 0 if it
  * was known, -ENOMEM. `is_old`: no watcher who is live has to be told, so that it goes before all
- * others. When there are too many runs the oldest gives way; one that is old is not taken then. */
+ * others. When there are too many runs, or they say too much, the
+ * oldest give way; one that is old is not taken then. */
 int moved_runs_put(struct moved_runs *runs, const struct run_key *key, int64_t xid,
                    const struct run *run, bool is_old);
 

@@ -103,7 +103,11 @@ static int take_option(struct reader *reader, char *option)
                    : refuse(reader, "error must be at most 255 bytes");
     if (is_list && is_first(option, "limit", &reader->has_limit))
         return take_limit(reader, value);
-    return refuse(reader, is_list ? "takes phase, and once each name and limit, as options"
+    if (is_list && strcmp(option, "label") == 0)
+        return list_filter_add_label(reader->to->labels, value) == 0
+                   ? 0
+                   : refuse(reader, "label must be name:value, of at most 1000 bytes together");
+    return refuse(reader, is_list ? "takes phase, label, and once each name and limit, as options"
                                   : "takes phase, and once each name and error, as options");
 }
 
@@ -138,6 +142,7 @@ bool subscription_equal(const struct subscription *a, const struct subscription 
     return a->kind == b->kind && strcmp(a->key.project, b->key.project) == 0 &&
            strcmp(a->key.domain, b->key.domain) == 0 &&
            (a->kind == SUBSCRIPTION_LIST || strcmp(a->key.run_name, b->key.run_name) == 0) &&
+           memcmp(a->labels, b->labels, sizeof a->labels) == 0 &&
            filter_equal(&a->filter, &b->filter);
 }
 

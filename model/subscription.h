@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "model/filter.h"
+#include "model/list_filter.h"
 #include "model/run_key.h"
 
 enum subscription_kind { SUBSCRIPTION_RUN, SUBSCRIPTION_LIST };
@@ -24,7 +25,8 @@ struct subscription {
     char *block;        /* has the strings of `key` */
     struct run_key key; /* of a list without run_name, and "" for any project or domain */
     struct filter filter;
-    int32_t limit; /* of a list: the runs of its snapshot */
+    char labels[LIST_LABELS_SIZE]; /* of a list (struct list_filter) */
+    int32_t limit;                 /* of a list: the runs of its snapshot */
 };
 
 /* Reads `text`. 0 (release with subscription_clear); -EINVAL with the reason in `why`, which begins

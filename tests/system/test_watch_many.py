@@ -342,6 +342,21 @@ def test_limit_and_filter_of_a_list(connect, api, run):
     assert shown == [{"n3"}, {"n1", "n3"}, {"n3"}]
 
 
+def test_labels_of_a_list(connect, api, run):
+    for number in range(4):
+        labels = {"half": str(number % 2), "a;b": "c"}
+        api.post_one(another(run, f"n{number}").event(parent=None, run={"labels": labels}))
+    texts = [
+        f"{run.project}/*;label=half:0", f"{run.project}/*;label=half:1;label=a%3Bb:c;name=n3"
+    ]
+    watcher = ManyWatcher(*texts)
+    stream = connect(watcher)
+    watcher.sync(stream)
+    assert [{key[2] for key in watcher.names(text)} for text in texts] == [{"n0", "n2"}, {"n3"}]
+    api.post_one(another(run, "n4").event(parent=None, run={"labels": {"half": "0"}}))
+    watcher.follow_until(stream, lambda it: len(it.names(texts[0])) == 3)
+
+
 def test_a_hundred_runs(connect, api, twin, run):
     """The most that there may be, whose id fits into the head of a request."""
     runs = [another(run, f"run-{number:03}-{'x' * 40}") for number in range(100)]

@@ -51,19 +51,19 @@ static void test_each_label_must_be_there(void **state)
     char hash[LIST_FILTER_HASH_SIZE], other_hash[LIST_FILTER_HASH_SIZE];
 
     (void)state;
-    assert_int_equal(list_filter_add_label(&filter, "team:a:b"), 0);
+    assert_int_equal(list_filter_add_label(filter.labels, "team:a:b"), 0);
     assert_true(covers_titled(&filter, "p", "d", "r", record));
     assert_false(covers(&filter, "p", "d", "r"));
     assert_false(covers_titled(&filter, "p", "d", "r", "{\"title\":\"team:a:b\"}"));
     list_filter_hash(&filter, hash);
     assert_string_not_equal(hash, "0");
-    assert_int_equal(list_filter_add_label(&filter, "none:"), 0);
-    assert_int_equal(list_filter_add_label(&filter, "env:\xc3\xa9"), 0);
+    assert_int_equal(list_filter_add_label(filter.labels, "none:"), 0);
+    assert_int_equal(list_filter_add_label(filter.labels, "env:\xc3\xa9"), 0);
     assert_true(covers_titled(&filter, "p", "d", "r", record));
     list_filter_hash(&filter, other_hash);
     assert_string_not_equal(hash, other_hash);
     assert_false(list_filter_equal(&filter, &other));
-    assert_int_equal(list_filter_add_label(&filter, "env:e"), 0);
+    assert_int_equal(list_filter_add_label(filter.labels, "env:e"), 0);
     assert_false(covers_titled(&filter, "p", "d", "r", record));
 }
 
@@ -73,16 +73,16 @@ static void test_label_that_is_none(void **state)
     char label[LIST_LABELS_SIZE];
 
     (void)state;
-    assert_int_equal(list_filter_add_label(&filter, ""), -EINVAL);
-    assert_int_equal(list_filter_add_label(&filter, "team"), -EINVAL);
-    assert_int_equal(list_filter_add_label(&filter, ":a"), -EINVAL);
+    assert_int_equal(list_filter_add_label(filter.labels, ""), -EINVAL);
+    assert_int_equal(list_filter_add_label(filter.labels, "team"), -EINVAL);
+    assert_int_equal(list_filter_add_label(filter.labels, ":a"), -EINVAL);
     memset(label, 'x', sizeof label);
     label[1] = ':';
     label[LIST_LABELS_SIZE - 1] = '\0';
-    assert_int_equal(list_filter_add_label(&filter, label), -E2BIG);
+    assert_int_equal(list_filter_add_label(filter.labels, label), -E2BIG);
     label[LIST_LABELS_SIZE - 2] = '\0';
-    assert_int_equal(list_filter_add_label(&filter, label), 0);
-    assert_int_equal(list_filter_add_label(&filter, "a:"), -E2BIG);
+    assert_int_equal(list_filter_add_label(filter.labels, label), 0);
+    assert_int_equal(list_filter_add_label(filter.labels, "a:"), -E2BIG);
 }
 
 static void test_empty_filter_covers_every_run(void **state)

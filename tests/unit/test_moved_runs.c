@@ -171,6 +171,27 @@ static void test_the_oldest_gives_way(void **state)
     assert_string_equal(moved_runs_after(runs, start)->key.run_name, "r1");
 }
 
+static void test_runs_that_say_much_give_way_earlier(void **state)
+{
+    enum { SAID_BYTES = 64 * 1024, FIT = MOVED_RUNS_BYTES_MAX / SAID_BYTES };
+    struct moved_runs *runs = *state;
+    int64_t start = moved_runs_start(runs);
+    char said[SAID_BYTES], name[32];
+    struct run run = {.key = {"p", "d", name}, .phase = PHASE_RUNNING, .additions = said};
+
+    memset(said, 'x', sizeof said);
+    said[sizeof said - 1] = '\0';
+    for (int i = 0; i < 2 * FIT; i++) {
+        snprintf(name, sizeof name, "r%d", i);
+        assert_int_equal(moved_runs_put(runs, &run.key, 1000 + i, &run, false), 1);
+    }
+    assert_true(moved_runs_count(runs) < FIT);
+    assert_true(moved_runs_bytes(runs) < MOVED_RUNS_BYTES_MAX + 4 * SAID_BYTES);
+    assert_false(moved_runs_reach(runs, start));
+    snprintf(name, sizeof name, "r%d", 2 * FIT - (int)moved_runs_count(runs));
+    assert_string_equal(moved_runs_after(runs, start)->key.run_name, name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +206,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restart_forgets_and_reaches_nobody, make_runs,
                                         free_runs),
         cmocka_unit_test_setup_teardown(test_the_oldest_gives_way, make_runs, free_runs),
+        cmocka_unit_test_setup_teardown(test_runs_that_say_much_give_way_earlier, make_runs,
+                                        free_runs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,10 @@ static void test_list(void **state)
     assert_null(parsed.key.run_name);
     assert_int_equal(parsed.limit, 1000);
     subscription_clear(&parsed);
+    parsed = parse(SUBSCRIPTION_LIST, "*/*;label=team:a%3B;label=env:");
+    assert_string_equal(parsed.labels, "team:a;");
+    assert_string_equal(list_filter_next_label(parsed.labels), "env:");
+    subscription_clear(&parsed);
     parsed = parse(SUBSCRIPTION_LIST, "ml/*");
     assert_string_equal(parsed.key.project, "ml");
     assert_string_equal(parsed.key.domain, "");
@@ -98,6 +102,8 @@ static void test_what_is_none(void **state)
         {SUBSCRIPTION_LIST, "a/b/c"},
         {SUBSCRIPTION_LIST, "a"},
         {SUBSCRIPTION_LIST, "a/"},
+        {SUBSCRIPTION_LIST, "a/b;label=team"},
+        {SUBSCRIPTION_RUN, "a/b/c;label=team:a"},
         {SUBSCRIPTION_LIST, "a/b;limit=0"},
         {SUBSCRIPTION_LIST, "a/b;limit=1001"},
         {SUBSCRIPTION_LIST, "a/b;limit=99999999999999999999"},
