@@ -178,7 +178,7 @@ static int add_label(const Flyte__Filter *from, struct flyte_filters *filters)
     length = snprintf(label, sizeof label, "%s:%s", name, from->values[0]);
     if (length >= (int)sizeof label)
         return -EINVAL;
-    return list_filter_add_label(&filters->labels, label);
+    return list_filter_add_label(filters->labels.labels, label);
 }
 
 int flyte_read_filters(Flyte__Filter *const *from, size_t count, struct flyte_filters *filters,
