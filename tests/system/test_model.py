@@ -317,6 +317,8 @@ def test_forgotten_step_is_abandoned_and_the_run_ends(impatient, run):
         True,
     )
     assert abandoned(impatient) == 1
+    tree = api.read(f"{run.path}/tree")
+    assert api.read(f"{run.path}/tree", at=tree["revision"])["nodes"] == tree["nodes"]
 
     api.post_one(run.event("step", "SUCCEEDED", updatedTime="2026-03-01T09:00:00Z"))
     step = report.action("step")
