@@ -27,7 +27,7 @@ route_handler handle_get_session, handle_post_session, handle_delete_session;
 /* dashboard.c */
 route_handler handle_dashboard, handle_dashboard_asset;
 /* remove.c */
-route_handler handle_delete_run;
+route_handler handle_delete_run, handle_delete_action;
 /* abort.c */
 route_handler handle_abort_run, handle_abort_action;
 /* flyte.c */

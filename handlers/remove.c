@@ -1,4 +1,4 @@
-/* Deleting a run. */
+/* Deleting a run, or an action of it. */
 #include <errno.h>
 
 #include "handlers/handlers.h"
@@ -15,6 +15,30 @@ static void on_removed(void *arg, enum removal removal)
         reply_problemf(request, PROBLEM_NOT_FOUND, NULL, "There is no such run.");
     else
         reply_unavailable(request, -ENOTCONN);
+}
+
+static void on_action_removed(void *arg, enum removal removal)
+{
+    struct http_request *request = arg;
+
+    if (removal == REMOVAL_ABSENT)
+        reply_problemf(request, PROBLEM_NOT_FOUND, NULL, "There is no such action.");
+    else
+        on_removed(request, removal);
+}
+
+void handle_delete_action(struct app *app, struct http_request *request)
+{
+    struct run_key run;
+    const char *name;
+    int status;
+
+    if (read_run_key(request, &run) < 0 ||
+        read_captured_name(request, "action", KEY_NAME, &name) < 0)
+        return;
+    status = run_remover_remove_action(app->remover, &run, name, on_action_removed, request);
+    if (status < 0)
+        reply_unavailable(request, status);
 }
 
 void handle_delete_run(struct app *app, struct http_request *request)

@@ -39,6 +39,7 @@ const struct route routes[] = {
     {HTTP_GET, RUN_PATH, handle_get_run, NULL, false, ROUTE_READ},
     {HTTP_DELETE, RUN_PATH, handle_delete_run, NULL, false, ROUTE_ADMIN},
     {HTTP_POST, RUN_PATH "/abort", handle_abort_run, NULL, false, ROUTE_WRITE},
+    {HTTP_DELETE, ACTION_PATH, handle_delete_action, NULL, false, ROUTE_ADMIN},
     {HTTP_POST, ACTION_PATH "/abort", handle_abort_action, NULL, false, ROUTE_WRITE},
     {HTTP_GET, RUN_PATH "/tree", handle_get_tree, PARAMETERS("phase", "name", "error", "at"), false,
      ROUTE_READ},

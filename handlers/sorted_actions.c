@@ -34,7 +34,7 @@ static bool is_listed(const struct sorted_query *query, const struct action *act
 {
     const struct filter_subject subject = filter_subject_of(action);
 
-    return filter_matches(&query->filter, &subject) &&
+    return !action->is_removed && filter_matches(&query->filter, &subject) &&
            (query->parent == NULL ||
             (action->parent != NULL && strcmp(query->parent, action->parent) == 0));
 }

@@ -24,6 +24,7 @@ struct action {
     enum phase phase; /* attempt_state_shown; likewise the version */
     int32_t version;
     bool parent_named;
+    bool is_removed; /* taken out: its place in the tree stays, its name is free again */
     const char *group;
     const char *task_name, *short_name;
     int64_t created_us;           /* the earliest of all its events */

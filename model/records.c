@@ -114,7 +114,7 @@ void record_write_run(struct buffer *out, const struct run *run)
     buffer_text(out, ",\"root\":");
     buffer_string(out, run->root);
     buffer_text(out, ",\"actionCount\":");
-    buffer_integer(out, run->action_count);
+    buffer_integer(out, run->action_count - run->removed_count);
     buffer_text(out, ",\"phaseCounts\":");
     record_write_phase_counts(out, counts);
     buffer_text(out, ",\"firstSeenAt\":");

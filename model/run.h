@@ -16,7 +16,8 @@ struct run {
     struct run_key key;
     char incarnation[INCARNATION_SIZE]; /* random, given when the run is first seen */
     int64_t revision;
-    int32_t action_count; /* actions in the tree; also the greatest ordinal */
+    int32_t action_count;  /* actions that joined the tree; also the greatest ordinal */
+    int32_t removed_count; /* of those, the ones that were taken out again */
     int32_t phase_counts[PHASE_SLOTS];
     int32_t root_counts[PHASE_SLOTS]; /* of the roots among them */
     int32_t waiting_count;            /* actions that are not in the tree yet */

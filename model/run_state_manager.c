@@ -167,7 +167,7 @@ static struct run_node *node_table_find(const struct node_table *table, const ch
         if (table->slots[at] >> 32 != hash)
             continue;
         struct run_node *node = node_table_at(table, slot_ordinal(table->slots[at]) - 1);
-        if (strcmp(node->action.name, name) == 0)
+        if (!node->action.is_removed && strcmp(node->action.name, name) == 0)
             return node;
     }
     return NULL;
@@ -318,6 +318,7 @@ struct run_state_manager {
     struct change_list changes;
     struct arena texts; /* names, and the first strings of each node */
     uint32_t phase_counts[PHASE_SLOTS];
+    size_t removed_count;
     size_t string_bytes, encoded_bytes; /* outside of `texts` */
     size_t next_to_forget;              /* of the records: where dropping them goes on */
     struct tree_hold *holds;            /* by revision */
@@ -532,6 +533,7 @@ struct prepared {
     struct run_node *node;
     char *strings; /* a block for the node; NULL if it needs none, or keeps what it has */
     bool is_new, is_newer, replaces_strings;
+    bool was_removed;
 };
 
 /* As many are prepared without asking for memory. */
@@ -580,10 +582,12 @@ static int prepare_held(struct prepared *prepared, struct run_node *node,
      * fetching them while the names are compared makes an upsert a fifth cheaper. */
     __builtin_prefetch(node->newer, 1);
     __builtin_prefetch(node->older, 1);
-    if (strcmp(action->name, node->action.name) != 0 || !is_child_of(node, action->parent))
+    if (strcmp(action->name, node->action.name) != 0 ||
+        (!action->is_removed && !is_child_of(node, action->parent)))
         return -EINVAL;
     prepared->node = node;
     prepared->is_newer = action->revision > node->action.revision;
+    prepared->was_removed = node->action.is_removed;
     prepared->replaces_strings = prepared->is_newer && !has_same_strings(action, &node->action);
     size_t size = prepared->replaces_strings ? action_texts_size(action) : 0;
     if (size == 0)
@@ -602,7 +606,8 @@ static int prepare_new(struct run_state_manager *manager, struct prepared *prepa
 {
     struct run_node *parent =
         action->parent ? node_table_find(&manager->nodes, action->parent) : NULL;
-    if ((action->parent && !parent) || node_table_find(&manager->nodes, action->name))
+    if (!action->is_removed &&
+        ((action->parent && !parent) || node_table_find(&manager->nodes, action->name)))
         return -EINVAL;
     size_t name_size = strlen(action->name) + 1;
     char *name = arena_alloc_text(&manager->texts, name_size + action_texts_size(action));
@@ -613,6 +618,7 @@ static int prepare_new(struct run_state_manager *manager, struct prepared *prepa
     prepared->node = node_table_add(&manager->nodes, name);
     prepared->node->manager = manager;
     prepared->node->parent = parent;
+    prepared->node->action.is_removed = action->is_removed;
     prepared->is_new = prepared->is_newer = true;
     return 0;
 }
@@ -627,13 +633,17 @@ static int prepare(struct run_state_manager *manager, struct prepared *prepared,
     size_t index = (size_t)action->ordinal - 1;
     if (index > manager->nodes.count)
         return -EINVAL;
-    return index < manager->nodes.count
-               ? prepare_held(prepared, node_table_at(&manager->nodes, index), action)
-               : prepare_new(manager, prepared, action);
+    if (index == manager->nodes.count)
+        return prepare_new(manager, prepared, action);
+    int status = prepare_held(prepared, node_table_at(&manager->nodes, index), action);
+    if (status == 0 && prepared->is_newer) /* at once: its name is free for those behind it */
+        prepared->node->action.is_removed = action->is_removed;
+    return status;
 }
 
 static void undo_prepare(struct run_state_manager *manager, struct prepared *prepared)
 {
+    prepared->node->action.is_removed = prepared->was_removed;
     free(prepared->strings);
     if (prepared->is_new)
         node_table_undo_add(&manager->nodes);
@@ -664,10 +674,10 @@ static void count_phase(struct run_node *node, enum phase before, enum phase now
     if (before == now)
         return;
     manager->phase_counts[before] -= before != PHASE_NONE;
-    manager->phase_counts[now]++;
+    manager->phase_counts[now] += now != PHASE_NONE;
     for (struct run_node *at = node->parent; at; at = at->parent) {
         at->child_phase_counts[before] -= before != PHASE_NONE;
-        at->child_phase_counts[now]++;
+        at->child_phase_counts[now] += now != PHASE_NONE;
         node_update_forget(at);
     }
 }
@@ -695,9 +705,10 @@ static void apply(struct run_state_manager *manager, const struct prepared *prep
 {
     struct run_node *node = prepared->node;
     struct action action = *given;
-    enum phase phase_before = node->action.phase;
+    enum phase phase_before = prepared->was_removed ? PHASE_NONE : node->action.phase;
     if (!prepared->is_newer)
         return;
+    manager->removed_count += action.is_removed && !prepared->was_removed;
     keep_records(node);
     action.name = node->action.name;
     action.parent = node->parent ? node->parent->action.name : NULL;
@@ -708,7 +719,7 @@ static void apply(struct run_state_manager *manager, const struct prepared *prep
     else
         keep_strings(node, &action);
     node->action = action;
-    count_phase(node, phase_before, action.phase);
+    count_phase(node, phase_before, action.is_removed ? PHASE_NONE : action.phase);
     node_update_forget(node);
     /* An ancestor that has this revision, or a later one, has it from another node, and so have
      * those above it. */
@@ -763,6 +774,11 @@ size_t run_state_manager_count(const struct run_state_manager *manager)
     return manager->nodes.count;
 }
 
+size_t run_state_manager_live_count(const struct run_state_manager *manager)
+{
+    return manager->nodes.count - manager->removed_count;
+}
+
 const uint32_t *run_state_manager_phase_counts(const struct run_state_manager *manager)
 {
     return manager->phase_counts;
@@ -774,7 +790,7 @@ bool run_state_manager_is_ended(const struct run_state_manager *manager)
     for (int phase = PHASE_QUEUED; phase < PHASE_SLOTS; phase++)
         if (phase_is_terminal((enum phase)phase))
             terminal += manager->phase_counts[phase];
-    return terminal > 0 && terminal == manager->nodes.count;
+    return terminal > 0 && terminal == run_state_manager_live_count(manager);
 }
 
 const struct run_node *run_state_manager_find(const struct run_state_manager *manager,

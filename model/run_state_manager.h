@@ -39,7 +39,9 @@ void run_state_manager_free(struct run_state_manager *manager);
  * already changes nothing. Flyte's strict rule: a child whose parent is neither held nor earlier in
  * `actions` is an error, -EINVAL; -ENOMEM when out of memory; both leave the manager unchanged.
  * Also -EINVAL: an ordinal or a revision that is 0, an ordinal that skips one or stands twice, or a
- * held action that changes its ordinal or parent. The actions' strings are copied.
+ * held action that changes its ordinal or parent. The actions' strings are copied. One that is
+ * removed keeps its node, counts nowhere, and leaves its name to a later one; what is below it is
+ * removed before it, or with it.
  *
  * Revisions need not be in order, so a run may be read in chunks of ordinals and then be caught up
  * from the revision that it had when the first chunk was read. Until then the tree is of no one
@@ -48,7 +50,8 @@ int run_state_manager_upsert_actions(struct run_state_manager *manager,
                                      const struct action *actions, size_t count, int64_t revision);
 
 int64_t run_state_manager_revision(const struct run_state_manager *manager);
-size_t run_state_manager_count(const struct run_state_manager *manager);
+size_t run_state_manager_count(const struct run_state_manager *manager); /* the greatest ordinal */
+size_t run_state_manager_live_count(const struct run_state_manager *manager); /* not removed */
 
 /* Counts of the run's actions by phase, PHASE_SLOTS of them, borrowed. */
 const uint32_t *run_state_manager_phase_counts(const struct run_state_manager *manager);

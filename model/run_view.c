@@ -46,7 +46,7 @@ static bool is_in_view(const struct view_node *node)
 static bool matches(const struct run_view *view, const struct run_node *node)
 {
     const struct filter_subject subject = filter_subject_of(&node->action);
-    return filter_matches(&view->filter, &subject);
+    return !node->action.is_removed && filter_matches(&view->filter, &subject);
 }
 
 /* Room for what is known of `count` nodes. 0 or -ENOMEM. */
@@ -75,7 +75,7 @@ static void finish_sync(struct run_view *view)
     view->revision = run_state_manager_revision(view->manager);
     view->count = run_state_manager_count(view->manager);
     if (view->sees_all)
-        view->visible_count = view->count;
+        view->visible_count = run_state_manager_live_count(view->manager);
     view->syncs[view->sync_count++ % SYNCS_REMEMBERED] = view->revision;
 }
 
@@ -201,7 +201,7 @@ bool run_view_is_visible(const struct run_view *view, const struct run_node *nod
 {
     if (index_of(node) >= view->count)
         return false;
-    return view->sees_all || is_in_view(&view->nodes[index_of(node)]);
+    return view->sees_all ? !node->action.is_removed : is_in_view(&view->nodes[index_of(node)]);
 }
 
 /* Whether the view was synced to `since`, and remembers. */
@@ -245,12 +245,13 @@ static enum verdict judge(const struct walk_call *call, const struct run_node *n
 {
     const struct run_view *view = call->view;
     const struct view_walk *walk = call->walk;
+    bool has_nothing = walk->since == 0 && !walk->is_resume;
     if (view->sees_all)
-        return SHOW;
+        return !node->action.is_removed ? SHOW : has_nothing ? SKIP : REMOVE;
     const struct view_node *seen = &view->nodes[index_of(node)];
     if (is_in_view(seen))
         return seen->toggled_revision > walk->target ? SKIP : SHOW; /* it came too late */
-    if (walk->since == 0 && !walk->is_resume)
+    if (has_nothing)
         return SKIP;
     return seen->toggled_revision > walk->since || !call->knows_since ? REMOVE : SKIP;
 }
@@ -357,12 +358,15 @@ enum { WORD_BITS = 64 };
 
 struct view_reading *view_reading_new(const struct run_view *view)
 {
-    size_t words = view->sees_all ? 0 : (view->count + WORD_BITS - 1) / WORD_BITS;
+    bool is_whole = view->sees_all && run_state_manager_live_count(view->manager) == view->count;
+    size_t words = is_whole ? 0 : (view->count + WORD_BITS - 1) / WORD_BITS;
     struct view_reading *reading = calloc(1, sizeof *reading + words * sizeof(*reading->visible));
     if (!reading)
         return NULL;
     for (size_t i = 0; words > 0 && i < view->count; i++)
-        reading->visible[i / WORD_BITS] |= (uint64_t)is_in_view(&view->nodes[i]) << i % WORD_BITS;
+        reading->visible[i / WORD_BITS] |=
+            (uint64_t)run_view_is_visible(view, run_state_manager_at(view->manager, (int32_t)i + 1))
+            << i % WORD_BITS;
     reading->words = words;
     reading->next_ordinal = 1;
     run_state_manager_hold(view->manager, &reading->hold);

@@ -727,7 +727,7 @@ static const struct pg_statement list_actions_statement = {
         " + coalesce(octet_length(r.short_name), 0)",
         "SELECT r.* FROM actions r"
         " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 AND r.ordinal > $4"
-        " AND r.ordinal > 0 AND " RUN_EXISTS,
+        " AND r.ordinal > 0 AND NOT r.removed AND " RUN_EXISTS,
         "r.ordinal", "$8"),
     .parameter_count = 9,
     .types = list_actions_types,
@@ -1194,19 +1194,19 @@ static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
  * the tree. */
 static const struct pg_statement changes_statement = {
     .name = "changes_since",
-    .sql =
-        RUN_AND_ACTIONS(RUN_COLUMNS, "SELECT a.* FROM (SELECT DISTINCT c.name FROM ("
-                                     "SELECT e.name FROM action_events e"
-                                     " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
-                                     " AND e.revision > $4 AND e.revision > 0"
-                                     " ORDER BY e.revision OFFSET 0) c UNION SELECT b.name"
-                                     " FROM actions b WHERE b.project = $1 AND b.domain = $2"
-                                     " AND b.run_name = $3 AND b.revision > $4"
-                                     " AND b.abort_requested IS NOT NULL AND b.ordinal > 0"
-                                     " OFFSET 0) n"
-                                     " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
-                                     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
-                                     " AND a.name = n.name OFFSET 0) a") " ORDER BY c.ordinal",
+    .sql = RUN_AND_ACTIONS(RUN_COLUMNS,
+                           "SELECT a.* FROM (SELECT DISTINCT c.name FROM ("
+                           "SELECT e.name FROM action_events e"
+                           " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
+                           " AND e.revision > $4 AND e.revision > 0"
+                           " ORDER BY e.revision OFFSET 0) c UNION SELECT b.name"
+                           " FROM actions b WHERE b.project = $1 AND b.domain = $2"
+                           " AND b.run_name = $3 AND b.revision > $4"
+                           " AND (b.abort_requested IS NOT NULL OR b.removed) AND b.ordinal > 0"
+                           " OFFSET 0) n"
+                           " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
+                           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
+                           " AND a.name = n.name OFFSET 0) a") " ORDER BY c.ordinal",
     .parameter_count = 4,
     .types = changes_types,
 };

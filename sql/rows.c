@@ -22,6 +22,7 @@ void run_from_row(const PGresult *result, int row, int first, struct run *run)
         .last_event_us = pg_time(result, row, first + 15),
         .abort_requested = pg_text(result, row, first + 16),
         .abort_count = pg_int4(result, row, first + 17),
+        .removed_count = pg_int4(result, row, first + 18),
     };
     snprintf(run->incarnation, sizeof run->incarnation, "%s", pg_text(result, row, first + 3));
     pg_int4_array(result, row, first + 6, run->phase_counts + 1, PHASE_SLOTS - 1);
@@ -61,6 +62,7 @@ void action_from_row(const PGresult *result, int row, int first, struct action *
         .revision = pg_int8(result, row, first + 15),
         .additions = pg_text(result, row, first + 16),
         .abort_requested = pg_text(result, row, first + 17),
+        .is_removed = pg_bool(result, row, first + 18),
     };
 }
 

@@ -10,8 +10,9 @@
 #define RUN_COLUMNS                                                                                \
     "r.project, r.domain, r.run_name, r.incarnation, r.revision, r.action_count, "                 \
     "r.phase_counts, r.root, r.phase, r.created_at, r.started_at, r.ended_at, r.first_seen_at, "   \
-    "r.root_counts, r.waiting_count, r.last_event_at, r.abort_requested, r.abort_count"
-enum { RUN_COLUMN_COUNT = 18 };
+    "r.root_counts, r.waiting_count, r.last_event_at, r.abort_requested, r.abort_count, "          \
+    "r.removed_count"
+enum { RUN_COLUMN_COUNT = 19 };
 
 /* For which parents actions wait, the first of them by name, of the first 1,000 actions. As jsonb:
  * the other kind would break lines. */
@@ -42,13 +43,16 @@ enum {
     ".error_info::json->>'message', 1024), 'truncated', true))::text"                              \
     " ELSE " a ".error_info END AS error_info"
 
+/* What is removed has its name, a U+001F and its ordinal for a name. */
 #define ACTION_COLUMNS_OF(a)                                                                       \
-    a ".name, " a ".parent_named, " a ".parent, " a ".ordinal, " a ".level, " a ".attempt, " a     \
-      ".phase, " a ".version, " a ".action_group, " a ".task_name, " a ".short_name, " a           \
-      ".created_at, " a ".started_at, " a                                                          \
-      ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision, " a ".additions, " a ".abort_requested"
+    "CASE WHEN " a ".removed THEN split_part(" a ".name, chr(31), 1) ELSE " a                      \
+    ".name END AS name, " a ".parent_named, " a ".parent, " a ".ordinal, " a ".level, " a          \
+    ".attempt, " a ".phase, " a ".version, " a ".action_group, " a ".task_name, " a                \
+    ".short_name, " a ".created_at, " a ".started_at, " a                                          \
+    ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision, " a ".additions, " a ".abort_requested, " a  \
+                                   ".removed"
 #define ACTION_COLUMNS ACTION_COLUMNS_OF("a")
-enum { ACTION_COLUMN_COUNT = 18 };
+enum { ACTION_COLUMN_COUNT = 19 };
 
 enum { NO_VERSION = -1 }; /* in running_version: no wait is shown */
 

@@ -6,8 +6,13 @@
 #include <string.h>
 #include <utlist.h>
 
+/* A failed allocation leaves the element's hh.tbl NULL instead of ending the process. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
 #include "sql/pg_connection.h"
 #include "sql/pg_value.h"
+#include "sql/rows.h"
 #include "sql/write_statements.h"
 
 enum {
@@ -17,8 +22,41 @@ enum {
     RUNS_MAX = 100,           /* taken from one look, of either kind */
 
     PIECE_ROWS_MAX = 2000, /* removed in one transaction */
+    SCAN_ROWS_MAX = 5000,  /* looked at in one read for what is below an action */
     LOCKED_PAUSE_MS = 100, /* until a run that somebody holds locked is tried again … */
     LOCKED_MAX_MS = 10000, /* … and for how long */
+};
+
+/* An action of a subtree that is being removed. */
+struct removed_action {
+    UT_hash_handle hh; /* subtree.by_name */
+    int32_t ordinal;
+    char name[];
+};
+
+enum subtree_step {
+    SUBTREE_FIND,
+    SUBTREE_DROP, /* of one that waits */
+    SUBTREE_SCAN, /* what is below it, by ordinal: parents come before their children */
+    SUBTREE_LOCK, /* a transaction begins here: the run, and what joined meanwhile … */
+    SUBTREE_TAKE,
+    SUBTREE_WRITE, /* … and ends here; then the next, until the action itself is gone */
+    SUBTREE_UNLOCK,
+};
+
+/* An action and what is below it, on its way out: removed from the end, children first. */
+struct subtree {
+    enum subtree_step step;
+    struct removed_action *by_name, **actions;
+    size_t count, capacity, taken; /* those of the piece are the last of them */
+    int32_t top, level, looked_at; /* ordinals; looked_at: the run was read up to it */
+    size_t rows;                   /* of the last read */
+    int32_t gone;                  /* of the piece, by this piece */
+    char incarnation[INCARNATION_SIZE];
+    bool is_found, has_dropped, is_out_of_memory;
+    struct run run; /* as locked; its root's name is below */
+    char root[NAME_BYTES_MAX + 1];
+    int64_t changed_xid;
 };
 
 struct removal_request {
@@ -31,6 +69,7 @@ struct removal_request {
     abort_fn *on_abort_end;           /* instead: nothing is removed, an end is asked for */
     char *abort;                      /* what is to be noted, owned */
     char name[NAME_BYTES_MAX + 1];    /* of the action; "": of the run */
+    struct subtree *subtree;          /* what is removed is the action; owned */
     bool is_found;
     char *noted;      /* what is, owned; NULL: nothing yet */
     enum phase phase; /* of that action or run */
@@ -354,8 +393,20 @@ static void on_mark_result(void *arg, size_t statement, const PGresult *result)
         remover->marked_xid = pg_int8(result, 0, 0);
 }
 
+static void subtree_free(struct subtree *subtree)
+{
+    if (subtree == NULL)
+        return;
+    HASH_CLEAR(hh, subtree->by_name);
+    for (size_t i = 0; i < subtree->count; i++)
+        free(subtree->actions[i]);
+    free(subtree->actions);
+    free(subtree);
+}
+
 static void free_request(struct removal_request *request)
 {
+    subtree_free(request->subtree);
     free(request->abort);
     free(request->noted);
     free(request);
@@ -431,16 +482,16 @@ static const Oid abort_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
 /* One row, or none if there is no such run: its phase, what is noted. */
 static const struct pg_statement abort_run_statement = {
     .name = "abort_run",
-    .sql = LOCKED_RUN ", noted AS (UPDATE runs r SET abort_requested = $4,"
-                      " revision = r.revision + 1, changed_xid = pg_current_xact_id()::text::int8"
-                      " FROM run WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
-                      " AND run.abort_requested IS NULL AND run.phase NOT IN " TERMINAL
-                      " RETURNING r.*),"
-                      " roots AS (UPDATE actions a SET revision = noted.revision,"
-                      " abort_requested = $4, abort_revision = noted.revision FROM noted"
-                      " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.level = 1"
-                      " AND a.abort_requested IS NULL AND a.phase NOT IN " TERMINAL ")"
-                      " SELECT run.phase, coalesce(run.abort_requested, $4), " NOTIFIED " FROM run",
+    .sql = LOCKED_RUN
+    ", noted AS (UPDATE runs r SET abort_requested = $4,"
+    " revision = r.revision + 1, changed_xid = pg_current_xact_id()::text::int8"
+    " FROM run WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
+    " AND run.abort_requested IS NULL AND run.phase NOT IN " TERMINAL " RETURNING r.*),"
+    " roots AS (UPDATE actions a SET revision = noted.revision,"
+    " abort_requested = $4, abort_revision = noted.revision FROM noted"
+    " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.level = 1"
+    " AND a.abort_requested IS NULL AND NOT a.removed AND a.phase NOT IN " TERMINAL ")"
+    " SELECT run.phase, coalesce(run.abort_requested, $4), " NOTIFIED " FROM run",
     .parameter_count = 4,
     .types = abort_types,
 };
@@ -511,6 +562,439 @@ static void note_abort(struct run_remover *remover, const struct removal_request
     send_calls(remover, on_abort_result, on_abort_end);
 }
 
+/* -------- an action and what is below it -------- */
+
+static const Oid subtree_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
+
+static const struct pg_statement find_action_statement = {
+    .name = "find_removed",
+    .sql = "SELECT a.ordinal, a.level, r.incarnation FROM actions a JOIN runs r"
+           " ON r.project = a.project AND r.domain = a.domain AND r.run_name = a.run_name"
+           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $4",
+    .parameter_count = 4,
+    .types = subtree_types,
+};
+
+/* One row: whether it still waited. */
+static const struct pg_statement drop_waiting_statement = {
+    .name = "drop_waiting",
+    .sql = LOCKED_RUN
+    ", gone AS (DELETE FROM actions a USING run WHERE a.project = $1 AND a.domain = $2"
+    " AND a.run_name = $3 AND a.name = $4 AND a.ordinal = 0 RETURNING 1),"
+    " events AS (DELETE FROM action_events e USING gone WHERE e.project = $1 AND e.domain = $2"
+    " AND e.run_name = $3 AND e.name = $4),"
+    " aliases AS (DELETE FROM actions a USING gone WHERE a.project = $1 AND a.domain = $2"
+    " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent = $4),"
+    " noted AS (UPDATE runs r SET waiting_count = r.waiting_count - 1,"
+    " changed_xid = pg_current_xact_id()::text::int8 FROM gone WHERE r.project = $1"
+    " AND r.domain = $2 AND r.run_name = $3 RETURNING r.*)"
+    " SELECT EXISTS (SELECT FROM gone), (SELECT pg_notify('runtree', concat_ws(chr(31), n.project,"
+    " n.domain, n.run_name, n.revision, n.revision, pg_snapshot_xmin(pg_current_snapshot())))"
+    " FROM noted n)",
+    .parameter_count = 4,
+    .types = subtree_types,
+};
+
+static const Oid scan_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_INT4};
+
+static const struct pg_statement scan_statement = {
+    .name = "scan_subtree",
+    .sql = "SELECT a.ordinal, a.name, a.parent, a.removed FROM actions a WHERE a.project = $1"
+           " AND a.domain = $2 AND a.run_name = $3 AND a.ordinal > $4 AND a.ordinal > 0"
+           " ORDER BY a.ordinal LIMIT $5",
+    .parameter_count = 5,
+    .types = scan_types,
+};
+
+static const Oid take_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4_ARRAY, PG_TEXT_ARRAY, PG_INT8};
+
+/* Rows: the phases of those taken, and how many have each. */
+static const struct pg_statement take_actions_statement = {
+    .name = "take_actions",
+    .sql = "WITH gone AS (UPDATE actions a SET removed = true, revision = $6,"
+           " name = a.name || chr(31) || a.ordinal FROM unnest($4, $5) AS k(ordinal, name)"
+           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = k.name"
+           " AND a.ordinal = k.ordinal RETURNING a.phase),"
+           " events AS (DELETE FROM action_events e USING unnest($5) AS k(name)"
+           " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3 AND e.name = k.name),"
+           " joins AS (DELETE FROM pending_joins j USING unnest($5) AS k(name)"
+           " WHERE j.project = $1 AND j.domain = $2 AND j.run_name = $3 AND j.parent = k.name),"
+           " aliases AS (DELETE FROM actions a WHERE a.project = $1 AND a.domain = $2"
+           " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent = ANY ($5))"
+           " SELECT g.phase, count(*) FROM gone g GROUP BY g.phase",
+    .parameter_count = 6,
+    .types = take_types,
+};
+
+/* One row: name of the first root that is left, and times of all of them. A skipped one has no
+ * start (index 11). */
+static const struct pg_statement roots_left_statement = {
+    .name = "roots_left",
+    .sql = "SELECT (array_agg(a.name ORDER BY a.ordinal))[1], min(a.created_at),"
+           " min(a.started_at) FILTER (WHERE a.phase <> 11), max(a.ended_at) FROM actions a"
+           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.level = 1"
+           " AND NOT a.removed",
+    .parameter_count = 3,
+    .types = subtree_types,
+};
+
+/* Rows: the phases of the roots that are left, and how many have each. */
+static const struct pg_statement root_counts_statement = {
+    .name = "root_counts",
+    .sql = "SELECT a.phase, count(*) FROM actions a WHERE a.project = $1 AND a.domain = $2"
+           " AND a.run_name = $3 AND a.level = 1 AND NOT a.removed GROUP BY a.phase",
+    .parameter_count = 3,
+    .types = subtree_types,
+};
+
+static const Oid count_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4};
+
+static const struct pg_statement count_removed_statement = {
+    .name = "count_removed",
+    .sql = "UPDATE runs r SET removed_count = r.removed_count + $4 WHERE r.project = $1"
+           " AND r.domain = $2 AND r.run_name = $3",
+    .parameter_count = 4,
+    .types = count_types,
+};
+
+/* -ENOMEM, or 0. */
+static int add_to_subtree(struct subtree *subtree, int32_t ordinal, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    struct removed_action *action = malloc(sizeof *action + size);
+
+    if (action == NULL)
+        return -ENOMEM;
+    if (subtree->count == subtree->capacity) {
+        size_t capacity = subtree->capacity * 2 + 64;
+        void *grown = realloc(subtree->actions, capacity * sizeof(*subtree->actions));
+
+        if (grown == NULL) {
+            free(action);
+            return -ENOMEM;
+        }
+        subtree->actions = grown;
+        subtree->capacity = capacity;
+    }
+    action->ordinal = ordinal;
+    memcpy(action->name, name, size);
+    HASH_ADD_STR(subtree->by_name, name, action);
+    if (action->hh.tbl == NULL) {
+        free(action);
+        return -ENOMEM;
+    }
+    subtree->actions[subtree->count++] = action;
+    return 0;
+}
+
+static void take_scanned(struct subtree *subtree, const PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    subtree->rows = (size_t)rows;
+    for (int row = 0; row < rows; row++) {
+        int32_t ordinal = pg_int4(result, row, 0);
+        const char *parent = pg_text(result, row, 2);
+        const struct removed_action *above = NULL;
+
+        subtree->looked_at = ordinal;
+        if (pg_bool(result, row, 3))
+            continue;
+        if (parent != NULL)
+            HASH_FIND_STR(subtree->by_name, parent, above);
+        if ((ordinal == subtree->top || above != NULL) &&
+            add_to_subtree(subtree, ordinal, pg_text(result, row, 1)) < 0)
+            subtree->is_out_of_memory = true;
+    }
+}
+
+static void take_locked(struct subtree *subtree, const PGresult *result)
+{
+    subtree->is_found = false;
+    if (PQntuples(result) == 0)
+        return;
+    run_from_row(result, 0, 0, &subtree->run);
+    subtree->is_found = strcmp(subtree->run.incarnation, subtree->incarnation) == 0;
+    subtree->changed_xid = pg_int8(result, 0, RUN_COLUMN_COUNT);
+    snprintf(subtree->root, sizeof subtree->root, "%s",
+             subtree->run.root == NULL ? "" : subtree->run.root);
+    subtree->run.root = subtree->root;
+}
+
+static void take_counts(struct subtree *subtree, const PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    subtree->gone = 0;
+    for (int row = 0; row < rows; row++) {
+        int32_t count = (int32_t)pg_int8(result, row, 1);
+
+        subtree->run.phase_counts[phase_from_index(pg_int2(result, row, 0))] -= count;
+        subtree->gone += count;
+    }
+}
+
+/* The top was one of the roots: what the others come to. */
+static void take_roots(struct subtree *subtree, const PGresult *result)
+{
+    struct run *run = &subtree->run;
+    const char *root = pg_text(result, 0, 0);
+
+    snprintf(subtree->root, sizeof subtree->root, "%s", root == NULL ? "" : root);
+    run->root = root == NULL ? NULL : subtree->root;
+    run->created_us = pg_time(result, 0, 1);
+    run->started_us = pg_time(result, 0, 2);
+    run->ended_us = pg_time(result, 0, 3);
+}
+
+enum { LOCK_RUN = 1, LOCK_SCAN }; /* behind BEGIN */
+enum { TAKE_ACTIONS, TAKE_ROOTS, TAKE_ROOT_COUNTS };
+
+static void on_subtree_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct run_remover *remover = arg;
+    struct subtree *subtree = remover->running->subtree;
+
+    if (subtree->step == SUBTREE_FIND) {
+        subtree->is_found = PQntuples(result) > 0;
+        subtree->top = subtree->is_found ? pg_int4(result, 0, 0) : 0;
+        subtree->level = subtree->is_found ? pg_int4(result, 0, 1) : 0;
+        if (subtree->is_found)
+            snprintf(subtree->incarnation, sizeof subtree->incarnation, "%s",
+                     pg_text(result, 0, 2));
+    } else if (subtree->step == SUBTREE_DROP) {
+        subtree->has_dropped = pg_bool(result, 0, 0);
+    } else if (subtree->step == SUBTREE_SCAN ||
+               (subtree->step == SUBTREE_LOCK && statement == LOCK_SCAN)) {
+        take_scanned(subtree, result);
+    } else if (subtree->step == SUBTREE_LOCK && statement == LOCK_RUN) {
+        take_locked(subtree, result);
+    } else if (subtree->step == SUBTREE_TAKE && statement == TAKE_ACTIONS) {
+        take_counts(subtree, result);
+    } else if (subtree->step == SUBTREE_TAKE && statement == TAKE_ROOTS) {
+        take_roots(subtree, result);
+    } else if (subtree->step == SUBTREE_TAKE) {
+        memset(subtree->run.root_counts, 0, sizeof subtree->run.root_counts);
+        for (int row = 0; row < PQntuples(result); row++)
+            subtree->run.root_counts[phase_from_index(pg_int2(result, row, 0))] =
+                (int32_t)pg_int8(result, row, 1);
+    }
+}
+
+static void on_subtree_end(void *arg, const struct pg_end *end);
+
+static void enter_subtree(struct run_remover *remover, enum subtree_step step)
+{
+    remover->running->subtree->step = step;
+    pg_calls_reset(&remover->calls);
+}
+
+static void look_for_top(struct run_remover *remover)
+{
+    const struct removal_request *request = remover->running;
+    bool waits = request->subtree->is_found;
+    struct pg_parameters *parameters;
+
+    enter_subtree(remover, waits ? SUBTREE_DROP : SUBTREE_FIND);
+    parameters =
+        pg_calls_add(&remover->calls, waits ? &drop_waiting_statement : &find_action_statement);
+    pg_bind_run(parameters, &request->key);
+    pg_bind_text(parameters, request->name);
+    send_calls(remover, on_subtree_result, on_subtree_end);
+}
+
+static void add_scan(struct run_remover *remover)
+{
+    const struct removal_request *request = remover->running;
+    struct pg_parameters *parameters = pg_calls_add(&remover->calls, &scan_statement);
+
+    pg_bind_run(parameters, &request->key);
+    pg_bind_int4(parameters, request->subtree->looked_at);
+    pg_bind_int4(parameters, SCAN_ROWS_MAX);
+}
+
+static void scan_subtree(struct run_remover *remover)
+{
+    enter_subtree(remover, SUBTREE_SCAN);
+    add_scan(remover);
+    send_calls(remover, on_subtree_result, on_subtree_end);
+}
+
+static void lock_subtree(struct run_remover *remover)
+{
+    enter_subtree(remover, SUBTREE_LOCK);
+    pg_calls_add(&remover->calls, &begin_statement);
+    add_runs(&remover->calls, &lock_stored_runs_statement, &remover->running->key, 1);
+    add_scan(remover);
+    send_calls(remover, on_subtree_result, on_subtree_end);
+}
+
+static void unlock_subtree(struct run_remover *remover)
+{
+    enter_subtree(remover, SUBTREE_UNLOCK);
+    pg_calls_add(&remover->calls, &rollback_statement);
+    send_calls(remover, on_subtree_result, on_subtree_end);
+}
+
+/* The last of them, children before their parents. */
+static void take_piece(struct run_remover *remover)
+{
+    const struct removal_request *request = remover->running;
+    struct subtree *subtree = request->subtree;
+    size_t most = (size_t)remover->piece_rows, first;
+    struct pg_parameters *parameters;
+
+    subtree->taken = subtree->count < most ? subtree->count : most;
+    first = subtree->count - subtree->taken;
+    enter_subtree(remover, SUBTREE_TAKE);
+    parameters = pg_calls_add(&remover->calls, &take_actions_statement);
+    pg_bind_run(parameters, &request->key);
+    BIND_INT4(parameters, subtree->taken, subtree->actions[first + i]->ordinal);
+    BIND_TEXT(parameters, subtree->taken, subtree->actions[first + i]->name);
+    pg_bind_int8(parameters, subtree->run.revision + 1);
+    if (first == 0 && subtree->level == 1) {
+        pg_bind_run(pg_calls_add(&remover->calls, &roots_left_statement), &request->key);
+        pg_bind_run(pg_calls_add(&remover->calls, &root_counts_statement), &request->key);
+    }
+    send_calls(remover, on_subtree_result, on_subtree_end);
+}
+
+static void write_piece(struct run_remover *remover)
+{
+    const struct removal_request *request = remover->running;
+    struct subtree *subtree = request->subtree;
+    struct run_row row = {.revision_before = subtree->run.revision, .state = subtree->run};
+    bool has_open_ends;
+    struct pg_parameters *parameters;
+
+    row.state.revision++;
+    row.state.phase = run_phase(row.state.root_counts);
+    has_open_ends = run_has_open_ends(&row.state);
+    enter_subtree(remover, SUBTREE_WRITE);
+    add_update_runs(&remover->calls, &request->key, &subtree->changed_xid, &row, 1, 0);
+    parameters = pg_calls_add(&remover->calls, &count_removed_statement);
+    pg_bind_run(parameters, &request->key);
+    pg_bind_int4(parameters, subtree->gone);
+    add_notify(&remover->calls, &request->key, &row, 1);
+    add_runs(&remover->calls, has_open_ends ? &add_open_ends_statement : &end_open_ends_statement,
+             &request->key, 1);
+    pg_calls_add(&remover->calls, &commit_statement);
+    send_calls(remover, on_subtree_result, on_subtree_end);
+}
+
+static void end_subtree(struct run_remover *remover, enum removal removal)
+{
+    struct removal_request *request = remover->running;
+
+    remover->running = NULL;
+    finish(request, removal);
+    run_next(remover);
+}
+
+static void forget_taken(struct subtree *subtree)
+{
+    for (; subtree->taken > 0; subtree->taken--) {
+        struct removed_action *action = subtree->actions[--subtree->count];
+
+        HASH_DEL(subtree->by_name, action);
+        free(action);
+    }
+}
+
+/* What comes behind a step that went well. */
+static void go_on_with_subtree(struct run_remover *remover)
+{
+    struct subtree *subtree = remover->running->subtree;
+
+    switch (subtree->step) {
+    case SUBTREE_FIND:
+        subtree->looked_at = subtree->top - 1;
+        if (!subtree->is_found || subtree->top < 0) /* or an alias */
+            end_subtree(remover, REMOVAL_ABSENT);
+        else if (subtree->top == 0)
+            look_for_top(remover);
+        else
+            scan_subtree(remover);
+        break;
+    case SUBTREE_DROP: /* if not, it has joined meanwhile */
+        subtree->is_found = false;
+        if (subtree->has_dropped)
+            end_subtree(remover, REMOVAL_DONE);
+        else
+            look_for_top(remover);
+        break;
+    case SUBTREE_SCAN:
+        if (subtree->rows == SCAN_ROWS_MAX)
+            scan_subtree(remover);
+        else
+            lock_subtree(remover);
+        break;
+    case SUBTREE_LOCK:
+        if (!subtree->is_found || subtree->count == 0 || subtree->rows == SCAN_ROWS_MAX)
+            unlock_subtree(remover);
+        else
+            take_piece(remover);
+        break;
+    case SUBTREE_TAKE:
+        write_piece(remover);
+        break;
+    case SUBTREE_WRITE:
+        forget_taken(subtree);
+        if (subtree->count == 0)
+            end_subtree(remover, REMOVAL_DONE);
+        else
+            lock_subtree(remover);
+        break;
+    case SUBTREE_UNLOCK:
+        if (subtree->is_found && subtree->count > 0)
+            scan_subtree(remover);
+        else
+            end_subtree(remover, REMOVAL_ABSENT); /* somebody else was faster */
+        break;
+    }
+}
+
+static void on_subtree_end(void *arg, const struct pg_end *end)
+{
+    struct run_remover *remover = arg;
+    struct removal_request *request = remover->running;
+    bool is_slow = end->outcome == PG_REFUSED && strcmp(end->sqlstate, "57014") == 0;
+
+    if (end->outcome == PG_OK && !request->subtree->is_out_of_memory &&
+        !pg_calls_have_failed(&remover->calls)) {
+        go_on_with_subtree(remover);
+        return;
+    }
+    request->subtree->taken = 0;
+    if (end->outcome == PG_OK) /* a transaction may be open */
+        pg_connection_reset(remover->connection, "out of memory");
+    if (is_slow && request->subtree->step == SUBTREE_TAKE && remover->piece_rows > 1) {
+        remover->piece_rows = (remover->piece_rows + 3) / 4;
+        lock_subtree(remover);
+        return;
+    }
+    remover->running = NULL;
+    if (!try_later(remover, request, end)) {
+        if (end->outcome == PG_REFUSED)
+            remover->events->on_refused(remover->arg, end->message);
+        finish(request, REMOVAL_FAILED);
+    }
+    run_next(remover);
+}
+
+/* Begins, or goes on behind a lock that was waited for. */
+static void remove_subtree(struct run_remover *remover)
+{
+    struct subtree *subtree = remover->running->subtree;
+
+    if (subtree->count > 0) {
+        lock_subtree(remover);
+        return;
+    }
+    subtree->is_found = false;
+    look_for_top(remover);
+}
+
 static void start(struct run_remover *remover, struct removal_request *request)
 {
     DL_DELETE(remover->waiting, request);
@@ -518,6 +1002,8 @@ static void start(struct run_remover *remover, struct removal_request *request)
     remover->running = request;
     if (request->abort != NULL)
         note_abort(remover, request);
+    else if (request->subtree != NULL)
+        remove_subtree(remover);
     else
         mark(remover, request);
 }
@@ -789,6 +1275,29 @@ int run_remover_remove(struct run_remover *remover, const struct run_key *run, r
     request = request_new(remover, run);
     if (request == NULL)
         return -ENOMEM;
+    request->on_end = on_end;
+    request->arg = arg;
+    return add_request(remover, request);
+}
+
+int run_remover_remove_action(struct run_remover *remover, const struct run_key *run,
+                              const char *name, removal_fn *on_end, void *arg)
+{
+    struct removal_request *request;
+
+    if (!remover->is_set_up)
+        return -ENOTCONN;
+    if (remover->waiting_count >= REMOVER_QUEUE_MAX)
+        return -EAGAIN;
+    request = request_new(remover, run);
+    if (request == NULL)
+        return -ENOMEM;
+    request->subtree = calloc(1, sizeof *request->subtree);
+    if (request->subtree == NULL) {
+        free_request(request);
+        return -ENOMEM;
+    }
+    snprintf(request->name, sizeof request->name, "%s", name);
     request->on_end = on_end;
     request->arg = arg;
     return add_request(remover, request);

@@ -50,6 +50,12 @@ typedef void removal_fn(void *arg, enum removal removal);
 int run_remover_remove(struct run_remover *remover, const struct run_key *run, removal_fn *on_end,
                        void *arg);
 
+/* Takes the action `name` out of the run, with all that is below it, in pieces of bounded size,
+ * from the end: who watches sees each leave. Its events go with it. A new event for its name makes
+ * it anew. Returns and ends as run_remover_remove; REMOVAL_FAILED may have removed a part. */
+int run_remover_remove_action(struct run_remover *remover, const struct run_key *run,
+                              const char *name, removal_fn *on_end, void *arg);
+
 enum abort_outcome {
     ABORT_REQUESTED, /* now, or by somebody before */
     ABORT_ABSENT,    /* there is no such run or action */

@@ -202,7 +202,7 @@ const struct pg_statement find_roots_statement = {
     .sql = "SELECT k.i, a.name, a.started_at, a.ended_at"
            " FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
            " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
-           " AND a.run_name = k.run_name AND a.parent IS NULL AND a.ordinal > 0",
+           " AND a.run_name = k.run_name AND a.parent IS NULL AND a.ordinal > 0 AND NOT a.removed",
     .parameter_count = 3,
     .types = read_runs_types,
 };

@@ -286,7 +286,7 @@ static void add_synced(const struct hub_view *view, struct buffer *buffer, int64
 {
     add_revision(view, buffer, "synced", revision);
     buffer_text(buffer, ",\"actions\":");
-    buffer_integer(buffer, (int64_t)run_state_manager_count(view->hub->manager));
+    buffer_integer(buffer, (int64_t)run_state_manager_live_count(view->hub->manager));
     buffer_text(buffer, ",\"visible\":");
     buffer_integer(buffer, (int64_t)run_view_visible_count(view->seen));
     add_waiting(view->hub, buffer);
