@@ -10,7 +10,7 @@ from adapters import adapter_path, recorded
 from inventions import RunKey
 from posters import LATER, PATIENCE_SECONDS
 
-RECORDINGS = {"airflow": "openlineage", "dbt-end": "openlineage", "nextflow": "nextflow"}
+RECORDINGS = {"airflow-dbt": "openlineage", "dbt-end": "openlineage", "nextflow": "nextflow"}
 PROJECT = "emitters"
 VARYING = ("domain", "revision", "ordinal", "incarnation", "firstSeenAt", "lastEventAt")
 

@@ -25,6 +25,45 @@ RUNS = [
     ),
     (
         "openlineage",
+        "airflow-dbt",
+        "etl-1b38383331d6",
+        27,
+        [
+            ("etl", None, "FAILED", 1, None),
+            ("transform", "etl", "SUCCEEDED", 1, None),
+            ("transform.1", "transform", "SUCCEEDED", 2, None),
+            ("load.broken", "etl", "FAILED", 1, "load"),
+            ("load.check.a", "etl", "SUCCEEDED", 1, "load/check"),
+            ("after", "etl", "SKIPPED", 1, None),  # upstream_failed
+            ("wait", "etl", "SUCCEEDED", 1, None),  # deferred, and resumed
+            ("choose", "etl", "SKIPPED", 1, None),  # by itself
+            ("nothing", "etl", "SKIPPED", 1, None),  # with it, and it sends no events
+            ("dbt-run-shop-c0ff08245535", "dbt", "FAILED", 1, None),
+            (
+                "model.shop.mart_bad-27a116b6f5cb",
+                "dbt-run-shop-c0ff08245535",
+                "FAILED",
+                1,
+                "model",
+            ),
+            (
+                "model.shop.after_bad-51cf6c2f4fa2",
+                "dbt-run-shop-c0ff08245535",
+                "SKIPPED",
+                1,
+                "model",
+            ),
+            (
+                "model.shop.mart_good.sql.1-42891c65c71b",
+                "model.shop.mart_good-e5bab2e123b2",
+                "SUCCEEDED",
+                1,
+                None,
+            ),
+        ],
+    ),
+    (
+        "openlineage",
         "dbt-live",
         "dbt-run-shop-f31486b638f6",
         20,
