@@ -202,6 +202,36 @@ def test_what_was_given_up_is_part_of_the_history(start_runtree, postgres, open_
     assert tree(api, run, before["revision"]) == before
 
 
+def test_what_was_taken_out_is_not_in_the_past_either(api, run):
+    """Its name may come again; sorted lists and what waits know of the new one only."""
+    for event in (
+        run.event("root", "RUNNING", parent=None, updatedTime=at(0)),
+        run.event("a", "RUNNING", parent="root", updatedTime=at(1000)),
+        run.event("a1", "FAILED", parent="a", updatedTime=at(2000)),
+        run.event("b", "RUNNING", parent="root", updatedTime=at(3000)),
+    ):
+        api.post_one(event)
+    before = api.read(f"{run.path}/tree")
+    response = api.request("DELETE", f"{run.path}/actions/a")
+    assert response.status_code < 300, response.text
+    after = api.read(f"{run.path}/tree")
+    assert phases(after) == {"root": "RUNNING", "b": "RUNNING"}
+    assert tree(api, run, after["revision"]) == after
+    assert phases(tree(api, run, before["revision"])) == phases(after)
+    assert phases(tree(api, run, at(2500))) == {"root": "RUNNING"}
+    api.post_one(run.event("a", "QUEUED", parent="b", updatedTime=at(4000)))
+    again = api.read(f"{run.path}/tree")
+    assert tree(api, run, again["revision"]) == again
+    assert phases(tree(api, run, at(4000))) == phases(again)
+    listed = api.read(f"{run.path}/actions", sort="name")["actions"]
+    assert [(action["name"], action["parent"]) for action in listed] == [
+        ("a", "b"),
+        ("b", "root"),
+        ("root", None),
+    ]
+    assert api.read(f"{run.path}/actions", waiting="true")["actions"] == []
+
+
 def test_history_of_many_events_and_large_ones(api, run):
     """More than is read at once, by number and by bytes; one action that waited with 2,500 events."""
     text = "x" * 200_000
