@@ -6,7 +6,8 @@
 
 enum {
     RETRY_MS = 5000,           /* of what could not be read, at the earliest */
-    UNSAID_BYTES = 128 * 1024, /* sent without an id, about */
+    POSITION_MS = 250,         /* between two ids, at least … */
+    UNSAID_BYTES = 128 * 1024, /* … unless so much was sent since, about */
     ONE_BYTES = 384,           /* that a subscription takes, about */
 };
 
@@ -40,7 +41,8 @@ struct multiplexer {
     struct multiplexed *ready; /* who comes next first */
     size_t count, reading, refused, ended;
     size_t held;         /* of the account */
-    size_t unsaid_bytes; /* since the last id */
+    size_t unsaid_bytes; /* since the last id … */
+    uint64_t said_ms;    /* … which was then */
     bool owes_id;        /* the client has more than that says */
     bool is_lost;
     multiplexer_read_fn *on_read;
@@ -209,6 +211,7 @@ static enum stream_next give_id(struct multiplexer *multiplexer, struct frame **
         return STREAM_LATER;
     multiplexer->owes_id = false;
     multiplexer->unsaid_bytes = 0;
+    multiplexer->said_ms = uv_now(multiplexer->options.loop);
     return STREAM_FRAME;
 }
 
@@ -251,40 +254,55 @@ static enum channel_next next_of(struct multiplexed *one, struct frame **frame)
     return next;
 }
 
-static bool wants_id(const struct multiplexer *multiplexer)
+static bool is_at_end(const struct multiplexer *multiplexer)
 {
-    return multiplexer->owes_id && (multiplexer->ready == NULL || multiplexer->is_lost ||
-                                    multiplexer->unsaid_bytes >= UNSAID_BYTES);
+    return multiplexer->is_lost || multiplexer->ended == multiplexer->count;
+}
+
+/* The turn of one. STREAM_IDLE: ask the next. */
+static enum stream_next take_turn(struct multiplexer *multiplexer, struct frame **frame)
+{
+    struct multiplexed *one = multiplexer->ready;
+    enum channel_next next;
+
+    *frame = NULL;
+    clear_ready(one);
+    next = next_of(one, frame);
+    multiplexer->is_lost = next == CHANNEL_LOST;
+    if (next == CHANNEL_END) {
+        multiplexer->ended += !one->is_ended;
+        one->is_ended = true;
+    } else if (next != CHANNEL_IDLE && next != CHANNEL_LOST) {
+        set_ready(one);
+    }
+    if (*frame != NULL)
+        return STREAM_FRAME;
+    return next == CHANNEL_LATER ? STREAM_LATER : STREAM_IDLE;
+}
+
+/* An id is as long as the set is great, so that it does not follow each of many small changes. */
+static enum stream_next end_turns(struct multiplexer *multiplexer, struct frame **frame)
+{
+    bool is_due = uv_now(multiplexer->options.loop) - multiplexer->said_ms >= POSITION_MS;
+
+    if (multiplexer->owes_id && (is_due || is_at_end(multiplexer)))
+        return give_id(multiplexer, frame);
+    if (multiplexer->owes_id)
+        stream_wake_later(multiplexer->stream);
+    return is_at_end(multiplexer) ? STREAM_END : STREAM_IDLE;
 }
 
 static enum stream_next on_next(void *arg, struct frame **frame)
 {
     struct multiplexer *multiplexer = arg;
+    enum stream_next next = STREAM_IDLE;
 
     retry_refused(multiplexer);
-    while (!wants_id(multiplexer) && !multiplexer->is_lost && multiplexer->ready != NULL) {
-        struct multiplexed *one = multiplexer->ready;
-        enum channel_next next;
-
-        *frame = NULL;
-        clear_ready(one);
-        next = next_of(one, frame);
-        multiplexer->is_lost = next == CHANNEL_LOST;
-        if (next == CHANNEL_END) {
-            multiplexer->ended += !one->is_ended;
-            one->is_ended = true;
-        } else if (next != CHANNEL_IDLE && next != CHANNEL_LOST) {
-            set_ready(one);
-        }
-        if (*frame != NULL)
-            return STREAM_FRAME;
-        if (next == CHANNEL_LATER)
-            return multiplexer->owes_id ? give_id(multiplexer, frame) : STREAM_LATER;
-    }
-    if (multiplexer->owes_id)
+    if (multiplexer->unsaid_bytes >= UNSAID_BYTES)
         return give_id(multiplexer, frame);
-    return multiplexer->is_lost || multiplexer->ended == multiplexer->count ? STREAM_END
-                                                                            : STREAM_IDLE;
+    while (next == STREAM_IDLE && !multiplexer->is_lost && multiplexer->ready != NULL)
+        next = take_turn(multiplexer, frame);
+    return next == STREAM_IDLE ? end_turns(multiplexer, frame) : next;
 }
 
 static struct frame *on_heartbeat(void *arg)

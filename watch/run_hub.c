@@ -793,6 +793,8 @@ static void move_to(struct run_hub *hub, enum tree_state state, const char *why)
             reset_streams(hub, is_gone, why);
         hub->owes_tree = (was_live || hub->owes_tree) && !is_gone;
         drop_tree(hub);
+        if (is_gone)
+            mark_dirty(hub); /* who watches many runs is told */
         break;
     }
     hub->state = state;

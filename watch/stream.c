@@ -53,6 +53,7 @@ struct stream {
     bool is_gzip;
     bool is_greeted;   /* was told when to come back */
     bool is_ready;     /* in the list of those woken */
+    bool wakes_later;  /* at the next tick */
     bool is_blocked;   /* waits for the socket */
     bool is_ending;    /* `frame` is the last */
     bool is_shut;      /* everything is sent: waits for the peer to close, too */
@@ -450,6 +451,11 @@ void stream_wake(struct stream *stream)
     set_ready(stream);
 }
 
+void stream_wake_later(struct stream *stream)
+{
+    stream->wakes_later = true;
+}
+
 /* -------- time -------- */
 
 static void send_heartbeat(struct stream *stream)
@@ -490,6 +496,9 @@ static void on_tick(uv_timer_t *timer)
     DL_FOREACH_SAFE (streams->all, stream, next) {
         uint64_t silent_ms = now_ms - stream->progress_ms;
 
+        if (stream->wakes_later)
+            set_ready(stream);
+        stream->wakes_later = false;
         if ((stream->is_blocked || stream->is_shut) && silent_ms >= streams->options.stall_ms) {
             streams->stats.stalled += stream->is_blocked;
             close_stream(stream);

@@ -115,6 +115,10 @@ void stream_use_framing(struct stream *stream, const struct stream_framing *fram
 /* The source has something new for it. */
 void stream_wake(struct stream *stream);
 
+/* The source has something that may wait a little: wakes the stream within a quarter of a second.
+ */
+void stream_wake_later(struct stream *stream);
+
 /* The stream ends (`retry` first) after `after_ms`: its token expires then. */
 void stream_end_after(struct stream *stream, uint64_t after_ms);
 

@@ -76,6 +76,7 @@ class Subscription:
     def _apply_synced(self, data):
         assert not self.is_synced, "synced twice"
         self.is_synced = True
+        self.snapshot = set(self.shown)
         schema = "Synced" if self.is_run else "RunsSynced"
         contract.check_schema(schema, data)
         if self.is_run:
@@ -142,7 +143,11 @@ class ManyWatcher:
     def follow_until(self, stream, wanted, timeout=None):
         """Reads up to a position at which `wanted(self)` holds, if it does not already."""
         while not (self._is_at_position and wanted(self)):
-            self.apply(stream.next(timeout))
+            try:
+                self.apply(stream.next(timeout))
+            except TimeoutError:
+                came = {text: part.events[-10:] for text, part in self.parts.items()}
+                raise AssertionError(f"no more after {stream.frames[-2:]}; {came}") from None
 
     def sync(self, stream):
         self.follow_until(stream, lambda it: all(part.is_synced for part in it.parts.values()))
