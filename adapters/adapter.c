@@ -88,28 +88,19 @@ json_t *adapter_body(struct adapter_answer *answer)
     return json;
 }
 
-static const json_t *get(const json_t *object, const char *member, va_list *members)
+const json_t *adapter_get(const json_t *object, const char *path)
 {
-    for (; member && object; member = va_arg(*members, const char *))
-        object = json_object_get(object, member);
+    while (object && *path) {
+        size_t length = strcspn(path, "/");
+        object = json_object_getn(object, path, length);
+        path += length + (path[length] == '/');
+    }
     return object;
 }
 
-const json_t *adapter_get(const json_t *object, const char *first, ...)
+const char *adapter_text(const json_t *object, const char *path)
 {
-    va_list members;
-    va_start(members, first);
-    const json_t *found = get(object, first, &members);
-    va_end(members);
-    return found;
-}
-
-const char *adapter_text(const json_t *object, const char *first, ...)
-{
-    va_list members;
-    va_start(members, first);
-    const char *text = json_string_value(get(object, first, &members));
-    va_end(members);
+    const char *text = json_string_value(adapter_get(object, path));
     return text && *text ? text : NULL;
 }
 

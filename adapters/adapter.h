@@ -166,9 +166,10 @@ void adapter_set_error(json_t *event, const char *message, const char *more);
  * beginning is taken if it is long. */
 json_t *adapter_raw(const json_t *message);
 
-/* Members of members, "run", "facets", "parent": NULL where one is not there. Ended by NULL. */
-const json_t *adapter_get(const json_t *object, const char *first, ...) __attribute__((sentinel));
+/* What stands at the end of a path of members, "run/facets/parent", whose names have no slash; NULL
+ * if nothing does. */
+const json_t *adapter_get(const json_t *object, const char *path);
 /* The string there, NULL if there is none or it is empty. */
-const char *adapter_text(const json_t *object, const char *first, ...) __attribute__((sentinel));
+const char *adapter_text(const json_t *object, const char *path);
 
 #endif

@@ -16,7 +16,7 @@ static bool is_type(const char *content_type, const char *type)
 /* `data` is borrowed, `time` too. */
 static void take_event(struct adapter_answer *answer, const json_t *data, const json_t *time)
 {
-    if (!json_is_object(data) || !adapter_text(data, "name", NULL)) {
+    if (!json_is_object(data) || !adapter_text(data, "name")) {
         adapter_unmapped(answer, UNMAPPED_TYPE, NULL, NULL, "its data is no action event");
         return;
     }
@@ -70,8 +70,8 @@ static json_t *decode_base64(struct adapter_answer *answer, const char *text)
 
 static void take_cloudevent(struct adapter_answer *answer, const json_t *cloudevent)
 {
-    const char *version = adapter_text(cloudevent, "specversion", NULL);
-    const char *packed = adapter_text(cloudevent, "data_base64", NULL);
+    const char *version = adapter_text(cloudevent, "specversion");
+    const char *packed = adapter_text(cloudevent, "data_base64");
     json_t *unpacked = packed ? decode_base64(answer, packed) : NULL;
     if (!version || strncmp(version, "1.", 2) != 0)
         adapter_unmapped(answer, UNMAPPED_FIELD, NULL, NULL, "specversion is not 1.0");

@@ -54,7 +54,7 @@ static int64_t moment_us(const json_t *moment)
              parts[3], parts[4], parts[5], parts[6]);
     json_t *written = json_string(text);
     int64_t time_us = adapter_time_us(written);
-    json_int_t offset_s = json_integer_value(adapter_get(moment, "offset", "totalSeconds", NULL));
+    json_int_t offset_s = json_integer_value(adapter_get(moment, "offset/totalSeconds"));
     json_decref(written);
     bool has_offset = time_us != TIME_NONE && offset_s > -86400 && offset_s < 86400;
     return has_offset ? time_us - offset_s * US_PER_S : time_us;
@@ -64,26 +64,26 @@ static json_t *labels_of(const json_t *workflow)
 {
     json_t *labels = json_object();
     adapter_add_label(labels, "tool", "Nextflow");
-    adapter_add_label(labels, "project", adapter_text(workflow, "projectName", NULL));
-    adapter_add_label(labels, "revision", adapter_text(workflow, "revision", NULL));
-    adapter_add_label(labels, "commit", adapter_text(workflow, "commitId", NULL));
-    adapter_add_label(labels, "profile", adapter_text(workflow, "profile", NULL));
-    adapter_add_label(labels, "user", adapter_text(workflow, "userName", NULL));
-    adapter_add_label(labels, "session", adapter_text(workflow, "sessionId", NULL));
+    adapter_add_label(labels, "project", adapter_text(workflow, "projectName"));
+    adapter_add_label(labels, "revision", adapter_text(workflow, "revision"));
+    adapter_add_label(labels, "commit", adapter_text(workflow, "commitId"));
+    adapter_add_label(labels, "profile", adapter_text(workflow, "profile"));
+    adapter_add_label(labels, "user", adapter_text(workflow, "userName"));
+    adapter_add_label(labels, "session", adapter_text(workflow, "sessionId"));
     return labels;
 }
 
 static json_t *tell_of_run(const struct nextflow *nextflow, const json_t *workflow)
 {
     json_t *run = json_object(), *links = json_array();
-    const char *name = adapter_text(workflow, "manifest", "name", NULL);
-    const char *project = adapter_text(workflow, "projectName", NULL);
+    const char *name = adapter_text(workflow, "manifest/name");
+    const char *project = adapter_text(workflow, "projectName");
     if (!name)
         name = project ? project : "";
     adapter_set(run, "title", adapter_labelf("%s%s%s", name, *name ? " " : "", nextflow->root));
     adapter_set(run, "labels", labels_of(workflow));
-    adapter_link(links, "Repository", adapter_text(workflow, "repository", NULL));
-    adapter_link(links, "Home page", adapter_text(workflow, "manifest", "homePage", NULL));
+    adapter_link(links, "Repository", adapter_text(workflow, "repository"));
+    adapter_link(links, "Home page", adapter_text(workflow, "manifest/homePage"));
     adapter_set(run, "links", json_array_size(links) > 0 ? json_incref(links) : NULL);
     adapter_set_params(run, json_incref(json_object_get(
                                 json_object_get(nextflow->message, "metadata"), "parameters")));
@@ -109,8 +109,8 @@ static json_t *counts_of(const json_t *workflow)
 
 static void set_run_error(json_t *event, const json_t *workflow)
 {
-    const char *report = adapter_text(workflow, "errorReport", NULL);
-    const char *message = adapter_text(workflow, "errorMessage", NULL);
+    const char *report = adapter_text(workflow, "errorReport");
+    const char *message = adapter_text(workflow, "errorMessage");
     adapter_set_error(event, message || report ? message : "The run ended without success.",
                       report);
 }
@@ -148,7 +148,7 @@ static const char *end_of(const json_t *trace)
         {"FAILED", "FAILED"},
         {"CACHED", "RECOVERED"},
     };
-    const char *status = adapter_text(trace, "status", NULL);
+    const char *status = adapter_text(trace, "status");
     for (size_t i = 0; status && i < sizeof phases / sizeof *phases; i++)
         if (strcmp(status, phases[i][0]) == 0)
             return phases[i][1];
@@ -160,7 +160,7 @@ static const char *end_of(const json_t *trace)
 static void set_task_error(json_t *event, const json_t *trace)
 {
     char text[TEXT_SIZE];
-    const char *action = adapter_text(trace, "error_action", NULL);
+    const char *action = adapter_text(trace, "error_action");
     json_int_t code = json_integer_value(json_object_get(trace, "exit"));
     int length = snprintf(text, sizeof text, "exit code %" JSON_INTEGER_FORMAT, code);
     if (code == EXIT_UNKNOWN)
@@ -192,22 +192,22 @@ static void emit_task(const struct nextflow *nextflow, const json_t *trace, cons
                       const char *time_member)
 {
     char name[ADAPTER_NAME_SIZE];
-    const char *workdir = adapter_text(trace, "workdir", NULL);
+    const char *workdir = adapter_text(trace, "workdir");
     json_int_t number = json_integer_value(json_object_get(trace, "task_id"));
     json_int_t attempt = json_integer_value(json_object_get(trace, "attempt"));
     int64_t time_us = adapter_time_us(json_object_get(trace, time_member));
     number = number < 0 || number > INT32_MAX ? 0 : number;
-    adapter_name_below(adapter_text(trace, "name", NULL), nextflow->root, name);
+    adapter_name_below(adapter_text(trace, "name"), nextflow->root, name);
     json_t *event = new_event(nextflow, name, nextflow->root, phase,
                               time_us == TIME_NONE ? nextflow->time_us : time_us);
     adapter_set(event, "attempt", json_integer(attempt < 1 || attempt > INT32_MAX ? 1 : attempt));
     adapter_set(event, "version", json_integer(number));
-    set_process(event, adapter_text(trace, "process", NULL));
+    set_process(event, adapter_text(trace, "process"));
     if (workdir)
         adapter_set(event, "logInfo",
                     json_pack("[{s:s, s:s}]", "name", "work directory", "uri", workdir));
-    if (adapter_text(trace, "queue", NULL))
-        adapter_set(event, "cluster", json_string(adapter_text(trace, "queue", NULL)));
+    if (adapter_text(trace, "queue"))
+        adapter_set(event, "cluster", json_string(adapter_text(trace, "queue")));
     if (strcmp(phase, "FAILED") == 0)
         set_task_error(event, trace);
     adapter_set(event, "nextflow", adapter_raw(trace));
@@ -225,14 +225,13 @@ static void take_task(const struct nextflow *nextflow, const char *phase, const 
     const json_t *trace = json_object_get(nextflow->message, "trace");
     if (!phase)
         phase = end_of(trace);
-    if (!adapter_text(trace, "name", NULL))
+    if (!adapter_text(trace, "name"))
         adapter_unmapped(nextflow->answer, UNMAPPED_FIELD, &place, nextflow->message,
                          "no trace.name");
     else if (!phase)
-        adapter_unmapped(nextflow->answer, UNMAPPED_STATE, &place, nextflow->message,
-                         "trace.status %s",
-                         adapter_text(trace, "status", NULL) ? adapter_text(trace, "status", NULL)
-                                                             : "is missing");
+        adapter_unmapped(
+            nextflow->answer, UNMAPPED_STATE, &place, nextflow->message, "trace.status %s",
+            adapter_text(trace, "status") ? adapter_text(trace, "status") : "is missing");
     else
         emit_task(nextflow, trace, phase, time_member);
 }
@@ -243,10 +242,10 @@ static void take_message(struct adapter_answer *answer, const json_t *message)
 {
     struct nextflow nextflow = {.answer = answer, .message = message};
     const struct adapter_place place = {.run_name = nextflow.run_name, .root = nextflow.root};
-    const char *name = adapter_text(message, "runName", NULL);
-    const char *session = adapter_text(message, "runId", NULL);
+    const char *name = adapter_text(message, "runName");
+    const char *session = adapter_text(message, "runId");
     char digits[SESSION_DIGITS + 1];
-    nextflow.event = adapter_text(message, "event", NULL);
+    nextflow.event = adapter_text(message, "event");
     if (!name || !session || !nextflow.event) {
         adapter_unmapped(answer, UNMAPPED_FIELD, NULL, NULL, "no runName, runId or event");
         return;

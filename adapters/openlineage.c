@@ -58,6 +58,13 @@ static bool is_job(const struct lineage *lineage, const char *integration, const
            (!job_type || strcmp(lineage->job_type, job_type) == 0);
 }
 
+/* Old ones have no facet jobType. */
+static bool is_airflow_task(const struct lineage *lineage)
+{
+    return is_job(lineage, "AIRFLOW", "TASK") ||
+           adapter_text(lineage->run_facets, "airflow/task/task_id") != NULL;
+}
+
 /* What somebody starts by itself, from a task or a shell: a dbt command, a Spark application. */
 static bool is_started_apart(const struct lineage *lineage)
 {
@@ -68,11 +75,11 @@ static bool is_started_apart(const struct lineage *lineage)
 
 static void find_family(struct lineage *lineage)
 {
-    const json_t *parent = adapter_get(lineage->run_facets, "parent", NULL);
-    lineage->parent_id = adapter_text(parent, "run", "runId", NULL);
-    lineage->parent_job = adapter_text(parent, "job", "name", NULL);
-    lineage->root_id = adapter_text(parent, "root", "run", "runId", NULL);
-    lineage->root_job = adapter_text(parent, "root", "job", "name", NULL);
+    const json_t *parent = adapter_get(lineage->run_facets, "parent");
+    lineage->parent_id = adapter_text(parent, "run/runId");
+    lineage->parent_job = adapter_text(parent, "job/name");
+    lineage->root_id = adapter_text(parent, "root/run/runId");
+    lineage->root_job = adapter_text(parent, "root/job/name");
     if (!lineage->parent_id || !lineage->parent_job)
         lineage->parent_id = lineage->parent_job = NULL;
     if (!lineage->root_id || !lineage->root_job) {
@@ -87,20 +94,19 @@ static void find_family(struct lineage *lineage)
 static bool read_lineage(struct lineage *lineage, struct adapter_answer *answer, const json_t *json)
 {
     *lineage = (struct lineage){.answer = answer, .json = json};
-    lineage->type = adapter_text(json, "eventType", NULL);
-    lineage->run_id = adapter_text(json, "run", "runId", NULL);
-    lineage->job_name = adapter_text(json, "job", "name", NULL);
+    lineage->type = adapter_text(json, "eventType");
+    lineage->run_id = adapter_text(json, "run/runId");
+    lineage->job_name = adapter_text(json, "job/name");
     if (!lineage->run_id || !lineage->job_name) {
-        bool is_other = adapter_get(json, "dataset", NULL) || adapter_get(json, "job", NULL);
+        bool is_other = adapter_get(json, "dataset") || adapter_get(json, "job");
         adapter_unmapped(answer, is_other ? UNMAPPED_TYPE : UNMAPPED_FIELD, NULL, NULL,
                          is_other ? "an event of no run" : "no run.runId or no job.name");
         return false;
     }
-    lineage->run_facets = adapter_get(json, "run", "facets", NULL);
-    lineage->job_facets = adapter_get(json, "job", "facets", NULL);
-    lineage->integration =
-        or_empty(adapter_text(lineage->job_facets, "jobType", "integration", NULL));
-    lineage->job_type = or_empty(adapter_text(lineage->job_facets, "jobType", "jobType", NULL));
+    lineage->run_facets = adapter_get(json, "run/facets");
+    lineage->job_facets = adapter_get(json, "job/facets");
+    lineage->integration = or_empty(adapter_text(lineage->job_facets, "jobType/integration"));
+    lineage->job_type = or_empty(adapter_text(lineage->job_facets, "jobType/jobType"));
     lineage->time_us = adapter_time_us(json_object_get(json, "eventTime"));
     if (lineage->time_us == TIME_NONE)
         lineage->time_us = answer->request->received_us;
@@ -130,7 +136,7 @@ static void set_parent(const struct lineage *lineage, struct lineage_action *act
 static bool is_of_dbt_root(const struct lineage *lineage)
 {
     char root[TITLE_SIZE];
-    const char *project = adapter_text(lineage->run_facets, "dbt_run", "project_name", NULL);
+    const char *project = adapter_text(lineage->run_facets, "dbt_run/project_name");
     if (!is_job(lineage, "DBT", NULL) || !lineage->parent_id)
         return false;
     if (strcmp(lineage->job_type, "SQL") != 0)
@@ -142,7 +148,7 @@ static bool is_of_dbt_root(const struct lineage *lineage)
 /* "model.shop.stg_1": also where the job is called after the table. */
 static const char *dbt_name(const struct lineage *lineage)
 {
-    const char *id = adapter_text(lineage->job_facets, "dbt_node", "unique_id", NULL);
+    const char *id = adapter_text(lineage->job_facets, "dbt_node/unique_id");
     bool is_model = strcmp(lineage->job_type, "MODEL") == 0 ||
                     strcmp(lineage->job_type, "SNAPSHOT") == 0 ||
                     strcmp(lineage->job_type, "SEED") == 0;
@@ -153,9 +159,9 @@ static const char *dbt_name(const struct lineage *lineage)
 static void set_task_name(const struct lineage *lineage, struct lineage_action *action)
 {
     char text[2 * ADAPTER_NAME_SIZE], dag_run[ADAPTER_NAME_SIZE] = "";
-    const json_t *facet = adapter_get(lineage->run_facets, "airflow", NULL);
-    const json_t *map_index = adapter_get(facet, "taskInstance", "map_index", NULL);
-    const char *id = adapter_text(facet, "task", "task_id", NULL);
+    const json_t *facet = adapter_get(lineage->run_facets, "airflow");
+    const json_t *map_index = adapter_get(facet, "taskInstance/map_index");
+    const char *id = adapter_text(facet, "task/task_id");
     const char *dag = or_empty(lineage->parent_job);
     size_t dag_length = strlen(dag);
     if (!id) {
@@ -178,13 +184,12 @@ static void set_task_name(const struct lineage *lineage, struct lineage_action *
 
 static void name_action(const struct lineage *lineage, struct lineage_action *action)
 {
-    const json_t *attempt =
-        adapter_get(lineage->run_facets, "airflow", "taskInstance", "try_number", NULL);
+    const json_t *attempt = adapter_get(lineage->run_facets, "airflow/taskInstance/try_number");
     *action = (struct lineage_action){.attempt = json_integer_value(attempt)};
     if (action->attempt < 1 || action->attempt > INT32_MAX)
         action->attempt = 1;
     set_parent(lineage, action);
-    if (is_job(lineage, "AIRFLOW", "TASK")) {
+    if (is_airflow_task(lineage)) {
         set_task_name(lineage, action);
     } else if (lineage->is_root) {
         adapter_name(lineage->root_job, action->name);
@@ -204,7 +209,7 @@ static const char *phase_of(const struct lineage *lineage)
         {"START", "RUNNING"},      {"RUNNING", "RUNNING"}, {"OTHER", "RUNNING"},
         {"COMPLETE", "SUCCEEDED"}, {"FAIL", "FAILED"},     {"ABORT", "ABORTED"},
     };
-    bool is_dbt_node = adapter_get(lineage->job_facets, "dbt_node", NULL) != NULL;
+    bool is_dbt_node = adapter_get(lineage->job_facets, "dbt_node") != NULL;
     if (is_dbt_node && lineage->type && strcmp(lineage->type, "ABORT") == 0)
         return "SKIPPED";
     if (is_dbt_node && lineage->type && strcmp(lineage->type, "OTHER") == 0)
@@ -256,9 +261,8 @@ static json_t *group_of(const json_t *id)
 
 static void set_error(const struct lineage *lineage, json_t *event)
 {
-    const json_t *facet = adapter_get(lineage->run_facets, "errorMessage", NULL);
-    adapter_set_error(event, adapter_text(facet, "message", NULL),
-                      adapter_text(facet, "stackTrace", NULL));
+    const json_t *facet = adapter_get(lineage->run_facets, "errorMessage");
+    adapter_set_error(event, adapter_text(facet, "message"), adapter_text(facet, "stackTrace"));
 }
 
 /* A dbt test says by its assertions what has failed. */
@@ -269,22 +273,22 @@ static void set_failed_assertions(const struct lineage *lineage, json_t *event)
     for (size_t i = 0; i < json_array_size(inputs); i++) {
         const json_t *input = json_array_get(inputs, i);
         const json_t *assertions =
-            adapter_get(input, "inputFacets", "dataQualityAssertions", "assertions", NULL);
+            adapter_get(input, "inputFacets/dataQualityAssertions/assertions");
         if (!assertions)
-            assertions = adapter_get(input, "facets", "dataQualityAssertions", "assertions", NULL);
+            assertions = adapter_get(input, "facets/dataQualityAssertions/assertions");
         for (size_t k = 0; k < json_array_size(assertions); k++) {
             const json_t *assertion = json_array_get(assertions, k);
-            const char *name = adapter_text(assertion, "name", NULL);
-            const char *actual = adapter_text(assertion, "actual", NULL);
+            const char *name = adapter_text(assertion, "name");
+            const char *actual = adapter_text(assertion, "actual");
             if (!json_is_false(json_object_get(assertion, "success")))
                 continue;
             buffer_text(&text, text.length > 0 ? "\n" : "");
-            buffer_text(&text, name ? name : or_empty(adapter_text(assertion, "assertion", NULL)));
+            buffer_text(&text, name ? name : or_empty(adapter_text(assertion, "assertion")));
             if (actual) {
                 buffer_text(&text, ": got ");
                 buffer_text(&text, actual);
                 buffer_text(&text, ", expected ");
-                buffer_text(&text, or_empty(adapter_text(assertion, "expected", NULL)));
+                buffer_text(&text, or_empty(adapter_text(assertion, "expected")));
             }
         }
     }
@@ -301,8 +305,8 @@ static void set_outputs(const struct lineage *lineage, json_t *event)
     json_t *datasets = json_array();
     for (size_t i = 0; i < json_array_size(outputs); i++) {
         const json_t *output = json_array_get(outputs, i);
-        const char *space = adapter_text(output, "namespace", NULL);
-        const char *name = adapter_text(output, "name", NULL);
+        const char *space = adapter_text(output, "namespace");
+        const char *name = adapter_text(output, "name");
         if (space && name)
             json_array_append_new(datasets,
                                   json_pack("{s:s, s:s}", "namespace", space, "name", name));
@@ -314,13 +318,13 @@ static void set_outputs(const struct lineage *lineage, json_t *event)
 
 static void set_links(const struct lineage *lineage, json_t *event)
 {
-    const char *log = adapter_text(lineage->run_facets, "airflow", "taskInstance", "log_url", NULL);
-    const char *source = adapter_text(lineage->job_facets, "sourceCodeLocation", "url", NULL);
-    const json_t *spark = adapter_get(lineage->run_facets, "spark_applicationDetails", NULL);
+    const char *log = adapter_text(lineage->run_facets, "airflow/taskInstance/log_url");
+    const char *source = adapter_text(lineage->job_facets, "sourceCodeLocation/url");
+    const json_t *spark = adapter_get(lineage->run_facets, "spark_applicationDetails");
     json_t *links = json_array();
     adapter_link(links, "Airflow", log);
-    adapter_link(links, "Spark", adapter_text(spark, "uiWebUrl", NULL));
-    adapter_link(links, "Spark history", adapter_text(spark, "historyUrl", NULL));
+    adapter_link(links, "Spark", adapter_text(spark, "uiWebUrl"));
+    adapter_link(links, "Spark history", adapter_text(spark, "historyUrl"));
     adapter_link(links, "Source", source);
     if (log)
         adapter_set(event, "logInfo", json_pack("[{s:s, s:s}]", "name", "Airflow", "uri", log));
@@ -331,17 +335,17 @@ static void set_links(const struct lineage *lineage, json_t *event)
 /* What a person calls it who sees what it stands under. */
 static json_t *title_of(const struct lineage *lineage, const struct lineage_action *action)
 {
-    const json_t *node = adapter_get(lineage->job_facets, "dbt_node", NULL);
-    const char *alias = adapter_text(node, "alias", NULL);
+    const json_t *node = adapter_get(lineage->job_facets, "dbt_node");
+    const char *alias = adapter_text(node, "alias");
     const char *rendered =
-        adapter_text(lineage->run_facets, "airflow", "taskInstance", "rendered_map_index", NULL);
+        adapter_text(lineage->run_facets, "airflow/taskInstance/rendered_map_index");
     const char *query = strstr(lineage->job_name, ".sql.");
     const char *test = strncmp(lineage->job_name, "test.", 5) == 0 /* test.PACKAGE.NAME.HASH */
                            ? strchr(lineage->job_name + 5, '.')
                            : NULL;
     if (rendered && action->is_mapped)
         return adapter_labelf("%s [%s]", action->parent, rendered);
-    if (is_job(lineage, "AIRFLOW", "TASK"))
+    if (is_airflow_task(lineage))
         return NULL;
     if (is_job(lineage, "DBT", "SQL") && query)
         return adapter_labelf("SQL %s", query + strlen(".sql."));
@@ -358,7 +362,7 @@ static json_t *lower_case(const char *text)
 {
     char lower[LABEL_BYTES_MAX + 1];
     size_t length = 0;
-    for (; text[length] && length < LABEL_BYTES_MAX; length++)
+    for (; length < LABEL_BYTES_MAX && text[length]; length++)
         lower[length] = (char)tolower((unsigned char)text[length]);
     return json_stringn(lower, length);
 }
@@ -366,16 +370,16 @@ static json_t *lower_case(const char *text)
 static void set_members(const struct lineage *lineage, const struct lineage_action *action,
                         json_t *event)
 {
-    const json_t *task = adapter_get(lineage->run_facets, "airflow", "task", NULL);
-    const json_t *group = adapter_get(task, "task_group", NULL);
+    const json_t *task = adapter_get(lineage->run_facets, "airflow/task");
+    const json_t *group = adapter_get(task, "task_group");
     bool is_query = is_job(lineage, "DBT", "SQL");
     if (json_is_object(group))
         group = json_object_get(group, "group_id");
     if (!action->is_mapped)
         adapter_set(event, "group", group_of(group));
     if (task)
-        set_task(event, adapter_text(task, "operator_class_path", NULL),
-                 adapter_text(task, "operator_class", NULL));
+        set_task(event, adapter_text(task, "operator_class_path"),
+                 adapter_text(task, "operator_class"));
     else if (*lineage->integration && *lineage->job_type)
         set_task(event, lineage->integration, lineage->job_type);
     if (is_job(lineage, "DBT", NULL) && !is_query && !is_started_apart(lineage))
@@ -398,24 +402,23 @@ static void set_members(const struct lineage *lineage, const struct lineage_acti
 
 static void add_tags(json_t *labels, const json_t *facets)
 {
-    const json_t *tags = adapter_get(facets, "tags", "tags", NULL);
+    const json_t *tags = adapter_get(facets, "tags/tags");
     for (size_t i = 0; i < json_array_size(tags); i++) {
         const json_t *tag = json_array_get(tags, i);
-        const char *source = adapter_text(tag, "source", NULL);
+        const char *source = adapter_text(tag, "source");
         if (!source || strcmp(source, "OPENLINEAGE_CLIENT") != 0)
-            adapter_add_label(labels, adapter_text(tag, "key", NULL),
-                              adapter_text(tag, "value", NULL));
+            adapter_add_label(labels, adapter_text(tag, "key"), adapter_text(tag, "value"));
     }
 }
 
 static json_t *labels_of(const struct lineage *lineage, const json_t *dag_run)
 {
     json_t *labels = json_object();
-    const json_t *engine = adapter_get(lineage->run_facets, "processing_engine", NULL);
-    adapter_add_label(labels, "tool", adapter_text(engine, "name", NULL));
-    adapter_add_label(labels, "namespace", adapter_text(lineage->json, "job", "namespace", NULL));
+    const json_t *engine = adapter_get(lineage->run_facets, "processing_engine");
+    adapter_add_label(labels, "tool", adapter_text(engine, "name"));
+    adapter_add_label(labels, "namespace", adapter_text(lineage->json, "job/namespace"));
     adapter_add_label(labels, "job", lineage->job_name);
-    adapter_add_label(labels, "run_type", adapter_text(dag_run, "run_type", NULL));
+    adapter_add_label(labels, "run_type", adapter_text(dag_run, "run_type"));
     add_tags(labels, lineage->job_facets);
     add_tags(labels, lineage->run_facets);
     return labels;
@@ -425,9 +428,8 @@ static json_t *params_of(const struct lineage *lineage, const json_t *dag_run)
 {
     static const char *const names[] = {"run_id", "logical_date", "data_interval_start",
                                         "data_interval_end", "conf"};
-    const json_t *facet = adapter_get(lineage->run_facets, "dbt_run", NULL);
-    const json_t *properties =
-        adapter_get(lineage->run_facets, "spark_properties", "properties", NULL);
+    const json_t *facet = adapter_get(lineage->run_facets, "dbt_run");
+    const json_t *properties = adapter_get(lineage->run_facets, "spark_properties/properties");
     json_t *params = json_copy((json_t *)(facet ? facet : properties));
     if (!params)
         params = json_object();
@@ -441,7 +443,7 @@ static json_t *params_of(const struct lineage *lineage, const json_t *dag_run)
 static json_t *title_of_run(const struct lineage *lineage, const json_t *dag_run)
 {
     char when[TIMESTAMP_SIZE];
-    const char *id = adapter_text(dag_run, "run_id", NULL);
+    const char *id = adapter_text(dag_run, "run_id");
     json_int_t cleared = json_integer_value(json_object_get(dag_run, "clear_number"));
     timestamp_format(lineage->time_us, when);
     if (id && cleared > 0)
@@ -454,10 +456,10 @@ static json_t *title_of_run(const struct lineage *lineage, const json_t *dag_run
 static void set_run(const struct lineage *lineage, json_t *event)
 {
     static const char tasks[] = "/tasks/";
-    bool is_task = is_job(lineage, "AIRFLOW", "TASK");
+    bool is_task = is_airflow_task(lineage);
     const json_t *dag_run =
-        adapter_get(lineage->run_facets, is_task ? "airflow" : "airflowDagRun", "dagRun", NULL);
-    const char *log = adapter_text(lineage->run_facets, "airflow", "taskInstance", "log_url", NULL);
+        adapter_get(lineage->run_facets, is_task ? "airflow/dagRun" : "airflowDagRun/dagRun");
+    const char *log = adapter_text(lineage->run_facets, "airflow/taskInstance/log_url");
     const char *end = log && strstr(log, "/dags/") ? strstr(log, tasks) : NULL;
     bool is_of_root = lineage->parent_id && strcmp(lineage->parent_id, lineage->root_id) == 0;
     if (!lineage->is_root && !(is_task && dag_run && is_of_root))
@@ -523,12 +525,12 @@ static json_t *depends_on(const struct lineage *lineage, const struct lineage_ac
 
 static void queue_tasks(const struct lineage *lineage, const struct lineage_action *dag)
 {
-    const json_t *tasks = adapter_get(lineage->job_facets, "airflow", "tasks", NULL);
+    const json_t *tasks = adapter_get(lineage->job_facets, "airflow/tasks");
     json_t *upstream = tasks ? turn_around(tasks) : NULL, *task;
     char name[ADAPTER_NAME_SIZE];
     const char *id;
     json_object_foreach ((json_t *)tasks, id, task) {
-        const char *operator_class = adapter_text(task, "operator", NULL);
+        const char *operator_class = adapter_text(task, "operator");
         name_task(lineage, dag, id, name);
         json_t *event = new_event(lineage, name, 1, "QUEUED", 0);
         adapter_set(event, "parent", adapter_parent(dag->name, name));
@@ -574,7 +576,7 @@ static const struct task_end *find_task_end(const json_t *state)
 static void end_tasks(const struct lineage *lineage, const struct lineage_action *dag)
 {
     const struct adapter_place place = {.run_name = lineage->run_name, .root = lineage->root};
-    const json_t *states = adapter_get(lineage->run_facets, "airflowState", "tasksState", NULL);
+    const json_t *states = adapter_get(lineage->run_facets, "airflowState/tasksState");
     char name[ADAPTER_NAME_SIZE];
     const char *id;
     json_t *state;
@@ -599,8 +601,8 @@ static void end_tasks(const struct lineage *lineage, const struct lineage_action
  * instance has, finally. */
 static void emit_mapped_task(const struct lineage *lineage, const struct lineage_action *action)
 {
-    const json_t *task = adapter_get(lineage->run_facets, "airflow", "task", NULL);
-    const json_t *group = adapter_get(task, "task_group", NULL);
+    const json_t *task = adapter_get(lineage->run_facets, "airflow/task");
+    const json_t *group = adapter_get(task, "task_group");
     struct lineage_action above;
     json_int_t retries = json_integer_value(json_object_get(task, "retries"));
     bool has_failed = strcmp(or_empty(lineage->type), "FAIL") == 0 && action->attempt > retries;
@@ -611,8 +613,8 @@ static void emit_mapped_task(const struct lineage *lineage, const struct lineage
                 adapter_parent(above.has_parent ? above.parent : NULL, action->parent));
     if (json_is_object(group))
         adapter_set(event, "group", group_of(json_object_get(group, "group_id")));
-    set_task(event, adapter_text(task, "operator_class_path", NULL),
-             adapter_text(task, "operator_class", NULL));
+    set_task(event, adapter_text(task, "operator_class_path"),
+             adapter_text(task, "operator_class"));
     adapter_emit(lineage->answer, event);
 }
 

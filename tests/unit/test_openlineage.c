@@ -131,6 +131,16 @@ static void test_mapped_task_fails_with_the_last_try_of_an_instance(void **state
     adapted_clear(&last);
 }
 
+static void test_task_of_an_airflow_without_types_of_jobs(void **state)
+{
+    struct adapted adapted =
+        post("START", TASK_ID, "etl.load", task_facets("load", 1, json_object()), NULL);
+
+    (void)state;
+    assert_string_equal(text_of(event_of(&adapted, "load", "RUNNING", 1), "parent"), "etl");
+    adapted_clear(&adapted);
+}
+
 static void test_task_called_like_its_dag(void **state)
 {
     struct adapted task = post_task("START", "etl", 1, json_object());
@@ -341,8 +351,9 @@ static void test_several_at_once(void **state)
     size_t i;
 
     (void)state;
-    json_array_foreach (recording, i, request)
+    json_array_foreach (recording, i, request) {
         json_array_append(list, json_object_get(request, "json"));
+    }
     adapted = adapt_packed("openlineage", "O", list);
     wrapped = adapt_packed("openlineage", "{s:O}", "events", list);
     assert_int_equal(json_array_size(adapted.events), 9 + 2 + 12);
@@ -434,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_tries_are_attempts_with_links_and_errors),
         cmocka_unit_test(test_mapped_task_is_above_its_instances),
         cmocka_unit_test(test_mapped_task_fails_with_the_last_try_of_an_instance),
+        cmocka_unit_test(test_task_of_an_airflow_without_types_of_jobs),
         cmocka_unit_test(test_task_called_like_its_dag),
         cmocka_unit_test(test_dag_end_ends_the_tasks_that_did_not_tell),
         cmocka_unit_test(test_unknown_state_of_a_task_is_kept),
