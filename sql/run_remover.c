@@ -608,15 +608,21 @@ static const struct pg_statement scan_statement = {
 
 static const Oid take_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4_ARRAY, PG_TEXT_ARRAY, PG_INT8};
 
-/* Rows: the phases of those taken, and how many have each. */
+/* Rows: the phases of those taken, and how many have each. By their places, as above: the run is
+ * locked, nobody moves them. */
 static const struct pg_statement take_actions_statement = {
     .name = "take_actions",
-    .sql = "WITH gone AS (UPDATE actions a SET removed = true, revision = $6,"
-           " name = a.name || chr(31) || a.ordinal FROM unnest($4, $5) AS k(ordinal, name)"
-           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = k.name"
-           " AND a.ordinal = k.ordinal RETURNING a.phase),"
-           " events AS (DELETE FROM action_events e USING unnest($5) AS k(name)"
-           " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3 AND e.name = k.name),"
+    .sql = "WITH k AS MATERIALIZED (SELECT * FROM unnest($4, $5) AS k(ordinal, name)),"
+           " gone AS (UPDATE actions a SET removed = true, revision = $6,"
+           " name = a.name || chr(31) || a.ordinal WHERE a.ctid = ANY (ARRAY("
+           "SELECT o.ctid FROM k CROSS JOIN LATERAL (SELECT o.ctid FROM actions o"
+           " WHERE o.project = $1 AND o.domain = $2 AND o.run_name = $3"
+           " AND o.name = k.name COLLATE \"C\" AND o.ordinal = k.ordinal OFFSET 0) o))"
+           " RETURNING a.phase),"
+           " events AS (DELETE FROM action_events e WHERE e.ctid = ANY (ARRAY("
+           "SELECT o.ctid FROM k CROSS JOIN LATERAL (SELECT o.ctid FROM action_events o"
+           " WHERE o.project = $1 AND o.domain = $2 AND o.run_name = $3"
+           " AND o.name = k.name COLLATE \"C\" OFFSET 0) o))),"
            " joins AS (DELETE FROM pending_joins j USING unnest($5) AS k(name)"
            " WHERE j.project = $1 AND j.domain = $2 AND j.run_name = $3 AND j.parent = k.name),"
            " aliases AS (DELETE FROM actions a WHERE a.project = $1 AND a.domain = $2"

@@ -224,8 +224,10 @@ const struct pg_statement find_aborts_statement = {
         " up AS (SELECT k.project COLLATE \"C\", k.domain COLLATE \"C\", k.run_name COLLATE \"C\","
         " k.name COLLATE \"C\", k.i, false AS is_asked FROM k UNION"
         " SELECT a.project, a.domain, a.run_name, a.parent, u.i, a.abort_requested IS NOT NULL"
-        " FROM up u JOIN actions a ON a.project = u.project AND a.domain = u.domain"
-        " AND a.run_name = u.run_name AND a.name = u.name WHERE NOT u.is_asked)"
+        " FROM up u CROSS JOIN LATERAL ("
+        "SELECT a.project, a.domain, a.run_name, a.parent, a.abort_requested FROM actions a"
+        " WHERE a.project = u.project AND a.domain = u.domain AND a.run_name = u.run_name"
+        " AND a.name = u.name OFFSET 0) a WHERE NOT u.is_asked)"
         " SELECT u.i FROM up u WHERE u.is_asked UNION SELECT k.i FROM k"
         " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
         " AND r.run_name = k.run_name WHERE r.abort_requested IS NOT NULL",
