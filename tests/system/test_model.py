@@ -253,11 +253,15 @@ def test_what_waits_is_counted(report, api, run, open_stream):
 def test_list_of_runs_tells_what_waits_as_it_comes(api, run, open_stream):
     stream = open_stream(f"{run.base}/runs/watch")
     stream.read_until("synced")
-    api.post_one(run.event("a1", "RUNNING", parent="a0"))
-    frames = stream.read_until("runUpdate")
-    assert frames[-1].data["waiting"] == {"count": 1, "for": [{"parent": "a0", "count": 1}]}
-    api.post_one(run.event("a2", "RUNNING", parent="a0"))
-    assert stream.read_until("runUpdate")[-1].data["waiting"]["count"] == 2
+    for name, waiting in (
+        ("a1", {"count": 1, "for": [{"parent": "a0", "count": 1}]}),
+        ("a2", {"count": 2, "for": [{"parent": "a0", "count": 2}]}),
+    ):
+        api.post_one(run.event(name, "RUNNING", parent="a0"))
+        stream.read_until(
+            lambda frame, waiting=waiting: frame.event == "runUpdate"
+            and frame.data["waiting"] == waiting
+        )
 
 
 def test_last_event_is_when_something_new_was_heard(api, run):
@@ -390,7 +394,7 @@ def test_end_is_followed_by_more(report, run, open_stream):
     following = open_stream(f"{run.path}/watch?follow=true", ended[-1].id)
     following.read_until("synced")
     report.post("01-retry-after-end", first=4)
-    assert listed.read_until("runUpdate")[-1].data["phase"] == "RUNNING"
+    listed.read_until(lambda frame: frame.event == "runUpdate" and frame.data["phase"] == "RUNNING")
     seen = set()
     while seen != {"root", "train", "extra"}:
         seen |= set(names_of(following.read_flush()))
