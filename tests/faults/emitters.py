@@ -1,11 +1,12 @@
-"""Other tools, by their recordings: each request comes once and again, in some disorder, until it is
-answered. However that went, the trees are the same."""
+"""Other tools, by their recordings or as they would say it: each request comes once and again, in some
+disorder, until it is answered. However that went, the trees are the same."""
 
 import time
 import urllib.parse
 
 import httpx
 
+import flyte
 from adapters import adapter_path, recorded
 from inventions import RunKey
 from posters import LATER, PATIENCE_SECONDS
@@ -17,19 +18,61 @@ VARYING = ("domain", "revision", "ordinal", "incarnation", "firstSeenAt", "lastE
 
 def emit_all(url, ledger, rng, lap):
     """One recording after the other, each twice: the trees of both must be the same."""
-    for recording, tool in RECORDINGS.items():
+    for recording in (*RECORDINGS, "flyte"):
         trees = []
         for delivery in ("one", "another"):
-            scope = RunKey(PROJECT, f"lap{lap}-{recording}-{delivery}", "")
-            requests = recorded(recording)
+            scope = RunKey(PROJECT, f"lap{lap}-{recording}-{delivery}", "r1")
+            requests = requests_of(recording, scope)
             with httpx.Client(base_url=url, timeout=10) as client:
-                for request in rng.sample(requests * 2, 2 * len(requests)):
-                    path = adapter_path(tool, scope)
-                    answer = ask(client, ledger, "POST", path, json=request["json"]).json()
-                    assert answer["rejected"] == answer["unmapped"] == 0, answer
+                for path, message in rng.sample(requests * 2, 2 * len(requests)):
+                    answer = ask(client, ledger, "POST", path, json=message).json()
+                    assert not answer.get("rejected") and not answer.get("unmapped"), answer
+                    assert not answer.get("status", {}).get("code"), answer
                 trees.append(read_tree(client, ledger, scope))
         assert trees[0] == trees[1], f"{recording}: {trees}"
         ledger.count("recorded runs emitted and compared")
+
+
+def requests_of(recording, scope):
+    """(path, document) of each."""
+    if recording == "flyte":
+        return flyte_requests(scope)
+    path = adapter_path(RECORDINGS[recording], scope)
+    return [(path, request["json"]) for request in recorded(recording)]
+
+
+def flyte_requests(scope):
+    """An executor's, of an action below the root that fails and is tried again."""
+
+    def event(name, attempt, phase, second, **members):
+        time = f"2026-04-12T08:00:{second:02}Z"
+        key = {"id": flyte.action_id(scope, name), "attempt": attempt, "phase": phase}
+        return key | {"updatedTime": time} | members
+
+    def status(name, phase, **members):
+        message = {"actionId": flyte.action_id(scope, name), "status": {"phase": phase, **members}}
+        return "UpdateActionStatus", message
+
+    a1 = {"actionId": flyte.action_id(scope, "a1"), "parent": "a0", "group": "map"}
+    calls = [
+        ("RecordAction", {"actionId": flyte.action_id(scope, "a0")}),
+        ("RecordAction", a1 | {"task": {"id": {"name": "pkg.train"}}}),
+        status("a0", 4, startTime="2026-04-12T08:00:00Z"),
+        status("a1", 6, attempts=1, endTime="2026-04-12T08:00:05Z"),
+        status("a0", 5, attempts=1, endTime="2026-04-12T08:00:20Z"),
+    ]
+    events = [
+        event("a0", 1, 1, 0),
+        event("a0", 1, 4, 1),
+        event("a1", 1, 1, 2),
+        event("a1", 1, 4, 3, version=1, cluster="c"),
+        event("a1", 1, 6, 5, errorInfo={"message": "boom", "kind": "KIND_USER"}),
+        event("a1", 2, 4, 7),
+        event("a1", 2, 5, 9),
+        event("a0", 1, 5, 20),
+    ]
+    calls += [("RecordActionEvents", {"events": events[i : i + 3]}) for i in range(0, 8, 2)]
+    return [(flyte.path_of(method, "InternalRunService"), message) for method, message in calls]
 
 
 def ask(client, ledger, method, path, **options):
