@@ -21,6 +21,7 @@ enum {
     TICK_MS = 250,
     UNSENT_BYTES_MAX =
         64 * 1024,          /* that the kernel may hold of a stream, besides what is under way */
+    PEER_IDLE_S = 60,       /* then the kernel asks whether it is there */
     PEER_SILENT_MS = 30000, /* the kernel gives a peer up that acknowledges nothing for so long */
 };
 
@@ -564,11 +565,15 @@ struct streams_stats streams_stats(const struct streams *streams)
 static void prepare_socket(int fd)
 {
     const int on = 1, off = 0, silent_ms = PEER_SILENT_MS, unsent_bytes = UNSENT_BYTES_MAX;
+    const int idle_s = PEER_IDLE_S;
 
     setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
+    /* Not every framing has heartbeats. */
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
 }
 
 struct stream *stream_new(struct streams *streams, int fd, struct frame *head,
