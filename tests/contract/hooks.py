@@ -28,10 +28,39 @@ def events_of(body):
     return [event for event in events if isinstance(event, dict)]
 
 
+def is_short(value):
+    """Whether every text in it has at most as many bytes as its schema has characters, about."""
+    if isinstance(value, dict):
+        return is_short(list(value)) and is_short(list(value.values()))
+    if isinstance(value, list):
+        return all(is_short(element) for element in value)
+    return not isinstance(value, str) or len(value.encode(errors="surrogatepass")) <= 512
+
+
+NAMES = ("runName", "name", "parent", "title", "dependsOn", "aliases", "run", "links")
+
+
+@schemathesis.hook
+def filter_path_parameters(context, path_parameters):
+    """A name is measured in bytes."""
+    return is_short(path_parameters or {})
+
+
+@schemathesis.hook
+def filter_query(context, query):
+    """A head has at most 16 KiB, and labels are measured in bytes and together."""
+    labels = (query or {}).get("label", [])
+    texts = [str(label) for label in (labels if isinstance(labels, list) else [labels])]
+    bytes_together = sum(len(text.encode(errors="surrogatepass")) + 1 for text in texts)
+    return bytes_together <= 1000
+
+
 @schemathesis.hook
 def filter_body(context, body):
     """What is 400, which a schema cannot say: an integer beyond 64 bits anywhere in an event; 2.0
-    for 2, which JSON Schema holds to be the same."""
+    for 2, which JSON Schema holds to be the same; a text that is too long in bytes."""
+    if not all(is_short([event.get(member) for member in NAMES]) for event in events_of(body)):
+        return False
     has_fraction = any(
         isinstance(event.get(member), float)
         for event in events_of(body)
@@ -46,3 +75,5 @@ def before_call(context, case, kwargs):
     for event in events_of(case.body):
         if "name" in event and event.get("parent") == event["name"]:
             event["parent"] = None
+        if isinstance(event.get("aliases"), list) and event.get("parent") in event["aliases"]:
+            event["aliases"] = []
