@@ -44,7 +44,7 @@ FUNCTION_LINES_MAX = 70
 LINE_COLUMNS_MAX = 100
 
 C_FOLDERS = (*LAYERS, "tests", "bench")
-SOURCE_FOLDERS = (*C_FOLDERS, "tools", "openapi", "cmake", "deploy", "dashboard")
+SOURCE_FOLDERS = (*C_FOLDERS, "tools", "openapi", "cmake", "deploy", "dashboard", "clients")
 SOURCE_ENDINGS = {".c", ".h", ".py", ".sh", ".sql", ".cmake", ".ts", ".tsx", ".css", ".proto"}
 DATA_ENDINGS = {".json", ".yaml", ".txt", ".toml", ".mjs", ".tpl", ".in"}
 NOT_OURS = {"node_modules", "dist", "__pycache__", "corpus"}

@@ -14,7 +14,6 @@ import threading
 import time
 
 import pytest
-
 from client import until
 from postgres import free_port
 from runtree import binary, clean_environment

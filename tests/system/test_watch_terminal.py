@@ -12,7 +12,6 @@ import termios
 import time
 
 import pytest
-
 from client import Api
 from inventions import RunKey, at
 from postgres import free_port
@@ -204,7 +203,9 @@ class Terminal:
     def read_until(self, text, seconds=30):
         deadline = time.monotonic() + seconds
         while text not in self.text:
-            assert select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0], self.text
+            assert select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0], (
+                self.text
+            )
             try:
                 self.text += os.read(self.fd, 65536).decode(errors="replace")
             except OSError:

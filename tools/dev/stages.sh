@@ -12,6 +12,7 @@ run_pytest() {
 stage_check() {
     need_python_of tools/requirements.txt
     "$(system_python)" tools/check.py --all
+    .venv/bin/mypy --config-file clients/python/pyproject.toml --cache-dir build/mypy clients/python/src
 }
 
 stage_build() {
