@@ -261,6 +261,39 @@ static void test_ended(void **state)
     assert_false(run_state_manager_is_ended(manager));
 }
 
+/* Its place stays, its name is free, also in the same upsert; it counts nowhere. */
+static void test_a_removed_action_leaves_its_name(void **state)
+{
+    struct run_state_manager *manager = *state;
+    make_tree(manager);
+    struct action gone[] = {tree_action("c", "a0", 3, 5), tree_action("d", "c", 4, 5),
+                            tree_action("c", "b", 5, 6), tree_action("d", "c", 6, 7)};
+    gone[0].is_removed = gone[1].is_removed = true;
+    struct action broken[] = {gone[0], gone[1], gone[2], tree_action("e", "nobody", 6, 7)};
+    assert_int_equal(run_state_manager_upsert_actions(manager, broken, 4, 7), -EINVAL);
+    assert_ptr_equal(run_state_manager_find(manager, "c"), run_state_manager_at(manager, 3));
+
+    assert_int_equal(run_state_manager_upsert_actions(manager, gone, 4, 7), 0);
+    assert_int_equal(run_state_manager_count(manager), 6);
+    assert_int_equal(run_state_manager_live_count(manager), 4);
+    assert_ptr_equal(run_state_manager_find(manager, "c"), run_state_manager_at(manager, 5));
+    assert_ptr_equal(run_state_manager_at(manager, 6)->parent, run_state_manager_at(manager, 5));
+    assert_int_equal(below(manager, "a0", PHASE_QUEUED), 3);
+    assert_int_equal(run_state_manager_phase_counts(manager)[PHASE_QUEUED], 4);
+    upsert_phase(manager, "c", PHASE_SUCCEEDED, 8);
+    assert_int_equal(run_state_manager_at(manager, 3)->action.phase, PHASE_QUEUED);
+    assert_int_equal(run_state_manager_at(manager, 5)->action.phase, PHASE_SUCCEEDED);
+
+    struct run_state_manager *fresh = run_state_manager_new(); /* as another replica reads it */
+    struct action all[6];
+    for (int32_t i = 0; i < 6; i++)
+        all[i] = run_state_manager_at(manager, i + 1)->action;
+    assert_int_equal(run_state_manager_upsert_actions(fresh, all, 6, 8), 0);
+    assert_int_equal(below(fresh, "a0", PHASE_QUEUED), below(manager, "a0", PHASE_QUEUED));
+    assert_int_equal(run_state_manager_find(fresh, "a0")->changed_revision, 8);
+    run_state_manager_free(fresh);
+}
+
 /* A parent's name stays where children point to, whatever else of it changes. */
 static void test_strings_are_replaced(void **state)
 {
@@ -374,6 +407,7 @@ int main(void)
         CASE(test_great_revisions),
         CASE(test_revisions_that_outgrow_the_buckets),
         CASE(test_ended),
+        CASE(test_a_removed_action_leaves_its_name),
         CASE(test_strings_are_replaced),
         CASE(test_many_nodes),
         CASE(test_too_much_is_held),

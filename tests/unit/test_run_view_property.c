@@ -65,6 +65,14 @@ struct world {
 
 static const char *const task_names[] = {"pkg.train", "pkg.Clean", "pkg.trainer", "load"};
 
+/* The parent, or the next before it that is there; -1: none. */
+static int32_t live_at_or_before(const struct database *database, int32_t index)
+{
+    while (index >= 0 && database->actions[index].is_removed)
+        index--;
+    return index;
+}
+
 static void join_action(struct database *database, struct random *random)
 {
     int32_t index = database->count++;
@@ -74,6 +82,7 @@ static void join_action(struct database *database, struct random *random)
     int32_t parent = index == 0 || random_once_in(random, 20) ? -1
                      : random_once_in(random, 2)              ? index - 1
                                                  : (int32_t)random_below(random, (size_t)index);
+    parent = live_at_or_before(database, parent);
     *action = (struct action){
         .name = database->names[index],
         .parent_named = true,
@@ -93,6 +102,8 @@ static void join_action(struct database *database, struct random *random)
 static void change_action(struct database *database, struct random *random)
 {
     struct action *action = &database->actions[random_below(random, (size_t)database->count)];
+    if (action->is_removed)
+        return;
     action->phase = (enum phase)(1 + random_below(random, 10));
     action->version++;
     if (random_once_in(random, 8))
@@ -102,11 +113,30 @@ static void change_action(struct database *database, struct random *random)
     action->revision = ++database->revision;
 }
 
+static bool is_below(const struct database *mirror, int32_t index, int32_t ancestor);
+
+/* With all that is below it, in one change. */
+static void remove_action(struct database *database, int32_t index)
+{
+    if (database->actions[index].is_removed)
+        return;
+    database->revision++;
+    for (int32_t i = index; i < database->count; i++) {
+        struct action *action = &database->actions[i];
+        if (action->is_removed || (i != index && !is_below(database, i, index)))
+            continue;
+        action->is_removed = true;
+        action->revision = database->revision;
+    }
+}
+
 static void change_database(struct database *database, struct random *random)
 {
     bool has_room = database->count < ACTIONS_MAX;
     if (database->count == 0 || (has_room && random_once_in(random, 4)))
         join_action(database, random);
+    else if (random_once_in(random, 25))
+        remove_action(database, (int32_t)random_below(random, (size_t)database->count));
     else
         change_action(database, random);
 }
@@ -212,7 +242,7 @@ static bool oracle_matches(const struct database *mirror, int32_t index,
 {
     const struct action *action = &mirror->actions[index];
     bool has_phase = !filter->phases || (filter->phases & 1u << action->phase);
-    return has_phase &&
+    return !action->is_removed && has_phase &&
            (strcasestr(action->name, filter->name) || strcasestr(action->task_name, filter->name));
 }
 
@@ -241,7 +271,8 @@ static json_t *oracle_record(const struct database *mirror, int32_t index)
     for (int phase = 1; phase < PHASE_SLOTS; phase++) {
         int count = 0;
         for (int32_t i = 0; i < mirror->count; i++)
-            count += (int)mirror->actions[i].phase == phase && is_below(mirror, i, index);
+            count += !mirror->actions[i].is_removed && (int)mirror->actions[i].phase == phase &&
+                     is_below(mirror, i, index);
         if (count)
             json_object_set_new(counts, phase_name((enum phase)phase), json_integer(count));
     }
@@ -294,7 +325,9 @@ static void receive(void *arg, const char *bytes, size_t length, bool meets_filt
     delivery->last_ordinal = ordinal;
     if (meets_filter && parent)
         assert_non_null(delivery->client->shown[1 + atol(parent + 1)]);
-    if (!meets_filter && delivery->is_up_to_date)
+    /* One that joined and was removed meanwhile is harmless. */
+    if (!meets_filter && delivery->is_up_to_date &&
+        !delivery->mirror->actions[ordinal - 1].is_removed)
         assert_non_null(*shown);
     free(*shown);
     *shown = meets_filter ? text : NULL;
