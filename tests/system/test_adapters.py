@@ -199,3 +199,30 @@ def test_one_request_may_become_more_events_than_a_batch_has(api, run):
         "QUEUED": 6000,
         "RUNNING": 1,
     }
+
+
+def test_message_that_is_not_mapped_is_kept_with_its_run(api, run):
+    path = adapter_path("openlineage", run)
+    event = {
+        "eventType": "START",
+        "eventTime": at(0),
+        "run": {"runId": "01a21405-68bf-7002-b061-20ff6e971d03"},
+        "job": {"name": "etl"},
+    }
+    odd = event | {"eventType": "PONDERING", "of": ["this", 1.5]}
+    for message in (odd, event, odd, event | {"eventType": "COMPLETE"}):
+        assert api.post(message, path=path).status_code == 200
+    tree = f"{run.base}/runs/etl-20ff6e971d03"
+    assert api.read(tree)["phase"] == "SUCCEEDED"
+    kept = api.read(f"{tree}/actions/unmapped:openlineage")
+    assert (kept["phase"], kept["parent"]) == ("SKIPPED", "etl")
+    (only,) = api.read(f"{tree}/actions/unmapped:openlineage/events")["events"]
+    assert json.loads(only["unmapped"]["message"]) == odd
+    assert only["unmapped"]["kind"] == "type" and "PONDERING" in only["unmapped"]["detail"]
+
+
+def test_tool_is_told_to_come_again_without_a_database(start_runtree, run):
+    runtree = start_runtree(database_url="postgresql://127.0.0.1:1/none", until="/healthz")
+    url = runtree.url + adapter_path("cloudevents", run)
+    response = httpx.post(url, json=cloudevent(**ROOT))
+    assert response.status_code == 503 and "Retry-After" in response.headers
