@@ -665,13 +665,16 @@ static bool may_move_back(const struct batch_event *event)
     const struct run *run = &action->run->state;
     const struct action *state = &action->action;
     const struct action_event *said = event->event;
-    bool has_start = state->started_us != TIME_NONE && state->started_us == run->started_us;
+    int64_t started_us = action_started_us(state);
+    bool has_start = started_us != TIME_NONE && started_us == run->started_us;
     bool has_end = state->ended_us != TIME_NONE && state->ended_us == run->ended_us;
 
     if (!action->is_stored || !is_root(action) || said->attempt < state->attempt)
         return false;
-    return said->attempt > state->attempt ? has_start || has_end
-                                          : has_end && phase_is_terminal(said->phase);
+    if (said->attempt > state->attempt)
+        return has_start || has_end;
+    return (has_start && said->phase == PHASE_SKIPPED) ||
+           (has_end && phase_is_terminal(said->phase));
 }
 
 const size_t *decision_unread_roots(struct decision *decision, size_t *count)
@@ -1156,7 +1159,7 @@ static void follow_roots(struct batch_run *run)
         if (!is_root(at))
             continue;
         state->created_us = earlier(state->created_us, at->action.created_us);
-        state->started_us = earlier(state->started_us, at->action.started_us);
+        state->started_us = earlier(state->started_us, action_started_us(&at->action));
         state->ended_us = later(state->ended_us, at->action.ended_us);
     }
     state->phase = run_phase(state->root_counts);

@@ -197,9 +197,10 @@ void add_find_waiting(struct pg_calls *calls, const struct run_key *runs,
     pg_bind_int4(parameters, limit);
 }
 
+/* A skipped one (11) has not started. */
 const struct pg_statement find_roots_statement = {
     .name = "find_roots",
-    .sql = "SELECT k.i, a.name, a.started_at, a.ended_at"
+    .sql = "SELECT k.i, a.name, CASE WHEN a.phase <> 11 THEN a.started_at END, a.ended_at"
            " FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
            " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
            " AND a.run_name = k.run_name AND a.parent IS NULL AND a.ordinal > 0 AND NOT a.removed",

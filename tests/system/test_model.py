@@ -191,6 +191,8 @@ def test_jobs_without_a_root_above_them_are_the_run(report, api, run):
         (["SUCCEEDED", "ABORTED"], "ABORTED"),
         (["RECOVERED", "SUCCEEDED"], "SUCCEEDED"),
         (["RECOVERED"], "RECOVERED"),
+        (["SKIPPED", "RECOVERED"], "RECOVERED"),
+        (["SKIPPED", "SKIPPED"], "SKIPPED"),
     ],
 )
 def test_phase_of_several_roots(api, run, roots, phase):
@@ -219,6 +221,20 @@ def test_times_of_several_roots_go_back_with_a_retry(api, run):
         at(3000),
         1000,
     )
+
+
+def test_a_run_starts_with_the_first_root_that_is_not_skipped(api, run):
+    api.post_all(
+        [
+            run.event("a0", "RUNNING", parent=None, updatedTime=at(1000)),
+            run.event("b0", "RUNNING", parent=None, updatedTime=at(2000)),
+        ]
+    )
+    assert api.read(run.path)["startedAt"] == at(1000)
+    api.post_one(run.event("a0", "SKIPPED", updatedTime=at(1500)))
+    assert api.read(run.path)["startedAt"] == at(2000)
+    api.post_one(run.event("a0", "SUCCEEDED", version=1, updatedTime=at(1700)))
+    assert api.read(run.path)["startedAt"] == at(1000)
 
 
 def test_what_waits_is_counted(report, api, run, open_stream):

@@ -224,7 +224,7 @@ static int read_roots(struct exchange *exchange)
             const struct stored_action *at = &exchange->store->actions[k];
             if (at->run == exchange->runs[runs[i]] && at->action.ordinal > 0 && !at->action.parent)
                 decision_put_root(exchange->decision, runs[i], at->action.name,
-                                  at->action.started_us, at->action.ended_us);
+                                  action_started_us(&at->action), at->action.ended_us);
         }
     decision_unread_roots(exchange->decision, &count);
     assert_int_equal(count, 0);

@@ -349,7 +349,7 @@ static void check_roots(const struct memory_store *store)
         has_root = true;
         roots[at->phase]++;
         created = at->created_us < created ? at->created_us : created;
-        if (at->started_us != TIME_NONE && at->started_us < started)
+        if (at->phase != PHASE_SKIPPED && at->started_us != TIME_NONE && at->started_us < started)
             started = at->started_us;
         is_over &= at->ended_us != TIME_NONE;
         ended = at->ended_us > ended ? at->ended_us : ended;
