@@ -134,3 +134,12 @@ def test_an_alias_on_the_other_runtree(api, twin, open_api, run):
     other.post_one(run.event("b", parent="x"))
     assert_problem(other.post(run.event("x", parent=None)), 409, "alias-conflict", "/name")
     assert parents(api, run) == {"a": None, "b": "a"}
+
+
+def test_the_tree_as_it_was_has_the_actions_name(api, run):
+    for event in events_of_a_try(run):
+        api.post_one(event)
+    nodes = api.read(f"{run.path}/tree", at=2)["nodes"]
+    assert {node["action"]["name"]: node["action"]["parent"] for node in nodes} == {
+        "task / a": None, "step": "task / a",
+    }

@@ -5,7 +5,7 @@ import pytest
 from client import assert_problem, assert_problem_document
 from inventions import at
 
-TERMINAL = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED")
+TERMINAL = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED", "SKIPPED")
 
 
 def stored(api, run, name="a0"):
@@ -399,3 +399,58 @@ def test_revision_counts_each_new_event_of_the_tree_once(api, run):
         api.post_one(run.event("a0", version=version))
         api.post_one(run.event("a0", version=version))
     assert api.read(run.path)["revision"] == 6
+
+
+@pytest.mark.parametrize("phase", ["SKIPPED", "ACTION_PHASE_SKIPPED", 64, "64"])
+def test_a_skipped_action_has_ended_and_never_ran(api, run, phase):
+    api.post_all(
+        [
+            run.event("a0", "SUCCEEDED", parent=None),
+            run.event("a1", "QUEUED", parent="a0", updatedTime=at(0)),
+            run.event("a1", phase, updatedTime=at(5000)),
+            run.event("a2", "RUNNING", parent="a0", updatedTime=at(0)),
+            run.event("a2", phase, updatedTime=at(5000)),
+        ]
+    )
+    assert api.read(run.path)["phaseCounts"] == {"SUCCEEDED": 1, "SKIPPED": 2}
+    for name in ("a1", "a2"):
+        action = api.read(run.action_path(name))
+        for record in (action, action["attempts"][0]):
+            assert record["phase"] == "SKIPPED"
+            assert record["endedAt"] == at(5000)
+            assert (record["startedAt"], record["durationMs"]) == (None, None)
+    for wanted in ("SKIPPED", "64", "FAILED,ACTION_PHASE_SKIPPED"):
+        listed = api.read(f"{run.path}/actions", phase=wanted)["actions"]
+        assert [action["name"] for action in listed] == ["a1", "a2"]
+
+
+def test_a_run_of_skipped_roots_is_skipped(api, run):
+    api.post_all([run.event(name, "SKIPPED", parent=None) for name in ("a", "b")])
+    summary = api.read(run.path)
+    assert (summary["phase"], summary["durationMs"]) == ("SKIPPED", None)
+    assert api.read(f"{run.base}/runs", phase="SKIPPED")["runs"] == [summary]
+    api.put(f"{run.action_path('c')}/events/1/64/0", {"parent": None})
+    assert api.read(run.path)["phaseCounts"] == {"SKIPPED": 3}
+
+
+def test_the_spelling_of_flyte_is_kept_as_ours(api, run):
+    event = {
+        "project": run.project, "domain": run.domain, "run_name": run.name, "name": "a0",
+        "phase": "ACTION_PHASE_FAILED", "parent": None, "updated_time": at(0),
+        "task": {"name": "pkg.train", "short_name": "train"},
+        "error_info": {"kind": "KIND_USER", "message": "no"}, "log_info": [{"message_format": 1}],
+    }  # fmt: skip
+    assert api.post_one(event)["status"] == "applied"
+    action = api.read(run.action_path("a0"))
+    assert (action["shortName"], action["endedAt"]) == ("train", at(0))
+    assert action["errorInfo"] == {"kind": "USER", "message": "no"}
+    assert action["attempts"][0]["errorInfo"] == {"kind": "USER", "message": "no"}
+    assert action["attempts"][0]["logInfo"] == [{"message_format": 1}]
+    (kept,) = api.read(f"{run.action_path('a0')}/events")["events"]
+    assert kept["errorInfo"]["kind"] == "USER" and "error_info" not in kept
+    ours = run.event(
+        "a0", "FAILED", parent=None, updatedTime=at(0), logInfo=[{"message_format": 1}],
+        task={"name": "pkg.train", "shortName": "train"},
+        errorInfo={"kind": "USER", "message": "no"},
+    )  # fmt: skip
+    assert api.post_one(ours)["identical"]
