@@ -352,11 +352,12 @@ static void remove_piece(struct run_remover *remover)
 static const Oid mark_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ};
 
 /* That were due before the time: the run has ended, every phase that is not terminal has a count of
- * zero; or it never had a tree, and nothing was heard of it. */
+ * zero; or it has no tree (any more), and nothing was heard of it. */
 #define IS_DUE(time)                                                                               \
     "r.first_seen_at < " time " AND ((r.action_count > 0 AND r.ended_at < " time                   \
     " AND r.phase_counts[1] + r.phase_counts[2] + r.phase_counts[3] + r.phase_counts[4]"           \
-    " + r.phase_counts[9] = 0) OR (r.action_count = 0 AND r.last_event_at < " time "))"
+    " + r.phase_counts[9] = 0) OR (r.action_count = r.removed_count AND r.last_event_at < " time   \
+    "))"
 
 static const struct pg_statement mark_statement = {
     .name = "mark_deleted",

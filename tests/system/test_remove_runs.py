@@ -7,7 +7,7 @@ import httpx
 import psycopg
 import pytest
 
-from client import Api, assert_problem
+from client import Api, assert_problem, until
 from inventions import RunKey
 from sse import StreamClosed
 
@@ -72,7 +72,8 @@ def test_retention_deletes_ended_runs_that_are_old(start_runtree, open_api, post
     url = postgres.new_database()
     runtree = start_runtree(database_url=url)
     api = open_api(runtree)
-    names = ("old-ended", "old-running", "new-ended", "old-waiting", "new-waiting")
+    gone = ("old-ended", "old-waiting", "old-emptied")
+    names = ("old-ended", "old-running", "new-ended", "old-waiting", "new-waiting", "old-emptied")
     keys = {name: RunKey("p", "d", name) for name in names}
     long_ago, just_now = "2020-01-01T00:00:00Z", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     api.post_one(
@@ -89,19 +90,27 @@ def test_retention_deletes_ended_runs_that_are_old(start_runtree, open_api, post
     )
     for name in ("old-waiting", "new-waiting"):
         api.post_one(keys[name].event("a1", "RUNNING", parent="a0", updatedTime=long_ago))
+    api.post_one(keys["old-emptied"].event("a0", "RUNNING", parent=None))
+    assert api.request("DELETE", f"{keys['old-emptied'].path}/actions/a0").status_code == 204
     runtree.stop()
     postgres.execute(url, "UPDATE runs SET first_seen_at = '2020-01-01'")
     postgres.execute(
-        url, "UPDATE runs SET last_event_at = '2020-01-01' WHERE run_name = 'old-waiting'"
+        url,
+        "UPDATE runs SET last_event_at = '2020-01-01'"
+        " WHERE run_name IN ('old-waiting', 'old-emptied')",
     )
     api = open_api(start_runtree("--retention-days", "30", database_url=url))
     deadline = time.monotonic() + 10
-    while {api.get(keys[name].path).status_code for name in ("old-ended", "old-waiting")} != {404}:
+    while {api.get(keys[name].path).status_code for name in gone} != {404}:
         assert time.monotonic() < deadline, "the old run is still there"
         time.sleep(0.05)
     assert api.get(keys["old-running"].path).status_code == 200
     assert api.get(keys["new-ended"].path).status_code == 200
     assert api.get(keys["new-waiting"].path).status_code == 200
+    start_runtree("--abandoned-after-s", "1", database_url=url)
+    until(lambda: "ABORTED" in api.read(keys["old-running"].path)["phaseCounts"])
+    start_runtree("--retention-days", "30", database_url=url)
+    until(lambda: api.get(keys["old-running"].path).status_code == 404)
 
 
 PIECE = 2000
