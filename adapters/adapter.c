@@ -67,6 +67,8 @@ void adapter_answer_clear(struct adapter_answer *answer)
 {
     buffer_free(&answer->events);
     buffer_free(&answer->body);
+    json_decref(answer->roots);
+    answer->roots = NULL;
 }
 
 /* -------- reading -------- */
@@ -242,6 +244,30 @@ static void keep(struct adapter_answer *answer, enum unmapped_kind kind,
         "tool", answer->tool, "kind", unmapped_kind_name(kind), "detail", detail, "message", text);
     adapter_emit(answer, text ? event : (json_decref(event), NULL));
     free(text);
+}
+
+void adapter_note_place(struct adapter_answer *answer, const struct adapter_place *place)
+{
+    if (!answer->roots)
+        answer->roots = json_object();
+    if (json_object_set_new(answer->roots, place->run_name, json_string(place->root)) != 0)
+        answer->failed = true;
+}
+
+void adapter_keep_rejected(const struct adapter_request *request, struct adapter_answer *answer,
+                           const char *line, size_t length, const char *why)
+{
+    char name[ADAPTER_NAME_SIZE];
+    json_t *event = json_loadb(line, length, 0, NULL);
+    const char *said = adapter_text(event, "name"), *run_name = adapter_text(event, "runName");
+    const json_t *root = run_name ? json_object_get(answer->roots, run_name) : NULL;
+    const struct adapter_place place = {.run_name = run_name, .root = json_string_value(root)};
+    adapter_keeper_name(answer->tool, name);
+    answer->request = request;
+    if (root && said && strcmp(said, name) != 0)
+        keep(answer, UNMAPPED_REJECTED, &place, event, why);
+    answer->request = NULL;
+    json_decref(event);
 }
 
 void adapter_keeper_name(const char *tool, char out[static ADAPTER_NAME_SIZE])

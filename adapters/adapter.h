@@ -68,6 +68,7 @@ struct adapter_answer {
     struct buffer body;   /* empty at first */
     uint64_t unmapped[UNMAPPED_KINDS];
     char unmapped_detail[UNMAPPED_KINDS][UNMAPPED_DETAIL_SIZE]; /* of the first of its kind */
+    json_t *roots;                                              /* of its runs, by their names */
     bool failed; /* out of memory: nothing of the request is taken, and it is answered by 503 */
 };
 
@@ -84,6 +85,11 @@ struct adapter_tool {
 void adapter_handle(const struct adapter_tool *tool, const struct adapter_request *request,
                     struct adapter_answer *answer);
 void adapter_answer_clear(struct adapter_answer *answer);
+
+/* One of the answer's events was rejected, `why`: appends one that keeps it with its run, as
+ * adapter_unmapped does; nothing if the root is not known, or it is such a one itself. */
+void adapter_keep_rejected(const struct adapter_request *request, struct adapter_answer *answer,
+                           const char *line, size_t length, const char *why);
 
 /* -------- for the tools' files (adapters/tools.h) -------- */
 
@@ -102,6 +108,9 @@ void adapter_set(json_t *event, const char *member, json_t *value);
 struct adapter_place {
     const char *run_name, *root;
 };
+
+/* Remembers the root of a run whose events follow, for what of them may be rejected. */
+void adapter_note_place(struct adapter_answer *answer, const struct adapter_place *place);
 
 /* Counts a message, or what is in it, as not mapped; `format` says why. With a place the message is
  * kept: as an event of the action adapter_keeper_name below the root, which is SKIPPED. */

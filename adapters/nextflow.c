@@ -253,6 +253,7 @@ static void take_message(struct adapter_answer *answer, const json_t *message)
     snprintf(digits, sizeof digits, "%s", session);
     adapter_name(name, nextflow.root);
     adapter_name_with_id(name, digits, nextflow.run_name);
+    adapter_note_place(answer, &place);
     nextflow.time_us = adapter_time_us(json_object_get(message, "utcTime"));
     if (nextflow.time_us == TIME_NONE)
         nextflow.time_us = answer->request->received_us;

@@ -635,6 +635,7 @@ static void take_lineage(struct adapter_answer *answer, const json_t *json)
         return;
     const struct adapter_place place = {.run_name = lineage.run_name, .root = lineage.root};
     const char *phase = phase_of(&lineage);
+    adapter_note_place(answer, &place);
     if (!phase) {
         adapter_unmapped(answer, UNMAPPED_TYPE, &place, json, "eventType %s",
                          or_empty(lineage.type));

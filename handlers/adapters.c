@@ -1,4 +1,5 @@
 /* What other tools send, through their adapters. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ struct adaptation {
     char *body;
     bool is_handled; /* the answer is there, of whose events so many bytes are taken */
     size_t taken_length;
-    size_t events; /* that were written, or rejected */
+    size_t events; /* that the adapter made */
     uint64_t rejected;
     char why[PROBLEM_DETAIL_SIZE]; /* the first one was */
 };
@@ -147,8 +148,11 @@ static int make_events(void *arg, struct event_batch *batch, struct problem *pro
     size_t length;
     char *lines;
 
-    if (!adaptation->is_handled)
+    if (!adaptation->is_handled) {
         adapter_handle(adaptation->tool, &adaptation->seen, &adaptation->answer);
+        for (size_t i = 0; i < events->length && !adaptation->answer.failed; i++)
+            adaptation->events += events->bytes[i] == '\n';
+    }
     adaptation->is_handled = true;
     from = events->length == 0 ? "" : events->bytes + adaptation->taken_length;
     length = piece_length(from, events->length - adaptation->taken_length);
@@ -164,15 +168,27 @@ static int make_events(void *arg, struct event_batch *batch, struct problem *pro
     return adaptation->taken_length < events->length;
 }
 
-static void count_rejected(void *arg, const struct event_batch *batch)
+/* What is rejected is kept with its run, by events of its own. */
+static bool after_written(void *arg, const struct event_batch *batch)
 {
     struct adaptation *adaptation = arg;
+    struct adapter_answer *answer = &adaptation->answer;
+    const char *line = batch->body;
 
-    adaptation->events += batch->count;
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->results[i].status == EVENT_REJECTED && adaptation->rejected++ == 0)
-            snprintf(adaptation->why, sizeof adaptation->why, "%s",
-                     batch->results[i].problem->detail);
+    for (size_t i = 0; i < batch->count; i++) {
+        const char *end = memchr(line, '\n', batch->body_length - (size_t)(line - batch->body));
+        const struct event_result *result = &batch->results[i];
+
+        assert(end != NULL); /* each event is a line */
+        if (result->status == EVENT_REJECTED) {
+            if (adaptation->rejected++ == 0)
+                snprintf(adaptation->why, sizeof adaptation->why, "%s", result->problem->detail);
+            adapter_keep_rejected(&adaptation->seen, answer, line, (size_t)(end - line),
+                                  result->problem->detail);
+        }
+        line = end + 1;
+    }
+    return adaptation->taken_length < answer->events.length;
 }
 
 /* {"events": …, "rejected": …, "unmapped": …}, for who tries it by hand. */
@@ -212,7 +228,7 @@ static void reply_adapted(void *arg, struct http_request *request, const struct 
 void handle_adapter(struct app *app, struct http_request *request)
 {
     static const struct submission_steps steps = {.make = make_events,
-                                                  .written = count_rejected,
+                                                  .written = after_written,
                                                   .reply = reply_adapted,
                                                   .free = adaptation_free};
     const struct adapter_tool *tool = adapter_find(http_request_capture(request, "tool"));

@@ -45,8 +45,9 @@ static void on_written(void *arg, enum event_write_outcome outcome, const char *
     struct http_request *request = submission->request;
 
     count_results(submission->app, &submission->batch);
-    if (outcome == EVENT_WRITE_DONE && submission->steps->written != NULL)
-        submission->steps->written(submission->arg, &submission->batch);
+    if (outcome == EVENT_WRITE_DONE && submission->steps->written != NULL &&
+        submission->steps->written(submission->arg, &submission->batch))
+        submission->status = 1;
     if (outcome == EVENT_WRITE_DONE && submission->status == 1) {
         event_batch_clear(&submission->batch);
         run(submission);

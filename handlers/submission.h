@@ -11,8 +11,9 @@ struct submission_steps {
     /* Makes the events, from any thread: 0; 1 if there are more, for which it is called again when
      * these are written; or -1 and *problem, which is then the answer. */
     int (*make)(void *arg, struct event_batch *batch, struct problem *problem);
-    /* For each batch whose events have their verdicts, `batch->results`. NULL: nobody. */
-    void (*written)(void *arg, const struct event_batch *batch);
+    /* For each batch whose events have their verdicts, `batch->results`. Whether there are more
+     * events because of them. NULL: nobody. */
+    bool (*written)(void *arg, const struct event_batch *batch);
     /* Answers, after the last of them. */
     void (*reply)(void *arg, struct http_request *request, const struct event_batch *batch);
     /* Once, at the end, perhaps after the request. */

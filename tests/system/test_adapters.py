@@ -226,3 +226,32 @@ def test_tool_is_told_to_come_again_without_a_database(start_runtree, run):
     url = runtree.url + adapter_path("cloudevents", run)
     response = httpx.post(url, json=cloudevent(**ROOT))
     assert response.status_code == 503 and "Retry-After" in response.headers
+
+
+def test_event_that_is_rejected_is_kept_with_its_run(api, run):
+    """A task that another message puts under another parent."""
+    path = adapter_path("openlineage", run)
+    dag, task = "01a21405-68bf-7002-b061-20ff6e971d03", "01a21405-68bf-7e3f-be86-7a4fb8f9b85f"
+
+    def message(parent, time=0):
+        root = {"run": {"runId": dag}, "job": {"name": "etl"}}
+        family = {"run": {"runId": parent}, "job": {"name": "etl"}, "root": root}
+        return {
+            "eventType": "RUNNING",
+            "eventTime": at(time),
+            "run": {"runId": task, "facets": {"parent": family}},
+            "job": {"name": "save"},
+        }
+
+    start = {"eventType": "START", "run": {"runId": dag}, "job": {"name": "etl"}}
+    for sent in (start, message(dag)):
+        assert api.post(sent, path=path).json() == {"events": 1, "rejected": 0, "unmapped": 0}
+    odd = message(task[:-1] + "0", time=1)
+    for _ in range(2):
+        answer = api.post(odd, path=path)
+        assert answer.json() == {"events": 1, "rejected": 1, "unmapped": 0}
+    tree = f"{run.base}/runs/etl-20ff6e971d03"
+    (only,) = api.read(f"{tree}/actions/unmapped:openlineage/events")["events"]
+    assert only["unmapped"]["kind"] == "rejected" and "parent" in only["unmapped"]["detail"]
+    kept = json.loads(only["unmapped"]["message"])
+    assert kept["name"] == "save-7a4fb8f9b85f" and kept["openLineage"] == odd
