@@ -11,7 +11,7 @@
 #include "model/buffer.h"
 
 /* That a message takes once it is unpacked: its wire form may be a hundredth of that. */
-enum { MESSAGE_BYTES_MAX = 64 * 1024 * 1024 };
+enum { MESSAGE_BYTES_MAX = 32 * 1024 * 1024 };
 
 enum { MESSAGE_WHY_SIZE = 200 };
 

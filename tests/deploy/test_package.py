@@ -70,7 +70,8 @@ def test_control_data(package):
     assert package.name == f"runtree_{control['Version']}_{control['Architecture']}.deb"
     # Debian 13 marks with t64 what was built for 64 bits of time.
     depends = {part.split()[0].replace("t64", "") for part in control["Depends"].split(", ")}
-    libraries = {"libc6", "libcurl3-gnutls", "libjansson4", "libmicrohttpd12", "libpq5", "libuv1"}
+    libraries = {"libc6", "libcurl3-gnutls", "libjansson4", "libmicrohttpd12", "libpq5"}
+    libraries |= {"libprotobuf-c1", "libuv1"}
     assert {"adduser", *libraries} <= depends
     assert control["Recommends"] == "postgresql"
 
