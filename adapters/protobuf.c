@@ -181,6 +181,7 @@ struct reader {
     struct arena *arena;
     char *why;
     bool is_loose; /* what does not fit is left out */
+    bool *failed;  /* there was no memory, or too much of the message */
 };
 
 static bool refuse(const struct reader *reader, const ProtobufCFieldDescriptor *field,
@@ -190,14 +191,24 @@ static bool refuse(const struct reader *reader, const ProtobufCFieldDescriptor *
     return false;
 }
 
+/* Memory for a part of the message, zeroed; NULL is noted. */
+static void *take_noted(const struct reader *reader, size_t size)
+{
+    void *block = take(reader->arena, size);
+
+    if (block != NULL)
+        return block;
+    *reader->failed = true;
+    snprintf(reader->why, MESSAGE_WHY_SIZE, "The message is too large.");
+    return NULL;
+}
+
 static ProtobufCMessage *new_message(const struct reader *reader,
                                      const ProtobufCMessageDescriptor *descriptor)
 {
-    ProtobufCMessage *message = take(reader->arena, descriptor->sizeof_message);
+    ProtobufCMessage *message = take_noted(reader, descriptor->sizeof_message);
 
-    if (message == NULL)
-        snprintf(reader->why, MESSAGE_WHY_SIZE, "The message is too large.");
-    else
+    if (message != NULL)
         descriptor->message_init(message);
     return message;
 }
@@ -253,13 +264,14 @@ static bool read_text(const struct reader *reader, const ProtobufCFieldDescripto
                       const json_t *json, void *place)
 {
     const char *text = json_string_value(json);
-    const char *copy;
+    char *copy;
 
     if (text == NULL)
         return refuse(reader, field, "must be a string");
-    copy = arena_copy(reader->arena, text);
+    copy = take_noted(reader, strlen(text) + 1);
     if (copy == NULL)
-        return refuse(reader, field, "is too large");
+        return false;
+    memcpy(copy, text, strlen(text));
     memcpy(place, &copy, sizeof(void *));
     return true;
 }
@@ -354,6 +366,7 @@ static bool read_entry(const struct reader *reader, const ProtobufCFieldDescript
     memcpy(place, &entry, sizeof(void *));
     parts = entry->descriptor->fields;
     key_json = json_string(key);
+    *reader->failed |= key_json == NULL;
     is_good = key_json != NULL &&
               read_value(reader, &parts[0], key_json, (char *)entry + parts[0].offset) &&
               read_value(reader, &parts[1], value, (char *)entry + parts[1].offset);
@@ -376,9 +389,9 @@ static bool read_items(const struct reader *reader, const ProtobufCFieldDescript
         return refuse(reader, field, "must be an array");
     if (room == 0)
         return true;
-    items = take(reader->arena, room * size);
+    items = take_noted(reader, room * size);
     if (items == NULL)
-        return refuse(reader, field, "is too large");
+        return false;
     if (is_map) {
         json_object_foreach ((json_t *)(uintptr_t)json, key, item) {
             if (read_entry(reader, field, key, item, items + count * size))
@@ -457,7 +470,8 @@ const ProtobufCMessage *message_from_json(const ProtobufCMessageDescriptor *desc
                                           const json_t *json, struct arena *arena,
                                           char why[static MESSAGE_WHY_SIZE])
 {
-    const struct reader reader = {.arena = arena, .why = why};
+    bool failed = false;
+    const struct reader reader = {.arena = arena, .why = why, .failed = &failed};
     ProtobufCMessage *message = new_message(&reader, descriptor);
 
     if (message == NULL)
@@ -473,12 +487,13 @@ const ProtobufCMessage *message_from_loose_json(const ProtobufCMessageDescriptor
                                                 const json_t *json, struct arena *arena)
 {
     char why[MESSAGE_WHY_SIZE];
-    const struct reader reader = {.arena = arena, .why = why, .is_loose = true};
+    bool failed = false;
+    const struct reader reader = {.arena = arena, .why = why, .is_loose = true, .failed = &failed};
     ProtobufCMessage *message = new_message(&reader, descriptor);
 
     if (message != NULL)
         read_members(&reader, json, message);
-    return message;
+    return failed ? NULL : message;
 }
 
 /* -------- to JSON -------- */

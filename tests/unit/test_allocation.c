@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapters/flyte.pb-c.h"
+#include "adapters/flyte_events.h"
+#include "adapters/flyte_stream.h"
+#include "adapters/protobuf.h"
 #include "adapters/table.h"
 #include "cmocka_test.h"
 #include "event_maker.h"
@@ -637,9 +641,79 @@ static void test_no_memory_for_a_long_string(void **state)
     assert_int_equal(problem.kind, PROBLEM_OVERLOADED);
 }
 
+/* A message of Flyte's, in both forms, and the events that it becomes. */
+static int report_to_flyte(void *arg)
+{
+    const char *text = arg;
+    struct arena arena = {0};
+    struct buffer packed = {0};
+    struct flyte_events events = {0};
+    char why[MESSAGE_WHY_SIZE];
+    const ProtobufCMessageDescriptor *kind = &flyte__create_tracked_run_request__descriptor;
+    json_t *json = json_loads(text, 0, NULL);
+    const ProtobufCMessage *message =
+        json == NULL ? NULL : message_from_json(kind, json, &arena, why);
+    if (message != NULL) {
+        message_pack(&packed, message);
+        message =
+            packed.failed ? NULL : message_unpack(kind, packed.bytes, packed.length, &arena, why);
+    }
+    if (message != NULL)
+        flyte_events_write(&events, message);
+    int status = message == NULL || events.json.failed ? -1 : 0;
+    json_decref(json);
+    buffer_free(&events.json);
+    buffer_free(&packed);
+    arena_free(&arena);
+    return status;
+}
+
+/* Answers that are made of records. */
+static int answer_flyte(void *arg)
+{
+    static const struct flyte_scope scope = {"o", "p", "d", "r"};
+    const char *records = arg, *document = strstr(records, "{");
+    struct flyte_updates updates = {0};
+    struct buffer out[3] = {0};
+    json_t *record = json_loads(document, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *details = record == NULL ? NULL : flyte_action_details(&scope, record);
+    json_t *run = record == NULL ? NULL : flyte_run("o", record, record);
+    int status = flyte_updates_read(&updates, &scope, records, strlen(records));
+    flyte_write_answer(&out[0], &flyte__action_details_response__descriptor, details, false);
+    flyte_write_answer(&out[1], &flyte__run__descriptor, run, true);
+    for (size_t i = 0; i < 2; i++) {
+        status |= out[i].failed ? -1 : 0;
+        buffer_free(&out[i]);
+    }
+    json_decref(updates.response);
+    json_decref(run);
+    json_decref(details);
+    json_decref(record);
+    return status < 0 ? -1 : 0;
+}
+
+static void test_flyte(void **state)
+{
+    static char report[] =
+        "{\"runId\":{\"project\":\"p\",\"domain\":\"d\",\"name\":\"r\"},"
+        "\"labels\":{\"a\":\"b\",\"c\":\"d\"},\"taskSpec\":{\"shortName\":\"s\"},"
+        "\"runStartTime\":\"2026-04-12T08:00:00Z\"}";
+    static char records[] =
+        "event: nodeUpdate\ndata: {\"action\":{\"name\":\"a1\",\"phase\":\"RUNNING\"},"
+        "\"name\":\"a1\",\"phase\":\"ABORTED\",\"errorInfo\":{\"message\":\"m\"},"
+        "\"attempts\":[{\"attempt\":1,\"logInfo\":[{\"uri\":\"u\"}],\"phaseTransitions\":["
+        "{\"phase\":\"RUNNING\"},{\"phase\":\"RUNNING\"}]}],\"labels\":{\"a\":\"b\"},"
+        "\"childPhaseCounts\":{\"RUNNING\":1},\"meetsFilter\":true}\n";
+
+    (void)state;
+    fail_each_allocation(report_to_flyte, report);
+    fail_each_allocation(answer_flyte, records);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flyte),
         cmocka_unit_test(test_decoding),
         cmocka_unit_test(test_no_memory_for_a_long_string),
         cmocka_unit_test(test_deciding),
