@@ -46,6 +46,8 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+const TOPIC = { kind: "run", value: "p/d/r" } as const;
+
 function see(): void {
   page.hidden = false;
   page.dispatchEvent(new Event("visibilitychange"));
@@ -53,7 +55,7 @@ function see(): void {
 
 it("watches through the worker, says that it is there, and leaves", () => {
   const heard: FeedMessage[] = [];
-  const subscription = subscribe("/watch", "nodeUpdate", (message) => heard.push(message));
+  const subscription = subscribe(TOPIC, (message) => heard.push(message));
   ports[0]!.say({ type: "synced" });
   ports[0]!.say({ type: "pong" });
   expect(heard).toEqual([{ type: "synced" }]);
@@ -65,7 +67,7 @@ it("watches through the worker, says that it is there, and leaves", () => {
 
 it("joins anew when it is seen again and the worker has given it up", () => {
   const heard: FeedMessage[] = [];
-  const subscription = subscribe("/watch", "nodeUpdate", (message) => heard.push(message));
+  const subscription = subscribe(TOPIC, (message) => heard.push(message));
   see();
   ports[0]!.say({ type: "pong" });
   vi.advanceTimersByTime(5000);
@@ -92,8 +94,9 @@ it("opens a stream of its own where the worker does not start", () => {
       close(): void {}
     },
   );
-  const subscription = subscribe("/watch", "nodeUpdate", () => undefined);
+  const subscription = subscribe(TOPIC, () => undefined);
   workers[0]!.onerror?.();
-  expect(opened).toEqual(["http://host/watch"]);
+  vi.advanceTimersByTime(0);
+  expect(opened).toEqual(["http://host/v1/watch?run=p%2Fd%2Fr&follow=true"]);
   subscription.close();
 });

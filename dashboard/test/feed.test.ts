@@ -1,18 +1,23 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Feed } from "../src/stream/feed";
-import type { FeedMessage, StreamState } from "../src/stream/protocol";
+import { Feed, Feeds, LINGER_MS } from "../src/stream/feed";
+import type { FeedMessage, StreamState, Topic } from "../src/stream/protocol";
 import { FakeEventSource } from "./fake_event_source";
 
+const RUN: Topic = { kind: "run", value: "p/d/r" };
+const LIST: Topic = { kind: "list", value: "*/*;limit=200" };
+
 const node = (name: string, meetsFilter = true) => ({
+  subscription: RUN.value,
   action: { name, parent: null },
   childPhaseCounts: {},
   meetsFilter,
 });
+const of = ({ value }: Topic) => ({ subscription: value });
 
-/** What a listener heard, in a short form: "records a b", "synced", "state live". */
-function listen(feed: Feed): string[] {
+/** Puts into `heard` what a listener hears, in a short form: "records a b", "synced", "state live". */
+function listen(feed: Feed, topic = RUN): { heard: string[]; leave: () => void } {
   const heard: string[] = [];
-  feed.join((message: FeedMessage) => {
+  const listener = (message: FeedMessage): void => {
     if (message.type === "records") {
       const records = JSON.parse(message.json) as ReturnType<typeof node>[];
       heard.push(
@@ -23,8 +28,10 @@ function listen(feed: Feed): string[] {
     } else {
       heard.push(message.type);
     }
-  });
-  return heard;
+  };
+  feed.join(topic, listener);
+  vi.advanceTimersByTime(0);
+  return { heard, leave: () => feed.leave(topic, listener) };
 }
 
 function answer(status: number, body: unknown = {}): void {
@@ -34,6 +41,12 @@ function answer(status: number, body: unknown = {}): void {
   );
 }
 
+/** What the newest connection asks for. */
+function asked(): Record<string, string[]> {
+  const query = new URL(FakeEventSource.last.url).searchParams;
+  return Object.fromEntries([...query.keys()].map((key) => [key, query.getAll(key)]));
+}
+
 let feed: Feed;
 
 beforeEach(() => {
@@ -41,7 +54,7 @@ beforeEach(() => {
   FakeEventSource.all = [];
   vi.stubGlobal("EventSource", FakeEventSource);
   answer(200);
-  feed = new Feed("/watch", "nodeUpdate");
+  feed = new Feed("http://h/");
 });
 
 afterEach(() => {
@@ -50,20 +63,29 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+function sync(id: string, ...topics: Topic[]): void {
+  const source = FakeEventSource.last;
+  for (const topic of topics) source.send("synced", of(topic));
+  source.send("position", {}, id);
+}
+
 function snapshot(...names: string[]): void {
   const source = FakeEventSource.last;
   source.open();
+  source.send("reset", of(RUN));
   for (const name of names) source.send("nodeUpdate", node(name));
-  source.send("synced", {}, "id.1");
+  sync("id.1", RUN);
 }
 
 describe("a connection", () => {
-  it("tells the snapshot in bundles, then that it is complete, then that it is live", () => {
-    const heard = listen(feed);
+  it("asks for its topics, and tells the snapshot in bundles, then that it is complete and live", () => {
+    const { heard } = listen(feed);
+    expect(asked()).toEqual({ run: ["p/d/r"], follow: ["true"] });
     snapshot("a", "b");
     expect(heard).toEqual([
       "state connecting",
       "state catching-up",
+      "reset",
       "records a b",
       "synced",
       "state live",
@@ -71,8 +93,8 @@ describe("a connection", () => {
   });
 
   it("bundles what comes in a burst, and does not hold it for long", () => {
+    const { heard } = listen(feed);
     snapshot("a");
-    const heard = listen(feed);
     heard.length = 0;
     FakeEventSource.last.send("nodeUpdate", node("b"));
     FakeEventSource.last.send("nodeUpdate", node("c"));
@@ -81,49 +103,111 @@ describe("a connection", () => {
     expect(heard).toEqual(["records b c"]);
   });
 
-  it("closes when the run has ended", () => {
-    const heard = listen(feed);
+  it("tells that there is no such run, and when there is", () => {
+    const { heard } = listen(feed);
+    FakeEventSource.last.open();
+    FakeEventSource.last.send("absent", { ...of(RUN), reason: "not-found" });
+    expect(heard.slice(-2)).toEqual(["absent", "state live"]);
+    expect(listen(feed).heard).toEqual(["absent", "state live"]);
+    FakeEventSource.last.send("nodeUpdate", node("a"));
+    sync("id.1", RUN);
+    expect(heard.slice(-2)).toEqual(["records a", "synced"]);
+  });
+});
+
+describe("many topics", () => {
+  it("take one connection, opened anew from where it was when the set changes; what stays is live all along", () => {
+    const { heard } = listen(feed);
     snapshot("a");
-    FakeEventSource.last.send("end");
-    expect(heard.at(-1)).toBe("state ended");
+    heard.length = 0;
+    const list = listen(feed, LIST);
+    expect(FakeEventSource.all).toHaveLength(2);
+    expect(FakeEventSource.all[0]!.readyState).toBe(FakeEventSource.CLOSED);
+    expect(asked()).toEqual({
+      run: ["p/d/r"],
+      list: ["*/*;limit=200"],
+      follow: ["true"],
+      lastEventId: ["id.1"],
+    });
+    FakeEventSource.last.open();
+    sync("id.2", RUN, LIST);
+    expect(heard).toEqual(["synced"]);
+    expect(list.heard.slice(-2)).toEqual(["synced", "state live"]);
+  });
+
+  it("go from the set a while after nobody listens to them, and not if somebody comes back", () => {
+    const run = listen(feed);
+    const list = listen(feed, LIST);
+    list.leave();
+    vi.advanceTimersByTime(LINGER_MS / 2);
+    const again = listen(feed, LIST);
+    vi.advanceTimersByTime(LINGER_MS * 2);
+    expect(asked()["list"]).toEqual([LIST.value]);
+    again.leave();
+    vi.advanceTimersByTime(LINGER_MS + 1);
+    expect(asked()["list"]).toBeUndefined();
+    run.leave();
+    vi.advanceTimersByTime(LINGER_MS + 1);
     expect(FakeEventSource.last.readyState).toBe(FakeEventSource.CLOSED);
+  });
+
+  it("that are refused leave the others be", async () => {
+    const run = listen(feed);
+    const list = listen(feed, LIST);
+    answer(403, { detail: `run=${RUN.value}: not yours to read` });
+    FakeEventSource.last.break(true);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(run.heard.at(-1)).toBe("state failed");
+    expect(list.heard).not.toContain("state failed");
+    expect(asked()).toEqual({ list: [LIST.value], follow: ["true"] });
+  });
+
+  it("that do not fit into one request take another", () => {
+    const feeds = new Feeds("http://h/");
+    const first = feeds.for(RUN);
+    const join = (topic: Topic): Feed => {
+      const found = feeds.for(topic);
+      found.join(topic, () => undefined);
+      return found;
+    };
+    for (let index = 0; index < 100; index++) join({ kind: "run", value: `p/d/${index}` });
+    const other = feeds.for({ kind: "run", value: "p/d/more" });
+    expect(other).not.toBe(first);
+    expect(join({ kind: "run", value: "p/d/7" })).toBe(first);
+    expect(join({ kind: "run", value: `p/d/${"x".repeat(5000)}` })).toBe(other);
+    expect(feeds.for({ kind: "run", value: `p/d/${"y".repeat(5000)}` })).not.toBe(other);
+    first.close();
+    other.close();
   });
 });
 
 describe("a listener that joins late", () => {
   it("is told what there is now, without another connection", () => {
+    listen(feed);
     snapshot("a", "b");
     FakeEventSource.last.send("nodeUpdate", node("a", false));
     FakeEventSource.last.send("nodeUpdate", node("c"));
-    expect(listen(feed)).toEqual(["records b c", "synced", "state live"]);
+    expect(listen(feed).heard).toEqual(["records b c", "synced", "state live"]);
     expect(FakeEventSource.all).toHaveLength(1);
-  });
-
-  it("asks again whether an ended run has gone on", () => {
-    snapshot("a");
-    FakeEventSource.last.send("end", {}, "id.2");
-    listen(feed);
-    expect(FakeEventSource.all).toHaveLength(2);
-    expect(FakeEventSource.last.url).toBe("/watch?lastEventId=id.2");
   });
 });
 
 describe("a reset", () => {
   it("voids what was known", () => {
-    const heard = listen(feed);
+    const { heard } = listen(feed);
     snapshot("a", "b");
     heard.length = 0;
-    FakeEventSource.last.send("reset");
+    FakeEventSource.last.send("reset", of(RUN));
     FakeEventSource.last.send("nodeUpdate", node("z"));
-    FakeEventSource.last.send("synced", {}, "id.9");
+    sync("id.9", RUN);
     expect(heard).toEqual(["reset", "records z", "synced"]);
-    expect(listen(feed)).toEqual(["records z", "synced", "state live"]);
+    expect(listen(feed).heard).toEqual(["records z", "synced", "state live"]);
   });
 });
 
 describe("a lost connection", () => {
   it("is left to the browser to open again, which resumes", async () => {
-    const heard = listen(feed);
+    const { heard } = listen(feed);
     snapshot("a");
     heard.length = 0;
     FakeEventSource.last.break(false);
@@ -132,28 +216,22 @@ describe("a lost connection", () => {
     expect(FakeEventSource.all).toHaveLength(1);
     FakeEventSource.last.open();
     FakeEventSource.last.send("nodeUpdate", node("b"));
-    FakeEventSource.last.send("synced", {}, "id.2");
+    sync("id.2", RUN);
     expect(heard.slice(-4)).toEqual(["state catching-up", "records b", "synced", "state live"]);
     expect(heard).not.toContain("reset");
-  });
-
-  it("voids a snapshot that was cut, for without an id it is sent anew", () => {
-    const heard = listen(feed);
-    FakeEventSource.last.open();
-    FakeEventSource.last.send("nodeUpdate", node("a"));
-    FakeEventSource.last.break(false);
-    expect(heard).toContain("reset");
   });
 
   it("says why, and about when it is tried again", async () => {
     answer(503, { detail: "The database is away." });
     let state: StreamState | null = null;
-    feed.join((message) => {
+    feed.join(RUN, (message) => {
       if (message.type === "state") state = message.state;
     });
+    vi.advanceTimersByTime(0);
     snapshot("a");
     FakeEventSource.last.break(false);
     await vi.advanceTimersByTimeAsync(10);
+    expect(fetch).toHaveBeenCalledWith("http://h/readyz", expect.anything());
     expect(state).toMatchObject({
       status: "reconnecting",
       reason: "The database is away.",
@@ -164,32 +242,26 @@ describe("a lost connection", () => {
 
 describe("a connection that has fallen silent", () => {
   it("is opened again from where it was, for the browser does not notice", async () => {
-    const heard = listen(feed);
+    const { heard } = listen(feed);
     snapshot("a");
     await vi.advanceTimersByTimeAsync(44_000);
-    FakeEventSource.last.send("heartbeat", { revision: 1 });
+    FakeEventSource.last.send("heartbeat", {});
     await vi.advanceTimersByTimeAsync(44_000);
     expect(FakeEventSource.all).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(2000);
     expect(FakeEventSource.all).toHaveLength(2);
-    expect(FakeEventSource.last.url).toBe("/watch?lastEventId=id.1");
+    expect(asked()["lastEventId"]).toEqual(["id.1"]);
     expect(heard.at(-1)).toBe("state reconnecting");
     FakeEventSource.last.open();
-    FakeEventSource.last.send("synced", {}, "id.2");
+    sync("id.2", RUN);
     expect(heard.at(-1)).toBe("state live");
-  });
-
-  it("is no such thing once the run has ended", async () => {
-    snapshot("a");
-    FakeEventSource.last.send("end");
-    await vi.advanceTimersByTimeAsync(120_000);
-    expect(FakeEventSource.all).toHaveLength(1);
   });
 });
 
 describe("an answer that is no stream", () => {
   it("is tried again with the id in the query, later each time", async () => {
     answer(502);
+    listen(feed);
     snapshot("a");
     const waits: number[] = [];
     for (let round = 0; round < 4; round++) {
@@ -198,7 +270,7 @@ describe("an answer that is no stream", () => {
       FakeEventSource.last.break(true);
       while (FakeEventSource.all.length === before) await vi.advanceTimersByTimeAsync(50);
       waits.push(Date.now() - began);
-      expect(FakeEventSource.last.url).toBe("/watch?lastEventId=id.1");
+      expect(asked()["lastEventId"]).toEqual(["id.1"]);
     }
     expect(waits[0]).toBeGreaterThanOrEqual(750);
     expect(waits[0]).toBeLessThanOrEqual(1300);
@@ -206,36 +278,39 @@ describe("an answer that is no stream", () => {
     expect(waits[3]).toBeLessThanOrEqual(10_050);
   });
 
-  it("is the end when it is 204", async () => {
-    answer(204);
-    const heard = listen(feed);
-    snapshot("a");
+  it("is tried at once when the reader asks for it", async () => {
+    answer(502);
+    listen(feed);
     FakeEventSource.last.break(true);
     await vi.advanceTimersByTimeAsync(10);
-    expect(heard.at(-1)).toBe("state ended");
+    feed.retry();
+    expect(FakeEventSource.all).toHaveLength(2);
   });
 
   it("says that the server wants to know who asks, and asks again for who joins then", async () => {
     answer(401, { detail: "A token is needed." });
     let state: StreamState | null = null;
-    feed.join((message) => {
+    feed.join(RUN, (message) => {
       if (message.type === "state") state = message.state;
     });
+    vi.advanceTimersByTime(0);
     FakeEventSource.last.break(true);
     await vi.advanceTimersByTimeAsync(10);
     expect(state).toMatchObject({ status: "failed", needsSignIn: true });
-    listen(feed);
+    listen(feed).leave();
     expect(FakeEventSource.all).toHaveLength(2);
   });
 
-  it("is not tried again when the server knows no such run", async () => {
-    answer(404, { detail: "There is no run r7." });
-    const heard = listen(feed);
+  it("is followed on by who comes back to it after it was refused", async () => {
+    const stranger = listen(feed);
+    answer(401);
     FakeEventSource.last.break(true);
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(heard.at(-1)).toBe("state failed");
-    expect(FakeEventSource.all).toHaveLength(1);
-    feed.retry();
-    expect(FakeEventSource.all).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(10);
+    stranger.leave();
+    const friend = listen(feed);
+    snapshot("a");
+    vi.advanceTimersByTime(LINGER_MS * 2);
+    expect(FakeEventSource.last.readyState).toBe(FakeEventSource.OPEN);
+    expect(friend.heard.at(-1)).toBe("state live");
   });
 });

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { RunModel, watchUrl } from "../src/run/run_model";
+import { RunModel, runTopic } from "../src/run/run_model";
+import { LINGER_MS } from "../src/stream/feed";
 import { WHOLE_TREE } from "../src/model/tree_store";
 import { FakeEventSource } from "./fake_event_source";
 
-const RUN = { project: "ml", domain: "production", runName: "r:1" };
+const RUN = { project: "ml/team", domain: "production", runName: "r;1" };
+const OF = { subscription: runTopic(RUN).value };
 
 function node(name: string, parent: string | null = null) {
   const action = {
@@ -14,7 +16,7 @@ function node(name: string, parent: string | null = null) {
     version: 0,
     createdAt: "2026-01-01T00:00:00.000Z",
   };
-  return { action, childPhaseCounts: {}, meetsFilter: true };
+  return { ...OF, action, childPhaseCounts: {}, meetsFilter: true };
 }
 
 let model: RunModel;
@@ -35,13 +37,20 @@ beforeEach(() => {
   vi.stubGlobal("cancelAnimationFrame", clearTimeout);
   model = new RunModel(() => undefined);
   model.watch(RUN);
+  vi.advanceTimersByTime(0);
 });
 
 afterEach(() => {
   model.close();
+  vi.advanceTimersByTime(LINGER_MS + 20);
   vi.useRealTimers();
   vi.unstubAllGlobals();
 });
+
+function synced(): void {
+  FakeEventSource.last.send("synced", OF);
+  FakeEventSource.last.send("position", {}, "w.1");
+}
 
 function send(...updates: ReturnType<typeof node>[]): void {
   for (const update of updates) FakeEventSource.last.send("nodeUpdate", update);
@@ -58,20 +67,31 @@ it("shows the first rows before the snapshot is complete", () => {
 it("keeps the old tree on the page while a reset builds the new one", () => {
   FakeEventSource.last.open();
   send(node("a"), node("b", "a"));
-  FakeEventSource.last.send("synced", {}, "id.1");
-  FakeEventSource.last.send("reset");
+  synced();
+  FakeEventSource.last.send("reset", OF);
   send(node("x"));
   expect(names()).toEqual(["a", "b"]);
-  FakeEventSource.last.send("synced", {}, "id.2");
+  synced();
   expect(names()).toEqual(["x"]);
 });
 
-it("lets the old tree go when there is no new one: the run has been deleted", async () => {
+it("lets the old tree go when the run has been deleted, and shows the one that comes in its place", () => {
   FakeEventSource.last.open();
   send(node("a"));
-  FakeEventSource.last.send("synced", {}, "id.1");
-  FakeEventSource.last.send("reset");
-  vi.stubGlobal("fetch", async () => ({ ok: false, status: 404, json: async () => ({}) }));
+  synced();
+  FakeEventSource.last.send("reset", OF);
+  FakeEventSource.last.send("absent", { ...OF, reason: "not-found" });
+  expect([names(), model.isAbsent]).toEqual([[], true]);
+  send(node("b"));
+  expect([names(), model.isAbsent]).toEqual([["b"], false]);
+});
+
+it("lets the old tree go when the server refuses it", async () => {
+  FakeEventSource.last.open();
+  send(node("a"));
+  synced();
+  FakeEventSource.last.send("reset", OF);
+  vi.stubGlobal("fetch", async () => ({ ok: false, status: 403, json: async () => ({}) }));
   FakeEventSource.last.break(true);
   await vi.advanceTimersByTimeAsync(10);
   expect(names()).toEqual([]);
@@ -81,7 +101,7 @@ it("lets the old tree go when there is no new one: the run has been deleted", as
 it("goes on while the page is hidden, so that its title tells how the run stands", () => {
   const draw = vi.fn();
   model.close();
-  vi.stubGlobal("document", { hidden: true, baseURI: "http://host/" });
+  vi.stubGlobal("document", { hidden: true, baseURI: "http://host/tools/runtree/" });
   vi.stubGlobal("requestAnimationFrame", () => 1);
   vi.stubGlobal("cancelAnimationFrame", () => undefined);
   model = new RunModel(draw);
@@ -90,25 +110,10 @@ it("goes on while the page is hidden, so that its title tells how the run stands
   expect(draw).toHaveBeenCalledTimes(1);
 });
 
-it("asks for all of the run, before it begins and after its end, where a proxy has put the service", () => {
-  expect(watchUrl(RUN)).toBe(
-    "/v1/projects/ml/domains/production/runs/r%3A1/watch?wait=true&follow=true",
-  );
-  expect(FakeEventSource.last.url).toBe(`http://host/tools/runtree${watchUrl(RUN)}`);
-});
-
-it("says that there is no such run while the stream waits for it, and not for long once it comes", async () => {
-  FakeEventSource.last.open();
-  vi.stubGlobal("fetch", async () => ({
-    ok: false,
-    status: 404,
-    headers: new Headers(),
-    json: async () => ({}),
-  }));
-  await vi.advanceTimersByTimeAsync(1000);
-  expect(model.isAbsent).toBe(true);
-  send(node("a"));
-  expect(model.isAbsent).toBe(false);
+it("asks for all of the run, where a proxy has put the service", () => {
+  const { href, searchParams } = new URL(FakeEventSource.last.url);
+  expect(href).toMatch(/^http:\/\/host\/tools\/runtree\/v1\/watch\?/);
+  expect(searchParams.get("run")).toBe("ml%2Fteam/production/r%3B1");
 });
 
 it("keeps what is folded, and the view, through a reset", () => {
@@ -117,10 +122,10 @@ it("keeps what is folded, and the view, through a reset", () => {
   model.tree.setToggled(["a"]);
   FakeEventSource.last.open();
   send(node("a"));
-  FakeEventSource.last.send("synced", {}, "id.1");
-  FakeEventSource.last.send("reset");
+  synced();
+  FakeEventSource.last.send("reset", OF);
   send(node("a"));
-  FakeEventSource.last.send("synced", {}, "id.2");
+  synced();
   expect([...model.tree.toggled]).toEqual(["a"]);
   expect(model.tree.view).toEqual(view);
 });

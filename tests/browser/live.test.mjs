@@ -267,6 +267,23 @@ test("actions of one group are one row that says how they are; opened, what fail
   assertCleanPage(page);
 });
 
+test("under a path of a proxy all of it works, and asks for nothing outside of that path", async () => {
+  const base = `${proxy.url}/tools/runtree`;
+  const page = await openPage(await browser.newContext(), `${base}/`);
+  const outside = [];
+  page.on("request", (request) => {
+    if (!request.url().startsWith(`${base}/`)) outside.push(request.url());
+  });
+  await page.click(".runs a:has-text('night-1')");
+  await page.waitForSelector("[data-name=night]");
+  await waitForStream(page, ["Live"]);
+  await page.click("[data-name=night]");
+  await page.waitForSelector(".panel .attempt");
+  assert.ok(page.url().startsWith(`${base}/#/runs/`), page.url());
+  assert.deepEqual(outside, []);
+  assertCleanPage(page);
+});
+
 test("rows that come above do not move the one that is read", async () => {
   const run = { ...RUN, runName: "night-insert" };
   const child = (name, parent) => ({ ...run, name, parent, phase: "RUNNING" });

@@ -47,6 +47,35 @@ test("eight tabs of a run take one connection, and each shows all of it", async 
   }
 });
 
+test("nine tabs of nine runs and the list take one connection, and a panel opens in each", async () => {
+  const runs = Array.from({ length: 9 }, (_, index) => ({ ...RUN, runName: `night-tab-${index}` }));
+  await runtree.report(
+    runs.map((run) => ({ ...run, name: "root", parent: null, phase: "RUNNING" })),
+  );
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const before = await runtree.metric("runtree_streams");
+  const list = await openPage(context, runtree.url);
+  await waitForStream(list, ["Live"]);
+  const pages = [];
+  for (const run of runs) {
+    const page = await openPage(context, runAddress(runtree.url, run));
+    await page.waitForSelector("[data-name=root]");
+    pages.push(page);
+  }
+  await until(
+    async () => (await runtree.metric("runtree_streams")) === before + 1,
+    "one connection is left",
+  );
+  await runtree.report(runs.map((run) => ({ ...run, name: "root", phase: "SUCCEEDED" })));
+  for (const page of pages) {
+    await page.bringToFront();
+    await page.waitForSelector(".facts .phase:text-is('Succeeded')");
+    await page.click("[data-name=root]");
+    await page.waitForSelector(".panel .attempt");
+  }
+  await context.close();
+});
+
 test("the connection goes with the last tab", async () => {
   const run = { ...RUN, runName: "night-gone" };
   await runtree.report(inventRun(run).slice(0, 50));

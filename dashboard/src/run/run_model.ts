@@ -1,19 +1,14 @@
-import { ApiError, getJson, runPath } from "../api/client";
 import type { NodeUpdate } from "../api/types";
 import type { RunKey } from "../model/route";
 import { TreeStore } from "../model/tree_store";
 import { subscribe, type Subscription } from "../stream/client";
 import { NextFrame } from "../ui/frame";
-import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protocol";
+import { CONNECTING, type FeedMessage, type StreamState, type Topic } from "../stream/protocol";
 
-/** Where the stream of a run is found: of all of it, for filters are the page's own, also before it begins, and after
- *  its end, for it can go on. */
-export function watchUrl(run: RunKey): string {
-  return `${runPath(run)}/watch?wait=true&follow=true`;
+/** All of a run, for filters are the page's own. */
+export function runTopic({ project, domain, runName }: RunKey): Topic {
+  return { kind: "run", value: [project, domain, runName].map(encodeURIComponent).join("/") };
 }
-
-/** After so long without a word of the run it is asked whether there is one. */
-const SILENCE_MS = 500;
 
 /**
  * The tree on the page and the stream that feeds it. When the tree has to be built anew (a reset), that happens
@@ -29,7 +24,6 @@ export class RunModel {
 
   #aside: TreeStore | null = null;
   #subscription: Subscription | null = null;
-  #absence: ReturnType<typeof setTimeout> | null = null;
   readonly #frame: NextFrame;
 
   /** `onChange` is called at most once per animation frame; `toggled` as the tree has it. */
@@ -39,10 +33,7 @@ export class RunModel {
   }
 
   watch(run: RunKey): void {
-    this.#subscription = subscribe(watchUrl(run), "nodeUpdate", (message) => {
-      this.#take(message);
-      this.#askWhenSilent(run);
-    });
+    this.#subscription = subscribe(runTopic(run), (message) => this.#take(message));
   }
 
   retry(): void {
@@ -50,36 +41,18 @@ export class RunModel {
   }
 
   close(): void {
-    if (this.#absence !== null) clearTimeout(this.#absence);
     this.#subscription?.close();
     this.#subscription = null;
     this.#frame.cancel();
   }
 
-  /** A stream that is open and brings nothing waits for a run that is not there. */
-  #askWhenSilent(run: RunKey): void {
-    if (this.#absence !== null) clearTimeout(this.#absence);
-    this.#absence = null;
-    if (this.state.status !== "catching-up") return;
-    this.#absence = setTimeout(() => {
-      getJson(runPath(run)).catch((cause: unknown) => {
-        if (!(cause instanceof ApiError) || cause.status !== 404) return;
-        if (this.state.status !== "catching-up") return;
-        this.tree = new TreeStore(this.tree.toggled, this.tree.view);
-        this.#aside = null;
-        this.isAbsent = true;
-        this.#frame.request();
-      });
-    }, SILENCE_MS);
-  }
-
   #take(message: FeedMessage): void {
-    if (message.type === "records" || message.type === "synced") this.isAbsent = false;
     switch (message.type) {
       case "records": {
         const tree = this.#aside ?? this.tree;
         for (const update of JSON.parse(message.json) as NodeUpdate[]) tree.apply(update);
         if (tree !== this.tree) return;
+        this.isAbsent = false;
         break;
       }
       case "reset":
@@ -88,6 +61,12 @@ export class RunModel {
       case "synced":
         this.#finishAside();
         this.isComplete = true;
+        this.isAbsent = false;
+        break;
+      case "absent":
+        this.tree = new TreeStore(this.tree.toggled, this.tree.view);
+        this.#aside = null;
+        this.isAbsent = true;
         break;
       case "state":
         this.state = message.state;

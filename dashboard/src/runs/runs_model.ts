@@ -7,7 +7,7 @@ import { ALL_RUNS, type RunsRoute, type RunsSort } from "../model/route";
 import { naturalKey } from "../model/tree_store";
 import { subscribe, type Subscription } from "../stream/client";
 import { NextFrame } from "../ui/frame";
-import { CONNECTING, type FeedMessage, type StreamState } from "../stream/protocol";
+import { CONNECTING, type FeedMessage, type StreamState, type Topic } from "../stream/protocol";
 
 /** The watch starts with so many of the newest runs. */
 export const WATCHED_RUNS = 200;
@@ -25,6 +25,19 @@ export function runsQuery(route: RunsRoute, limit: number): URLSearchParams {
   if (route.name) query.set("name", route.name);
   for (const label of route.labels) query.append("label", label);
   return query;
+}
+
+/** The newest runs that a filter has. */
+export function listTopic(route: RunsRoute): Topic {
+  const { project, domain, phases, name, labels } = route;
+  const part = (text: string): string => (text ? encodeURIComponent(text) : "*");
+  const filter = [
+    ...(phases.length > 0 ? [`phase=${phases.join(",")}`] : []),
+    ...(name ? [`name=${encodeURIComponent(name)}`] : []),
+    ...labels.map((label) => `label=${encodeURIComponent(label)}`),
+    `limit=${WATCHED_RUNS}`,
+  ];
+  return { kind: "list", value: [`${part(project)}/${part(domain)}`, ...filter].join(";") };
 }
 
 /** When the run began, as the list shows and sorts it. */
@@ -147,7 +160,7 @@ export class RunsModel {
     this.isComplete = kept !== null;
     this.scrollTop = kept?.scrollTop ?? 0;
     this.state = CONNECTING;
-    this.#subscription = subscribe(`/v1/runs/watch?${query}`, "runUpdate", (message) => {
+    this.#subscription = subscribe(listTopic(route), (message) => {
       if (this.#query === query) this.#take(message);
     });
   }

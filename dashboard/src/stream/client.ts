@@ -1,12 +1,12 @@
 import { serviceUrl } from "../api/base";
 import { askForSignIn } from "../api/session";
-import { Feed, type FeedListener } from "./feed";
+import { Feeds, type FeedListener } from "./feed";
 import {
   PING_INTERVAL_MS,
   PONG_TIMEOUT_MS,
   type FeedCommand,
   type FeedMessage,
-  type RecordKind,
+  type Topic,
 } from "./protocol";
 
 export interface Subscription {
@@ -15,28 +15,31 @@ export interface Subscription {
   close(): void;
 }
 
+/** Where there is no SharedWorker: the one connection of this page. */
+let ownFeeds: Feeds | null = null;
+
 /**
- * Watches a path of the service: through the SharedWorker, so that all tabs share one connection, or directly
- * where the browser has no SharedWorker (Chrome on Android).
+ * Watches a run or a list: through the SharedWorker, so that all tabs share one connection, or by a connection of
+ * the page's own where the browser has no SharedWorker (Chrome on Android).
  */
-export function subscribe(path: string, record: RecordKind, tell: FeedListener): Subscription {
-  const url = serviceUrl(path);
+export function subscribe(topic: Topic, tell: FeedListener): Subscription {
   const listener: FeedListener = (message) => {
     if (message.type === "state" && message.state.needsSignIn) askForSignIn();
     tell(message);
   };
   return typeof SharedWorker === "undefined"
-    ? subscribeDirectly(url, record, listener)
-    : new SharedSubscription(url, record, listener);
+    ? subscribeDirectly(topic, listener)
+    : new SharedSubscription(topic, listener);
 }
 
-function subscribeDirectly(url: string, record: RecordKind, listener: FeedListener): Subscription {
-  const feed = new Feed(url, record);
-  feed.join(listener);
-  return { retry: () => feed.retry(), close: () => feed.close() };
+function subscribeDirectly(topic: Topic, listener: FeedListener): Subscription {
+  ownFeeds ??= new Feeds(serviceUrl(""));
+  const feed = ownFeeds.for(topic);
+  feed.join(topic, listener);
+  return { retry: () => feed.retry(), close: () => feed.leave(topic, listener) };
 }
 
-/** A page's end of the SharedWorker: a port of its own for each address. */
+/** A page's end of the SharedWorker: a port of its own for each topic. */
 class SharedSubscription implements Subscription {
   #port: MessagePort | null = null;
   #direct: Subscription | null = null;
@@ -44,8 +47,7 @@ class SharedSubscription implements Subscription {
   readonly #ping: ReturnType<typeof setInterval>;
 
   constructor(
-    private readonly url: string,
-    private readonly record: RecordKind,
+    private readonly topic: Topic,
     private readonly listener: FeedListener,
   ) {
     this.#connect();
@@ -75,7 +77,7 @@ class SharedSubscription implements Subscription {
     });
     worker.onerror = () => {
       this.#port = null;
-      this.#direct ??= subscribeDirectly(this.url, this.record, this.listener);
+      this.#direct ??= subscribeDirectly(this.topic, this.listener);
     };
     const { port } = worker;
     this.#port = port;
@@ -84,7 +86,7 @@ class SharedSubscription implements Subscription {
       this.#heard();
       if (data.type !== "pong") this.listener(data);
     };
-    this.#send({ type: "watch", url: this.url, record: this.record });
+    this.#send({ type: "watch", base: serviceUrl(""), topic: this.topic });
   }
 
   #send(command: FeedCommand): void {

@@ -1,5 +1,5 @@
 import { problemText } from "../api/client";
-import { CONNECTING, type FeedMessage, type RecordKind, type StreamState } from "./protocol";
+import { CONNECTING, type FeedMessage, type StreamState, type Topic } from "./protocol";
 
 /** Records that come in a burst are handed on together, at the latest after this time or this many. */
 const FLUSH_DELAY_MS = 16;
@@ -12,140 +12,206 @@ const FIRST_RETRY_GUESS_MS = 3000;
 /** Tries of our own, after the browser has given up: doubled each time, between these two. */
 const BACKOFF_MIN_MS = 1000;
 const BACKOFF_MAX_MS = 15_000;
+/** A topic that nobody listens to is kept this long, so that a reload finds it still followed. */
+export const LINGER_MS = 3000;
+/** What fits into the head of a request: so many topics, of so many characters as they are in the address. */
+const TOPICS_MAX = 100;
+const CHARACTERS_MAX = 9000;
 
 export type FeedListener = (message: FeedMessage) => void;
 
-/** Which node or run a record is about, and whether it takes it away. */
-function describe(record: RecordKind, data: string): { key: string; gone: boolean } {
-  if (record === "nodeUpdate") {
-    const { action, meetsFilter } = JSON.parse(data) as {
-      action: { name: string };
-      meetsFilter: boolean;
-    };
-    return { key: action.name, gone: !meetsFilter };
-  }
-  const run = JSON.parse(data) as {
-    project: string;
-    domain: string;
-    runName: string;
-    deleted?: boolean;
-  };
-  return { key: [run.project, run.domain, run.runName].join("\u001f"), gone: run.deleted === true };
+/** What is known of one topic, and who listens to it. */
+interface Followed {
+  topic: Topic;
+  listeners: Set<FeedListener>;
+  /** By what each is about, the text of the last record. */
+  known: Map<string, string>;
+  pending: string[];
+  isSynced: boolean;
+  isAbsent: boolean;
+  state: StreamState;
+  linger: ReturnType<typeof setTimeout> | null;
+}
+
+interface OfTopic {
+  subscription: string;
+}
+
+interface NodeRecord extends OfTopic {
+  action: { name: string };
+  meetsFilter: boolean;
+}
+
+interface RunRecord extends OfTopic {
+  project: string;
+  domain: string;
+  runName: string;
+  deleted?: boolean;
 }
 
 /**
- * One EventSource and what came over it, for any number of listeners. A listener that joins late is
- * first told what the others already know, so that it needs no connection of its own.
+ * One EventSource for many topics, and what came over it, for any number of listeners. A listener that joins
+ * late is first told what the others already know. When the set of topics changes, the connection is opened anew
+ * from where it was; what stays in the set is not sent again.
  *
  * The browser's EventSource reconnects by itself and resumes by Last-Event-ID. It gives up for good
  * when the answer is no event stream (a proxy's 502 while the server restarts); then the feed finds
  * out why and opens a new one, with the id in the query.
  */
 export class Feed {
+  #followed = new Map<string, Followed>();
   #source: EventSource | null = null;
-  #listeners = new Set<FeedListener>();
-  #known = new Map<string, string>();
-  #pending: string[] = [];
+  #setTimer: ReturnType<typeof setTimeout> | null = null;
   #flushTimer: ReturnType<typeof setTimeout> | null = null;
   #retryTimer: ReturnType<typeof setTimeout> | null = null;
   #silenceTimer: ReturnType<typeof setTimeout> | null = null;
-  #isSynced = false;
   #lastEventId = "";
   #retryGuessMs = FIRST_RETRY_GUESS_MS;
   #backoffMs = BACKOFF_MIN_MS;
   #lostAt = 0;
-  #state = CONNECTING;
 
-  constructor(
-    readonly url: string,
-    readonly record: RecordKind,
-  ) {
-    this.#open();
+  /** `base` is where the service is, with a slash at its end. */
+  constructor(private readonly base: string) {}
+
+  /** Whether a topic is followed, or can be with the others. */
+  hasRoomFor(topic: Topic): boolean {
+    if (this.#followed.has(topic.value)) return true;
+    const url = this.#url([...this.#topics(), topic]);
+    return this.#followed.size < TOPICS_MAX && url.length < CHARACTERS_MAX;
   }
 
-  get listenerCount(): number {
-    return this.#listeners.size;
-  }
-
-  /** Tells the listener what is known so far, and from now on everything that comes. What was
-   *  over may have gone on since, and what was refused may be allowed, so then the server is asked again. */
-  join(listener: FeedListener): void {
-    if (this.#state.status === "ended" || this.#state.status === "failed") this.#open();
-    this.#flush();
-    const records = [...this.#known.values()];
+  /** Tells the listener what is known of the topic so far, and from now on everything that comes. What was
+   *  refused may be allowed now, so then the server is asked again. */
+  join(topic: Topic, listener: FeedListener): void {
+    let followed = this.#followed.get(topic.value);
+    if (!followed) {
+      followed = {
+        topic,
+        listeners: new Set(),
+        known: new Map(),
+        pending: [],
+        isSynced: false,
+        isAbsent: false,
+        state: CONNECTING,
+        linger: null,
+      };
+      this.#followed.set(topic.value, followed);
+      this.#changeSet();
+    } else if (followed.state.status === "failed") {
+      this.#setState(followed, CONNECTING);
+      this.#changeSet();
+    }
+    if (followed.linger !== null) clearTimeout(followed.linger);
+    followed.linger = null;
+    this.#flush(followed);
+    const records = [...followed.known.values()];
     for (let from = 0; from < records.length; from += FLUSH_RECORDS) {
       listener({
         type: "records",
         json: `[${records.slice(from, from + FLUSH_RECORDS).join(",")}]`,
       });
     }
-    if (this.#isSynced) listener({ type: "synced" });
-    listener({ type: "state", state: this.#state });
-    this.#listeners.add(listener);
+    if (followed.isAbsent) listener({ type: "absent" });
+    else if (followed.isSynced) listener({ type: "synced" });
+    listener({ type: "state", state: followed.state });
+    followed.listeners.add(listener);
   }
 
-  leave(listener: FeedListener): void {
-    this.#listeners.delete(listener);
+  leave(topic: Topic, listener: FeedListener): void {
+    const followed = this.#followed.get(topic.value);
+    followed?.listeners.delete(listener);
+    if (!followed || followed.listeners.size > 0 || followed.linger !== null) return;
+    followed.linger = setTimeout(() => {
+      this.#followed.delete(topic.value);
+      this.#changeSet();
+    }, LINGER_MS);
   }
 
   /** Tries again at once instead of waiting. */
   retry(): void {
-    const { status } = this.#state;
-    if (status === "reconnecting" || status === "failed" || status === "ended") this.#open();
+    for (const followed of this.#followed.values())
+      if (followed.state.status === "failed") this.#setState(followed, CONNECTING);
+    if (this.#retryTimer !== null || this.#source?.readyState !== EventSource.OPEN) this.#open();
   }
 
   close(): void {
+    this.#disconnect();
+    if (this.#setTimer !== null) clearTimeout(this.#setTimer);
+    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
+    for (const { linger } of this.#followed.values()) if (linger !== null) clearTimeout(linger);
+    this.#followed.clear();
+  }
+
+  #topics(): Topic[] {
+    return [...this.#followed.values()]
+      .filter(({ state }) => state.status !== "failed")
+      .map(({ topic }) => topic);
+  }
+
+  #url(topics: readonly Topic[]): string {
+    const query = new URLSearchParams(topics.map(({ kind, value }) => [kind, value]));
+    query.set("follow", "true");
+    if (this.#lastEventId) query.set("lastEventId", this.#lastEventId);
+    return `${this.base}v1/watch?${query.toString()}`;
+  }
+
+  /** Once for all changes of one turn. */
+  #changeSet(): void {
+    this.#setTimer ??= setTimeout(() => {
+      this.#setTimer = null;
+      this.#open();
+    }, 0);
+  }
+
+  #disconnect(): void {
     this.#source?.close();
     this.#source = null;
-    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
-    this.#flushTimer = this.#retryTimer = null;
+    this.#retryTimer = null;
     this.#stopListeningForSilence();
-    this.#listeners.clear();
-  }
-
-  #readyUrl(): string {
-    return this.url.replace(/\/v1\/.*$/, "/readyz");
-  }
-
-  #resumeUrl(): string {
-    if (!this.#lastEventId) return this.url;
-    const separator = this.url.includes("?") ? "&" : "?";
-    return `${this.url}${separator}lastEventId=${encodeURIComponent(this.#lastEventId)}`;
   }
 
   #open(): void {
-    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
-    this.#retryTimer = null;
-    this.#source?.close();
-    const source = new EventSource(this.#resumeUrl());
+    this.#disconnect();
+    const topics = this.#topics();
+    if (topics.length === 0) return;
+    const source = new EventSource(this.#url(topics));
     this.#source = source;
-    if (this.#state.status !== "reconnecting") this.#setState("connecting");
-    const on = (type: string, handler: (event: MessageEvent<string>) => void): void =>
+    const on = (type: string, handler: (data: string) => void): void =>
       source.addEventListener(type, (event) => {
         if (this.#source !== source) return;
         this.#listenForSilence();
-        const message = event as MessageEvent<string>;
-        if (message.lastEventId) this.#lastEventId = message.lastEventId;
-        handler(message);
+        const { data, lastEventId } = event as MessageEvent<string>;
+        if (lastEventId) this.#lastEventId = lastEventId;
+        handler(data);
       });
     source.addEventListener("open", () => this.#source === source && this.#connected());
     source.addEventListener("error", () => this.#source === source && this.#lost(source));
-    on(this.record, ({ data }) => this.#take(data));
-    on("reset", () => this.#reset());
-    on("synced", () => this.#synced());
-    on("heartbeat", () => undefined);
-    on("end", () => {
-      this.#flush();
-      source.close();
-      this.#stopListeningForSilence();
-      this.#setState("ended");
+    on("nodeUpdate", (data) => {
+      const { subscription, action, meetsFilter } = JSON.parse(data) as NodeRecord;
+      this.#take(subscription, action.name, data, !meetsFilter);
     });
+    on("runUpdate", (data) => {
+      const { subscription, project, domain, runName, deleted } = JSON.parse(data) as RunRecord;
+      this.#take(subscription, [project, domain, runName].join("\u001f"), data, deleted === true);
+    });
+    on("reset", (data) => this.#of(data, (followed) => this.#reset(followed)));
+    on("synced", (data) => this.#of(data, (followed) => this.#synced(followed)));
+    on("absent", (data) => this.#of(data, (followed) => this.#absent(followed)));
+    on("position", () => undefined);
+    on("heartbeat", () => undefined);
   }
 
+  #of(data: string, handle: (followed: Followed) => void): void {
+    const followed = this.#followed.get((JSON.parse(data) as OfTopic).subscription);
+    if (followed) handle(followed);
+  }
+
+  /** What was live before a change of the set stays so; the rest has to catch up. */
   #connected(): void {
     this.#listenForSilence();
-    this.#setState("catching-up");
+    for (const followed of this.#followed.values())
+      if (followed.state.status !== "live") this.#setStatus(followed, "catching-up");
   }
 
   #listenForSilence(): void {
@@ -161,58 +227,63 @@ export class Feed {
     this.#silenceTimer = null;
   }
 
-  #take(data: string): void {
-    const { key, gone } = describe(this.record, data);
-    this.#known.delete(key);
-    if (!gone) this.#known.set(key, data);
-    this.#pending.push(data);
-    if (this.#pending.length >= FLUSH_RECORDS) this.#flush();
-    else this.#flushTimer ??= setTimeout(() => this.#flush(), FLUSH_DELAY_MS);
+  #take(value: string, key: string, data: string, isGone: boolean): void {
+    const followed = this.#followed.get(value);
+    if (!followed) return;
+    followed.isAbsent = false;
+    followed.known.delete(key);
+    if (!isGone) followed.known.set(key, data);
+    followed.pending.push(data);
+    if (followed.pending.length >= FLUSH_RECORDS) this.#flush(followed);
+    else this.#flushTimer ??= setTimeout(() => this.#flushAll(), FLUSH_DELAY_MS);
   }
 
-  #synced(): void {
-    this.#flush();
-    this.#isSynced = true;
+  #synced(followed: Followed): void {
+    this.#flush(followed);
+    followed.isSynced = true;
+    followed.isAbsent = false;
     this.#backoffMs = BACKOFF_MIN_MS;
     this.#lostAt = 0;
-    this.#tell({ type: "synced" });
-    this.#setState("live");
+    this.#tell(followed, { type: "synced" });
+    this.#setStatus(followed, "live");
   }
 
-  #reset(): void {
-    this.#known.clear();
-    this.#pending.length = 0;
-    this.#isSynced = false;
-    this.#tell({ type: "reset" });
+  #reset(followed: Followed): void {
+    followed.known.clear();
+    followed.pending.length = 0;
+    followed.isSynced = false;
+    this.#tell(followed, { type: "reset" });
   }
 
-  #flush(): void {
-    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
+  #absent(followed: Followed): void {
+    followed.isAbsent = true;
+    this.#tell(followed, { type: "absent" });
+    this.#setStatus(followed, "live");
+  }
+
+  #flushAll(): void {
     this.#flushTimer = null;
-    if (this.#pending.length === 0) return;
-    const json = `[${this.#pending.join(",")}]`;
-    this.#pending.length = 0;
-    this.#tell({ type: "records", json });
+    for (const followed of this.#followed.values()) this.#flush(followed);
+  }
+
+  #flush(followed: Followed): void {
+    if (followed.pending.length === 0) return;
+    const json = `[${followed.pending.join(",")}]`;
+    followed.pending.length = 0;
+    this.#tell(followed, { type: "records", json });
   }
 
   #lost(source: EventSource): void {
-    this.#flush();
+    this.#flushAll();
     this.#stopListeningForSilence();
-    // Without an id the next connection brings a new snapshot, and what is known may be out of date.
-    if (!this.#lastEventId && this.#known.size > 0) this.#reset();
     if (source.readyState === EventSource.CLOSED) {
       void this.#findOutWhyRefused(source);
       return;
     }
     const now = Date.now();
-    if (this.#lostAt > 0 && this.#state.status === "reconnecting")
-      this.#retryGuessMs = now - this.#lostAt;
+    if (this.#lostAt > 0) this.#retryGuessMs = now - this.#lostAt;
     this.#lostAt = now;
-    this.#reconnecting(
-      this.#state.reason || "The connection was lost",
-      now + this.#retryGuessMs,
-      false,
-    );
+    this.#reconnecting("", now + this.#retryGuessMs, false);
     void this.#findOutWhyLost(source);
   }
 
@@ -220,22 +291,23 @@ export class Feed {
   async #findOutWhyLost(source: EventSource): Promise<void> {
     let reason = "The connection was cut";
     try {
-      const answer = await fetch(this.#readyUrl(), { cache: "no-store" });
+      const answer = await fetch(`${this.base}readyz`, { cache: "no-store" });
       if (!answer.ok) reason = await problemText(answer);
     } catch {
       reason = "The server does not answer";
     }
-    if (this.#source !== source || this.#state.status !== "reconnecting") return;
-    this.#reconnecting(reason, this.#state.nextTryAt, false);
+    if (this.#source === source && source.readyState !== EventSource.OPEN)
+      this.#reconnecting(reason, this.#lostAt + this.#retryGuessMs, false);
   }
 
   /** The EventSource has given up; asks the same question once more to learn the status. */
   async #findOutWhyRefused(source: EventSource): Promise<void> {
     const abort = new AbortController();
+    const topics = this.#topics();
     let status = 0;
     let reason = "The server does not answer";
     try {
-      const answer = await fetch(this.#resumeUrl(), { signal: abort.signal, cache: "no-store" });
+      const answer = await fetch(this.#url(topics), { signal: abort.signal, cache: "no-store" });
       status = answer.status;
       if (!answer.ok) reason = await problemText(answer);
     } catch {
@@ -243,30 +315,72 @@ export class Feed {
     }
     abort.abort();
     if (this.#source !== source) return;
-    if (status === 204) {
-      this.#setState("ended");
-    } else if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
-      this.#setState("failed", reason, status === 401);
-    } else {
-      const waitMs = status === 200 ? 0 : this.#backoffMs * (0.75 + Math.random() / 2);
-      this.#backoffMs = Math.min(BACKOFF_MAX_MS, this.#backoffMs * 2);
-      this.#retryTimer = setTimeout(() => this.#open(), waitMs);
-      this.#reconnecting(reason, Date.now() + waitMs, true);
+    if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+      this.#refused(topics, status, reason);
+      return;
     }
+    const waitMs = status === 200 ? 0 : this.#backoffMs * (0.75 + Math.random() / 2);
+    this.#backoffMs = Math.min(BACKOFF_MAX_MS, this.#backoffMs * 2);
+    this.#retryTimer = setTimeout(() => this.#open(), waitMs);
+    this.#reconnecting(reason, Date.now() + waitMs, true);
+  }
+
+  /** The topics that the refusal names are left out, all of them if it names none. */
+  #refused(topics: readonly Topic[], status: number, reason: string): void {
+    const named = topics.filter(({ value }) => reason.includes(value));
+    const isAll = status === 401 || named.length === 0;
+    for (const { value } of isAll ? topics : named) {
+      const followed = this.#followed.get(value);
+      if (!followed) continue;
+      this.#setState(followed, {
+        ...CONNECTING,
+        status: "failed",
+        reason,
+        needsSignIn: status === 401,
+      });
+    }
+    this.#open();
   }
 
   #reconnecting(reason: string, nextTryAt: number | null, nextTryIsExact: boolean): void {
-    this.#state = { ...CONNECTING, status: "reconnecting", reason, nextTryAt, nextTryIsExact };
-    this.#tell({ type: "state", state: this.#state });
+    for (const followed of this.#followed.values()) {
+      if (followed.state.status === "failed") continue;
+      this.#setState(followed, {
+        ...CONNECTING,
+        status: "reconnecting",
+        reason: reason || followed.state.reason || "The connection was lost",
+        nextTryAt,
+        nextTryIsExact,
+      });
+    }
   }
 
-  #setState(status: StreamState["status"], reason = "", needsSignIn = false): void {
-    if (this.#state.status === status && this.#state.reason === reason) return;
-    this.#state = { ...CONNECTING, status, reason, needsSignIn };
-    this.#tell({ type: "state", state: this.#state });
+  #setStatus(followed: Followed, status: StreamState["status"]): void {
+    if (followed.state.status !== status) this.#setState(followed, { ...CONNECTING, status });
   }
 
-  #tell(message: FeedMessage): void {
-    for (const listener of this.#listeners) listener(message);
+  #setState(followed: Followed, state: StreamState): void {
+    followed.state = state;
+    this.#tell(followed, { type: "state", state });
+  }
+
+  #tell(followed: Followed, message: FeedMessage): void {
+    for (const listener of followed.listeners) listener(message);
+  }
+}
+
+/** One feed for all topics of a service, or as many as they need. */
+export class Feeds {
+  #feeds: Feed[] = [];
+
+  constructor(private readonly base: string) {}
+
+  for(topic: Topic): Feed {
+    let feed = this.#feeds.find((each) => each.hasRoomFor(topic));
+    if (!feed) {
+      feed = new Feed(this.base);
+      this.#feeds.push(feed);
+    }
+    return feed;
   }
 }

@@ -8,8 +8,6 @@ export type StreamStatus =
   | "live"
   /** The connection is lost and will be tried again. */
   | "reconnecting"
-  /** The run is over and everything was sent. */
-  | "ended"
   /** The server refuses; trying again is of no use. */
   | "failed";
 
@@ -41,17 +39,23 @@ export type FeedMessage =
   /** Everything known is void; a snapshot follows. */
   | { type: "reset" }
   | { type: "synced" }
+  /** There is no such run, not yet or no more; the stream waits for it. */
+  | { type: "absent" }
   /** The answer to a ping: this port is still served. */
   | { type: "pong" };
 
+/** What is watched: a run or a list of runs, as /v1/watch takes it. */
+export interface Topic {
+  kind: "run" | "list";
+  value: string;
+}
+
 export type FeedCommand =
-  | { type: "watch"; url: string; record: RecordKind }
+  /** `base` is where the service is, with a slash at its end. */
+  | { type: "watch"; base: string; topic: Topic }
   | { type: "retry" }
   | { type: "ping" }
   | { type: "leave" };
-
-/** The name of the records on a stream. */
-export type RecordKind = "nodeUpdate" | "runUpdate";
 
 /** How often a page says that it is still there, and after which silence the worker believes it gone.
  *  Browsers slow a hidden page's timers down to one in a minute. */

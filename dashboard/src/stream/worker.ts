@@ -1,40 +1,28 @@
-/** The SharedWorker of all tabs: one Feed, and so one connection, for each address that is watched. */
-import { Feed, type FeedListener } from "./feed";
+/** The SharedWorker of all tabs: one connection for all that they watch. */
+import { Feeds, type FeedListener } from "./feed";
 import { PORT_SILENCE_MS, type FeedCommand, type FeedMessage } from "./protocol";
 
-/** A feed without listeners is kept this long, so that a reload finds it still connected. */
-const LINGER_MS = 3000;
+const services = new Map<string, Feeds>();
 
-const feeds = new Map<string, Feed>();
-
-function feedOf(command: Extract<FeedCommand, { type: "watch" }>): Feed {
-  let feed = feeds.get(command.url);
-  if (!feed) {
-    feed = new Feed(command.url, command.record);
-    feeds.set(command.url, feed);
+function feedsOf(base: string): Feeds {
+  let feeds = services.get(base);
+  if (!feeds) {
+    feeds = new Feeds(base);
+    services.set(base, feeds);
   }
-  return feed;
-}
-
-function closeUnused(feed: Feed): void {
-  if (feed.listenerCount > 0 || feeds.get(feed.url) !== feed) return;
-  feeds.delete(feed.url);
-  feed.close();
+  return feeds;
 }
 
 function serve(port: MessagePort): void {
-  let feed: Feed | null = null;
+  let subscription: { retry: () => void; leave: () => void } | null = null;
   let silence: ReturnType<typeof setTimeout> | null = null;
   const listener: FeedListener = (message) => port.postMessage(message);
 
   const leave = (): void => {
     if (silence !== null) clearTimeout(silence);
-    const left = feed;
-    feed = null;
+    subscription?.leave();
+    subscription = null;
     port.close();
-    if (!left) return;
-    left.leave(listener);
-    setTimeout(() => closeUnused(left), LINGER_MS);
   };
   const heard = (): void => {
     if (silence !== null) clearTimeout(silence);
@@ -43,13 +31,15 @@ function serve(port: MessagePort): void {
 
   port.onmessage = ({ data }: MessageEvent<FeedCommand>) => {
     heard();
-    if (data.type === "watch" && !feed) {
-      feed = feedOf(data);
-      feed.join(listener);
+    if (data.type === "watch" && !subscription) {
+      const { topic } = data;
+      const feed = feedsOf(data.base).for(topic);
+      subscription = { retry: () => feed.retry(), leave: () => feed.leave(topic, listener) };
+      feed.join(topic, listener);
     } else if (data.type === "ping") {
       port.postMessage({ type: "pong" } satisfies FeedMessage);
     } else if (data.type === "retry") {
-      feed?.retry();
+      subscription?.retry();
     } else if (data.type === "leave") {
       leave();
     }

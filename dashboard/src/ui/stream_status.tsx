@@ -6,7 +6,6 @@ const TITLES: Record<StreamState["status"], string> = {
   "catching-up": "Catching up",
   live: "Live",
   reconnecting: "Reconnecting",
-  ended: "Ended",
   failed: "Refused",
 };
 

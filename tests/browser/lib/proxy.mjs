@@ -30,6 +30,11 @@ http {
       proxy_http_version 1.1;
       proxy_set_header Connection "";
     }
+    location /tools/runtree/ {
+      proxy_pass http://127.0.0.1:${upstreamPort}/;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+    }
   }
 }
 `,
