@@ -44,6 +44,8 @@ struct multiplexer {
     size_t unsaid_bytes; /* since the last id … */
     uint64_t said_ms;    /* … which was then */
     bool owes_id;        /* the client has more than that says */
+    bool owes_id_first;  /* the client is about to have less than that says */
+    struct frame *reset; /* the record that takes it; NULL: none */
     bool is_lost;
     multiplexer_read_fn *on_read;
     void *on_read_arg;
@@ -209,21 +211,18 @@ static enum stream_next give_id(struct multiplexer *multiplexer, struct frame **
     *frame = position_frame(multiplexer);
     if (*frame == NULL)
         return STREAM_LATER;
-    multiplexer->owes_id = false;
+    multiplexer->owes_id = multiplexer->owes_id_first = false;
     multiplexer->unsaid_bytes = 0;
     multiplexer->said_ms = uv_now(multiplexer->options.loop);
     return STREAM_FRAME;
 }
 
 /* What is given to the client: from then on it has it. */
-static void note_given(struct multiplexed *one, enum channel_next next, const struct frame *frame)
+static void note_given(struct multiplexed *one, const struct frame *frame)
 {
     struct multiplexer *owner = one->owner;
 
-    if (next == CHANNEL_RESET)
-        one->is_known = false;
-    else
-        one->is_known |= channel_member_position(one->member, &one->position);
+    one->is_known |= channel_member_position(one->member, &one->position);
     owner->owes_id = true;
     owner->unsaid_bytes += frame_length(frame);
 }
@@ -242,6 +241,8 @@ static enum channel_next say_absent(struct multiplexed *one, struct frame **fram
 
 /* -------- the stream -------- */
 
+/* Before a client forgets what its id knows, it has an id that does not: cut off between the two,
+ * it would never be sent it again. */
 static enum channel_next next_of(struct multiplexed *one, struct frame **frame)
 {
     enum channel_next next;
@@ -249,8 +250,15 @@ static enum channel_next next_of(struct multiplexed *one, struct frame **frame)
     if (one->member == NULL)
         return say_absent(one, frame);
     next = channel_member_next(one->member, frame);
-    if (*frame != NULL)
-        note_given(one, next, *frame);
+    if (next == CHANNEL_RESET && one->is_known) {
+        one->is_known = false;
+        one->owner->owes_id_first = true;
+        one->owner->reset = *frame;
+        *frame = NULL;
+        return CHANNEL_LATER;
+    }
+    if (next != CHANNEL_RESET && *frame != NULL)
+        note_given(one, *frame);
     return next;
 }
 
@@ -298,8 +306,13 @@ static enum stream_next on_next(void *arg, struct frame **frame)
     enum stream_next next = STREAM_IDLE;
 
     retry_refused(multiplexer);
-    if (multiplexer->unsaid_bytes >= UNSAID_BYTES)
+    if (multiplexer->owes_id_first || multiplexer->unsaid_bytes >= UNSAID_BYTES)
         return give_id(multiplexer, frame);
+    if (multiplexer->reset != NULL) {
+        *frame = multiplexer->reset;
+        multiplexer->reset = NULL;
+        return STREAM_FRAME;
+    }
     while (next == STREAM_IDLE && !multiplexer->is_lost && multiplexer->ready != NULL)
         next = take_turn(multiplexer, frame);
     return next == STREAM_IDLE ? end_turns(multiplexer, frame) : next;
@@ -420,8 +433,10 @@ struct multiplexer *multiplexer_new(const struct multiplexer_options *options)
 {
     struct multiplexer *multiplexer = calloc(1, sizeof *multiplexer);
 
-    if (multiplexer != NULL)
-        multiplexer->options = *options;
+    if (multiplexer == NULL)
+        return NULL;
+    multiplexer->options = *options;
+    multiplexer->owes_id_first = true; /* what left the set is forgotten */
     return multiplexer;
 }
 
@@ -446,6 +461,7 @@ void multiplexer_free(struct multiplexer *multiplexer)
         return;
     DL_FOREACH_SAFE (multiplexer->all, one, next)
         remove_one(one);
+    frame_release(multiplexer->reset);
     memory_hold(multiplexer->options.memory, MEMORY_VIEWS, &multiplexer->held, 0);
     free(multiplexer);
 }

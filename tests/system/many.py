@@ -103,11 +103,14 @@ class ManyWatcher:
         self.parameters = parameters
         self.last_event_id = None
         self.parts = {}
+        self._left = {}  # the last id may know of it
         self.change(*subscriptions)
 
     def change(self, *subscriptions):
         """The set of the next connections."""
-        self.parts = {text: self.parts.get(text) or Subscription(text) for text in subscriptions}
+        known = self._left | self.parts
+        self._left = known
+        self.parts = {text: known.get(text) or Subscription(text) for text in subscriptions}
 
     @property
     def path(self):
@@ -126,9 +129,11 @@ class ManyWatcher:
         assert (frame.retry is not None) == (self._records == 0)
         self._records += 1
         self._is_at_position = frame.event == "position"
+        assert self._is_at_position or self._records != 2, "first comes the id without what left"
         if self._is_at_position:
             assert frame.id and frame.data == {}
             self.last_event_id = frame.id
+            self._left = {}
             for part in self.parts.values():
                 part.is_known |= part.is_synced
             return
