@@ -31,6 +31,10 @@ static void write_abort_request(struct buffer *out, const char *request)
 
 void record_write_action_members(struct buffer *out, const struct action *action)
 {
+    int64_t started_us = action_started_us(action);
+    int64_t milliseconds = duration_ms(started_us, action->ended_us);
+    bool is_abandoned = action_is_abandoned(action);
+
     buffer_text(out, "\"name\":");
     buffer_string(out, action->name);
     buffer_text(out, ",\"parent\":");
@@ -50,12 +54,12 @@ void record_write_action_members(struct buffer *out, const struct action *action
     buffer_text(out, ",\"createdAt\":");
     buffer_timestamp(out, action->created_us);
     buffer_text(out, ",\"startedAt\":");
-    buffer_timestamp(out, action_started_us(action));
+    buffer_timestamp(out, started_us);
     buffer_text(out, ",\"endedAt\":");
     buffer_timestamp(out, action->ended_us);
     buffer_text(out, ",\"durationMs\":");
-    write_duration(out, duration_ms(action_started_us(action), action->ended_us));
-    if (action_is_abandoned(action))
+    write_duration(out, milliseconds);
+    if (is_abandoned)
         buffer_text(out, ",\"abandoned\":true");
     buffer_text(out, ",\"errorInfo\":");
     buffer_text(out, action->error_info ? action->error_info : "null");
