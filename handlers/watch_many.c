@@ -154,6 +154,7 @@ static int subscribe(struct many_watch *watch, const struct subscription *subscr
     memcpy(filter.labels, subscription->labels, sizeof filter.labels);
     snprintf(filter.project, sizeof filter.project, "%s", subscription->key.project);
     snprintf(filter.domain, sizeof filter.domain, "%s", subscription->key.domain);
+    memcpy(filter.labels, subscription->labels, sizeof filter.labels);
     return multiplexer_add_list(watch->multiplexer, watch->app->list_hub, &filter,
                                 subscription->limit, subscription->text, &watch->id);
 }

@@ -101,6 +101,10 @@ static int take_option(struct reader *reader, char *option)
         return filter_set_error(filter, value) == 0
                    ? 0
                    : refuse(reader, "error must be at most 255 bytes");
+    if (is_list && strcmp(option, "label") == 0)
+        return list_filter_add_label(reader->to->labels, value) == 0
+                   ? 0
+                   : refuse(reader, "label must be name:value, at most 1000 bytes together");
     if (is_list && is_first(option, "limit", &reader->has_limit))
         return take_limit(reader, value);
     if (is_list && strcmp(option, "label") == 0)
@@ -143,7 +147,8 @@ bool subscription_equal(const struct subscription *a, const struct subscription 
            strcmp(a->key.domain, b->key.domain) == 0 &&
            (a->kind == SUBSCRIPTION_LIST || strcmp(a->key.run_name, b->key.run_name) == 0) &&
            memcmp(a->labels, b->labels, sizeof a->labels) == 0 &&
-           filter_equal(&a->filter, &b->filter);
+           filter_equal(&a->filter, &b->filter) &&
+           memcmp(a->labels, b->labels, LIST_LABELS_SIZE) == 0;
 }
 
 char *subscription_label(const char *text)

@@ -1,7 +1,7 @@
 /* What a stream of many follows: the values of its `run` and `list`.
  *
  *   project/domain/run;phase=FAILED,RUNNING;name=train      a run's tree
- *   project/domain;phase=RUNNING;limit=20                   a list of runs; "*" for any of them
+ *   project/domain;phase=RUNNING;label=team:ml;limit=20     a list of runs; "*" for any of them
  *
  * Each part, and each value behind a "=", is percent-encoded in the value itself (RFC 3986, 2.1),
  * for what would be taken for a separator: "owner%2Frepo/ci/build%3B1". */

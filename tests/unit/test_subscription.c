@@ -110,6 +110,8 @@ static void test_what_is_none(void **state)
         {SUBSCRIPTION_LIST, "a/b;limit="},
         {SUBSCRIPTION_LIST, "a/b;limit=1;limit=1"},
         {SUBSCRIPTION_LIST, "a/b;error=1"},
+        {SUBSCRIPTION_LIST, "a/b;label=x"},
+        {SUBSCRIPTION_RUN, "a/b/c;label=x:y"},
     };
     struct subscription parsed;
     char why[SUBSCRIPTION_WHY_SIZE];
@@ -140,6 +142,8 @@ static void test_equal(void **state)
     assert_equal(false, SUBSCRIPTION_RUN, "a/b/c", "a/b/d");
     assert_equal(false, SUBSCRIPTION_RUN, "a/b/c", "a/b/c;phase=1");
     assert_equal(false, SUBSCRIPTION_LIST, "a/b", "b/b");
+    assert_equal(false, SUBSCRIPTION_LIST, "a/b;label=x:y", "a/b;label=x:z");
+    assert_equal(true, SUBSCRIPTION_LIST, "a/b;label=x:y", "a/b;label=%78:y");
     assert_equal(false, SUBSCRIPTION_LIST, "a/*", "a/b");
 }
 
