@@ -85,6 +85,7 @@ def test_dag(airflow, api):
         for name, action in actions.items()
         if not name.startswith(("dbt-run-", "model.", "seed.", "test."))
     }
+    errors = {name: action["errorInfo"] for name, action in actions.items() if action["errorInfo"]}
     assert seen == {
         "etl": (None, "FAILED", 1, None),
         "extract": ("etl", "SUCCEEDED", 1, None),
@@ -102,7 +103,7 @@ def test_dag(airflow, api):
         "choose": ("etl", "SKIPPED", 1, None),
         "nothing": ("etl", "SKIPPED", 1, None),
         "dbt": ("etl", "FAILED", 1, None),
-    }
+    }, errors
     assert actions["load.broken"]["errorInfo"]["message"].startswith("broken for good")
     assert actions["after"]["errorInfo"]["message"] == "upstream_failed"
     assert actions[command]["parent"] == "dbt"
