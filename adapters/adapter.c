@@ -13,6 +13,7 @@
 #include "model/timestamp.h"
 
 enum { ID_BYTES_MAX = 64, US_PER_MS = 1000 };
+enum { RAW_BYTES_MAX = 64 * 1024, ERROR_BYTES_MAX = 64 * 1024 };
 
 /* The latest time that is taken for one: the year 9999. */
 static const int64_t TIME_MS_MAX = INT64_C(253402300799000);
@@ -191,6 +192,13 @@ void adapter_name_with_id(const char *base, const char *id, char out[static ADAP
 
 /* -------- events -------- */
 
+/* How much of the text there is room for. */
+static int length_within(const char *text, size_t bytes_max)
+{
+    size_t length = strlen(text);
+    return (int)(length > bytes_max ? utf8_cut(text, bytes_max) : length);
+}
+
 json_t *adapter_time(int64_t time_us)
 {
     char text[TIMESTAMP_SIZE + 3];
@@ -235,14 +243,19 @@ static void keep(struct adapter_answer *answer, enum unmapped_kind kind,
 {
     char name[ADAPTER_NAME_SIZE];
     char *text = json_dumps(message, JSON_COMPACT | JSON_ENCODE_ANY);
-    uint64_t hash = text ? hash_bytes(HASH_START, text, strlen(text)) : 0;
+    if (!text) {
+        answer->failed = true;
+        return;
+    }
+    uint64_t hash = hash_bytes(HASH_START, text, strlen(text));
     adapter_keeper_name(answer->tool, name);
-    json_t *event = json_pack(
-        "{s:s, s:s, s:o, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:s*}}", "runName", place->run_name,
-        "name", name, "parent", adapter_parent(place->root, name), "phase", "SKIPPED", "version",
-        (json_int_t)(hash & INT32_MAX), "title", "Messages that could not be mapped", "unmapped",
-        "tool", answer->tool, "kind", unmapped_kind_name(kind), "detail", detail, "message", text);
-    adapter_emit(answer, text ? event : (json_decref(event), NULL));
+    adapter_emit(answer, json_pack("{s:s, s:s, s:o, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:s#}}",
+                                   "runName", place->run_name, "name", name, "parent",
+                                   adapter_parent(place->root, name), "phase", "SKIPPED", "version",
+                                   (json_int_t)(hash & INT32_MAX), "title",
+                                   "Messages that could not be mapped", "unmapped", "tool",
+                                   answer->tool, "kind", unmapped_kind_name(kind), "detail", detail,
+                                   "message", text, length_within(text, RAW_BYTES_MAX)));
     free(text);
 }
 
@@ -309,7 +322,6 @@ void adapter_refuse(struct adapter_answer *answer, const char *why)
 
 /* -------- what events may say -------- */
 
-enum { RAW_BYTES_MAX = 64 * 1024, ERROR_BYTES_MAX = 64 * 1024 };
 enum { RAW_NESTING_MAX = 24 }; /* of a message, so that the event is at most EVENT_NESTING_MAX */
 
 json_t *adapter_label(const char *text)
@@ -368,13 +380,6 @@ void adapter_set_params(json_t *run, json_t *params)
         adapter_set(run, "params", params);
     else
         json_decref(params);
-}
-
-/* How much of the text there is room for. */
-static int length_within(const char *text, size_t bytes_max)
-{
-    size_t length = strlen(text);
-    return (int)(length > bytes_max ? utf8_cut(text, bytes_max) : length);
 }
 
 void adapter_set_error(json_t *event, const char *message, const char *more)

@@ -402,7 +402,7 @@ static void test_long_texts_are_cut(void **state)
 {
     enum { LENGTH = 300 * 1024 };
     char *text = malloc(LENGTH + 1);
-    struct adapted adapted;
+    struct adapted adapted, kept;
     const json_t *event;
 
     (void)state;
@@ -414,6 +414,13 @@ static void test_long_texts_are_cut(void **state)
         json_pack("{s:{s:s, s:s}}", "errorMessage", "message", "why", "stackTrace", text), NULL);
     event = event_of(&adapted, "etl", "FAILED", 1);
     assert_null(json_object_get(event, "truncated")); /* so nothing of it was left out */
+    kept = post("ODD", DAG_ID, "etl", json_pack("{s:s}", "long", text), NULL);
+    assert_int_equal(
+        json_string_length(json_object_get(
+            json_object_get(event_of(&kept, "unmapped:openlineage", "SKIPPED", 1), "unmapped"),
+            "message")),
+        64 * 1024);
+    adapted_clear(&kept);
     assert_int_equal(json_string_length(json_object_get(event, "openLineage")), 64 * 1024);
     assert_int_equal(
         json_string_length(json_object_get(json_object_get(event, "errorInfo"), "message")),
