@@ -250,17 +250,18 @@ def test_nobody_reads_standard_error(execute):
 
 def test_terminal_is_the_commands(execute):
     """All three descriptors are the terminal, it is the foreground, and Ctrl-C ends it."""
-    script = "test -t 0 && test -t 1 && test -t 2 && stty size && ps -o tpgid=,pgid= -p $$; cat"
-    words = execute.words("sh", "-c", script)
+    script = "test -t 0 && test -t 1 && test -t 2 && stty size && cut -d' ' -f5,8 /proc/$$/stat"
+    words = execute.words("sh", "-c", f"{script} && echo ready; exec sleep 1000")
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe(words[0], words, clean_environment(**execute.environment))
     said = b""
-    while len(said.splitlines()) < 2:
+    while b"ready" not in said:
         assert select.select([terminal], [], [], 30)[0]
         said += os.read(terminal, 1000)
-    assert re.fullmatch(r"\d+ \d+", said.decode().splitlines()[0])
-    foreground, group = said.decode().splitlines()[1].split()
+    size, groups, _ = said.decode().splitlines()
+    assert re.fullmatch(r"\d+ \d+", size)
+    group, foreground = groups.split()
     assert foreground == group
     os.write(terminal, b"\x03")
     status = os.waitpid(pid, 0)[1]
@@ -475,6 +476,29 @@ def test_service_that_does_not_answer(tmp_path, run):
         began = time.monotonic()
         assert silent("--wait-s", "0", "true").returncode == 0
         assert time.monotonic() - began < 15
+
+
+def test_nothing_is_lost_while_the_service_restarts(
+    start_runtree, postgres, open_api, tmp_path, run
+):
+    url, port = postgres.new_database(), free_port()
+    first = start_runtree(database_url=url, port=port)
+    execute = Exec(tmp_path, first.url, run)
+    targets = " ".join(f"t{number}" for number in range(60))
+    recipe = "\t@runtree exec --name $@ -- sh -c 'sleep 0.1; test $@ != t7'\n"
+    (tmp_path / "Makefile").write_text(f"all: {targets}\n{targets}:\n{recipe}")
+    process = execute.start("--name", "build", "make", "-k", "-j8", "-C", str(tmp_path))
+    api = open_api(first)
+    until(lambda: api.get(f"{run.path}/actions/t20").status_code == 200)
+    first.kill()
+    until(execute.waiting)
+    start_runtree(database_url=url, port=port)
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert execute.flush().returncode == 0
+    assert execute.waiting() == [] and not [*execute.spool.glob("refused-*")]
+    counts = api.read(run.path)["phaseCounts"]
+    assert counts == {"FAILED": 2, "SUCCEEDED": 59}
 
 
 @pytest.fixture
