@@ -74,20 +74,52 @@ void adapter_answer_clear(struct adapter_answer *answer)
 
 /* -------- reading -------- */
 
-json_t *adapter_body(struct adapter_answer *answer)
+static json_t *parse(struct adapter_answer *answer, const char *text, size_t length)
 {
-    const struct adapter_request *request = answer->request;
-    const char *body = request->body ? request->body : "";
     json_error_t error;
-    json_t *json = json_loadb(body, request->body_length, JSON_DECODE_ANY, &error);
+    json_t *json = json_loadb(text, length, JSON_DECODE_ANY, &error);
     if (!json && json_error_code(&error) == json_error_numeric_overflow)
-        json = json_loadb(body, request->body_length, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL,
-                          &error);
+        json = json_loadb(text, length, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &error);
     if (!json && json_error_code(&error) == json_error_out_of_memory)
         answer->failed = true;
     else if (!json)
         adapter_unmapped(answer, UNMAPPED_BODY, NULL, NULL, "line %d, column %d: %s", error.line,
                          error.column, error.text);
+    return json;
+}
+
+json_t *adapter_body(struct adapter_answer *answer)
+{
+    const struct adapter_request *request = answer->request;
+    return parse(answer, request->body ? request->body : "", request->body_length);
+}
+
+char *adapter_form_field(struct adapter_answer *answer, const char *name)
+{
+    const struct adapter_request *request = answer->request;
+    const char *at = request->body, *end = at ? at + request->body_length : NULL;
+    size_t name_length = strlen(name);
+    for (; at && at < end; at++) {
+        const char *next = memchr(at, '&', (size_t)(end - at));
+        size_t length = (size_t)((next ? next : end) - at);
+        if (length > name_length && memcmp(at, name, name_length) == 0 && at[name_length] == '=') {
+            char *value = strndup(at + name_length + 1, length - name_length - 1);
+            answer->failed |= !value;
+            if (value && percent_decode(value, true) == 0)
+                return value;
+            free(value);
+            return NULL;
+        }
+        at += length;
+    }
+    return NULL;
+}
+
+json_t *adapter_form_body(struct adapter_answer *answer, const char *field)
+{
+    char *value = adapter_form_field(answer, field);
+    json_t *json = value ? parse(answer, value, strlen(value)) : adapter_body(answer);
+    free(value);
     return json;
 }
 

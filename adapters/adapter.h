@@ -79,6 +79,7 @@ struct adapter_tool {
     const char *name;           /* in the path */
     adapter_fn *handle;         /* *answer is as adapter_handle begins it */
     const char *const *headers; /* that it looks at, ended by NULL; NULL: none */
+    bool is_signed;             /* it signs the body, which may stand in place of a token */
 };
 
 /* Fills *answer, which is to be cleared with adapter_answer_clear. */
@@ -96,6 +97,13 @@ void adapter_keep_rejected(const struct adapter_request *request, struct adapter
 /* The body as JSON, a new reference; NULL if it is none, which is counted, or there is no memory.
  */
 json_t *adapter_body(struct adapter_answer *answer);
+
+/* The value of a field of the body as a form (application/x-www-form-urlencoded), owned; NULL if
+ * there is none that is UTF-8, or no memory. */
+char *adapter_form_field(struct adapter_answer *answer, const char *name);
+
+/* What adapter_body returns, of a form what this field of it says. */
+json_t *adapter_form_body(struct adapter_answer *answer, const char *field);
 
 /* Appends the event, whose reference is taken over; project and domain are filled in from the path.
  * NULL is out of memory. */

@@ -7,10 +7,13 @@
 static const char *const cloudevents_headers[] = {"Content-Type", "ce-specversion", "ce-time",
                                                   NULL};
 
+static const char *const github_headers[] = {"X-GitHub-Event", NULL};
+
 const struct adapter_tool adapter_tools[] = {
-    {"cloudevents", adapt_cloudevents, cloudevents_headers},
-    {"nextflow", adapt_nextflow, NULL},
-    {"openlineage", adapt_openlineage, NULL},
+    {"cloudevents", adapt_cloudevents, cloudevents_headers, false},
+    {"github", adapt_github, github_headers, true},
+    {"nextflow", adapt_nextflow, NULL, false},
+    {"openlineage", adapt_openlineage, NULL, false},
     {0},
 };
 

@@ -7,6 +7,9 @@
 /* CloudEvents 1.0 that carry events of the contract. */
 adapter_fn adapt_cloudevents;
 
+/* GitHub's webhooks of workflows. */
+adapter_fn adapt_github;
+
 /* Nextflow's weblog. */
 adapter_fn adapt_nextflow;
 

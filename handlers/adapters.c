@@ -225,6 +225,28 @@ static void reply_adapted(void *arg, struct http_request *request, const struct 
                  &answer->body);
 }
 
+/* Whether the request may go on: what GitHub signs is held to the secrets of its project and
+ * domain, unless a token let it in; else it is answered. */
+static bool verify_signature(const struct adaptation *adaptation, struct http_request *request)
+{
+    const struct adapter_request *seen = &adaptation->seen;
+    const struct webhook_secrets *secrets = adaptation->app->shared->webhook_secrets;
+    const char *signature = http_request_header(request, WEBHOOK_SIGNATURE_HEADER);
+    bool is_unverified = http_request_is_unverified(request) ||
+                         (adaptation->app->auth == NULL && adaptation->tool->is_signed &&
+                          webhook_secrets_know(secrets, seen->project, seen->domain));
+
+    if (!is_unverified)
+        return true;
+    if (adaptation->tool->is_signed && signature != NULL &&
+        webhook_secrets_verify(secrets, seen->project, seen->domain, seen->body, seen->body_length,
+                               signature))
+        return true;
+    reply_unauthorized(request, "The body is not signed (" WEBHOOK_SIGNATURE_HEADER
+                                ") with a secret of this project and domain.");
+    return false;
+}
+
 void handle_adapter(struct app *app, struct http_request *request)
 {
     static const struct submission_steps steps = {.make = make_events,
@@ -250,6 +272,10 @@ void handle_adapter(struct app *app, struct http_request *request)
         if (adaptation != NULL)
             adaptation_free(adaptation);
         reply_unavailable(request, -ENOMEM);
+        return;
+    }
+    if (!verify_signature(adaptation, request)) {
+        adaptation_free(adaptation);
         return;
     }
     submission_start(app, request, &steps, adaptation,

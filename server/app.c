@@ -603,6 +603,7 @@ static int start_http(struct app *app, int listen_fd, char *why, size_t why_size
         .metrics = app->metrics,
         .packer = app->packer,
         .auth = app->auth,
+        .webhook_secrets = app->shared->webhook_secrets,
         .rate_limits = app->rate_limits,
         .cors_origins = config->cors_origins,
         .answers_to_any_name = config->insecure_listen_anywhere,

@@ -19,6 +19,7 @@
 #include "server/memory.h"
 #include "server/metrics.h"
 #include "server/rate_limit.h"
+#include "server/webhook_secrets.h"
 #include "sql/abandoner.h"
 #include "sql/action_repo.h"
 #include "sql/event_writer.h"
@@ -39,6 +40,7 @@ struct app_shared {
     const struct config *config;
     const char *database_url;
     const struct log *log;
+    const struct webhook_secrets *webhook_secrets; /* NULL: none */
     struct memory *memory;
     const struct route *routes;
     problem_form *problem_form;           /* see struct http_options */

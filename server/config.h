@@ -15,11 +15,12 @@ struct config {
     const char *listen;       /* HOST:PORT, [IPV6]:PORT */
     const char *database_url; /* NULL: a PostgreSQL of our own */
     const char *data_dir;
-    const char *cors_origins; /* comma-separated; "": same origin only; "*": any */
-    const char *log_level;    /* error, warning, info, debug */
-    const char *auth;         /* off, jwt */
-    const char *auth_keys;    /* file; "": none */
-    const char *auth_secret;  /* file; "": none */
+    const char *cors_origins;    /* comma-separated; "": same origin only; "*": any */
+    const char *log_level;       /* error, warning, info, debug */
+    const char *auth;            /* off, jwt */
+    const char *auth_keys;       /* file; "": none */
+    const char *auth_secret;     /* file; "": none */
+    const char *webhook_secrets; /* file; "": none */
     const char *auth_issuer, *auth_audience, *auth_claim;
     int64_t auth_leeway_s;
     bool insecure_listen_anywhere;

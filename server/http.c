@@ -22,6 +22,7 @@
 #include "server/gzip.h"
 #include "server/head.h"
 #include "server/linger.h"
+#include "server/webhook_secrets.h"
 
 /* A body past its limit is read on, for the client to hear the answer, but not for ever. */
 enum { BODY_DROPPED_MAX = 64 * 1024 * 1024, SWEEP_MS = 500 };
@@ -66,6 +67,7 @@ struct http_request {
     enum request_state state;
     const char *method_name; /* borrowed from libmicrohttpd */
     bool is_head, is_http_1_1;
+    bool is_unverified;
     bool is_last; /* of its connection, which cannot be trusted with another */
     char *target;
     struct uri uri;
@@ -282,6 +284,11 @@ struct app *http_request_app(const struct http_request *request)
 struct access *http_request_access(const struct http_request *request)
 {
     return request->access;
+}
+
+bool http_request_is_unverified(const struct http_request *request)
+{
+    return request->is_unverified;
 }
 
 const char *http_request_bearer(const struct http_request *request)
@@ -1332,6 +1339,16 @@ static const char *find_token(const struct http_request *request, struct session
     return token != NULL ? token : session->count == 1 ? session->token : NULL;
 }
 
+/* GitHub can bring no token. Where no secret is, no body is waited for. */
+static bool may_be_signed(const struct http_request *request)
+{
+    return request->route->access == ROUTE_TOOL &&
+           http_request_header(request, WEBHOOK_SIGNATURE_HEADER) != NULL &&
+           webhook_secrets_know(request->server->options.webhook_secrets,
+                                http_request_capture(request, "project"),
+                                http_request_capture(request, "domain"));
+}
+
 static bool guard_right(struct http_request *request, enum route_access needed)
 {
     static const char *const names[] = {[ROUTE_ADMIN] = "admin",
@@ -1375,6 +1392,10 @@ static bool guard_access(struct http_request *request)
     if (options->auth == NULL)
         return http_request_spend(request, RATE_REQUESTS, 1);
     token = find_token(request, &session);
+    if (token == NULL && may_be_signed(request)) {
+        request->is_unverified = true;
+        return http_request_spend(request, RATE_REQUESTS, 1);
+    }
     if (token == NULL || *token == '\0') {
         reply_unauthorized(request, NULL);
         return false;

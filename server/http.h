@@ -25,6 +25,7 @@
 
 struct http_server;
 struct http_request;
+struct webhook_secrets;
 
 enum {
     HTTP_HEAD_BYTES_MAX = 16 * 1024, /* request line and headers; more is answered by 431 or 414 */
@@ -54,10 +55,11 @@ struct http_options {
     struct memory *memory;
     struct metrics *metrics;
     struct gzip_packer *packer;
-    struct auth *auth;               /* NULL: nobody is asked for a token */
-    struct rate_limits *rate_limits; /* NULL: none */
-    const char *cors_origins;        /* comma-separated; "": same origin only; "*": any */
-    bool answers_to_any_name;        /* in the header Host, without auth */
+    struct auth *auth;                             /* NULL: nobody is asked for a token */
+    const struct webhook_secrets *webhook_secrets; /* NULL: none */
+    struct rate_limits *rate_limits;               /* NULL: none */
+    const char *cors_origins; /* comma-separated; "": same origin only; "*": any */
+    bool answers_to_any_name; /* in the header Host, without auth */
     bool metrics_open;
     unsigned connections_max;
     unsigned connections_per_address_max; /* 0: any number */
@@ -102,6 +104,10 @@ struct app *http_request_app(const struct http_request *request);
 /* What the request's token allows; borrowed. NULL: nobody is asked for a token, and everything is
  * allowed. */
 struct access *http_request_access(const struct http_request *request);
+
+/* Whether it was let in without a token, for its WEBHOOK_SIGNATURE_HEADER, which its handler has to
+ * verify before anything else. */
+bool http_request_is_unverified(const struct http_request *request);
 
 /* Whether the client still waits for the answer: it has not closed its side of the connection,
  * which nobody does who reads the answer. For a request that is not answered yet. */

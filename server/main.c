@@ -33,6 +33,12 @@ struct process {
     size_t loops_open;
 };
 
+/* What requests are let in by. NULL: that is not asked for. */
+struct secrets {
+    struct auth_keys *keys;
+    struct webhook_secrets *webhooks;
+};
+
 static struct auth_keys *load_keys(const struct config *config, const struct log *log,
                                    char why[static AUTH_KEYS_WHY_SIZE])
 {
@@ -146,9 +152,8 @@ static int start_loops(struct process *process, const struct auth_keys *keys)
     return 0;
 }
 
-/* `keys` is NULL if no tokens are asked for, `postgres` for a database of somebody else. 0 or -1.
- */
-static int serve_on(const struct config *config, const struct auth_keys *keys,
+/* `postgres` is NULL for a database of somebody else. 0 or -1. */
+static int serve_on(const struct config *config, const struct secrets *secrets,
                     const char *database_url, struct embedded_postgres *postgres,
                     const struct log *log, const sigset_t *signals)
 {
@@ -161,6 +166,7 @@ static int serve_on(const struct config *config, const struct auth_keys *keys,
         .config = config,
         .database_url = database_url,
         .log = log,
+        .webhook_secrets = secrets->webhooks,
         .memory = memory,
         .routes = routes,
         .problem_form = connect_problem_form,
@@ -172,7 +178,7 @@ static int serve_on(const struct config *config, const struct auth_keys *keys,
     if (process.metrics == NULL || memory == NULL)
         log_write(log, LOG_ERROR, "out of memory", "");
     else
-        status = start_loops(&process, keys);
+        status = start_loops(&process, secrets->keys);
     if (status == 0)
         wait_for_signal(&process, signals, postgres);
     for (size_t i = 0; i < process.loops_open; i++)
@@ -185,8 +191,8 @@ static int serve_on(const struct config *config, const struct auth_keys *keys,
 }
 
 /* On the database that is configured, or one of our own. 0 or -1. */
-static int serve_with_keys(const struct config *config, const struct auth_keys *keys,
-                           const struct log *log, const sigset_t *signals)
+static int serve_with_secrets(const struct config *config, const struct secrets *secrets,
+                              const struct log *log, const sigset_t *signals)
 {
     struct embedded_postgres *postgres = NULL;
     const char *url = config->database_url;
@@ -204,31 +210,42 @@ static int serve_with_keys(const struct config *config, const struct auth_keys *
         }
         url = embedded_postgres_url(postgres);
     }
-    status = serve_on(config, keys, url, postgres, log, signals);
+    status = serve_on(config, secrets, url, postgres, log, signals);
     if (postgres != NULL)
         embedded_postgres_stop(postgres);
     log_write(log, LOG_INFO, "stopped", "");
     return status;
 }
 
-/* What is wrong with the keys is told before anything starts. The program's exit status. */
-static int serve_logged(const struct config *config, const struct log *log, const sigset_t *signals)
+static bool load_secrets(struct secrets *secrets, const struct config *config,
+                         const struct log *log)
 {
-    char why[AUTH_KEYS_WHY_SIZE];
-    struct auth_keys *keys = NULL;
-    int status;
+    _Static_assert((int)WEBHOOK_SECRETS_WHY_SIZE <= (int)AUTH_KEYS_WHY_SIZE, "one `why` for both");
+    char why[AUTH_KEYS_WHY_SIZE] = "";
 
     if (config_wants_tokens(config)) {
         auth_keys_start();
-        keys = load_keys(config, log, why);
-        if (keys == NULL) {
-            fprintf(stderr, "runtree: %s\n", why);
-            return EXIT_USAGE;
-        }
+        secrets->keys = load_keys(config, log, why);
     }
-    status = serve_with_keys(config, keys, log, signals);
-    auth_keys_free(keys);
-    return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    if (why[0] == '\0' && config->webhook_secrets[0] != '\0')
+        secrets->webhooks = webhook_secrets_load(config->webhook_secrets, why);
+    if (why[0] != '\0')
+        fprintf(stderr, "runtree: %s\n", why);
+    return why[0] == '\0';
+}
+
+/* What is wrong with the secrets is told before anything starts. The program's exit status. */
+static int serve_logged(const struct config *config, const struct log *log, const sigset_t *signals)
+{
+    struct secrets secrets = {0};
+    int status = EXIT_USAGE;
+
+    if (load_secrets(&secrets, config, log))
+        status =
+            serve_with_secrets(config, &secrets, log, signals) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    auth_keys_free(secrets.keys);
+    webhook_secrets_free(secrets.webhooks);
+    return status;
 }
 
 static int serve(const struct config *config)

@@ -108,11 +108,15 @@ def test_pod_ends_within_its_grace_period():
             {"key": "", "secretKey": "hmac"},
             {"RUNTREE_AUTH_SECRET_FILE": "/etc/runtree/auth/hmac"},
         ),
+        (
+            {"key": "", "webhookKey": "hooks"},
+            {"RUNTREE_WEBHOOK_SECRETS_FILE": "/etc/runtree/auth/hooks"},
+        ),
     ],
 )
 def test_keys_and_secret_are_told_apart(auth, variables):
     env = {each["name"]: each.get("value") for each in container(render({"auth": auth}))["env"]}
-    files = ("RUNTREE_AUTH_KEYS", "RUNTREE_AUTH_SECRET_FILE")
+    files = ("RUNTREE_AUTH_KEYS", "RUNTREE_AUTH_SECRET_FILE", "RUNTREE_WEBHOOK_SECRETS_FILE")
     assert {name: env[name] for name in files if name in env} == variables
 
 

@@ -11,7 +11,8 @@ from adapters import adapter_path, recorded
 from inventions import RunKey
 from posters import LATER, PATIENCE_SECONDS
 
-RECORDINGS = {"airflow-dbt": "openlineage", "dbt-end": "openlineage", "nextflow": "nextflow"}
+RECORDINGS = {"airflow-dbt": "openlineage", "dbt-end": "openlineage", "nextflow": "nextflow",
+              "github": "github"}
 PROJECT = "emitters"
 VARYING = ("domain", "revision", "ordinal", "incarnation", "firstSeenAt", "lastEventAt")
 

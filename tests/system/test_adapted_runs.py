@@ -96,6 +96,20 @@ RUNS = [
             ("QC:STATS (4)", "amazing_mirzakhani", "FAILED", 1, "QC/STATS"),
         ],
     ),
+    (
+        "github",
+        "github",
+        "17800000001",
+        13,
+        [
+            ("17800000001", None, "ABORTED", 2, None),
+            ("test (3.9, ubuntu)", "17800000001", "SUCCEEDED", 1, "test"),
+            ("test (3.13, ubuntu)", "17800000001", "SUCCEEDED", 2, "test"),
+            ("test (3.13, ubuntu)#3", "test (3.13, ubuntu)", "SUCCEEDED", 2, None),
+            ("deploy / staging", "17800000001", "ABORTED", 2, "deploy"),
+            ("deploy / staging#3", "deploy / staging", "SKIPPED", 2, None),
+        ],
+    ),
 ]
 IDS = [f"{tool}-{recording}" for tool, recording, *_ in RUNS]
 TIMES = ("createdAt", "startedAt", "endedAt", "durationMs")

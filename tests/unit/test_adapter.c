@@ -129,7 +129,7 @@ static void handle_by_giving_up(const struct adapter_request *request,
 
 static void test_unmapped_is_counted_and_kept(void **state)
 {
-    static const struct adapter_tool tool = {"odd", handle_by_giving_up, NULL};
+    static const struct adapter_tool tool = {.name = "odd", .handle = handle_by_giving_up};
     const struct adapter_request request = {.project = "p", .domain = "d"};
     struct adapter_answer answer;
     json_t *event, *kept;
