@@ -1,3 +1,4 @@
+import { parseTime } from "./format";
 import { isPhase, type Phase } from "./phase";
 import { SORT_KEYS, type SortKey } from "./tree_store";
 
@@ -38,6 +39,8 @@ export interface RunRoute extends RunKey {
   toggled: string[];
   /** The stretch of time that the timeline is zoomed to, in milliseconds since 1970; null: all. */
   zoom: [number, number] | null;
+  /** The time that the replay is at, in milliseconds since 1970; null: the run as it is. */
+  at: number | null;
 }
 
 /** More folds than this are not kept in the address. */
@@ -72,6 +75,7 @@ export function parseRoute(hash: string): Route {
       isDescending: sort.startsWith("-"),
       toggled: query.getAll("fold"),
       zoom: from < to ? [from, to] : null,
+      at: query.has("at") ? parseTime(query.get("at")) || null : null,
     };
   }
   return {
@@ -100,13 +104,14 @@ export function formatRoute(route: Route): string {
     if (route.hidesSucceeded) query.set("hide", "succeeded");
     for (const name of route.toggled.slice(0, TOGGLED_MAX)) query.append("fold", name);
     if (route.zoom) query.set("zoom", route.zoom.map(Math.round).join("-"));
+    if (route.at !== null) query.set("at", new Date(route.at).toISOString());
   } else for (const label of route.labels) query.append("label", label);
   if (route.sort) query.set("sort", `${route.isDescending ? "-" : ""}${route.sort}`);
   const path =
     route.page === "runs"
       ? "/"
       : `/runs/${[route.project, route.domain, route.runName].map(encodeURIComponent).join("/")}`;
-  const search = query.toString().replaceAll("%2C", ",");
+  const search = query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
   return search ? `#${path}?${search}` : `#${path}`;
 }
 
@@ -135,6 +140,7 @@ export function runRoute({ project, domain, runName }: RunKey): RunRoute {
     isDescending: false,
     toggled: [],
     zoom: null,
+    at: null,
   };
 }
 

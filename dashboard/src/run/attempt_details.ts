@@ -3,7 +3,7 @@ import type { ActionDetails } from "../api/types";
 import { parseTime } from "../model/format";
 import { phaseNumber } from "../model/phase";
 import type { RunKey } from "../model/route";
-import type { TreeStore } from "../model/tree_store";
+import { NONE, type TreeStore } from "../model/tree_store";
 
 export interface AttemptPart {
   phase: number;
@@ -40,6 +40,20 @@ export function attemptBars(details: ActionDetails): AttemptBar[] {
   });
 }
 
+/** What was there of it at a time. */
+export function barsAt(bars: readonly AttemptBar[], at: number): AttemptBar[] {
+  return bars.flatMap(({ number, parts }) => {
+    const begun = parts
+      .filter(({ from }) => from <= at)
+      .map((part) => (part.to > at ? { ...part, to: NaN } : part));
+    const last = begun.at(-1);
+    return last ? [{ number, outcome: last.phase, parts: begun }] : [];
+  });
+}
+
+/** Where the timeline has bars with all attempts from. */
+export type AttemptSource = Pick<AttemptDetails, "get" | "want">;
+
 /**
  * The attempts and phases of the actions that are on the screen. The stream tells only the current
  * attempt, so the rest is fetched once a row has stayed in view, and kept until the action changes.
@@ -62,14 +76,26 @@ export class AttemptDetails {
     return known?.state === stateOf(tree, node) ? known.bars : null;
   }
 
-  /** Says which rows are in view now; what was wanted before no longer is. */
-  want(tree: TreeStore, first: number, last: number): void {
+  /** The same for a replay, whose tree is that of the time `at`. */
+  at(at: number, live: TreeStore): AttemptSource {
+    return {
+      get: (tree, node) => {
+        const now = live.find(tree.name[node]!);
+        const bars = now === NONE ? null : this.get(live, now);
+        return bars && barsAt(bars, at);
+      },
+      want: (tree, first, last) => this.want(tree, first, last, live),
+    };
+  }
+
+  /** Says which rows are in view now; what was wanted before no longer is. `live` has the actions as they are now. */
+  want(tree: TreeStore, first: number, last: number, live = tree): void {
     this.#wanted = [];
     for (let row = first; row < last; row++) {
-      const node = tree.rows[row]!;
-      if (tree.childCount[node]! === 0 && !this.get(tree, node)) {
-        this.#wanted.push({ name: tree.name[node]!, state: stateOf(tree, node) });
-      }
+      const name = tree.name[tree.rows[row]!]!;
+      const node = live.find(name);
+      if (node !== NONE && live.childCount[node]! === 0 && !this.get(live, node))
+        this.#wanted.push({ name, state: stateOf(live, node) });
     }
     // Rows that change while they stay in view are not waited for any longer.
     const rows = `${first}-${last}`;

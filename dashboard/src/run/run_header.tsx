@@ -21,6 +21,8 @@ interface RunHeaderProps {
   isLive: boolean;
   nowMs: number;
   state: StreamState;
+  /** What is shown is not the run as it is. */
+  isReplay: boolean;
   onRetry: () => void;
 }
 
@@ -52,7 +54,11 @@ export function RunHeader(props: RunHeaderProps) {
         )}
       </div>
       <div class="top-right">
-        <StreamStatus state={props.state} onRetry={props.onRetry} />
+        {props.isReplay ? (
+          <span class="stream">Replay</span>
+        ) : (
+          <StreamStatus state={props.state} onRetry={props.onRetry} />
+        )}
         <SignOutButton />
         <ThemeButton />
       </div>

@@ -1,9 +1,9 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ActionPanel } from "../action/action_panel";
 import { causesOf, type Cause } from "../model/failures";
-import { setTimeStyle, TIME_STYLES, type TimeStyle } from "../model/format";
-import { phaseTitle } from "../model/phase";
-import { progressOf, runPhase } from "../model/progress";
+import { formatClock, setTimeStyle, TIME_STYLES, type TimeStyle } from "../model/format";
+import { phaseTitle, type Phase } from "../model/phase";
+import { progressOf, runPhase, type Progress } from "../model/progress";
 import { parseRoute, type RunRoute } from "../model/route";
 import { Search } from "../model/search";
 import { NONE, WHOLE_TREE, type SortKey, type TreeStore, type TreeView } from "../model/tree_store";
@@ -12,11 +12,16 @@ import { useMedia, useNow, useRedraw, useStored, useTitle } from "../ui/hooks";
 import { closePanel, navigate, openPanel } from "../ui/router";
 import { AttemptDetails } from "./attempt_details";
 import { EmptyTree } from "./empty_tree";
+import type { PhaseCounts } from "../api/types";
+import type { Replay } from "./replay";
+import { ReplayBar } from "./replay_bar";
 import { RunHeader } from "./run_header";
 import { RunModel } from "./run_model";
 import { RunToolbar } from "./run_toolbar";
 import { useShortcuts } from "./shortcuts";
+import { timelineDomain } from "./timeline";
 import { TreeGrid, type TreeGridHandle } from "./tree_grid";
+import { useReplay } from "./use_replay";
 import { useCursor } from "./use_cursor";
 import { WhySection } from "./why_section";
 
@@ -25,8 +30,7 @@ const PAGE_SIZE = 10;
 const CAUSES_MS = 1000;
 
 /** What the stream brings of a run, and what is known of its actions' attempts, as long as the page is open. */
-function useRun(route: RunRoute) {
-  const redraw = useRedraw();
+function useRun(route: RunRoute, redraw: () => void) {
   const model = useMemo(() => new RunModel(redraw, route.toggled), []);
   const attempts = useMemo(() => new AttemptDetails(route, redraw), []);
   useEffect(() => model.watch(route), []);
@@ -52,13 +56,17 @@ function useCauses(tree: TreeStore, failed: number): readonly Cause[] {
   const isStale = current.tree !== tree || current.version !== tree.version;
   const now = performance.now();
   if (failed === 0) current.causes = [];
-  else if (isStale && (current.causes.length === 0 || now - current.at > CAUSES_MS))
+  else if (
+    current.tree !== tree ||
+    (isStale && (current.causes.length === 0 || now - current.at > CAUSES_MS))
+  )
     known.current = { tree, version: tree.version, at: now, causes: causesOf(tree) };
   return known.current.causes;
 }
 
 export function RunPage({ route }: { route: RunRoute }) {
-  const { model, attempts } = useRun(route);
+  const redraw = useRedraw();
+  const { model, attempts } = useRun(route, redraw);
   const { tree, state } = model;
   const [isHelpShown, setHelpShown] = useState(false);
   const [areCausesOpen, setCausesOpen] = useState(false);
@@ -83,30 +91,35 @@ export function RunPage({ route }: { route: RunRoute }) {
 
   const change = (part: Partial<RunRoute>, how: "push" | "replace" = "replace"): void =>
     navigate(changed(part), how);
-  const keepToggled = (): void => change({ toggled: [...tree.toggled] });
+  const span = tree.rootSpan(isLive ? nowMs : -Infinity);
+  const past = useReplay(route, tree, span, redraw, (at, how) => change({ at }, how));
+  const { replay } = past;
+  const shown = shownOf(tree, replay, { totals, progress, phase, isLive, nowMs });
+  const keepToggled = (): void => change({ toggled: [...shown.tree.toggled] });
   const folds = route.toggled.join("\n");
   useEffect(() => {
-    if (folds !== [...tree.toggled].slice(0, route.toggled.length).join("\n"))
-      tree.setToggled(route.toggled);
+    if (folds !== [...shown.tree.toggled].slice(0, route.toggled.length).join("\n"))
+      shown.tree.setToggled(route.toggled);
   }, [folds]);
-  tree.view = viewOf(route);
-  const cursor = useCursor(tree, route, nowMs, (action) => {
-    const next = changed({ action: action ?? route.action, toggled: [...tree.toggled] });
+  shown.tree.view = viewOf(route);
+  const cursor = useCursor(shown.tree, route, shown.nowMs, (action) => {
+    const next = changed({ action: action ?? route.action, toggled: [...shown.tree.toggled] });
     if (action !== null && route.action === "") openPanel(next);
     else navigate(next, "replace");
   });
-  finder.find(tree, route.name);
-  const causes = useCauses(tree, progress.failed);
+  finder.find(shown.tree, route.name);
+  const causes = useCauses(shown.tree, shown.progress.failed);
   useTitle(`${phase ? `${phaseTitle(phase)} · ` : ""}${route.runName} · runtree`);
 
-  const current = cursor.row === NONE ? NONE : tree.rows[cursor.row]!;
-  const goToHit = (step: 1 | -1): void => cursor.goTo(finder.next(tree.find(cursor.name), step));
+  const current = cursor.row === NONE ? NONE : shown.tree.rows[cursor.row]!;
+  const goToHit = (step: 1 | -1): void =>
+    cursor.goTo(finder.next(shown.tree.find(cursor.name), step));
   const close = (): void => {
     closePanel(changed({ action: "" }));
     scroller.current?.focus({ preventScroll: true });
   };
   const expandAll = (): void => {
-    tree.expandAll();
+    shown.tree.expandAll();
     keepToggled();
   };
   const hideSucceeded = (): void => change({ hidesSucceeded: !route.hidesSucceeded }, "push");
@@ -134,8 +147,9 @@ export function RunPage({ route }: { route: RunRoute }) {
       x: expandAll,
       t: toggleTimeline,
       z: () => setStyle(TIME_STYLES[(TIME_STYLES.indexOf(timeStyle) + 1) % TIME_STYLES.length]!),
-      n: () => cursor.goTo(tree.nextFailure(current, 1)),
-      N: () => cursor.goTo(tree.nextFailure(current, -1)),
+      r: past.toggle,
+      n: () => cursor.goTo(shown.tree.nextFailure(current, 1)),
+      N: () => cursor.goTo(shown.tree.nextFailure(current, -1)),
       "+": () => grid.current?.zoom.zoomIn(),
       "=": () => grid.current?.zoom.zoomIn(),
       "-": () => grid.current?.zoom.zoomOut(),
@@ -150,22 +164,19 @@ export function RunPage({ route }: { route: RunRoute }) {
     <div class="page run-page">
       <RunHeader
         route={route}
-        tree={tree}
-        totals={totals}
-        progress={progress}
-        phase={phase}
-        isLive={isLive}
-        nowMs={nowMs}
+        {...shown}
+        isReplay={past.isOpen}
         state={state}
         onRetry={() => model.retry()}
       />
       <RunToolbar
         route={route}
-        totals={totals}
+        totals={shown.totals}
         search={search}
         hits={finder.hits.length}
         hit={finder.placeOf(current) + 1}
         isTimelineShown={timeline === "on"}
+        isReplay={past.isOpen}
         onPhases={(phases) => change({ phases }, "push")}
         onName={(name) => change({ name }, route.name === "" ? "push" : "replace")}
         onNextHit={goToHit}
@@ -173,39 +184,58 @@ export function RunPage({ route }: { route: RunRoute }) {
         onExpandAll={expandAll}
         onSort={sortBy}
         onToggleTimeline={toggleTimeline}
+        onReplay={past.toggle}
         onHelp={showHelp}
       />
+      {past.isOpen && (
+        <ReplayBar
+          replay={replay}
+          span={span}
+          isLive={isLive}
+          isPanelOpen={route.action !== ""}
+          onSeek={past.seek}
+          onStep={past.step}
+          onPlay={past.playOrPause}
+          onSpeed={past.setSpeed}
+          onClose={() => {
+            past.toggle();
+            scroller.current?.focus({ preventScroll: true });
+          }}
+        />
+      )}
       {causes.length > 0 && (
         <WhySection
-          tree={tree}
+          tree={shown.tree}
           causes={causes}
-          isOver={!isLive}
+          isOver={!shown.isLive}
           isOpen={areCausesOpen}
           onToggle={setCausesOpen}
           onShow={cursor.openNode}
         />
       )}
       <main class="run-main">
-        {tree.rowCount === 0 ? (
+        {shown.tree.rowCount === 0 ? (
           <EmptyTree
             state={state}
             isComplete={model.isComplete}
             isAbsent={model.isAbsent}
-            isFiltered={tree.size > 0}
+            isFiltered={shown.tree.size > 0}
             onClear={() => change({ phases: [], hidesSucceeded: false }, "push")}
           />
         ) : (
           <TreeGrid
             scroller={scroller}
-            tree={tree}
+            tree={shown.tree}
             currentRow={cursor.row}
             currentName={cursor.name}
             openAction={route.action}
             isTimelineShown={timeline === "on"}
             splitPercent={Number(split) || SPLIT_PERCENT}
-            isLive={isLive}
-            nowMs={nowMs}
-            attempts={attempts}
+            domain={timelineDomain(tree, isLive, nowMs)}
+            isLive={shown.isLive || past.isOpen}
+            nowMs={shown.nowMs}
+            nowLabel={replay.tree ? formatClock(replay.shownAt) : "now"}
+            attempts={replay.tree ? attempts.at(replay.shownAt, tree) : attempts}
             mark={route.name}
             handle={grid}
             zoomTo={model.isComplete ? route.zoom : null}
@@ -232,6 +262,30 @@ export function RunPage({ route }: { route: RunRoute }) {
       {isHelpShown && <HelpDialog onClose={() => setHelpShown(false)} />}
     </div>
   );
+}
+
+interface Shown {
+  tree: TreeStore;
+  totals: PhaseCounts;
+  progress: Progress;
+  phase: Phase | null;
+  isLive: boolean;
+  nowMs: number;
+}
+
+/** What the page shows: the run as it is, or as it was while a replay is open. */
+function shownOf(tree: TreeStore, replay: Replay, now: Omit<Shown, "tree">): Shown {
+  if (!replay.tree) return { tree, ...now };
+  const totals = replay.tree.totals();
+  const progress = progressOf(totals);
+  return {
+    tree: replay.tree,
+    totals,
+    progress,
+    phase: runPhase(replay.tree),
+    isLive: progress.done < progress.total,
+    nowMs: replay.shownAt,
+  };
 }
 
 /** The address as it is, which may have changed since this page was drawn, with another part. */

@@ -16,6 +16,7 @@ interface RunToolbarProps {
   hits: number;
   hit: number;
   isTimelineShown: boolean;
+  isReplay: boolean;
   onPhases: (phases: Phase[]) => void;
   onName: (name: string) => void;
   onNextHit: (step: 1 | -1) => void;
@@ -23,6 +24,7 @@ interface RunToolbarProps {
   onExpandAll: () => void;
   onSort: (sort: SortKey | null) => void;
   onToggleTimeline: () => void;
+  onReplay: () => void;
   onHelp: () => void;
 }
 
@@ -118,6 +120,16 @@ export function RunToolbar(props: RunToolbarProps) {
           onClick={props.onToggleTimeline}
         >
           <Icon name="timeline" />
+        </button>
+        <button
+          type="button"
+          class="button"
+          title="Replay (r)"
+          aria-label="Replay"
+          aria-pressed={props.isReplay}
+          onClick={props.onReplay}
+        >
+          <Icon name="replay" />
         </button>
         <button
           type="button"

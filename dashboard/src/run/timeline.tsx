@@ -7,14 +7,14 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { dayOf, formatClock, formatDuration, formatTick } from "../model/format";
 import { phaseTitle } from "../model/phase";
 import type { TreeStore } from "../model/tree_store";
-import type { AttemptDetails } from "./attempt_details";
+import type { AttemptSource } from "./attempt_details";
 import { drawTimeline, readColors, type TimelineColors, type TimeScale } from "./timeline_draw";
 import { shortId } from "./tree_row";
 import { ROW_HEIGHT } from "../ui/virtual_rows";
 
 const TICK_WIDTH_PX = 90;
 const TIP_HEIGHT_PX = 130;
-const NOW_LABEL_PX = 40;
+const NOW_GAP_PX = 14;
 const TICK_LABEL_GAP_PX = 12;
 const PADDING_PART = 0.04;
 const SPAN_MIN_MS = 1000;
@@ -56,11 +56,14 @@ interface AxisProps {
   width: number;
   /** Null when the run is over. */
   nowMs: number | null;
+  /** What is written at the line for `nowMs`. */
+  nowLabel: string;
 }
 
-export function TimelineAxis({ scale, ticks, width, nowMs }: AxisProps) {
+export function TimelineAxis({ scale, ticks, width, nowMs, nowLabel }: AxisProps) {
   const label = tickLabel(ticks, scale);
   const now = nowMs === null ? -1 : scale(nowMs);
+  const nowPx = nowLabel.length * TICK_CHARACTER_PX + NOW_GAP_PX;
   const day = dayOf(Number(scale.domain()[0] ?? 0));
   // From left to right, each label only where the one before it, the day and "now" leave room.
   let free = day.length * TICK_CHARACTER_PX + TICK_LABEL_GAP_PX;
@@ -69,7 +72,7 @@ export function TimelineAxis({ scale, ticks, width, nowMs }: AxisProps) {
     const text = label(tick);
     const x = scale(tick);
     const end = x + text.length * TICK_CHARACTER_PX + TICK_LABEL_GAP_PX;
-    const meetsNow = now >= 0 && end > now - NOW_LABEL_PX && x < now + NOW_LABEL_PX;
+    const meetsNow = now >= 0 && end > now - nowPx && x < now + nowPx;
     if (x < free || end > width || meetsNow) continue;
     shown.push({ x, text });
     free = end;
@@ -83,11 +86,8 @@ export function TimelineAxis({ scale, ticks, width, nowMs }: AxisProps) {
         </span>
       ))}
       {now >= 0 && now <= width && (
-        <span
-          class={`now${now > width - NOW_LABEL_PX ? " to-left" : ""}`}
-          style={{ left: `${now}px` }}
-        >
-          now
+        <span class={`now${now > width - nowPx ? " to-left" : ""}`} style={{ left: `${now}px` }}>
+          {nowLabel}
         </span>
       )}
     </div>
@@ -103,7 +103,7 @@ interface TimelineProps {
   scale: TimeScale;
   ticks: Date[];
   nowMs: number;
-  attempts: AttemptDetails;
+  attempts: AttemptSource;
   onOpen: (row: number) => void;
   onZoomTo: (fromMs: number, toMs: number) => void;
 }
@@ -158,7 +158,7 @@ export function Timeline(props: TimelineProps) {
     });
   });
 
-  useEffect(() => attempts.want(tree, first, last), [attempts, tree, tree.version, first, last]);
+  useEffect(() => attempts.want(tree, first, last), [tree, tree.version, first, last]);
 
   const rowAt = (event: MouseEvent): number => first + Math.floor(event.offsetY / ROW_HEIGHT);
   const isRow = (row: number): boolean => row >= first && row < last;

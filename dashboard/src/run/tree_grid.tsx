@@ -1,8 +1,8 @@
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { NONE, type SortKey, type TreeStore } from "../model/tree_store";
-import type { AttemptDetails } from "./attempt_details";
-import { Timeline, TimelineAxis, timelineDomain, timelineScale, timelineTicks } from "./timeline";
+import type { AttemptSource } from "./attempt_details";
+import { Timeline, TimelineAxis, timelineScale, timelineTicks } from "./timeline";
 import { useTimelineZoom, type TimelineZoom } from "./timeline_zoom";
 import { TreeRow } from "./tree_row";
 import { HEADING_HEIGHT, ROW_HEIGHT, useVirtualRows } from "../ui/virtual_rows";
@@ -28,9 +28,13 @@ interface TreeGridProps {
   isTimelineShown: boolean;
   /** The part of the width that the tree has beside the timeline, in per cent. */
   splitPercent: number;
+  /** The stretch of time that the whole timeline shows. */
+  domain: [number, number];
   isLive: boolean;
   nowMs: number;
-  attempts: AttemptDetails;
+  /** What is written at the line for `nowMs`. */
+  nowLabel: string;
+  attempts: AttemptSource;
   /** What is searched for. */
   mark: string;
   /** The stretch of time that the timeline is to show, in milliseconds since 1970; null: all. */
@@ -55,7 +59,7 @@ export function TreeGrid(props: TreeGridProps) {
   const zoom = useTimelineZoom(surface, width, isTimelineShown && width > 0);
   props.handle.current = { zoom, pageSize: rows.pageSize };
 
-  const domain = useStableDomain(timelineDomain(tree, isLive, nowMs), zoom.transform.k === 1);
+  const domain = useStableDomain(props.domain, zoom.transform.k === 1);
   const scale = timelineScale(domain, width, zoom.transform);
   const ticks = timelineTicks(scale, width);
   useZoomInAddress(props, zoom, domain, width);
@@ -115,6 +119,7 @@ export function TreeGrid(props: TreeGridProps) {
                 ticks={ticks}
                 width={width}
                 nowMs={isLive ? nowMs : null}
+                nowLabel={props.nowLabel}
               />
             </div>
           )}

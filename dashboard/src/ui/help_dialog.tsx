@@ -13,6 +13,7 @@ const KEYS: readonly [keys: string[], meaning: string][] = [
   [["c"], "hide or show what succeeded"],
   [["x"], "expand everything"],
   [["z"], "times by your clock, in UTC, or from the start"],
+  [["r"], "replay: the tree as it was; , and . go from change to change"],
   [["t"], "show or hide the timeline"],
   [["+", "−", "0"], "zoom the timeline in, out, to fit"],
   [["Shift ←", "Shift →"], "pan the timeline"],
