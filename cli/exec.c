@@ -104,6 +104,19 @@ static void make_unique(char unique[static UNIQUE_SIZE])
     unique[sizeof bytes] = '\0';
 }
 
+/* A path that still leads there when the command is in another folder. */
+static void set_path(const char *variable, const char *path)
+{
+    char *folder = path[0] == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
+
+    if (folder != NULL && asprintf(&whole, "%s/%s", folder, path) > 0)
+        setenv(variable, whole, 1);
+    else
+        setenv(variable, path, 1);
+    free(whole);
+    free(folder);
+}
+
 /* What the command's own runtree execs, and clients, are to know. */
 static void pass_on_place(const struct exec_place *place, const char *const *values)
 {
@@ -113,9 +126,9 @@ static void pass_on_place(const struct exec_place *place, const char *const *val
     setenv("RUNTREE_RUN", place->run, 1);
     setenv("RUNTREE_PARENT", place->name, 1);
     if (values[O_TOKEN_FILE] != NULL)
-        setenv("RUNTREE_TOKEN_FILE", values[O_TOKEN_FILE], 1);
+        set_path("RUNTREE_TOKEN_FILE", values[O_TOKEN_FILE]);
     if (values[O_SPOOL_DIR] != NULL)
-        setenv("RUNTREE_SPOOL_DIR", values[O_SPOOL_DIR], 1);
+        set_path("RUNTREE_SPOOL_DIR", values[O_SPOOL_DIR]);
 }
 
 static json_t *start_members(const struct exec_place *place, const char *title)

@@ -11,8 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Makes the folder and those above it; it must be ours and closed to others' writing. */
-static int make_folder(const char *path)
+/* Makes the folder and those above it. Unless it was asked for, it must be ours and closed to
+ * others' writing. */
+static int make_folder(const char *path, bool is_asked)
 {
     char part[SPOOL_PATH_SIZE];
     struct stat status;
@@ -24,6 +25,8 @@ static int make_folder(const char *path)
         *slash = '/';
     }
     mkdir(part, 0700);
+    if (is_asked)
+        return access(part, W_OK | X_OK);
     if (lstat(part, &status) < 0)
         return -1;
     if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 022) != 0) {
@@ -39,20 +42,20 @@ int spool_find(char folder[static SPOOL_PATH_SIZE], const char *asked)
 
     if (asked != NULL) {
         snprintf(folder, SPOOL_PATH_SIZE, "%s", asked);
-        return make_folder(folder);
+        return make_folder(folder, true);
     }
     if (state != NULL && state[0] == '/') {
         snprintf(folder, SPOOL_PATH_SIZE, "%s/runtree/spool", state);
-        if (make_folder(folder) == 0)
+        if (make_folder(folder, false) == 0)
             return 0;
     }
     if (home != NULL && home[0] == '/') {
         snprintf(folder, SPOOL_PATH_SIZE, "%s/.local/state/runtree/spool", home);
-        if (make_folder(folder) == 0)
+        if (make_folder(folder, false) == 0)
             return 0;
     }
     snprintf(folder, SPOOL_PATH_SIZE, "/var/tmp/runtree-%u", (unsigned)geteuid());
-    return make_folder(folder);
+    return make_folder(folder, false);
 }
 
 static bool is_waiting_file(const char *name)

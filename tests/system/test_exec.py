@@ -558,6 +558,15 @@ def test_what_is_refused_for_ever_is_kept_apart(execute, tmp_path):
     assert refused["problem"]["pointer"] == "/project"
 
 
+def test_folder_that_is_named_from_here(away, tmp_path):
+    """Also by what is run in another folder; and who names one is trusted."""
+    (tmp_path / "mine").mkdir(mode=0o777)
+    (tmp_path / "mine").chmod(0o777)
+    inner = "cd / && runtree exec --name a1 true"
+    away("--spool-dir", "mine", "--name", "a0", "sh", "-c", inner, cwd=tmp_path)
+    assert len([*(tmp_path / "mine").glob("wait-*")]) == 2
+
+
 def test_folder_that_cannot_be_written(away):
     done = away("sh", "-c", "echo err >&2; exit 3", environment={"RUNTREE_SPOOL_DIR": "/proc/x"})
     assert (done.returncode, done.stderr) == (3, "err\n")

@@ -136,6 +136,7 @@ class Action:
         self._process: Optional[_Process] = None
         self._record: Optional[Record] = None
         self._token: Any = None
+        self._is_contested = self._key is not None or not place.is_new  # may the name be another's
         self._outcome: Optional[str] = None
         self._message: Optional[str] = None
         self.name, self.attempt = self._take_name()
@@ -224,8 +225,8 @@ class Action:
         first = self._attempt or self._place.attempt
         if self._key is not None:
             return base, self._attempt or first + used
-        is_shared = _process.is_forked or self._place.parent is not None
-        if is_shared:
+        if _process.is_forked or self._place.parent is not None:
+            self._is_contested = False
             return valid_name(base, f"-{unique()}"), self._attempt or 1
         return (valid_name(base, f"-{used + 1}") if used else base), first
 
@@ -254,8 +255,7 @@ class Action:
 
     def _begin(self) -> None:
         self._process = _process
-        is_contested = self._key is not None or not self._place.is_new
-        self._record = Record(self._start_event(), is_contested)
+        self._record = Record(self._start_event(), self._is_contested)
         if self._interrupt:
             self._record.on_abort = _interrupt_main
         with _process.lock:

@@ -47,7 +47,8 @@ class Service:
         token_file: Optional[str] = None,
     ) -> None:
         self.url = (url or os.environ.get("RUNTREE_URL") or DEFAULT_URL).rstrip("/")
-        self.token_file = token_file or os.environ.get("RUNTREE_TOKEN_FILE") or None
+        token_file = token_file or os.environ.get("RUNTREE_TOKEN_FILE")
+        self.token_file = os.path.abspath(token_file) if token_file else None
         self._token = token
 
     def token(self) -> Optional[str]:

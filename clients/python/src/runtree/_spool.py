@@ -15,20 +15,18 @@ EVENTS_IN_A_FILE = 1_000
 FILE_BYTES_MAX = 4 * 1024 * 1024
 
 
-def _make(path: str) -> str:
+def _make(path: str, is_asked: bool = False) -> str:
     os.makedirs(os.path.dirname(path) or "/", mode=0o700, exist_ok=True)
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
     status = os.lstat(path)
-    if (
-        not stat.S_ISDIR(status.st_mode)
-        or status.st_uid != os.geteuid()
-        or status.st_mode & 0o022
-        or not os.access(path, os.W_OK | os.X_OK)
-    ):
+    is_ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    if not is_asked and not (stat.S_ISDIR(status.st_mode) and is_ours):
         raise PermissionError(errno.EPERM, "not a folder of ours alone", path)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "it cannot be written", path)
     return path
 
 
@@ -36,7 +34,7 @@ def folder(asked: Optional[str] = None) -> str:
     """Raises OSError if there is none that can be written."""
     asked = asked or os.environ.get("RUNTREE_SPOOL_DIR")
     if asked:
-        return _make(asked)
+        return _make(asked, is_asked=True)
     places = []
     if os.environ.get("XDG_STATE_HOME", "").startswith("/"):
         places.append(os.environ["XDG_STATE_HOME"] + "/runtree/spool")
