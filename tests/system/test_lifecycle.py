@@ -12,7 +12,7 @@ import pytest
 
 from client import Api
 from postgres import free_port
-from runtree import Runtree, run_to_exit
+from runtree import REPOSITORY, Runtree, run_to_exit
 from sse import EventStream, StreamClosed
 
 
@@ -39,6 +39,17 @@ def test_help():
     ):
         assert text in done.stdout, text
     assert done.stderr == ""
+
+
+def test_manual_has_the_options_of_the_clients():
+    page = (REPOSITORY / "deploy" / "man" / "runtree.1").read_text().replace("\\-", "-")
+    for name in ("exec", "watch"):
+        said = run_to_exit(name, "--help").stdout
+        options = re.findall(r"(?m)^  --(\S+)(?: (\S+))?(?:  \[(\w+)\])?$", said)
+        assert len(options) > 5
+        for flag, value, variable in options:
+            entry = f"\\fB--{flag}\\fR" + (f" \\fI{value}\\fR" if value else "")
+            assert entry + (f" [{variable}]" if variable else "") in page or flag == "help"
 
 
 def test_help_fits_a_terminal():
