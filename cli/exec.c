@@ -143,8 +143,10 @@ static json_t *start_members(const struct exec_place *place, const char *title)
         json_object_set_new(members, "group", json_string(place->group));
     if (title != NULL)
         json_object_set_new(members, "title", json_string(title));
-    if (place->is_new_run)
-        json_object_set_new(run, "title", json_string(title == NULL ? place->task : title));
+    if (place->run_title[0] != '\0')
+        json_object_set_new(
+            run, "title",
+            json_string(place->is_new_run && title != NULL ? title : place->run_title));
     if (place->link_url[0] != '\0')
         json_object_set_new(
             run, "links",

@@ -14,6 +14,11 @@ static const char *or_null(const char *text)
     return text == NULL || *text == '\0' ? NULL : text;
 }
 
+static const char *text_or_empty(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
 /* A name as the service takes it. */
 static void set_name(char name[static PLACE_NAME_SIZE], const char *text)
 {
@@ -50,7 +55,7 @@ static void set_name_with(char name[static PLACE_NAME_SIZE], const char *text, c
     set_name(name, joined);
 }
 
-/* "slurm-4711", "CI-123456"; "" where nothing says it. */
+/* "slurm-4711"; GitHub's id, as the adapter of its webhooks has it; "" where nothing says it. */
 static void find_outer_run(struct exec_place *place, exec_getenv *get)
 {
     const char *job = or_null(get("SLURM_ARRAY_JOB_ID"));
@@ -62,10 +67,10 @@ static void find_outer_run(struct exec_place *place, exec_getenv *get)
     place->run[0] = '\0';
     if (job != NULL) {
         snprintf(text, sizeof text, "slurm-%s", job);
+        set_name(place->run_title, text_or_empty(get("SLURM_JOB_NAME")));
     } else if (github != NULL) {
-        const char *workflow = or_null(get("GITHUB_WORKFLOW"));
-
-        snprintf(text, sizeof text, "%.400s-%.60s", workflow == NULL ? "github" : workflow, github);
+        snprintf(text, sizeof text, "%s", github);
+        set_name(place->run_title, text_or_empty(get("GITHUB_WORKFLOW")));
         snprintf(place->link_name, sizeof place->link_name, "GitHub");
         snprintf(place->link_url, sizeof place->link_url, "%.300s/%.500s/actions/runs/%.60s",
                  get("GITHUB_SERVER_URL") == NULL ? "https://github.com" : get("GITHUB_SERVER_URL"),
@@ -129,6 +134,7 @@ static void make_run(struct exec_place *place, const char *unique, int64_t now_u
     if (gmtime_r(&now, &utc) != NULL && strftime(moment, sizeof moment, "%Y%m%dT%H%M%SZ", &utc) > 0)
         snprintf(text, sizeof text, "-%s-%s", moment, unique);
     set_name_with(place->run, place->task, text);
+    set_name(place->run_title, place->task);
     place->is_new_run = true;
 }
 
@@ -169,8 +175,10 @@ void exec_place_find(struct exec_place *place, const struct exec_wish *wish, exe
     if (place->task[0] == '\0')
         set_name(place->task, "command");
     find_outer_run(place, get);
-    if (or_null(wish->run) != NULL)
+    if (or_null(wish->run) != NULL) {
         set_name(place->run, wish->run);
+        place->run_title[0] = '\0';
+    }
     if (place->run[0] == '\0')
         make_run(place, unique, now_us);
     if (parent == NULL && is_outer(place, get))

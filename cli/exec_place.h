@@ -17,10 +17,11 @@ enum { PLACE_NAME_SIZE = 513, PLACE_URL_SIZE = 1024 };
 struct exec_place {
     char project[PLACE_NAME_SIZE], domain[PLACE_NAME_SIZE], run[PLACE_NAME_SIZE];
     char name[PLACE_NAME_SIZE];
-    char parent[PLACE_NAME_SIZE]; /* "": none */
-    char group[PLACE_NAME_SIZE];  /* "": none */
-    char task[PLACE_NAME_SIZE];   /* what people call it */
-    bool is_new_run;              /* nobody named the run: it is this command's own */
+    char parent[PLACE_NAME_SIZE];    /* "": none */
+    char group[PLACE_NAME_SIZE];     /* "": none */
+    char task[PLACE_NAME_SIZE];      /* what people call it */
+    char run_title[PLACE_NAME_SIZE]; /* "": none */
+    bool is_new_run;                 /* nobody named the run: it is this command's own */
     int64_t attempt;
     char link_name[16], link_url[PLACE_URL_SIZE]; /* the run elsewhere; "": none */
 };

@@ -400,8 +400,10 @@ def test_github_workflow_is_one_run_with_a_link(api, run, execute):
     for attempt in ("1", "2"):
         variables["GITHUB_RUN_ATTEMPT"] = attempt
         execute("--name", "unit", "--title", "Unit tests", "true", run=False, environment=variables)
-    base = f"/v1/projects/owner%2F{run.project}/domains/{run.domain}/runs/Nightly%20build-77"
-    (link,) = api.read(base)["links"]
+    base = f"/v1/projects/owner%2F{run.project}/domains/{run.domain}/runs/77"
+    summary = api.read(base)
+    assert summary["title"] == "Nightly build"
+    (link,) = summary["links"]
     assert link["url"] == f"https://github.com/owner/{run.project}/actions/runs/77"
     state = api.read(f"{base}/actions/unit")
     assert (state["attempt"], state["group"], state["title"]) == (2, "test", "Unit tests")
@@ -556,6 +558,15 @@ def test_what_is_refused_for_ever_is_kept_apart(execute, tmp_path):
     (file, *_) = execute.spool.glob("refused-*.json")
     (refused, *_) = json.loads(file.read_text())["refused"]
     assert refused["problem"]["pointer"] == "/project"
+
+
+def test_as_much_as_may_wait(away):
+    away.spool.mkdir()
+    for number in range(9_999):
+        (away.spool / f"wait-{number:05}.json").touch()
+    for _ in range(2):
+        assert away("--name", "a0", "sh", "-c", "exit 3").returncode == 3
+        assert len(away.waiting()) == 10_000
 
 
 def test_folder_that_is_named_from_here(away, tmp_path):

@@ -98,6 +98,7 @@ static void test_slurm(void **state)
 
     (void)state;
     assert_string_equal(place.run, "slurm-41");
+    assert_string_equal(place.run_title, "fit");
     assert_string_equal(place.name, "train.7");
     assert_string_equal(place.task, "train");
     assert_string_equal(place.group, "fit");
@@ -131,7 +132,8 @@ static void test_github(void **state)
 
     (void)state;
     assert_string_equal(place.project, "owner/repo");
-    assert_string_equal(place.run, "CI-123");
+    assert_string_equal(place.run, "123");
+    assert_string_equal(place.run_title, "CI");
     assert_string_equal(place.group, "build");
     assert_string_equal(place.link_url, "https://git.example/owner/repo/actions/runs/123");
     assert_int_equal(place.attempt, 2);
@@ -147,6 +149,7 @@ static void test_gitlab(void **state)
 
     (void)state;
     assert_string_equal(place.run, "mine");
+    assert_string_equal(place.run_title, "");
     assert_string_equal(place.link_name, "GitLab");
     assert_string_equal(place.link_url, "https://x/9");
     assert_int_equal(place.attempt, 5);

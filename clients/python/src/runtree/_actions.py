@@ -450,8 +450,8 @@ def action(label: Any = None, **options: Any) -> Any:
 def _top(kind: Any, label: str, place: Place, options: Dict[str, Any]) -> Any:
     """The outermost action of this process."""
     run_members: Dict[str, Any] = {}
-    if place.is_new:
-        run_members["title"] = label
+    if place.title:
+        run_members["title"] = valid_name(place.title)
     if place.links:
         run_members["links"] = place.links
     run_members.update(options.pop("run_members", {}))

@@ -43,9 +43,12 @@ class Place:
         )
         self.domain = valid_name(domain or get("RUNTREE_DOMAIN") or "development")
         self.links: List[Dict[str, str]] = []
+        self.title: Optional[str] = None  # the run's
         outer = get("RUNTREE_RUN")
         found = run or outer or self._scheduler_run(environment)
         self.is_new = not found
+        if self.is_new:
+            self.title = name
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self.run = valid_name(found) if found else valid_name(name, f"-{moment}-{unique()}")
         is_outer = (
@@ -64,13 +67,15 @@ class Place:
         get = environment.get
         job = get("SLURM_ARRAY_JOB_ID") or get("SLURM_JOB_ID")
         if job:
+            self.title = get("SLURM_JOB_NAME") or None
             return f"slurm-{job}"
         if get("GITHUB_RUN_ID"):
             server = get("GITHUB_SERVER_URL", "https://github.com")
             run = get("GITHUB_RUN_ID")
             url = f"{server}/{get('GITHUB_REPOSITORY', '')}/actions/runs/{run}"
             self.links.append({"name": "GitHub", "url": url})
-            return f"{get('GITHUB_WORKFLOW') or 'github'}-{run}"
+            self.title = get("GITHUB_WORKFLOW") or None
+            return run
         if get("CI_PIPELINE_ID"):
             if get("CI_PIPELINE_URL"):
                 self.links.append({"name": "GitLab", "url": environment["CI_PIPELINE_URL"]})
