@@ -5,6 +5,7 @@ the database by giving each its own project (`run`).
 """
 
 import itertools
+import signal
 
 import httpx
 import pytest
@@ -17,6 +18,10 @@ from reports import Report
 from runtree import Runtree
 from sse import EventStream
 from tokens import CHECKS, COOKIE, KEYS, token_for, write_jwks
+
+# What a shell starts in its background ignores both, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
