@@ -7,7 +7,7 @@ import pytest
 
 from client import assert_problem, assert_problem_document
 
-KEY_LIMITS = [("project", 63), ("domain", 63), ("runName", 255), ("name", 255)]
+KEY_LIMITS = [("project", 160), ("domain", 63), ("runName", 512), ("name", 512)]
 INT32_MAX = 2**31 - 1
 EVENT_BYTES = 256 * 1024
 BODY_BYTES = 4 * 1024 * 1024
@@ -59,13 +59,13 @@ def test_length_of_a_label(api, run, pointer, letter):
     assert [result["status"] for result in results] == ["duplicate", "rejected"]
 
 
-@pytest.mark.parametrize("length, status", [(255, 201), (256, 400)])
+@pytest.mark.parametrize("length, status", [(512, 201), (513, 400)])
 def test_length_of_a_key_in_a_path(api, run, length, status):
     assert api.put(run.put_path("n" * length), {"parent": None}).status_code == status
 
 
 def test_length_of_a_parent(api, run):
-    parent = "p" * 255
+    parent = "p" * 512
     assert api.post(run.event("a1", parent=parent)).json()["status"] == "waiting"
     assert_problem(api.post(run.event("a2", parent=parent + "p")), 400, "invalid-field", "/parent")
 
