@@ -201,8 +201,9 @@ class Terminal:
             os.execve(binary(), [binary(), *words], clean_environment(**variables))
 
     def read_until(self, text, seconds=30):
+        """A picture that has been drawn to its end, whose last is that the cursor comes back."""
         deadline = time.monotonic() + seconds
-        while text not in self.text:
+        while text not in self.text or not self.text.endswith("\x1b[?25h"):
             assert select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0], (
                 self.text
             )
