@@ -16,4 +16,7 @@ adapter_fn adapt_nextflow;
 /* OpenLineage's run events. */
 adapter_fn adapt_openlineage;
 
+/* Snakemake, to a panoptes server. */
+adapter_fn adapt_snakemake;
+
 #endif

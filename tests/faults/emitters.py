@@ -7,12 +7,12 @@ import urllib.parse
 import httpx
 
 import flyte
-from adapters import adapter_path, recorded
+from adapters import recorded, sending
 from inventions import RunKey
 from posters import LATER, PATIENCE_SECONDS
 
 RECORDINGS = {"airflow-dbt": "openlineage", "dbt-end": "openlineage", "nextflow": "nextflow",
-              "github": "github"}
+              "github": "github", "snakemake": "snakemake", "snakemake-7": "snakemake"}
 PROJECT = "emitters"
 VARYING = ("domain", "revision", "ordinal", "incarnation", "firstSeenAt", "lastEventAt")
 
@@ -25,8 +25,8 @@ def emit_all(url, ledger, rng, lap):
             scope = RunKey(PROJECT, f"lap{lap}-{recording}-{delivery}", "r1")
             requests = requests_of(recording, scope)
             with httpx.Client(base_url=url, timeout=10) as client:
-                for path, message in rng.sample(requests * 2, 2 * len(requests)):
-                    answer = ask(client, ledger, "POST", path, json=message).json()
+                for where, what in rng.sample(requests * 2, 2 * len(requests)):
+                    answer = ask(client, ledger, *where, **what).json()
                     assert not answer.get("rejected") and not answer.get("unmapped"), answer
                     assert not answer.get("status", {}).get("code"), answer
                 trees.append(read_tree(client, ledger, scope))
@@ -35,11 +35,10 @@ def emit_all(url, ledger, rng, lap):
 
 
 def requests_of(recording, scope):
-    """(path, document) of each."""
+    """(method, path) of each, and what is sent there."""
     if recording == "flyte":
         return flyte_requests(scope)
-    path = adapter_path(RECORDINGS[recording], scope)
-    return [(path, request["json"]) for request in recorded(recording)]
+    return [sending(RECORDINGS[recording], scope, it) for it in recorded(recording)]
 
 
 def flyte_requests(scope):
@@ -73,7 +72,10 @@ def flyte_requests(scope):
         event("a0", 1, 5, 20),
     ]
     calls += [("RecordActionEvents", {"events": events[i : i + 3]}) for i in range(0, 8, 2)]
-    return [(flyte.path_of(method, "InternalRunService"), message) for method, message in calls]
+    return [
+        (("POST", flyte.path_of(method, "InternalRunService")), {"json": message})
+        for method, message in calls
+    ]
 
 
 def ask(client, ledger, method, path, **options):

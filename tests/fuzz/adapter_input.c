@@ -6,7 +6,12 @@
 
 static const int64_t received_us = INT64_C(1795630830000000);
 
-static const char *const path[] = {"v1", "lineage"};
+static const char *const paths[][2] = {
+    {"v1", "lineage"},
+    {"v1", "update_workflow_status"},
+    {"v1", "create_workflow"},
+    {"v1", "service-info"},
+};
 static const struct adapter_field headers[] = {
     {"Content-Type", "application/cloudevents-batch+json"},
     {"ce-specversion", "1.0"},
@@ -19,7 +24,7 @@ static struct adapter_request request_of(uint8_t form, const char *body, size_t 
         .method = (form & 1) != 0 ? "GET" : "POST",
         .project = "p",
         .domain = (form & 2) != 0 ? "api" : "d",
-        .path = path,
+        .path = paths[form >> 6],
         .path_count = (form & 2) != 0 ? 2 : 0,
         .headers = headers,
         .header_count = (form & 4) != 0   ? 3

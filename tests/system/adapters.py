@@ -11,14 +11,22 @@ RECORDINGS = REPOSITORY / "tests" / "data" / "emitters"
 
 
 def recorded(name):
-    """The requests of a recording, in the order in which they came: dicts with `method`, `path` and
-    `json`."""
+    """The requests of a recording, in the order in which they came: dicts with `method`, `path`, and
+    `json` or `text` with `headers`."""
     with open(RECORDINGS / f"{name}.ndjson", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
 def adapter_path(tool, run, rest="events"):
     return f"/v1/adapters/{tool}/{run.project}/{run.domain}/{rest}"
+
+
+def sending(tool, run, request):
+    """What client.request is to be given to send a recorded request to the tool's adapter."""
+    if "text" not in request:
+        return ("POST", adapter_path(tool, run)), {"json": request["json"]}
+    sent = {"content": request["text"], "headers": request["headers"]}
+    return (request["method"], adapter_path(tool, run, request["path"])), sent
 
 
 def unmapped(url, tool, kind, **options):
