@@ -133,7 +133,7 @@ static void pass_on_place(const struct exec_place *place, const char *const *val
 
 static json_t *start_members(const struct exec_place *place, const char *title)
 {
-    char host[HOST_SIZE] = "";
+    char host[HOST_SIZE] = "", valid[PLACE_NAME_SIZE] = "";
     json_t *members, *run = json_object();
 
     gethostname(host, sizeof host - 1);
@@ -142,11 +142,13 @@ static json_t *start_members(const struct exec_place *place, const char *title)
     if (place->group[0] != '\0')
         json_object_set_new(members, "group", json_string(place->group));
     if (title != NULL)
-        json_object_set_new(members, "title", json_string(title));
+        exec_place_name(valid, title);
+    if (valid[0] != '\0')
+        json_object_set_new(members, "title", json_string(valid));
     if (place->run_title[0] != '\0')
         json_object_set_new(
             run, "title",
-            json_string(place->is_new_run && title != NULL ? title : place->run_title));
+            json_string(place->is_new_run && valid[0] != '\0' ? valid : place->run_title));
     if (place->link_url[0] != '\0')
         json_object_set_new(
             run, "links",

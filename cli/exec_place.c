@@ -19,8 +19,7 @@ static const char *text_or_empty(const char *text)
     return text == NULL ? "" : text;
 }
 
-/* A name as the service takes it. */
-static void set_name(char name[static PLACE_NAME_SIZE], const char *text)
+void exec_place_name(char name[static PLACE_NAME_SIZE], const char *text)
 {
     size_t length = 0, step;
 
@@ -44,15 +43,15 @@ static void set_name(char name[static PLACE_NAME_SIZE], const char *text)
 }
 
 /* What of `text` fits, and `more` behind it. */
-static void set_name_with(char name[static PLACE_NAME_SIZE], const char *text, const char *more)
+static void name_with(char name[static PLACE_NAME_SIZE], const char *text, const char *more)
 {
     char start[PLACE_NAME_SIZE], joined[2 * PLACE_NAME_SIZE];
 
-    set_name(start, text);
+    exec_place_name(start, text);
     if (strlen(start) + strlen(more) >= PLACE_NAME_SIZE)
         start[utf8_cut(start, PLACE_NAME_SIZE - 1 - strlen(more))] = '\0';
     snprintf(joined, sizeof joined, "%s%s", start, more);
-    set_name(name, joined);
+    exec_place_name(name, joined);
 }
 
 /* "slurm-4711"; GitHub's id, as the adapter of its webhooks has it; "" where nothing says it. */
@@ -67,10 +66,10 @@ static void find_outer_run(struct exec_place *place, exec_getenv *get)
     place->run[0] = '\0';
     if (job != NULL) {
         snprintf(text, sizeof text, "slurm-%s", job);
-        set_name(place->run_title, text_or_empty(get("SLURM_JOB_NAME")));
+        exec_place_name(place->run_title, text_or_empty(get("SLURM_JOB_NAME")));
     } else if (github != NULL) {
         snprintf(text, sizeof text, "%s", github);
-        set_name(place->run_title, text_or_empty(get("GITHUB_WORKFLOW")));
+        exec_place_name(place->run_title, text_or_empty(get("GITHUB_WORKFLOW")));
         snprintf(place->link_name, sizeof place->link_name, "GitHub");
         snprintf(place->link_url, sizeof place->link_url, "%.300s/%.500s/actions/runs/%.60s",
                  get("GITHUB_SERVER_URL") == NULL ? "https://github.com" : get("GITHUB_SERVER_URL"),
@@ -83,7 +82,7 @@ static void find_outer_run(struct exec_place *place, exec_getenv *get)
     } else {
         return;
     }
-    set_name(place->run, text);
+    exec_place_name(place->run, text);
 }
 
 /* What the tasks of an array, and the processes of one step, do not share. */
@@ -121,7 +120,7 @@ static void find_group(struct exec_place *place, const char *asked, exec_getenv 
     for (size_t i = 0; asked == NULL && i < sizeof variables / sizeof *variables; i++)
         asked = or_null(get(variables[i]));
     if (asked != NULL)
-        set_name(place->group, asked);
+        exec_place_name(place->group, asked);
 }
 
 /* A run of the command's own: "nightly-20261126T001207Z-k3f9a2". */
@@ -133,8 +132,8 @@ static void make_run(struct exec_place *place, const char *unique, int64_t now_u
 
     if (gmtime_r(&now, &utc) != NULL && strftime(moment, sizeof moment, "%Y%m%dT%H%M%SZ", &utc) > 0)
         snprintf(text, sizeof text, "-%s-%s", moment, unique);
-    set_name_with(place->run, place->task, text);
-    set_name(place->run_title, place->task);
+    name_with(place->run, place->task, text);
+    exec_place_name(place->run_title, place->task);
     place->is_new_run = true;
 }
 
@@ -166,28 +165,28 @@ void exec_place_find(struct exec_place *place, const struct exec_wish *wish, exe
     *place = (struct exec_place){0};
     if (project == NULL)
         project = or_null(get("GITHUB_REPOSITORY"));
-    set_name(place->project, project == NULL ? "default" : project);
-    set_name(place->domain, wish->domain == NULL ? "development" : wish->domain);
+    exec_place_name(place->project, project == NULL ? "default" : project);
+    exec_place_name(place->domain, wish->domain == NULL ? "development" : wish->domain);
     find_index(index, get);
-    set_name(place->task, or_null(wish->name) != NULL         ? wish->name
-                          : slash != NULL && slash[1] != '\0' ? slash + 1
-                                                              : wish->command);
+    exec_place_name(place->task, or_null(wish->name) != NULL         ? wish->name
+                                 : slash != NULL && slash[1] != '\0' ? slash + 1
+                                                                     : wish->command);
     if (place->task[0] == '\0')
-        set_name(place->task, "command");
+        exec_place_name(place->task, "command");
     find_outer_run(place, get);
     if (or_null(wish->run) != NULL) {
-        set_name(place->run, wish->run);
+        exec_place_name(place->run, wish->run);
         place->run_title[0] = '\0';
     }
     if (place->run[0] == '\0')
         make_run(place, unique, now_us);
     if (parent == NULL && is_outer(place, get))
         parent = or_null(get("RUNTREE_PARENT"));
-    set_name(place->parent, parent == NULL ? "" : parent);
+    exec_place_name(place->parent, parent == NULL ? "" : parent);
     /* A name that was not given is unique by its end; in a run of its own a command needs none. */
     is_named = or_null(wish->name) != NULL || place->is_new_run;
     snprintf(suffix, sizeof suffix, "%s%s%s", index, is_named ? "" : "-", is_named ? "" : unique);
-    set_name_with(place->name, place->task, suffix);
+    name_with(place->name, place->task, suffix);
     place->attempt = find_attempt(or_null(wish->attempt), is_named ? get : no_variable);
     if (place->parent[0] == '\0' || wish->group != NULL)
         find_group(place, or_null(wish->group), get);

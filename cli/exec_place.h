@@ -28,6 +28,9 @@ struct exec_place {
 
 typedef const char *exec_getenv(const char *name);
 
+/* A name, or title, as the service takes it: control characters are "_", as much as fits. */
+void exec_place_name(char name[static PLACE_NAME_SIZE], const char *text);
+
 /* `unique` is a short text that no other execution has, `now_us` the time. Names are made valid:
  * their control characters are "_", they are cut at 512 bytes. */
 void exec_place_find(struct exec_place *place, const struct exec_wish *wish, exec_getenv *get,

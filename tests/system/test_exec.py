@@ -410,8 +410,10 @@ def test_github_workflow_is_one_run_with_a_link(api, run, execute):
 
 
 def test_name_that_no_name_can_be(api, run, execute):
-    assert execute("--name", "a\nb\x7f", "true").returncode == 0
-    assert action(api, run, "a_b_")["phase"] == "SUCCEEDED"
+    title = "t\n" + "ü" * 400
+    assert execute("--name", "a\nb\x7f", "--title", title, "true").returncode == 0
+    state = action(api, run, "a_b_")
+    assert (state["phase"], state["title"]) == ("SUCCEEDED", "t_" + "ü" * 255)
 
 
 # -------- the service is away, slow, or refuses --------

@@ -241,6 +241,51 @@ def test_readme_as_written(api, run, program):
     assert f"{found['runName']} {{'SUCCEEDED': 6}}" in out and "train SUCCEEDED" in out
 
 
+def test_whatever_a_program_says(api, run, program):
+    """What cannot be said is said otherwise, or left out; the state of the action is told."""
+    program("""
+        with runtree.run("top", run="r1", labels={"a" * 5000: "x"}, params={"p": "\\0"}) as run:
+            with run.action("odd", links={"x": "y" * 100_000}) as odd:
+                odd.outputs = {"cut": "\\ud800\\0", 1: 2**70, "deep": (deep := [])}
+                for _ in range(50):
+                    deep.append(deep := [])
+                deep.append(odd.outputs)
+            with run.action("large") as large:
+                large.outputs = {"x": "y" * 5_000_000}
+            with run.action("bad") as bad:
+                bad.fail("\\ud800\\0" + "z" * 100_000)
+    """)
+    found = {name: phase for name, (_, phase) in tree(api, run).items()}
+    assert found == {
+        "top": "SUCCEEDED", "odd": "SUCCEEDED", "large": "SUCCEEDED", "bad": "FAILED",
+    }  # fmt: skip
+    outputs = action(api, run, "odd")["attempts"][0]["outputs"]
+    assert outputs["cut"] == "?\ufffd" and outputs["1"] == str(2**70)
+
+
+def test_nothing_is_lost_while_the_service_restarts(start_runtree, postgres, away, run, open_api):
+    url, port = postgres.new_database(), int(away.url.rsplit(":", 1)[1])
+    first = start_runtree(database_url=url, port=port)
+    process = away.start("""
+        import time
+        with runtree.run("top", run="r1") as run:
+            print("there", flush=True)
+            for number in range(300):
+                with run.action("x"):
+                    time.sleep(0.005)
+    """)
+    assert process.stdout.readline() == "there\n"
+    api = open_api(first)
+    until(lambda: api.get(f"{run.path}/actions/x-30").status_code == 200)
+    first.kill()
+    time.sleep(0.3)
+    start_runtree(database_url=url, port=port)
+    assert process.wait(60) == 0
+    environment = clean_environment(**away.environment)
+    subprocess.run([binary(), "exec", "--flush"], env=environment, check=True, timeout=30)
+    assert api.read(run.path)["phaseCounts"] == {"SUCCEEDED": 301}
+
+
 # -------- the right parent --------
 
 

@@ -33,6 +33,7 @@ log = logging.getLogger("runtree")
 F = TypeVar("F", bound=Callable[..., Any])
 
 ERROR_CHARACTERS = 16_000
+LEVELS = 24  # of outputs; the service takes 32 of an event
 _numbers = itertools.count(1)  # makes each start another document
 
 
@@ -249,7 +250,9 @@ class Action:
         if self._group:
             event["group"] = valid_name(self._group)
         if self._links:
-            event["links"] = [{"name": name, "url": url} for name, url in self._links.items()]
+            event["links"] = [
+                {"name": _text(name), "url": _text(url)} for name, url in self._links.items()
+            ]
         event.update(self._members)
         return event
 
@@ -288,7 +291,7 @@ class Action:
         phase, message = self._verdict(kind, error)
         members: Dict[str, Any] = {}
         if message is not None:
-            members["errorInfo"] = {"kind": "USER", "message": message[:ERROR_CHARACTERS]}
+            members["errorInfo"] = {"kind": "USER", "message": _text(message)[:ERROR_CHARACTERS]}
         if self.outputs is not None:
             members["outputs"] = _plain(self.outputs)
         if self._record is not None:
@@ -317,19 +320,23 @@ class Run(Action):
     """The action at the top of this program."""
 
 
-def _plain(value: Any) -> Any:
-    """As JSON can say it, whatever it is."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, str)):
+def _plain(value: Any, levels: int = LEVELS) -> Any:
+    """As JSON, and the service, can say it, whatever it is."""
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else str(value)
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    return str(value)
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return int(value)
+    if isinstance(value, float) and value == value and abs(value) != float("inf"):
+        return float(value)
+    if levels > 0 and isinstance(value, Mapping):
+        return {_text(key): _plain(item, levels - 1) for key, item in value.items()}
+    if levels > 0 and isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item, levels - 1) for item in value]
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    return str(value).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _is_below(action: Optional[Action], above: Action) -> bool:
@@ -480,7 +487,7 @@ def run(
     an action of that. `run` names the run in any case. `labels` and `params` are the run's."""
     more: Dict[str, Any] = {}
     if labels:
-        more["labels"] = {str(label): str(value) for label, value in labels.items()}
+        more["labels"] = {_text(label): _text(value) for label, value in labels.items()}
     if params:
         more["params"] = _plain(params)
     options = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -14,6 +15,11 @@ from ._service import Service, Unreachable, action_path, run_path
 log = logging.getLogger("runtree")
 
 BATCH_EVENTS = 1_000
+BATCH_BYTES = 3 * 1024 * 1024  # the service takes 4 MiB
+EVENT_BYTES = 1024 * 1024  # of which it keeps 256 KiB
+STATE_MEMBERS = frozenset(
+    "project domain runName name parent attempt phase version updatedTime errorInfo".split()
+)
 BATCH_SECONDS = 0.05  # for which a batch gathers
 QUEUE_EVENTS = 20_000  # past it, what is oldest goes to the spool
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 60.0
@@ -59,11 +65,28 @@ def now() -> str:
 
 
 class _Entry:
-    __slots__ = ("record", "event")
+    __slots__ = ("record", "event", "size")
 
     def __init__(self, record: Record, event: Dict[str, Any]) -> None:
         self.record = record
         self.event = event
+        self.size = 0  # not known yet
+
+    def measure(self) -> int:
+        """Its bytes; what is too large to be sent goes."""
+        if self.size == 0:
+            self.size = len(json.dumps(self.event))
+            if self.size > EVENT_BYTES:
+                log.warning("too large: %s of %s", self.event["phase"], self.event["name"])
+                _reduce(self.event)
+                self.size = len(json.dumps(self.event))
+        return self.size
+
+
+def _reduce(event: Dict[str, Any]) -> None:
+    """Leaves what tells the state."""
+    for member in [it for it in event if it not in STATE_MEMBERS]:
+        del event[member]
 
 
 class Sender:
@@ -213,9 +236,11 @@ class Sender:
         if moment < self._retry_at:
             return []
         batch: List[_Entry] = []
+        size = 0
         held: Set[Any] = set()
         for entry in self._queue:
-            if len(batch) == BATCH_EVENTS:
+            size += entry.measure()
+            if len(batch) == BATCH_EVENTS or size > BATCH_BYTES:
                 break
             if entry.record.contested and entry.record.key() in held:
                 continue
@@ -270,6 +295,9 @@ class Sender:
         record = entry.record
         if result.get("status") == "rejected":
             log.warning("refused: %s", result.get("problem", {}).get("detail"))
+            if not STATE_MEMBERS.issuperset(entry.event):
+                _reduce(entry.event)  # what a program has added is not to cost it the rest
+                return False
             record.confirmed = True
             return True
         if entry.event is record.start:
