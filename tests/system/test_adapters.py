@@ -221,6 +221,26 @@ def test_message_that_is_not_mapped_is_kept_with_its_run(api, run):
     assert only["unmapped"]["kind"] == "type" and "PONDERING" in only["unmapped"]["detail"]
 
 
+def test_message_that_cannot_be_kept_is_answered_all_the_same(api, run):
+    """The action that would keep it is somebody's own, and stands elsewhere."""
+    etl = type(run)(run.project, run.domain, "etl-20ff6e971d03")
+    api.post_all([etl.event("unmapped:openlineage", "RUNNING", parent=None)])
+    odd = {
+        "eventType": "PONDERING",
+        "run": {"runId": "01a21405-68bf-7002-b061-20ff6e971d03"},
+        "job": {"name": "etl"},
+    }
+    answer = api.post(odd, path=adapter_path("openlineage", run))
+    assert answer.json() == {"events": 1, "rejected": 1, "unmapped": 1}
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_url_without_a_domain_is_told(api, run, end):
+    response = api.post({}, path=f"/v1/adapters/openlineage/{run.project}/api/v1/lineage{end}")
+    assert_problem(response, 404, "not-found")
+    assert "must end with a slash" in response.json()["detail"]
+
+
 def test_tool_is_told_to_come_again_without_a_database(start_runtree, run):
     runtree = start_runtree(database_url="postgresql://127.0.0.1:1/none", until="/healthz")
     url = runtree.url + adapter_path("cloudevents", run)

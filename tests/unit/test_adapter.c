@@ -78,6 +78,7 @@ static void test_times(void **state)
                                            "\"\"",
                                            "\"soon\"",
                                            "\"0001-01-01T00:00:00Z\"",
+                                           "\"1970-01-01T00:00:00Z\"",
                                            "9223372036854775807"};
     json_t *text = adapter_time(INT64_C(1795630821765043));
 

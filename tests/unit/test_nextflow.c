@@ -109,6 +109,7 @@ static void test_ends(void **state)
         {"ABORTED", "ABORTED", NULL, 1, 0},
         {"ABORTED", "SKIPPED", NULL, 0, 0},
         {"FAILED", "FAILED", "exit code 2", 1, 2},
+        {"FAILED", "FAILED", "exit code 128", 1, 128},
         {"FAILED", "FAILED", "exit code 255", 1, 255},
         {"FAILED", "FAILED", "no exit code", 1, 2147483647},
     };
@@ -174,6 +175,34 @@ static void test_what_is_not_mapped(void **state)
     }
 }
 
+static void test_later_tasks_tell_of_themselves_alone(void **state)
+{
+    struct adapted adapted =
+        adapt_packed("nextflow", "{s:s, s:s, s:s, s:{s:s, s:i, s:I}}", "event", "process_submitted",
+                     "runName", "mad_ritchie", "runId", "b1599c6d-22bb", "trace", "name",
+                     "ALIGN (s9)", "task_id", 9, "submit", (json_int_t)1795630821765);
+
+    (void)state;
+    assert_int_equal(json_array_size(adapted.events), 1);
+    adapted_clear(&adapted);
+}
+
+static void test_moment_of_another_zone(void **state)
+{
+    struct adapted adapted = adapt_text(
+        "nextflow",
+        "{\"event\": \"started\", \"runName\": \"r\", \"runId\": \"i\", \"metadata\": "
+        "{\"workflow\": "
+        "{\"start\": {\"year\": 2026, \"monthValue\": 11, \"dayOfMonth\": 25, \"hour\": 19,"
+        " \"minute\": 20, \"second\": 15, \"nano\": 5000000, \"offset\": {\"totalSeconds\": "
+        "3600}}}}}");
+
+    (void)state;
+    assert_string_equal(text_of(event_of(&adapted, "r", "RUNNING", 1), "updatedTime"),
+                        "2026-11-25T18:20:15.005000Z");
+    adapted_clear(&adapted);
+}
+
 static void test_error_of_the_run_is_told_by_its_end(void **state)
 {
     struct adapted adapted =
@@ -197,6 +226,8 @@ int main(void)
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_run_that_failed_says_why),
         cmocka_unit_test(test_what_is_not_mapped),
+        cmocka_unit_test(test_later_tasks_tell_of_themselves_alone),
+        cmocka_unit_test(test_moment_of_another_zone),
         cmocka_unit_test(test_error_of_the_run_is_told_by_its_end),
     };
 

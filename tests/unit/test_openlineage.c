@@ -1,4 +1,5 @@
 /* OpenLineage: recordings of Airflow and dbt, and what they did not record. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,7 @@ static void test_dag_start_queues_its_tasks(void **state)
     assert_string_equal(text_of(run, "title"), "etl manual-1");
     assert_string_equal(text_of(json_object_get(run, "labels"), "demo"), "demo");
     assert_string_equal(text_of(json_object_get(run, "labels"), "tool"), "Airflow");
+    assert_null(text_of(json_object_get(run, "labels"), "openlineage_client_version"));
     assert_string_equal(text_of(json_object_get(run, "params"), "run_id"), "manual-1");
     assert_string_equal(text_of(task, "parent"), "etl");
     assert_string_equal(text_of(task, "group"), "load/check");
@@ -219,8 +221,8 @@ static void test_tasks_of_another_dag_in_the_tree_are_behind_it(void **state)
 static struct adapted post_dbt(const char *type, const char *run_id, const char *job,
                                const char *kind, json_t *parent)
 {
-    json_t *run_facets =
-        json_pack("{s:{s:s}, s:o*}", "dbt_run", "project_name", "shop", "parent", parent);
+    json_t *run_facets = json_pack("{s:{s:s, s:s}, s:o*}", "dbt_run", "project_name", "shop",
+                                   "_producer", "dbt-ol", "parent", parent);
     bool is_node = strcmp(kind, "SQL") != 0 && strcmp(kind, "JOB") != 0;
     json_t *job_facets = json_pack("{s:o}", "jobType", job_type("DBT", kind));
 
@@ -245,12 +247,14 @@ static void test_dbt_by_itself(void **state)
                         "dbt-run-shop 2026-11-25T18:44:10.500Z");
     assert_string_equal(
         text_of(json_object_get(json_object_get(event, "run"), "params"), "project_name"), "shop");
+    assert_int_equal(json_object_size(json_object_get(json_object_get(event, "run"), "params")), 1);
     event = event_of(&model, "model.shop.stg_1", "RUNNING", 1);
     assert_string_equal(text_of(event, "parent"), "dbt-run-shop");
     assert_string_equal(text_of(event, "title"), "stg_1");
     event = event_of(&query, "model.shop.stg_1.sql.3", "SUCCEEDED", 1);
     assert_string_equal(text_of(event, "parent"), "model.shop.stg_1");
     assert_string_equal(text_of(event, "title"), "SQL 3");
+    assert_null(json_object_get(event, "aliases")); /* nothing is below a query */
     assert_string_equal(text_of(event, "runName"), "dbt-run-shop-f31486b638f6");
     adapted_clear(&root);
     adapted_clear(&model);
@@ -288,6 +292,20 @@ static void test_started_apart_with_a_parent_alone_is_a_root(void **state)
     (void)state;
     assert_true(json_is_null(json_object_get(event, "parent")));
     assert_string_equal(text_of(event, "runName"), "etl.load-7a4fb8f9b85f");
+    adapted_clear(&adapted);
+}
+
+/* Whose models will name it as their root, for they know no other. */
+static void test_started_apart_by_who_names_no_root_is_one(void **state)
+{
+    json_t *parent = family(TASK_ID, "etl.load", "", "");
+    struct adapted adapted;
+
+    (void)state;
+    json_object_del(parent, "root");
+    adapted = post_dbt("START", DBT_ID, "dbt-run-shop", "JOB", parent);
+    assert_string_equal(text_of(event_of(&adapted, "dbt-run-shop", "RUNNING", 1), "runName"),
+                        "dbt-run-shop-f31486b638f6");
     adapted_clear(&adapted);
 }
 
@@ -342,6 +360,26 @@ static void test_generic_jobs(void **state)
     assert_string_equal(text_of(event, "parent"), "app");
     adapted_clear(&job);
     adapted_clear(&old);
+}
+
+static void test_run_has_no_more_labels_than_it_may(void **state)
+{
+    json_t *tags = json_array();
+    struct adapted adapted;
+    char key[16];
+
+    (void)state;
+    for (int i = 0; i < 70; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        json_array_append_new(tags, json_pack("{s:s, s:s}", "key", key, "value", "v"));
+    }
+    adapted = post("START", DAG_ID, "etl", json_pack("{s:{s:o}}", "tags", "tags", tags), NULL);
+    assert_int_equal(adapted.rejected, 0);
+    assert_int_equal(
+        json_object_size(json_object_get(
+            json_object_get(event_of(&adapted, "etl", "RUNNING", 1), "run"), "labels")),
+        64);
+    adapted_clear(&adapted);
 }
 
 static void test_several_at_once(void **state)
@@ -460,9 +498,11 @@ int main(void)
         cmocka_unit_test(test_dbt_by_itself),
         cmocka_unit_test(test_dbt_in_an_airflow_task),
         cmocka_unit_test(test_started_apart_with_a_parent_alone_is_a_root),
+        cmocka_unit_test(test_started_apart_by_who_names_no_root_is_one),
         cmocka_unit_test(test_dbt_node_that_did_not_run_is_skipped),
         cmocka_unit_test(test_failed_dbt_test_says_which),
         cmocka_unit_test(test_generic_jobs),
+        cmocka_unit_test(test_run_has_no_more_labels_than_it_may),
         cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_what_is_not_mapped),
         cmocka_unit_test(test_url_without_a_slash_is_told),
