@@ -76,6 +76,45 @@ for (const colorScheme of ["light", "dark"]) {
   });
 }
 
+test("nothing serious in a narrow window, at 200 % and 400 %, and in the system's own colours", async () => {
+  const failed = { ...RUN, runName: "night-failed" };
+  await runtree.report([
+    { ...failed, name: "root", parent: null, phase: "RUNNING", run: { labels: { team: "a" } } },
+    {
+      ...failed,
+      name: "part",
+      parent: "root",
+      phase: "FAILED",
+      errorInfo: { kind: "USER", message: Array(20).fill("a line of a trace").join("\n") },
+      logInfo: [{ name: "stdout", uri: "https://logs.example/1" }],
+    },
+  ]);
+  for (const [width, height, forcedColors] of [
+    [640, 800, "none"],
+    [390, 844, "none"],
+    [720, 450, "none"],
+    [360, 225, "none"],
+    [1440, 900, "active"],
+  ]) {
+    const where = `at ${width} x ${height}, forced colours ${forcedColors}`;
+    const context = await browser.newContext({ viewport: { width, height }, forcedColors });
+    const page = await openPage(context, runtree.url);
+    await page.waitForSelector(".runs");
+    await assertAccessible(page, `runs ${where}`);
+    await page.goto(runAddress(runtree.url, failed));
+    await page.waitForSelector(".why-row");
+    await page.waitForSelector("[data-name=part]");
+    await assertAccessible(page, `run ${where}`);
+    const name = await page.locator("[data-name=part] .label").boundingBox();
+    assert.ok(name && name.width > 8, `the name can be seen ${where}`);
+    await page.keyboard.press("e");
+    await page.waitForSelector(".error-box");
+    await assertAccessible(page, `action ${where}`);
+    assertCleanPage(page);
+    await context.close();
+  }
+});
+
 test("rows tell a screen reader where they are", async () => {
   const page = await openPage(await browser.newContext(), runAddress(runtree.url, RUN));
   await waitForStream(page, ["Live"]);

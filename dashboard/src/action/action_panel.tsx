@@ -4,12 +4,14 @@ import { actionPath, ApiError, getJson } from "../api/client";
 import type { ActionDetails } from "../api/types";
 import { curlGet } from "../model/curl";
 import { formatDate, formatDuration, formatTicking, parseTime } from "../model/format";
-import { isTerminal } from "../model/phase";
+import { isTerminal, phaseTitle } from "../model/phase";
 import { formatRoute, runRoute, type RunKey } from "../model/route";
 import { shownName } from "../model/tree_store";
 import { CopyButton } from "../ui/copy_button";
 import { useStored } from "../ui/hooks";
+import { ExternalLink } from "../ui/external_link";
 import { Icon, PhaseLabel } from "../ui/icons";
+import { AbortButton } from "../run/abort_button";
 import { AttemptSection } from "./attempt_section";
 import { EventList } from "./event_list";
 
@@ -73,6 +75,9 @@ export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionP
       <header class="panel-head">
         <div class="panel-title">
           <h2 title={name}>{label}</h2>
+          <span class="visually-hidden" role="status">
+            {details ? `${label}: ${phaseTitle(details.phase)}` : ""}
+          </span>
           <button
             type="button"
             class="button quiet"
@@ -86,6 +91,9 @@ export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionP
         <div class="panel-actions">
           {details && <PhaseLabel phase={details.phase} isAbandoned={details.abandoned} />}
           {details && <span class="fact">{elapsedText(details, nowMs)}</span>}
+          {details && !isTerminal(details.phase) && (
+            <AbortButton path={actionPath(run, name)} what={name} />
+          )}
           <CopyButton text={curlGet(serviceBase(), actionPath(run, name))} label="Copy as curl" />
         </div>
       </header>
@@ -143,9 +151,35 @@ function Overview({ run, details, nowMs }: { run: RunKey; details: ActionDetails
           </Fact>
         )}
         {details.group && <Fact title="Group">{details.group}</Fact>}
+        {details.waiting && <Fact title="Waits">for its parent, unseen in the tree</Fact>}
         {details.parent !== null && (
           <Fact title="Parent">
             <a href={formatRoute({ ...runRoute(run), action: details.parent })}>{details.parent}</a>
+          </Fact>
+        )}
+        {details.dependsOn && (
+          <Fact title="After">
+            {details.dependsOn.map((other, index) => (
+              <>
+                {index > 0 && ", "}
+                <a href={formatRoute({ ...runRoute(run), action: other })}>{other}</a>
+              </>
+            ))}
+          </Fact>
+        )}
+        {details.links && (
+          <Fact title="Links">
+            <span class="links">
+              {details.links.map(({ name, url }) => (
+                <ExternalLink key={url} title={name} address={url} />
+              ))}
+            </span>
+          </Fact>
+        )}
+        {details.abortRequested && (
+          <Fact title="Abort">
+            {`asked for by ${details.abortRequested.by ?? "somebody"}`}
+            {details.abortRequested.reason && `: ${details.abortRequested.reason}`}
           </Fact>
         )}
         <Fact title="Created">{formatDate(parseTime(details.createdAt))}</Fact>

@@ -3,6 +3,7 @@ import { formatClock, formatDuration, formatTicking, parseTime } from "../model/
 import { causeLine } from "../model/failures";
 import { isTerminal, phaseTitle } from "../model/phase";
 import { CopyButton } from "../ui/copy_button";
+import { ExternalLink } from "../ui/external_link";
 import { Icon, PhaseIcon, PhaseLabel } from "../ui/icons";
 import { JsonView } from "./json_view";
 
@@ -114,7 +115,7 @@ function Transitions({ attempt, nowMs }: { attempt: ActionAttempt; nowMs: number
     const from = parseTime(transition.startTime);
     const to = parseTime(transition.endTime);
     const isLast = Number.isNaN(to);
-    const lasts = isLast ? (isTerminal(transition.phase) ? NaN : nowMs - from) : to - from;
+    const lasts = isTerminal(transition.phase) ? NaN : (isLast ? nowMs : to) - from;
     return { ...transition, from, lasts, isTicking: isLast };
   });
   const total = steps.reduce((sum, { lasts }) => sum + (lasts > 0 ? lasts : 0), 0);
@@ -156,14 +157,7 @@ function LogLink({ log }: { log: unknown }) {
           ? log
           : "";
   const title = typeof name === "string" && name ? name : address || JSON.stringify(log);
-  if (!/^https?:\/\//i.test(address))
-    return <code>{address && address !== title ? `${title}: ${address}` : title}</code>;
-  return (
-    <a href={address} target="_blank" rel="noopener noreferrer">
-      {title}
-      <Icon name="external" />
-    </a>
-  );
+  return <ExternalLink title={title} address={address} />;
 }
 
 function ClusterEvent({ event }: { event: unknown }) {

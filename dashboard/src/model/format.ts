@@ -98,8 +98,9 @@ export function formatDate(timeMs: number): string {
   return format(timeMs, options);
 }
 
-/** The date with its year and the zone: "Apr 12, 2026, UTC". */
-export function dayOf(timeMs: number): string {
+/** The date with its year and the zone: "Apr 12, 2026, UTC"; in short without the year. */
+export function dayOf(timeMs: number, isShort = false): string {
+  if (isShort) return format(timeMs, { ...MONTH_DAY, timeZoneName: "short" });
   return format(timeMs, { year: "numeric", ...MONTH_DAY, timeZoneName: "short" });
 }
 

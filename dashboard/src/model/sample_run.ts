@@ -56,7 +56,7 @@ const SHARDS = 24;
 const TRIALS = 6;
 
 /**
- * A made-up training pipeline of about a minute: a map over shards of which some run out of memory and are
+ * A made-up training pipeline of about half a minute: a map over shards of which some run out of memory and are
  * tried again, a sweep of trials of which one fails for good, and an evaluation.
  */
 export function sampleRun(run: RunKey, seed: number): SampleStep[] {

@@ -1,3 +1,4 @@
+import { runPath } from "../api/client";
 import type { PhaseCounts } from "../api/types";
 import { formatDate, formatDuration, formatTicking } from "../model/format";
 import type { Phase } from "../model/phase";
@@ -5,12 +6,22 @@ import { progressText, type Progress } from "../model/progress";
 import { ALL_RUNS, formatRoute, type RunRoute } from "../model/route";
 import type { TreeStore } from "../model/tree_store";
 import type { StreamState } from "../stream/protocol";
-import { PhaseLabel } from "../ui/icons";
+import { CopyLink } from "../ui/copy_button";
+import { Icon, PhaseLabel } from "../ui/icons";
+import { AbortButton } from "./abort_button";
+import type { NoticeState } from "./use_notice";
 import { Logo } from "../ui/logo";
 import { PhaseBar } from "../ui/phase_bar";
 import { StreamStatus } from "../ui/stream_status";
 import { SignOutButton } from "../ui/sign_in";
 import { ThemeButton } from "../ui/theme";
+
+const NOTICES: Record<NoticeState, string> = {
+  off: "Tell me of the first failure and the end",
+  on: "The browser will tell of the first failure and the end",
+  denied: "The browser does not allow it: see its settings for this site",
+  unavailable: "",
+};
 
 interface RunHeaderProps {
   route: RunRoute;
@@ -23,6 +34,9 @@ interface RunHeaderProps {
   state: StreamState;
   /** What is shown is not the run as it is. */
   isReplay: boolean;
+  /** What a person calls the run; "" for its name. */
+  title: string;
+  notice: { state: NoticeState; toggle: () => void };
   onRetry: () => void;
 }
 
@@ -39,7 +53,7 @@ export function RunHeader(props: RunHeaderProps) {
           {route.domain}
         </a>
         <span aria-hidden="true">/</span>
-        <h1 title={route.runName}>{route.runName}</h1>
+        <h1 title={route.runName}>{props.title || route.runName}</h1>
       </nav>
       <div class="facts">
         {phase && (
@@ -59,6 +73,20 @@ export function RunHeader(props: RunHeaderProps) {
         ) : (
           <StreamStatus state={props.state} onRetry={props.onRetry} />
         )}
+        {isLive && props.notice.state !== "unavailable" && (
+          <button
+            type="button"
+            class="button quiet"
+            aria-pressed={props.notice.state === "on"}
+            aria-label="Tell me of the first failure and the end"
+            title={NOTICES[props.notice.state]}
+            onClick={props.notice.toggle}
+          >
+            <Icon name={props.notice.state === "on" ? "bell-on" : "bell"} />
+          </button>
+        )}
+        <CopyLink />
+        {isLive && <AbortButton path={runPath(route)} what={`run ${route.runName}`} />}
         <SignOutButton />
         <ThemeButton />
       </div>

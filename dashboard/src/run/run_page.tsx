@@ -15,6 +15,7 @@ import { EmptyTree } from "./empty_tree";
 import type { PhaseCounts } from "../api/types";
 import type { Replay } from "./replay";
 import { ReplayBar } from "./replay_bar";
+import { RunFacts } from "./run_facts";
 import { RunHeader } from "./run_header";
 import { RunModel } from "./run_model";
 import { RunToolbar } from "./run_toolbar";
@@ -23,6 +24,8 @@ import { timelineDomain } from "./timeline";
 import { TreeGrid, type TreeGridHandle } from "./tree_grid";
 import { useReplay } from "./use_replay";
 import { useCursor } from "./use_cursor";
+import { useNotice, useFavicon } from "./use_notice";
+import { useRunRecord } from "./use_run_record";
 import { WhySection } from "./why_section";
 
 const SPLIT_PERCENT = 54;
@@ -109,6 +112,9 @@ export function RunPage({ route }: { route: RunRoute }) {
   });
   finder.find(shown.tree, route.name);
   const causes = useCauses(shown.tree, shown.progress.failed);
+  const record = useRunRecord(route, tree.version, model.isAbsent);
+  const notice = useNotice(route.runName, phase, progress);
+  useFavicon(phase, progress.failed);
   useTitle(`${phase ? `${phaseTitle(phase)} · ` : ""}${route.runName} · runtree`);
 
   const current = cursor.row === NONE ? NONE : shown.tree.rows[cursor.row]!;
@@ -167,6 +173,8 @@ export function RunPage({ route }: { route: RunRoute }) {
         {...shown}
         isReplay={past.isOpen}
         state={state}
+        title={record?.title ?? ""}
+        notice={notice}
         onRetry={() => model.retry()}
       />
       <RunToolbar
@@ -203,6 +211,7 @@ export function RunPage({ route }: { route: RunRoute }) {
           }}
         />
       )}
+      {record && <RunFacts record={record} isLive={isLive} nowMs={nowMs} />}
       {causes.length > 0 && (
         <WhySection
           tree={shown.tree}

@@ -15,6 +15,8 @@ import { ROW_HEIGHT } from "../ui/virtual_rows";
 const TICK_WIDTH_PX = 90;
 const TIP_HEIGHT_PX = 130;
 const NOW_GAP_PX = 14;
+/** On an axis of less than this the day goes without its year. */
+const NARROW_PX = 420;
 const TICK_LABEL_GAP_PX = 12;
 const PADDING_PART = 0.04;
 const SPAN_MIN_MS = 1000;
@@ -64,7 +66,7 @@ export function TimelineAxis({ scale, ticks, width, nowMs, nowLabel }: AxisProps
   const label = tickLabel(ticks, scale);
   const now = nowMs === null ? -1 : scale(nowMs);
   const nowPx = nowLabel.length * TICK_CHARACTER_PX + NOW_GAP_PX;
-  const day = dayOf(Number(scale.domain()[0] ?? 0));
+  const day = dayOf(Number(scale.domain()[0] ?? 0), width < NARROW_PX);
   // From left to right, each label only where the one before it, the day and "now" leave room.
   let free = day.length * TICK_CHARACTER_PX + TICK_LABEL_GAP_PX;
   const shown: { x: number; text: string }[] = [];

@@ -69,6 +69,18 @@ function GroupFacts({ tree, node, nowMs }: { tree: TreeStore; node: number; nowM
   );
 }
 
+/** What the columns say that a phone has no room for. */
+function NarrowFacts({ tree, node }: { tree: TreeStore; node: number }) {
+  const attempt = tree.attempt[node]!;
+  const below = tree.isGroup(node) ? 0 : tree.descendantTotal(node);
+  return (
+    <span class="narrow-facts" aria-hidden="true">
+      {attempt > 1 && <span class="retry">{`×${attempt}`}</span>}
+      {below > 0 && formatCount(below)}
+    </span>
+  );
+}
+
 /** One row of the tree. Its clicks are handled by the grid, which finds the row by `data-row`. */
 export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark }: TreeRowProps) {
   const node = tree.rows[item.index]!;
@@ -131,6 +143,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark }: TreeRowP
         {tree.isGroup(node) && <GroupFacts tree={tree} node={node} nowMs={nowMs} />}
         {id && <CutText class="id" text={id} title={name} mark={mark} />}
         {showsGroup && <CutText class="tag" text={tree.group[node]!} mark={mark} />}
+        <NarrowFacts tree={tree} node={node} />
         {error && (
           <span class="row-error" title={error}>
             <Marked text={error} mark={mark} />

@@ -17,7 +17,7 @@ export function FirstRun({ onPlay }: { onPlay: () => void }) {
         <CopyButton text={commands} label="Copy" />
         <pre tabIndex={0}>{commands}</pre>
       </div>
-      <p>Or watch one that plays for a minute, reported by this page through the same API:</p>
+      <p>Or watch one that plays for half a minute, reported by this page through the same API:</p>
       <button type="button" class="button primary" onClick={onPlay}>
         <Icon name="play" />
         Play a sample run

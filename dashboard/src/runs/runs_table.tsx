@@ -52,7 +52,7 @@ export function RunsTable(props: RunsTableProps) {
           <SortHead {...props} sort="begun" title="Begun" class="number col-age" />
           <SortHead {...props} sort="duration" title="Duration" class="number" />
           <th scope="col" class="col-tools">
-            <span class="unseen">Tools</span>
+            <span class="visually-hidden">Tools</span>
           </th>
         </tr>
       </thead>

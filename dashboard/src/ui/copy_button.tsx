@@ -32,3 +32,24 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
     </button>
   );
 }
+
+/** Copies the address as it is: with the filter, the folds, the zoom and the action. */
+export function CopyLink() {
+  const [isCopied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!isCopied) return;
+    const timer = setTimeout(() => setCopied(false), 1500);
+    return () => clearTimeout(timer);
+  }, [isCopied]);
+  return (
+    <button
+      type="button"
+      class="button quiet"
+      aria-label={isCopied ? "Copied" : "Copy the link to this view"}
+      title={isCopied ? "Copied" : "Copy the link to this view"}
+      onClick={() => void copyText(location.href).then(setCopied)}
+    >
+      <Icon name={isCopied ? "check" : "share"} />
+    </button>
+  );
+}

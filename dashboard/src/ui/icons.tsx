@@ -1,5 +1,7 @@
 import {
   Ban,
+  Bell,
+  BellRing,
   ChartGantt,
   ChevronDown,
   ChevronRight,
@@ -25,6 +27,8 @@ import {
   Pause,
   Play,
   Search,
+  Share2,
+  Square,
   StepBack,
   StepForward,
   Sun,
@@ -73,6 +77,10 @@ const ICONS = {
   stepOn: StepForward,
   search: Search,
   trash: Trash2,
+  bell: Bell,
+  "bell-on": BellRing,
+  share: Share2,
+  stop: Square,
   alert: TriangleAlert,
   close: X,
 } satisfies Record<string, IconNode>;
