@@ -225,6 +225,18 @@ def check_sizes():
                     yield name, number, f"{len(line)} columns; at most {LINE_COLUMNS_MAX}"
 
 
+def check_hidden_tests():
+    """A second test of a name takes the first one's place, which is not run."""
+    for name in sources(SOURCE_FOLDERS, {".py"}):
+        seen = set()
+        for number, line in enumerate(read(name).splitlines(), 1):
+            if line.startswith("def test_"):
+                test = line.partition("(")[0]
+                if test in seen:
+                    yield name, number, f"there is another {test} above"
+                seen.add(test)
+
+
 def check_leftovers():
     for name in sources(SOURCE_FOLDERS, SOURCE_ENDINGS | {".txt", ".md", ".yaml"}):
         for number, line in enumerate(read(name).splitlines(), 1):
@@ -245,7 +257,7 @@ def main():
     checks = [check_includes]
     if parser.parse_args().all:
         checks += [check_circles, check_names]
-        checks += [check_banned_calls, check_sizes, check_leftovers, check_format]
+        checks += [check_banned_calls, check_sizes, check_hidden_tests, check_leftovers, check_format]
     findings = sorted(finding for check in checks for finding in check())
     for name, line, what in findings:
         print(f"{name}:{line}: {what}", file=sys.stderr)

@@ -388,16 +388,6 @@ def test_labels_of_a_list(connect, api, run):
     watcher.follow_until(stream, lambda it: len(it.names(texts[0])) == 3)
 
 
-def test_labels_of_a_list(connect, api, run):
-    for name, team in (("r1", "ml"), ("r2", "web")):
-        document = another(run, name).event("a0", "RUNNING", parent=None)
-        api.post_one(document | {"run": {"labels": {"team": team}}})
-    text = list_of(run.project, label="team:ml")
-    watcher = ManyWatcher(text)
-    watcher.sync(connect(watcher))
-    assert {key[2] for key in watcher.parts[text].snapshot} == {"r1"}
-
-
 def test_a_hundred_runs(connect, api, twin, run):
     """The most that there may be, whose id fits into the head of a request."""
     runs = [another(run, f"run-{number:03}-{'x' * 40}") for number in range(100)]
