@@ -9,7 +9,7 @@
 
 struct moved_runs {
     struct moved_run *by_path;
-    struct moved_run *list; /* by sequence */
+    struct moved_run *list; /* the same, by sequence */
     size_t count;
     size_t bytes;          /* of all runs with their texts */
     int64_t sequence;      /* of the last move */
@@ -26,6 +26,7 @@ static size_t run_bytes(const struct moved_run *run)
 
 static void free_run(struct moved_runs *runs, struct moved_run *run)
 {
+    /* A run of the list is in the table. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     HASH_DELETE(hh, runs->by_path, run);
     DL_DELETE(runs->list, run);
     runs->count--;
@@ -105,10 +106,12 @@ static bool is_known(const struct moved_run *moved, int64_t xid, const struct ru
     return run == NULL || moved->revision == run->revision;
 }
 
+/* There is one. */
 static void evict_oldest(struct moved_runs *runs)
 {
     const struct moved_run *oldest = runs->list;
 
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     runs->lost_through = oldest->sequence;
     if (oldest->xid >= runs->complete_from)
         runs->complete_from = oldest->xid + 1;

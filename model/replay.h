@@ -31,7 +31,7 @@ struct replay *replay_new(const struct run_key *run);
 void replay_free(struct replay *replay); /* NULL does nothing */
 
 /* Takes in the run's next event in the order of revisions. 0 or -ENOMEM. */
-int replay_add(struct replay *replay, const struct replayed_event *event);
+int replay_add(struct replay *replay, const struct replayed_event *stored);
 
 size_t replay_bytes(const struct replay *replay); /* that it holds */
 
