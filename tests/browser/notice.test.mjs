@@ -52,7 +52,7 @@ test("title, labels, links and parameters of a run, and links and order of an ac
   await page.keyboard.press("Escape");
   await page.waitForSelector(".panel", { state: "detached" });
   await facts.locator(".label-tag").click();
-  await page.waitForURL(/label=team%3Alights/);
+  await page.waitForURL(/label=team:lights/);
   await page.waitForSelector(".runs a:has-text('Nightly film')");
   await page.goBack();
 });
