@@ -65,6 +65,7 @@ static PGconn *open_writer(const char *url)
     };
     PGconn *session = open_session(url);
 
+    execute(session, "SELECT set_config('runtree.channel', 'runtree', false)");
     execute(session, writer_settings_statement.sql);
     for (size_t i = 0; i < sizeof statements / sizeof(const struct pg_statement *); i++)
         must(session,

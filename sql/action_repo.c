@@ -1424,11 +1424,12 @@ int action_repo_runs_by_key(struct action_repo *repo, const struct run_key *keys
 
 static const Oid since_types[] = {PG_INT8, PG_INT4};
 
-/* OFFSET 0 has each era looked up by its index (0004_runs_read_by_index.sql). */
+/* OFFSET 0 has each era looked up by its index (0004_runs_read_by_index.sql). One more is looked
+ * at: NEXT_CHANGE may be ahead by as many transactions as run at a time. */
 static const struct pg_statement since_statement = {
     .name = "changed_runs_since",
     .sql = "SELECT m.all_below, m.none_from, c.* FROM " MOMENT " LEFT JOIN LATERAL ("
-           "SELECT r.* FROM generate_series($1 / 4096, m.none_from / 4096) AS era"
+           "SELECT r.* FROM generate_series($1 / 4096, m.none_from / 4096 + 1) AS era"
            " CROSS JOIN LATERAL ("
            "SELECT r.project, r.domain, r.run_name, r.changed_xid, " SHOWN_RUN_COLUMNS
            " FROM runs r WHERE r.changed_era = era AND r.changed_xid >= $1 OFFSET 0) r"

@@ -54,7 +54,7 @@ static int ask(const struct migrator *migrator, const char *what, const char *sq
     ExecStatusType status = PQresultStatus(result);
     int error = 0;
 
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY) {
         error = failed(migrator, what, result);
     } else if (number != NULL) {
         *number = PQntuples(result) == 1 ? (int)strtol(PQgetvalue(result, 0, 0), NULL, 10) : 0;
@@ -102,6 +102,28 @@ static int record(const struct migrator *migrator, const char *what,
     return error;
 }
 
+/* Sends the commands one at a time: where a schema is sharded, as a whole, a server takes no more
+ * than one in a message. */
+static int run_commands(const struct migrator *migrator, const char *what, const char *sql)
+{
+    static const char end_of_command[] = ";\n";
+    int error = 0;
+
+    while (error == 0 && *sql != '\0') {
+        const char *end = strstr(sql, end_of_command);
+        char *command = strndup(sql, end == NULL ? strlen(sql) : (size_t)(end - sql) + 1);
+
+        if (command == NULL) {
+            set_why(migrator, what, "out of memory");
+            return -EAGAIN;
+        }
+        error = ask(migrator, what, command, NULL);
+        free(command);
+        sql = end == NULL ? "" : end + strlen(end_of_command);
+    }
+    return error;
+}
+
 static int apply(const struct migrator *migrator, const struct migration *migration)
 {
     char what[128];
@@ -112,7 +134,7 @@ static int apply(const struct migrator *migrator, const struct migration *migrat
         error = record(migrator, what, migration);
     }
     if (error == 0) {
-        error = ask(migrator, what, migration->sql, NULL);
+        error = run_commands(migrator, what, migration->sql);
     }
     if (error == 0) {
         error = ask(migrator, what, "COMMIT", NULL);
@@ -162,14 +184,76 @@ static int check_encoding(const struct migrator *migrator)
     return error;
 }
 
-static int migrate(const struct migrator *migrator)
+/* Of two clients a pooler in session mode never gives both the same session, nor one of them two.
+ */
+static int check_pooler(const struct migrator *migrator, const char *url)
+{
+    enum { ROUNDS = 8 };
+    static const char what[] = "the session's process cannot be read";
+    static const char sql[] = "SELECT pg_backend_pid()";
+    char reason[PG_WHY_SIZE];
+    struct migrator other = *migrator;
+    int pid = 0, other_pid = 0, first = 0, other_first = 0;
+    int error = ask(migrator, what, sql, &first);
+
+    if (error < 0 || first == PQbackendPID(migrator->pg)) {
+        return error; /* no pooler, which would give out keys for cancelling of its own */
+    }
+    other.pg = pg_connect(url, "runtree migrate", reason);
+    if (other.pg == NULL) {
+        set_why(migrator, "no second connection to the database", reason);
+        return -EAGAIN;
+    }
+    error = ask(&other, what, sql, &other_first);
+    for (int round = 0; error == 0 && round < ROUNDS; round++) {
+        error = ask(migrator, what, sql, &pid);
+        if (error == 0) {
+            error = ask(&other, what, sql, &other_pid);
+        }
+        if (error == 0 && (pid != first || other_pid != other_first || pid == other_pid)) {
+            snprintf(
+                migrator->why, migrator->why_size,
+                "the pooler before the database does not keep sessions apart: runtree needs one"
+                " in session mode (PgBouncer: pool_mode = session), or none");
+            error = -EPROTO;
+        }
+    }
+    PQfinish(other.pg);
+    return error;
+}
+
+/* The list's watch counts in transactions of this server: runs that any from its future have
+ * changed would not be told of. */
+static int check_transactions(const struct migrator *migrator)
+{
+    int is_ahead = 0;
+    int error = ask(migrator, "the last change of a run cannot be read",
+                    "SELECT (max(changed_era) >"
+                    " pg_snapshot_xmax(pg_current_snapshot())::text::int8 / 4096 + 1)::int"
+                    " FROM runs",
+                    &is_ahead);
+
+    if (error == 0 && is_ahead != 0) {
+        snprintf(migrator->why, migrator->why_size,
+                 "runs were changed by transactions that this server has not given out yet: after"
+                 " a restore run after_restore.sql; of a cluster use one server for all runtrees");
+        error = -EPROTO;
+    }
+    return error;
+}
+
+static int migrate(const struct migrator *migrator, const char *url)
 {
     int is_read_only = 0;
     int version = 0;
-    int error = ask(migrator, "the session cannot be set up",
-                    "SET statement_timeout = 0; SET lock_timeout = '3s';"
-                    "SELECT (current_setting('transaction_read_only') = 'on')::int",
-                    &is_read_only);
+    int error = check_pooler(migrator, url);
+    if (error < 0) {
+        return error;
+    }
+    error = ask(migrator, "the session cannot be set up",
+                "SET statement_timeout = 0; SET lock_timeout = '3s';"
+                "SELECT (current_setting('transaction_read_only') = 'on')::int",
+                &is_read_only);
     if (error == 0) {
         error = check_encoding(migrator);
     }
@@ -182,14 +266,17 @@ static int migrate(const struct migrator *migrator)
     /* A current schema is left alone: that needs neither the lock nor the right to create tables.
      */
     if (version == (int)migration_count && !is_read_only) {
-        return 0;
+        return check_transactions(migrator);
     }
     if (is_read_only) {
         snprintf(migrator->why, migrator->why_size, "the database is read-only (a standby?)");
         return -EAGAIN;
     }
     error = refuse_newer(migrator, version);
-    return error < 0 ? error : apply_missing(migrator);
+    if (error == 0) {
+        error = apply_missing(migrator);
+    }
+    return error < 0 ? error : check_transactions(migrator);
 }
 
 int database_url_check(const char *url, char *why, size_t why_size)
@@ -218,7 +305,7 @@ int migrate_database(const char *url, char *why, size_t why_size)
         snprintf(why, why_size, "no connection to the database: %s", reason);
         return -EAGAIN;
     }
-    int error = migrate(&migrator);
+    int error = migrate(&migrator, url);
     PQfinish(migrator.pg);
     return error;
 }

@@ -7,7 +7,7 @@
 struct migration {
     int version; /* 1, 2, 3 … */
     const char *name;
-    const char *sql;
+    const char *sql; /* a command ends where a line ends in a semicolon, a comment as well */
 };
 
 extern const struct migration migration_list[];

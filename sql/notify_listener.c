@@ -8,23 +8,30 @@
 #include "sql/pg_value.h"
 
 /* A connection that only listens would not notice a dead peer: it says something itself now and
- * then. */
+ * then, and asks whether it still listens, which a pooler may have ended. */
 enum { PING_INTERVAL_MS = 3000, PING_TIMEOUT_MS = 5000, CHANNEL_PAYLOAD_MAX = 8000 };
 
 struct notify_listener {
     struct pg_connection *connection;
     uv_timer_t ping;
-    bool is_listening;
+    bool has_listened; /* in this session */
+    bool is_listening; /* and nothing says that it was in vain */
+    bool is_deaf;      /* as of the last ping */
+    int times_deaf;    /* sessions in a row that were found so */
     double queue_usage;
     const struct notify_listener_events *events;
     void *arg;
 };
 
-static const struct pg_statement listen_statement = {.sql = "LISTEN runtree"};
+static const struct pg_statement listen_statement = {
+    .sql = "DO $$BEGIN EXECUTE format('LISTEN %I', " PG_CHANNEL "); END$$",
+};
 
+/* Not prepared: a pooler's other session would refuse it for that, and not be found deaf. */
 static const struct pg_statement ping_statement = {
-    .name = "ping",
-    .sql = "SELECT (pg_notification_queue_usage() * 1000000)::int8",
+    .sql = "SELECT (pg_notification_queue_usage() * 1000000)::int8,"
+           " NOT EXISTS (SELECT FROM pg_listening_channels() AS c (name)"
+           " WHERE c.name = " PG_CHANNEL ")",
 };
 
 static void on_ping_result(void *arg, size_t statement, const PGresult *result)
@@ -33,20 +40,41 @@ static void on_ping_result(void *arg, size_t statement, const PGresult *result)
 
     (void)statement;
     listener->queue_usage = (double)pg_int8(result, 0, 0) / 1e6;
+    listener->is_deaf = pg_bool(result, 0, 1);
+}
+
+static void begin_to_hear(struct notify_listener *listener)
+{
+    listener->is_listening = true;
+    listener->events->on_listening(listener->arg, pg_connection_timeline(listener->connection));
 }
 
 /* A session that is lost is reported by on_lost; a refused ping does not matter. */
 static void on_ping_end(void *arg, const struct pg_end *end)
 {
-    (void)arg;
-    (void)end;
+    struct notify_listener *listener = arg;
+
+    if (end->outcome != PG_OK)
+        return;
+    if (listener->is_deaf) {
+        listener->times_deaf++;
+        pg_connection_reset(listener->connection,
+                            listener->times_deaf == 1
+                                ? "the session has stopped listening; the next one begins anew"
+                                : "LISTEN does not last: a pooler between runtree and PostgreSQL"
+                                  " must work in session mode");
+        return;
+    }
+    listener->times_deaf = 0;
+    if (!listener->is_listening)
+        begin_to_hear(listener);
 }
 
 static void on_ping_due(uv_timer_t *timer)
 {
     struct notify_listener *listener = timer->data;
 
-    if (!listener->is_listening || !pg_connection_is_idle(listener->connection))
+    if (!listener->has_listened || !pg_connection_is_idle(listener->connection))
         return;
     pg_exchange(listener->connection, &(struct pg_call){&ping_statement, NULL}, 1, on_ping_result,
                 on_ping_end, listener);
@@ -57,8 +85,9 @@ static void on_listen_end(void *arg, const struct pg_end *end)
     struct notify_listener *listener = arg;
 
     if (end->outcome == PG_OK) {
-        listener->is_listening = true;
-        listener->events->on_listening(listener->arg, pg_connection_timeline(listener->connection));
+        listener->has_listened = true;
+        if (listener->times_deaf < 2) /* else the next ping tells */
+            begin_to_hear(listener);
     } else if (end->outcome == PG_REFUSED) {
         pg_connection_reset(listener->connection, end->message);
     }
@@ -76,7 +105,7 @@ static void on_lost(void *arg, const char *why)
 {
     struct notify_listener *listener = arg;
 
-    listener->is_listening = false;
+    listener->has_listened = listener->is_listening = false;
     listener->events->on_lost(listener->arg, why);
 }
 
@@ -138,7 +167,7 @@ struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,
 
 void notify_listener_stop(struct notify_listener *listener)
 {
-    listener->is_listening = false;
+    listener->has_listened = listener->is_listening = false;
     uv_close((uv_handle_t *)&listener->ping, NULL);
     pg_connection_close(listener->connection, NULL);
 }

@@ -36,7 +36,8 @@ void notify_listener_stop(struct notify_listener *listener);
 /* When the loop is empty; NULL is fine. */
 void notify_listener_free(struct notify_listener *listener);
 
-/* LISTEN is on, and the server answered within the last seconds. */
+/* LISTEN is on, as the server itself said within the last seconds. A session that turns out to be
+ * deaf is replaced; after two in a row the next counts only once the server has said so. */
 bool notify_listener_is_on(const struct notify_listener *listener);
 
 /* The part of the server's notification queue that is in use, 0 to 1, as of the last heartbeat. */

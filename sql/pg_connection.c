@@ -705,7 +705,10 @@ static void set_up(struct pg_connection *connection)
         .sql = "SELECT set_config(name, value, false) FROM (VALUES ('TimeZone', 'UTC'),"
                " ('statement_timeout', '30s'), ('idle_in_transaction_session_timeout', '30s'),"
                " ('synchronous_commit', 'on')) AS ours (name, value)"
-               " WHERE name = 'TimeZone' OR current_setting(name) IN ('0', 'off')"};
+               " WHERE name = 'TimeZone' OR current_setting(name) IN ('0', 'off')"
+               " UNION ALL SELECT set_config('runtree.channel', 'runtree' || coalesce("
+               "(SELECT '.' || n.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+               " WHERE c.oid = to_regclass('runs') AND n.nspname <> 'public'), ''), false)"};
 
     const struct pg_call calls[] = {{&apply_settings, NULL}, {connection->settings, NULL}};
 

@@ -34,6 +34,11 @@ PQconninfoOption *pg_url_parse(const char *url, char why[static PG_WHY_SIZE]);
  * `why` when there is none. Drops notices. */
 PGconn *pg_connect(const char *url, const char *application_name, char why[static PG_WHY_SIZE]);
 
+/* In SQL of a pg_connection's session: the channel on which is told what changed. Several runtrees
+ * may share a database, each with a schema of its own; those outside of "public" add its oid. NULL
+ * in a session that a pooler has put in the place of ours. */
+#define PG_CHANNEL "current_setting('runtree.channel', true)"
+
 struct pg_connection;
 
 /* Called on the loop's thread, never from inside a pg_connection function. */

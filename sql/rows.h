@@ -14,6 +14,12 @@
     "r.removed_count"
 enum { RUN_COLUMN_COUNT = 19 };
 
+/* What every change of a run's row sets runs.changed_xid to: its transaction's number, for those
+ * who ask what changed (sql/action_repo.h), but always more than it was. So it counts the changes,
+ * too, and tells who has read a run whether that is still so, even where a number comes twice
+ * because another node of a cluster gave it out. */
+#define NEXT_CHANGE "greatest(pg_current_xact_id()::text::int8, r.changed_xid + 1)"
+
 /* For which parents actions wait, the first of them by name, of the first 1,000 actions. As jsonb:
  * the other kind would break lines. */
 #define WAITING_FOR                                                                                \

@@ -379,7 +379,8 @@ static const struct pg_statement mark_statement = {
                   " closed AS (DELETE FROM open_ends o USING gone g"
                   " WHERE (o.project, o.domain, o.run_name) = (g.project, g.domain, g.run_name))"
                   " SELECT pg_current_xact_id()::text::int8,"
-                  " pg_notify('runtree', concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
+                  " pg_notify(" PG_CHANNEL
+                  ", concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
                   " FROM gone g",
     .parameter_count = 4,
     .types = mark_types,
@@ -477,7 +478,8 @@ static const Oid abort_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
     "WITH run AS MATERIALIZED (SELECT r.* FROM runs r WHERE r.project = $1 AND r.domain = $2"      \
     " AND r.run_name = $3 FOR NO KEY UPDATE)"
 #define NOTIFIED                                                                                   \
-    "(SELECT pg_notify('runtree', concat_ws(chr(31), n.project, n.domain, n.run_name, n.revision," \
+    "(SELECT pg_notify(" PG_CHANNEL                                                                \
+    ", concat_ws(chr(31), n.project, n.domain, n.run_name, n.revision,"                            \
     " n.revision - 1, pg_snapshot_xmin(pg_current_snapshot()))) FROM noted n)"
 
 /* One row, or none if there is no such run: its phase, what is noted. */
@@ -485,7 +487,7 @@ static const struct pg_statement abort_run_statement = {
     .name = "abort_run",
     .sql = LOCKED_RUN
     ", noted AS (UPDATE runs r SET abort_requested = $4,"
-    " revision = r.revision + 1, changed_xid = pg_current_xact_id()::text::int8"
+    " revision = r.revision + 1, changed_xid = " NEXT_CHANGE
     " FROM run WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
     " AND run.abort_requested IS NULL AND run.phase NOT IN " TERMINAL " RETURNING r.*),"
     " roots AS (UPDATE actions a SET revision = noted.revision,"
@@ -505,7 +507,7 @@ static const struct pg_statement abort_action_statement = {
     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $5),"
     " noted AS (UPDATE runs r SET abort_count = r.abort_count + 1,"
     " revision = r.revision + (action.ordinal > 0)::int,"
-    " changed_xid = pg_current_xact_id()::text::int8 FROM action"
+    " changed_xid = " NEXT_CHANGE " FROM action"
     " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
     " AND action.abort_requested IS NULL AND action.phase NOT IN " TERMINAL " RETURNING r.*),"
     " marked AS (UPDATE actions a SET abort_requested = $4,"
@@ -587,9 +589,10 @@ static const struct pg_statement drop_waiting_statement = {
     " aliases AS (DELETE FROM actions a USING gone WHERE a.project = $1 AND a.domain = $2"
     " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent = $4),"
     " noted AS (UPDATE runs r SET waiting_count = r.waiting_count - 1,"
-    " changed_xid = pg_current_xact_id()::text::int8 FROM gone WHERE r.project = $1"
+    " changed_xid = " NEXT_CHANGE " FROM gone WHERE r.project = $1"
     " AND r.domain = $2 AND r.run_name = $3 RETURNING r.*)"
-    " SELECT EXISTS (SELECT FROM gone), (SELECT pg_notify('runtree', concat_ws(chr(31), n.project,"
+    " SELECT EXISTS (SELECT FROM gone), (SELECT pg_notify(" PG_CHANNEL
+    ", concat_ws(chr(31), n.project,"
     " n.domain, n.run_name, n.revision, n.revision, pg_snapshot_xmin(pg_current_snapshot())))"
     " FROM noted n)",
     .parameter_count = 4,

@@ -455,7 +455,7 @@ const struct pg_statement update_runs_statement = {
            " phase = k.phase, created_at = k.created_at, started_at = k.started_at,"
            " ended_at = k.ended_at, root_counts = k.root_counts::int4[],"
            " waiting_count = k.waiting_count, last_event_at = coalesce(k.heard_at,"
-           " r.last_event_at), changed_xid = pg_current_xact_id()::text::int8"
+           " r.last_event_at), changed_xid = " NEXT_CHANGE
            " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
            " AS k(project, domain, run_name, changed_xid, revision, action_count, phase_counts,"
            " root, phase, created_at, started_at, ended_at, root_counts, waiting_count, heard_at)"
@@ -555,7 +555,7 @@ static const Oid notify_types[] = {PG_TEXT_ARRAY};
  * come in the order of the commits: who hears this one has heard all of theirs. */
 const struct pg_statement notify_statement = {
     .name = "notify",
-    .sql = "SELECT pg_notify('runtree',"
+    .sql = "SELECT pg_notify(" PG_CHANNEL ","
            " k.payload || chr(31) || pg_snapshot_xmin(pg_current_snapshot())::text)"
            " FROM unnest($1) AS k(payload)",
     .parameter_count = 1,

@@ -65,6 +65,36 @@ def test_two_processes_write_at_once(twin, api, open_api, database, run, same):
     assert conflicts(api) + conflicts(other) == 1
 
 
+def test_every_change_counts(api, database, run):
+    """Also where another server of a cluster gave out higher numbers than this one: a number that
+    came twice would hide a change from who has read the run."""
+    ahead = 10**12
+    api.post_all(
+        [
+            run.event("a0", "RUNNING", parent=None),
+            run.event("a1", "RUNNING", parent="a0"),
+            run.event("w0", parent="nobody"),
+            run.event("w1", parent="nobody"),
+        ]
+    )
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute("UPDATE runs SET changed_xid = %s", [ahead])
+        for number, change in enumerate(
+            [
+                lambda: api.post_one(run.event("a2", parent="a0")),
+                lambda: api.post_one(run.event("w0", "RUNNING", parent="nobody")),
+                lambda: api.post({}, path=f"{run.path}/actions/a1/abort"),
+                lambda: api.post({}, path=f"{run.path}/abort"),
+                lambda: api.request("DELETE", f"{run.path}/actions/w1"),
+                lambda: api.request("DELETE", f"{run.path}/actions/a2"),
+            ],
+            1,
+        ):
+            change()
+            found = session.execute("SELECT changed_xid FROM runs").fetchone()[0]
+            assert found == ahead + number
+
+
 def test_run_is_deleted_meanwhile(api, database, run):
     """What is recorded then is of a new run, not of one without its past."""
     api.post_all([run.event("a0", "RUNNING", parent=None), run.event("a1", parent="a0")])

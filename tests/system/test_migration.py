@@ -7,6 +7,7 @@ compared with the same events as this version records them.
 import json
 import pathlib
 
+import httpx
 import psycopg
 import pytest
 
@@ -146,3 +147,18 @@ def test_old_open_ends_are_given_up(migrated, start_runtree, open_api):
     until(lambda: api.read(run_of("zombie").path)["phaseCounts"] == {"FAILED": 1, "ABORTED": 1})
     step = api.read(f"{run_of('zombie').path}/actions/step")
     assert (step["abandoned"], step["endedAt"]) == (True, "2026-03-01T08:01:00.000Z")
+
+
+def test_transactions_of_another_server(postgres, start_runtree, open_api):
+    """As in a backup of one that had come further: the list's watch would be told of no change."""
+    url = postgres.new_database()
+    first = start_runtree(database_url=url)
+    open_api(first).post_all(events_of("retried"))
+    first.stop()
+    postgres.execute(url, "UPDATE runs SET changed_xid = 1000000000000")
+    runtree = start_runtree(database_url=url, until="/healthz")
+    until(lambda: "after_restore.sql" in httpx.get(runtree.url + "/readyz").json()["detail"])
+    script = (pathlib.Path(__file__).parents[2] / "sql/after_restore.sql").read_text()
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute(script)
+    runtree.wait_for("/readyz", 200)

@@ -32,7 +32,7 @@ if ! install "$@" </dev/null >"$log" 2>&1; then
     exit 1
 fi
 
-for service in nginx haproxy; do
+for service in nginx haproxy pgbouncer; do
     case " $* " in
     *" $service"*) deb-systemd-helper disable $service.service >>"$log" 2>&1 || true ;;
     esac

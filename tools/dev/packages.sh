@@ -4,6 +4,7 @@
 base_packages=(build-essential cmake ninja-build pkg-config python3 python3-yaml libmicrohttpd-dev
     libcurl4-gnutls-dev libjansson-dev libpq-dev librhonabwy-dev libuv1-dev zlib1g-dev uthash-dev libcmocka-dev
     libprotobuf-c-dev protobuf-c-compiler postgresql)
+system_packages=(pgbouncer)
 lint_packages=(clang-tidy cppcheck)
 python_packages=(python3-venv curl)
 bench_packages=(wrk)

@@ -37,6 +37,7 @@ stage_tools() {
 }
 
 stage_system() {
+    need_packages "${system_packages[@]}"
     need_python
     build dev build runtree
     run_pytest tests/system -n 2
@@ -49,6 +50,7 @@ stage_flyte() {
 }
 
 stage_asan() {
+    need_packages "${system_packages[@]}"
     need_python
     build asan build-asan
     ctest --test-dir build-asan --output-on-failure --parallel 2
