@@ -1,7 +1,7 @@
 # The Debian package: `cpack -G DEB` in a build folder of the release preset.
 install(FILES deploy/systemd/runtree.service DESTINATION /lib/systemd/system)
 install(FILES deploy/debian/runtree.default DESTINATION /etc/default RENAME runtree)
-install(FILES sql/after_restore.sql sql/citus.sql DESTINATION share/runtree)
+install(FILES sql/after_restore.sql DESTINATION share/runtree)
 install(FILES deploy/man/runtree.1 DESTINATION share/man/man1)
 install(FILES README.md DESTINATION share/doc/runtree)
 install(FILES LICENSE DESTINATION share/doc/runtree RENAME copyright)

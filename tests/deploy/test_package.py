@@ -88,7 +88,6 @@ def test_files(package):
         "/lib/systemd/system/runtree.service": "-rw-r--r--",
         "/etc/default/runtree": "-rw-r--r--",
         "/usr/share/runtree/after_restore.sql": "-rw-r--r--",
-        "/usr/share/runtree/citus.sql": "-rw-r--r--",
         "/usr/share/man/man1/runtree.1": "-rw-r--r--",
         "/usr/share/doc/runtree/README.md": "-rw-r--r--",
         "/usr/share/doc/runtree/copyright": "-rw-r--r--",

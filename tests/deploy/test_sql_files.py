@@ -1,4 +1,4 @@
-"""The SQL files that an operator runs by hand: after a restore, and to distribute the tables."""
+"""The SQL file that an operator runs by hand after a restore."""
 
 import contextlib
 import json
@@ -109,28 +109,3 @@ def test_restored_runs_are_the_same_and_watchers_start_anew(binary, home):
         assert after.post("other", "a1") == ["applied", "duplicate"]
         kinds, _ = after.watch(last_id)
         assert kinds == ["reset", *["nodeUpdate"] * 3, "synced"]
-
-
-def test_every_table_is_distributed_by_the_run(binary, home):
-    """Against a stand-in for Citus that writes down what it is asked for: the file forgets no table,
-    and may be run again. Whether Citus agrees, only a cluster can tell."""
-    with serving(binary, home / "citus") as service:
-        service.sql(
-            "--command",
-            """CREATE TABLE pg_dist_partition (logicalrelid regclass, by text, colocate_with text);
-            CREATE FUNCTION create_distributed_table(regclass, text, colocate_with text)
-            RETURNS void LANGUAGE sql
-            BEGIN ATOMIC INSERT INTO pg_dist_partition VALUES ($1, $2, $3); END""",
-        )
-        for _ in range(2):
-            service.sql(f"--file={ROOT / 'sql' / 'citus.sql'}")
-        asked = service.sql("--command", "SELECT * FROM pg_dist_partition").splitlines()
-        tables = service.sql(
-            "--command",
-            """SELECT relname FROM pg_class WHERE relkind = 'r'
-            AND relnamespace = 'public'::regnamespace""",
-        ).split()
-    assert asked[0] == "runs|run_name|none"
-    assert all(line.endswith("|run_name|runs") for line in asked[1:])
-    distributed = {line.split("|")[0] for line in asked}
-    assert distributed == set(tables) - {"schema_migrations", "pg_dist_partition"}
