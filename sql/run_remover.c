@@ -499,12 +499,13 @@ static const struct pg_statement abort_run_statement = {
     .types = abort_types,
 };
 
-/* The same of an action. */
+/* The same of an action; an alias is none. */
 static const struct pg_statement abort_action_statement = {
     .name = "abort_action",
     .sql = LOCKED_RUN
     ", action AS MATERIALIZED (SELECT a.phase, a.ordinal, a.abort_requested FROM actions a, run"
-    " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $5),"
+    " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $5"
+    " AND a.ordinal >= 0),"
     " noted AS (UPDATE runs r SET abort_count = r.abort_count + 1,"
     " revision = r.revision + (action.ordinal > 0)::int,"
     " changed_xid = " NEXT_CHANGE " FROM action"

@@ -87,8 +87,9 @@ def test_what_has_ended_is_not_aborted(api, run):
 def test_what_is_not_there(api, run):
     assert_problem(api.post({}, path=f"{run.path}/abort"), 404, "not-found")
     assert_problem(api.post({}, path=f"{action(run, 'a0')}/abort"), 404, "not-found")
-    started(api, run, ("a0", None))
-    assert_problem(api.post({}, path=f"{action(run, 'a1')}/abort"), 404, "not-found")
+    api.post_one(run.event("a0", "RUNNING", parent=None, aliases=["try-1"]))
+    for absent in ("a1", "try-1"):
+        assert_problem(api.post({}, path=f"{action(run, absent)}/abort"), 404, "not-found")
 
 
 def test_a_bad_reason_names_its_field(api, run):
