@@ -235,7 +235,7 @@ static void on_run_read(void *arg, enum repo_outcome outcome, const char *messag
         reply->query.until_revision = reply->run_revision;
     if (reply->query.until_revision > reply->run_revision) {
         reply_problemf(reply->request, PROBLEM_INVALID_FIELD, NULL,
-                       "Query parameter at: the run is at revision %lld.",
+                       "Query parameter at: must be at most %lld, the run's revision now.",
                        (long long)reply->run_revision);
         end_reply(reply);
         return;

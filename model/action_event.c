@@ -730,7 +730,7 @@ static int decode_labels(struct decoding *decoding)
         if (!is_text_of(label, 0, LABEL_BYTES_MAX) || strlen(name) < 1 ||
             strlen(name) > LABEL_NAME_BYTES_MAX)
             return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/run/labels",
-                               "labels must be %s; %s is not.", rule, name);
+                               "labels must be %s; \"%s\" is not.", rule, name);
     const char **out = &decoding->event->run_additions[RUN_LABELS];
     *out = "{}";
     return value->json

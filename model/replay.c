@@ -222,8 +222,11 @@ static bool is_below_tree(const struct replay *replay, struct action *action)
 int replay_build(struct replay *replay, struct run_state_manager *manager, size_t count,
                  int64_t revision)
 {
-    if (replay->built == 0 && replay->next_built == NULL)
+    if (replay->built == 0 && replay->next_built == NULL) {
         replay->next_built = replay->first;
+        if (run_state_manager_upsert_actions(manager, NULL, 0, revision) < 0)
+            return -ENOMEM;
+    }
     for (; replay->next_built != NULL && count > 0; count--) {
         struct replayed_action *at = replay->next_built;
         struct action *action = &at->action;

@@ -84,7 +84,7 @@ const char *key_part_rule(enum key_part part)
     static const char *const rules[] = {
         [KEY_PROJECT] = IDENTIFIER_RULE(160) ", or several such with / between them (owner/repo)",
         [KEY_DOMAIN] = IDENTIFIER_RULE(63),
-        [KEY_NAME] = "1 to 512 bytes of UTF-8 without control characters, and not . or ..",
+        [KEY_NAME] = "1 to 512 bytes of UTF-8 without control characters, neither \".\" nor \"..\"",
     };
     static_assert(PROJECT_BYTES_MAX == 160 && DOMAIN_BYTES_MAX == 63 && NAME_BYTES_MAX == 512,
                   "as the rules have it");

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 enum { US_PER_MS = 1000, MS_PER_SECOND = 1000, SECONDS_PER_DAY = 86400 };
-enum { YEAR_MIN = 1, YEAR_MAX = 9999 };
+enum { YEAR_MIN = 0, YEAR_MAX = 9999 };
 
 #define US_PER_SECOND INT64_C(1000000)
 

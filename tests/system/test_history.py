@@ -133,6 +133,8 @@ def test_moments_as_they_are_written(api, recorded_late):
     now = api.read(path)
     assert tree(api, run, 0) == {"revision": 0, "nodes": []}
     assert tree(api, run, now["revision"]) == now
+    before = tree(api, run, "2000-01-01T00:00:00Z")
+    assert (before["revision"], before["nodes"]) == (now["revision"], [])
     later = tree(api, run, "2100-01-01T00:00:00+01:00")
     assert later["at"] == "2099-12-31T23:00:00.000Z"
     assert (later["revision"], later["nodes"]) == (now["revision"], now["nodes"])

@@ -137,7 +137,16 @@ def test_clocks_that_differ_make_no_negative_time(api, run):
     ]
 
 
-@pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "zero",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+01:00",
+        "0000-12-31T19:03:58-04:56",
+        "1970-01-01T00:00:00Z",
+        "1970-01-01T01:00:00+01:00",
+    ],
+)
 def test_zero_time_is_the_time_of_receipt(api, run, zero):
     api.post_all(
         [

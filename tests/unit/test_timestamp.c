@@ -73,8 +73,7 @@ static void test_refuses_everything_else(void **state)
         " 2026-04-12T08:00:00Z",
         "2026-04-12T08:00:00ZZ",
         "2026-04-12T08:00:00X",
-        "0000-12-31T23:59:59Z",
-        "0001-01-01T00:00:00+00:01",
+        "0000-01-01T00:00:00+00:01",
         "9999-12-31T23:59:59-00:01",
         "9999-12-31T23:59:60Z",
     };
@@ -103,7 +102,7 @@ static void test_agrees_with_the_c_library(void **state)
 {
     (void)state;
     struct random random = random_start("calendar");
-    const int64_t first = -62135596800, last = 253402300799;
+    const int64_t first = -62167219200, last = 253402300799;
     for (int i = 0; i < 20000; i++) {
         time_t seconds = (time_t)(first + (int64_t)random_below(&random, (size_t)(last - first)));
         struct tm calendar;
@@ -129,6 +128,8 @@ static void test_zero_times(void **state)
 {
     (void)state;
     assert_zero("0001-01-01T00:00:00Z", true);
+    assert_zero("0001-01-01T00:00:00+01:00", true);
+    assert_zero("0000-12-31T19:03:58-04:56", true);
     assert_zero("0001-12-31T23:59:59.999Z", true);
     assert_zero("0002-01-01T00:00:00Z", false);
     assert_zero("1970-01-01T00:00:00Z", true);

@@ -23,7 +23,6 @@ export class RunModel {
   isAbsent = false;
 
   #aside: TreeStore | null = null;
-  #run: RunKey | null = null;
   #subscription: Subscription | null = null;
   readonly #frame: NextFrame;
 
@@ -34,21 +33,7 @@ export class RunModel {
   }
 
   watch(run: RunKey): void {
-    this.#run = run;
     this.#subscription = subscribe(runTopic(run), (message) => this.#take(message));
-  }
-
-  /** Watches no longer, until resume(); what is shown stays. */
-  pause(): void {
-    this.#subscription?.close();
-    this.#subscription = null;
-  }
-
-  /** Goes on with what pause() stopped: the tree is built anew aside. */
-  resume(): void {
-    if (this.#subscription || !this.#run) return;
-    this.#startAside();
-    this.watch(this.#run);
   }
 
   retry(): void {
@@ -56,8 +41,8 @@ export class RunModel {
   }
 
   close(): void {
-    this.pause();
-    this.#run = null;
+    this.#subscription?.close();
+    this.#subscription = null;
     this.#frame.cancel();
   }
 

@@ -8,7 +8,7 @@ import { parseRoute, type RunRoute } from "../model/route";
 import { Search } from "../model/search";
 import { NONE, WHOLE_TREE, type SortKey, type TreeStore, type TreeView } from "../model/tree_store";
 import { HelpDialog } from "../ui/help_dialog";
-import { useMedia, useNow, useRedraw, useStored, useTitle, useWhileSeen } from "../ui/hooks";
+import { useMedia, useNow, useRedraw, useStored, useTitle } from "../ui/hooks";
 import { closePanel, navigate, openPanel } from "../ui/router";
 import { AttemptDetails } from "./attempt_details";
 import { EmptyTree } from "./empty_tree";
@@ -115,7 +115,6 @@ export function RunPage({ route }: { route: RunRoute }) {
   const record = useRunRecord(route, tree.version, model.isAbsent);
   const notice = useNotice(route.runName, phase, progress);
   useFavicon(phase, progress.failed);
-  useWhileSeen(model, isLive || !model.isComplete);
   useTitle(`${phase ? `${phaseTitle(phase)} · ` : ""}${route.runName} · runtree`);
 
   const current = cursor.row === NONE ? NONE : shown.tree.rows[cursor.row]!;

@@ -159,23 +159,6 @@ export class RunsModel {
     this.hasOlder = kept?.hasOlder ?? false;
     this.isComplete = kept !== null;
     this.scrollTop = kept?.scrollTop ?? 0;
-    this.#subscribe(route);
-  }
-
-  /** Watches no longer, until resume(); what is shown stays. */
-  pause(): void {
-    this.#subscription?.close();
-    this.#subscription = null;
-  }
-
-  resume(): void {
-    if (this.#subscription || !this.#route) return;
-    this.#aside = new Map();
-    this.#subscribe(this.#route);
-  }
-
-  #subscribe(route: RunsRoute): void {
-    const query = this.#query;
     this.state = CONNECTING;
     this.#subscription = subscribe(listTopic(route), (message) => {
       if (this.#query === query) this.#take(message);
@@ -196,7 +179,7 @@ export class RunsModel {
     };
     this.#route = null;
     this.#query = "";
-    this.pause();
+    this.#subscription?.close();
     this.#frame.cancel();
   }
 

@@ -52,31 +52,6 @@ export function useMedia(query: string): boolean {
   return matches;
 }
 
-/** A hidden page that has nothing to tell stops watching after this time. */
-const HIDDEN_MS = 30_000;
-
-/** Stops what a page watches while it is hidden, and goes on when it is seen again; not while `tells`: then the title, or
- *  a notice, says what happens. */
-export function useWhileSeen(
-  model: { pause: () => void; resume: () => void },
-  tells: boolean,
-): void {
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const look = (): void => {
-      clearTimeout(timer);
-      if (!document.hidden) model.resume();
-      else if (!tells) timer = setTimeout(() => model.pause(), HIDDEN_MS);
-    };
-    look();
-    document.addEventListener("visibilitychange", look);
-    return () => {
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", look);
-    };
-  }, [model, tells]);
-}
-
 export function useTitle(title: string): void {
   useEffect(() => {
     document.title = title;
