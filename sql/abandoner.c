@@ -81,6 +81,16 @@ static void next_run(struct abandoner *abandoner)
     next_page(abandoner);
 }
 
+static void go_on(struct abandoner *abandoner, bool went_well)
+{
+    if (!went_well || abandoner->is_stopped)
+        end_look(abandoner);
+    else if (abandoner->goes_on)
+        next_page(abandoner);
+    else
+        next_run(abandoner);
+}
+
 static void on_written(void *arg, enum event_write_outcome outcome, const char *why)
 {
     struct abandoner *abandoner = arg;
@@ -92,12 +102,7 @@ static void on_written(void *arg, enum event_write_outcome outcome, const char *
         recorded += batch->results[i].status == EVENT_APPLIED;
     if (recorded > 0)
         abandoner->options.on_abandoned(abandoner->options.arg, recorded);
-    if (outcome != EVENT_WRITE_DONE || abandoner->is_stopped)
-        end_look(abandoner);
-    else if (abandoner->goes_on)
-        next_page(abandoner);
-    else
-        next_run(abandoner);
+    go_on(abandoner, outcome == EVENT_WRITE_DONE);
 }
 
 static int64_t latest(int64_t a, int64_t b)
@@ -165,17 +170,16 @@ static void on_open_action(void *arg, const struct action *action, struct page_r
 static void on_page_end(void *arg, enum repo_outcome outcome, const char *message)
 {
     struct abandoner *abandoner = arg;
+    bool went_well = outcome == REPO_OK && !abandoner->is_out_of_memory && !abandoner->is_stopped;
 
     (void)message;
-    if (outcome != REPO_OK || abandoner->is_out_of_memory || abandoner->is_stopped)
-        end_look(abandoner);
-    else if (abandoner->batch.count == 0 && abandoner->goes_on)
-        next_page(abandoner);
-    else if (abandoner->batch.count == 0)
-        next_run(abandoner);
-    else if (event_writers_submit(abandoner->options.writers, &abandoner->batch, on_written,
-                                  abandoner) < 0)
-        end_look(abandoner);
+    if (went_well && abandoner->batch.count > 0) {
+        if (event_writers_submit(abandoner->options.writers, &abandoner->batch, on_written,
+                                 abandoner) == 0)
+            return;
+        went_well = false;
+    }
+    go_on(abandoner, went_well);
 }
 
 static void next_page(struct abandoner *abandoner)

@@ -907,6 +907,7 @@ static void forget_taken(struct subtree *subtree)
     for (; subtree->taken > 0; subtree->taken--) {
         struct removed_action *action = subtree->actions[--subtree->count];
 
+        /* All are in it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         HASH_DEL(subtree->by_name, action);
         free(action);
     }

@@ -425,6 +425,7 @@ static void test_nothing_new_writes_nothing(void **state)
     decision_run_rows(decision, &count);
     assert_int_equal(count, 0);
     decision_free(decision);
+    event_result_clear(&result);
     made_event_clear(&made);
 }
 
