@@ -1,9 +1,10 @@
 /** The run as it was, and beside earlier ones: replay, how slow, compare. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import axe from "axe-core";
 import { assertCleanPage, launch, openPage, runAddress, waitForStream } from "./lib/browser.mjs";
 import { inventRun } from "./lib/invent.mjs";
-import { Runtree, runPath, until } from "./lib/runtree.mjs";
+import { Runtree, runPath } from "./lib/runtree.mjs";
 import { byName, treeOfApi, treeOnPage } from "./lib/tree.mjs";
 
 const NIGHT = { project: "film", domain: "production", runName: "night-history" };
@@ -82,4 +83,193 @@ test("while a replay is open, what happens waits aside", async () => {
   await page.waitForSelector("[data-name='two']");
   assertCleanPage(page);
   await page.close();
+});
+
+const TASK = { name: "etl.nightly" };
+
+/** A run of three loads, of which one can be slow, and what follows on them; `began` in milliseconds since 1970. */
+function flow(runName, began, { slow = 10, ends = 99, extra = [], failed = "", title } = {}) {
+  const run = { project: "etl", domain: "production", runName };
+  const timed = [];
+  const say = (second, name, phase, more = {}) => {
+    const updatedTime = new Date(began + second * 1000).toISOString();
+    if (second <= ends) timed.push({ ...run, name, phase, updatedTime, ...more });
+  };
+  say(0, "root", "RUNNING", { parent: null, task: TASK, ...(title ? { run: { title } } : {}) });
+  for (let part = 0; part < 6; part++) {
+    const took = part === 3 ? slow : 10 + part / 10;
+    const name = `load-${part}`;
+    const phase = name === failed ? "FAILED" : "SUCCEEDED";
+    say(0, name, "RUNNING", { parent: "root", task: { name: "etl.load" } });
+    say(took, name, phase);
+  }
+  say(slow, "merge", "RUNNING", { parent: "root", dependsOn: ["load-0", "load-3"] });
+  say(slow + 10, "merge", "SUCCEEDED");
+  for (const name of extra) {
+    say(1, name, "RUNNING", { parent: "root", task: { name: `etl.${name}` } });
+    say(2, name, "SUCCEEDED");
+  }
+  say(slow + 11, "root", failed ? "FAILED" : "SUCCEEDED");
+  return timed;
+}
+
+const etl = (runName) => ({ project: "etl", domain: "production", runName });
+const DAY = 86_400_000;
+
+test("a run that goes on tells how long it will by the run before, and what is slow in it", async () => {
+  const now = Date.now();
+  await runtree.report(flow("nightly-1", now - 2 * DAY, { extra: ["tidy"] }));
+  await runtree.report(flow("nightly-2", now - DAY, { failed: "load-2" }));
+  await runtree.report([
+    { ...etl("another"), name: "root", parent: null, phase: "SUCCEEDED", task: { name: "other" } },
+  ]);
+  await runtree.report(flow("nightly-3", now - 60_000, { slow: 90, ends: 60, extra: ["check"] }));
+
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await openPage(context, "about:blank");
+  const trees = [];
+  page.on("request", (request) => request.url().includes("/tree") && trees.push(request.url()));
+  await page.goto(runAddress(runtree.url, etl("nightly-3")));
+  await page.waitForSelector(".pace:has-text('left')");
+  assert.match(await page.locator(".pace").innerText(), /^[\d.]+\/(s|min) · about \d+ s left$/);
+  assert.deepEqual(
+    trees.map((url) => new URL(url).pathname),
+    [`${runPath(etl("nightly-1"))}/tree`],
+    "of the newest that succeeded, once",
+  );
+  const slow = page.locator("[data-name='load-3'] .cell-duration");
+  assert.match(
+    await slow.getAttribute("title"),
+    /^\d\.\d times the median of 5 like it, 10\.\d s$/,
+  );
+  assert.equal(await page.locator(".outlier").count(), 1);
+
+  const ghosts = () =>
+    page.evaluate(() => {
+      const canvas = document.querySelector("canvas");
+      const { data } = canvas.getContext("2d").getImageData(0, 30 + 6, canvas.width, 1);
+      let pale = 0;
+      for (let at = 3; at < data.length; at += 4) if (data[at] > 20 && data[at] < 80) pale++;
+      return pale;
+    });
+  assert.ok((await ghosts()) > 20, "a pale bar behind that of load-0");
+  await page.locator("canvas").hover({ position: { x: 20, y: 45 } });
+  await page.waitForSelector(".tip:has-text('the run before took 10.0 s')");
+  assertCleanPage(page);
+
+  const over = await openPage(context, runAddress(runtree.url, etl("nightly-2")));
+  trees.length = 0;
+  await waitForStream(over, ["Live"]);
+  assert.equal(await over.locator(".pace").count(), 0);
+  assert.deepEqual(trees, [], "nothing is fetched for a run that is over");
+  await context.close();
+});
+
+test("the critical path follows what depends on what, by a key and in the address", async () => {
+  const page = await openPage(
+    await browser.newContext(),
+    runAddress(runtree.url, etl("nightly-2")),
+  );
+  await waitForStream(page, ["Live"]);
+  const marked = () =>
+    page
+      .locator("[data-row]:has(.critical)")
+      .evaluateAll((rows) => rows.map((row) => row.dataset.name));
+  assert.deepEqual(await marked(), []);
+  await page.keyboard.press("p");
+  await page.waitForSelector(".critical");
+  assert.deepEqual(await marked(), ["load-0", "merge"].sort());
+  assert.match(page.url(), /critical=on/);
+  await page.goBack();
+  await page.waitForSelector(".critical", { state: "detached" });
+  assertCleanPage(page);
+  await page.close();
+});
+
+test("two runs side by side: failed now, slower, new and gone, from the keyboard", async () => {
+  await runtree.report(
+    flow("nightly-4", Date.now() - DAY / 2, { slow: 25, failed: "load-2", extra: ["check"] }),
+  );
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await openPage(context, runAddress(runtree.url, etl("nightly-4")));
+  await waitForStream(page, ["Live"]);
+  await page.keyboard.press("v");
+  await page.waitForURL(/compare=\./);
+  const rows = () =>
+    page
+      .locator("[data-compared]")
+      .evaluateAll((all) =>
+        all.map((row) =>
+          [row.dataset.comparedName, row.children[1].textContent, row.children[4].textContent].join(
+            " ",
+          ),
+        ),
+      );
+  await page.waitForSelector("[data-compared-name='tidy']");
+  assert.deepEqual((await rows()).slice(0, 6), [
+    "root Failed now +15.0 s×1.7",
+    "load-2 Failed now ",
+    "load-3 Slower +15.0 s×2.5",
+    "check New ",
+    "tidy Gone ",
+    "load-0 The same ",
+  ]);
+  const like = page.locator("optgroup[label='The same task or title'] option");
+  assert.deepEqual(await like.evaluateAll((options) => options.map(({ value }) => value).sort()), [
+    "nightly-1",
+    "nightly-2",
+    "nightly-3",
+  ]);
+  await page.locator("[role=grid]").focus();
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/action=load-2/);
+  await page.keyboard.press("Escape");
+  await page.click(".chip:has-text('Slower')");
+  await page.waitForFunction(() => document.querySelectorAll("[data-compared]").length === 1);
+  await page.selectOption("[aria-label='Compare with']", "nightly-2");
+  await page.waitForURL(/compare=nightly-2/);
+  await page.reload();
+  await page.waitForSelector("[data-compared-name='load-3'] .change-slower");
+  assert.equal((await rows()).filter((row) => row.includes("Failed now")).length, 0);
+  await page.click("[aria-label='Close the comparison']");
+  await page.waitForSelector("[role=treegrid]");
+  assertCleanPage(page);
+
+  const alone = await openPage(context, runAddress(runtree.url, NIGHT, "compare=."));
+  await alone.waitForSelector("text=No earlier run of the same task has succeeded.");
+  await context.close();
+});
+
+test("nothing serious for axe, and no sideways scrolling on a phone", async () => {
+  for (const viewport of [
+    { width: 1440, height: 900 },
+    { width: 390, height: 780 },
+  ]) {
+    const context = await browser.newContext({ viewport });
+    for (const query of ["at=2026-04-12T20:00:25.000Z", "compare=nightly-1&critical=on"]) {
+      const run = query.startsWith("at") ? NIGHT : etl("nightly-4");
+      const page = await openPage(context, runAddress(runtree.url, run, query));
+      await page.waitForSelector(
+        query.startsWith("at") ? ".replay-time[aria-busy=false]" : "[data-compared]",
+      );
+      await page.evaluate(axe.source);
+      const { violations } = await page.evaluate(() => window.axe.run(document));
+      const serious = violations.filter(({ impact }) => /serious|critical/.test(impact));
+      assert.deepEqual(
+        serious.map(({ id, nodes }) => `${id}: ${nodes[0].html}`),
+        [],
+      );
+      const sideways = await page.evaluate(
+        () => document.scrollingElement.scrollWidth - innerWidth,
+      );
+      assert.ok(sideways <= 0, `${query} at ${viewport.width}`);
+      const cut = await page
+        .locator(".toolbar-right .button:visible")
+        .evaluateAll((all) => all.filter((one) => one.getBoundingClientRect().right > innerWidth));
+      assert.equal(cut.length, 0);
+      await page.close();
+    }
+    await context.close();
+  }
 });

@@ -41,6 +41,10 @@ export interface RunRoute extends RunKey {
   zoom: [number, number] | null;
   /** The time that the replay is at, in milliseconds since 1970; null: the run as it is. */
   at: number | null;
+  /** The run that this one is compared with, "." for the one before; "" for none. */
+  compare: string;
+  /** Whether the critical path is shown. */
+  isCritical: boolean;
 }
 
 /** More folds than this are not kept in the address. */
@@ -76,6 +80,8 @@ export function parseRoute(hash: string): Route {
       toggled: query.getAll("fold"),
       zoom: from < to ? [from, to] : null,
       at: query.has("at") ? parseTime(query.get("at")) || null : null,
+      compare: query.get("compare") ?? "",
+      isCritical: query.get("critical") === "on",
     };
   }
   return {
@@ -104,6 +110,8 @@ export function formatRoute(route: Route): string {
     if (route.hidesSucceeded) query.set("hide", "succeeded");
     for (const name of route.toggled.slice(0, TOGGLED_MAX)) query.append("fold", name);
     if (route.zoom) query.set("zoom", route.zoom.map(Math.round).join("-"));
+    if (route.compare) query.set("compare", route.compare);
+    if (route.isCritical) query.set("critical", "on");
     if (route.at !== null) query.set("at", new Date(route.at).toISOString());
   } else for (const label of route.labels) query.append("label", label);
   if (route.sort) query.set("sort", `${route.isDescending ? "-" : ""}${route.sort}`);
@@ -141,6 +149,8 @@ export function runRoute({ project, domain, runName }: RunKey): RunRoute {
     toggled: [],
     zoom: null,
     at: null,
+    compare: "",
+    isCritical: false,
   };
 }
 

@@ -22,7 +22,7 @@ export class Search {
     const hits: number[] = [];
     if (wanted !== "") {
       for (let node = tree.next(NONE); node !== NONE; node = tree.next(node))
-        if (isHit(tree, node, wanted)) hits.push(node);
+        if (hasText(tree, node, wanted)) hits.push(node);
     }
     this.hits = hits;
     this.#places = new Map(hits.map((node, index) => [node, index]));
@@ -48,7 +48,8 @@ export class Search {
   }
 }
 
-function isHit(tree: TreeStore, node: number, wanted: string): boolean {
+/** Whether an action says a text, given in lower case. */
+export function hasText(tree: TreeStore, node: number, wanted: string): boolean {
   if (tree.isGroup(node)) return false;
   const has = (text: string | null | undefined): boolean =>
     Boolean(text?.toLowerCase().includes(wanted));

@@ -116,6 +116,7 @@ export class TreeStore {
   #index = new Map<string, number>();
   #errors = new Map<number, ErrorInfo>();
   #abandoned = new Set<number>();
+  #dependsOn = new Map<number, readonly string[]>();
   #orphans = new Map<string, Map<string, NodeUpdate>>();
   #view = WHOLE_TREE;
   #toggled: Set<string>;
@@ -171,6 +172,11 @@ export class TreeStore {
   /** Whether nobody said how the action ended, and the service gave it up. */
   isAbandoned(node: number): boolean {
     return this.#abandoned.has(node);
+  }
+
+  /** The names of the actions that this one says it depends on. */
+  dependsOn(node: number): readonly string[] {
+    return this.#dependsOn.get(node) ?? [];
   }
 
   phaseName(node: number): Phase {
@@ -251,6 +257,11 @@ export class TreeStore {
       if (this.isGroup(root)) yield* this.rootActions(this.#firstChild[root]!);
       else yield root;
     }
+  }
+
+  /** The one behind it below the same parent, or NONE. */
+  nextSibling(node: number): number {
+    return this.#nextSibling[node]!;
   }
 
   firstChild(node: number): number {
@@ -486,6 +497,7 @@ export class TreeStore {
     this.#index.delete(this.name[node]!);
     this.#errors.delete(node);
     this.#abandoned.delete(node);
+    this.#dependsOn.delete(node);
     this.#staleGroups.delete(node);
     this.name[node] = this.label[node] = "";
     this.taskName[node] = this.group[node] = null;
@@ -596,6 +608,8 @@ export class TreeStore {
     else this.#errors.delete(node);
     if (action.abandoned) this.#abandoned.add(node);
     else this.#abandoned.delete(node);
+    if (action.dependsOn) this.#dependsOn.set(node, action.dependsOn);
+    else this.#dependsOn.delete(node);
     const base = node * PHASE_SLOTS;
     this.#counts.fill(0, base, base + PHASE_SLOTS);
     for (const name in childPhaseCounts) {

@@ -32,6 +32,8 @@ interface RunHeaderProps {
   isLive: boolean;
   nowMs: number;
   state: StreamState;
+  /** How fast it goes and how long it will go on; "" for what nobody can tell. */
+  pace: string;
   /** What is shown is not the run as it is. */
   isReplay: boolean;
   /** What a person calls the run; "" for its name. */
@@ -63,6 +65,7 @@ export function RunHeader(props: RunHeaderProps) {
               {isLive ? formatTicking(to - from) : formatDuration(to - from)}
             </span>
             <span class="fact">{progressText(progress)}</span>
+            {props.pace && <span class="fact pace">{props.pace}</span>}
             <PhaseBar counts={totals} />
           </>
         )}

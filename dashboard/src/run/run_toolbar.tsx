@@ -25,6 +25,8 @@ interface RunToolbarProps {
   onSort: (sort: SortKey | null) => void;
   onToggleTimeline: () => void;
   onReplay: () => void;
+  onCritical: () => void;
+  onCompare: () => void;
   onHelp: () => void;
 }
 
@@ -124,6 +126,26 @@ export function RunToolbar(props: RunToolbarProps) {
         <button
           type="button"
           class="button"
+          title="Critical path (p)"
+          aria-label="Critical path"
+          aria-pressed={route.isCritical}
+          onClick={props.onCritical}
+        >
+          <Icon name="path" />
+        </button>
+        <button
+          type="button"
+          class="button"
+          title="Compare with another run (v)"
+          aria-label="Compare"
+          aria-pressed={route.compare !== ""}
+          onClick={props.onCompare}
+        >
+          <Icon name="compare" />
+        </button>
+        <button
+          type="button"
+          class="button"
           title="Replay (r)"
           aria-label="Replay"
           aria-pressed={props.isReplay}
@@ -133,7 +155,7 @@ export function RunToolbar(props: RunToolbarProps) {
         </button>
         <button
           type="button"
-          class="button"
+          class="button wide"
           title="Keyboard (?)"
           aria-label="Keyboard help"
           onClick={props.onHelp}

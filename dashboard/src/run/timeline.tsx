@@ -8,6 +8,7 @@ import { dayOf, formatClock, formatDuration, formatTick } from "../model/format"
 import { phaseTitle } from "../model/phase";
 import type { TreeStore } from "../model/tree_store";
 import type { AttemptSource } from "./attempt_details";
+import type { Insight } from "./insight";
 import { drawTimeline, readColors, type TimelineColors, type TimeScale } from "./timeline_draw";
 import { shortId } from "./tree_row";
 import { ROW_HEIGHT } from "../ui/virtual_rows";
@@ -106,6 +107,7 @@ interface TimelineProps {
   ticks: Date[];
   nowMs: number;
   attempts: AttemptSource;
+  insight: Insight;
   onOpen: (row: number) => void;
   onZoomTo: (fromMs: number, toMs: number) => void;
 }
@@ -115,7 +117,7 @@ interface TimelineProps {
  * the browser moves both at once; it is drawn anew when other rows come into view.
  */
 export function Timeline(props: TimelineProps) {
-  const { surface, tree, items, left, width, scale, ticks, nowMs, attempts } = props;
+  const { surface, tree, items, left, width, scale, ticks, nowMs, attempts, insight } = props;
   const colors = useRef<TimelineColors | null>(null);
   const [hover, setHover] = useState<{ row: number; x: number } | null>(null);
   const first = items[0]?.index ?? 0;
@@ -157,6 +159,7 @@ export function Timeline(props: TimelineProps) {
       nowMs,
       colors: colors.current,
       attempts: (node) => attempts.get(tree, node),
+      insight,
     });
   });
 
@@ -195,6 +198,7 @@ export function Timeline(props: TimelineProps) {
           x={left + hover.x}
           y={top + (hover.row - first + 1) * ROW_HEIGHT}
           isAbove={isNearBottom(surface.current, top + (hover.row - first + 1) * ROW_HEIGHT)}
+          earlierMs={insight.earlierMs(tree.rows[hover.row]!)}
           isRight={hover.x > width / 2}
           nowMs={nowMs}
         />
@@ -208,6 +212,8 @@ interface TipProps {
   row: number;
   x: number;
   y: number;
+  /** How long it took in the earlier run; NaN if that is not known. */
+  earlierMs: number;
   isRight: boolean;
   /** There is no room for it below the row. */
   isAbove: boolean;
@@ -219,7 +225,7 @@ function isNearBottom(surface: HTMLElement | null, y: number): boolean {
   return Boolean(scroller && y - scroller.scrollTop > scroller.clientHeight - TIP_HEIGHT_PX);
 }
 
-function TimelineTip({ tree, row, x, y, isRight, isAbove, nowMs }: TipProps) {
+function TimelineTip({ tree, row, x, y, earlierMs, isRight, isAbove, nowMs }: TipProps) {
   const node = tree.rows[row]!;
   const created = tree.createdAt[node]!;
   const started = tree.startedAt[node]!;
@@ -246,6 +252,9 @@ function TimelineTip({ tree, row, x, y, isRight, isAbove, nowMs }: TipProps) {
       </span>
       {!Number.isNaN(started) && started - created >= 1 && (
         <span class="dim">waited {formatDuration(started - created)}</span>
+      )}
+      {!Number.isNaN(earlierMs) && (
+        <span class="dim">the run before took {formatDuration(earlierMs)}</span>
       )}
     </div>
   );

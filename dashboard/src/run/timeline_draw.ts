@@ -1,7 +1,8 @@
 import type { ScaleLinear } from "d3-scale";
 import { isTerminalNumber, phaseNumber, phaseSlug, PHASES } from "../model/phase";
-import type { TreeStore } from "../model/tree_store";
+import { NONE, type TreeStore } from "../model/tree_store";
 import { formatDuration } from "../model/format";
+import type { Insight } from "./insight";
 import type { AttemptBar } from "./attempt_details";
 import { ROW_HEIGHT } from "../ui/virtual_rows";
 
@@ -15,6 +16,7 @@ export interface TimelineColors {
   text: string;
   now: string;
   line: string;
+  critical: string;
   font: string;
 }
 
@@ -27,6 +29,7 @@ export function readColors(element: Element): TimelineColors {
     text: color("--text-dim"),
     now: color("--accent"),
     line: color("--text-faint"),
+    critical: color("--text"),
     font: `11px ${style.fontFamily}`,
   };
 }
@@ -44,6 +47,7 @@ export interface TimelineFrame {
   colors: TimelineColors;
   /** What is known of a node's attempts beyond the tree's records, or null. */
   attempts: (node: number) => readonly AttemptBar[] | null;
+  insight: Insight;
 }
 
 const BAR_HEIGHT = 12;
@@ -55,6 +59,10 @@ const BAR_WIDTH_MIN = 2;
 const LABEL_GAP = 6;
 const LABEL_WIDTH = 48;
 const ARROW_PX = 8;
+const EARLIER_HEIGHT = 22;
+const EARLIER_ALPHA = 0.16;
+const CRITICAL_WIDTH = 2;
+const CRITICAL_INSET = 6;
 const QUEUED = phaseNumber("QUEUED");
 const RUNNING = phaseNumber("RUNNING");
 
@@ -71,9 +79,11 @@ export function drawTimeline(frame: TimelineFrame): void {
     const node = tree.rows[row]!;
     const middle = (row - first) * ROW_HEIGHT + ROW_HEIGHT / 2;
     if (drawElsewhere(frame, node, middle)) continue;
+    drawEarlier(frame, node, middle);
     if (tree.childCount[node]! > 0) drawGroup(frame, node, middle);
     else drawAction(frame, node, middle);
   }
+  drawCritical(frame);
   const now = scale(frame.nowMs);
   if (now >= 0 && now <= width) {
     context.fillStyle = colors.now;
@@ -97,6 +107,37 @@ function bar(
   context.beginPath();
   context.roundRect(left, middle - height / 2, right - left, height, Math.min(3, height / 2));
   context.fill();
+}
+
+/** How long it took in the earlier run, as a pale bar behind its own, from the same start. */
+function drawEarlier(frame: TimelineFrame, node: number, middle: number): void {
+  const { tree, colors, insight, context } = frame;
+  const earlierMs = insight.earlierMs(node);
+  if (!(earlierMs > 0)) return;
+  const started = tree.startedAt[node]!;
+  const from = Number.isNaN(started) ? tree.createdAt[node]! : started;
+  context.globalAlpha = EARLIER_ALPHA;
+  bar(frame, from, from + earlierMs, middle, EARLIER_HEIGHT, colors.text);
+  context.globalAlpha = 1;
+}
+
+/** A line below each bar of the critical path, and in the tree from the end of one to the next. */
+function drawCritical(frame: TimelineFrame): void {
+  const { tree, scale, context, colors, insight, first } = frame;
+  context.fillStyle = colors.critical;
+  let before = NaN;
+  for (const node of insight.critical) {
+    let shown = node;
+    while (shown !== NONE && tree.rowOf[shown] === NONE) shown = tree.parent[shown]!;
+    if (shown === NONE) continue;
+    const y = (tree.rowOf[shown]! - first + 1) * ROW_HEIGHT - CRITICAL_INSET;
+    const from = scale(tree.createdAt[node]!);
+    const to = Math.max(from + BAR_WIDTH_MIN, scale(endOf(frame, node)));
+    context.fillRect(from, y, to - from, CRITICAL_WIDTH);
+    if (tree.view.sort === null && !Number.isNaN(before))
+      context.fillRect(from, Math.min(before, y), CRITICAL_WIDTH, Math.abs(y - before));
+    before = y;
+  }
 }
 
 function endOf(frame: TimelineFrame, node: number): number {

@@ -2,6 +2,7 @@ import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { NONE, type SortKey, type TreeStore } from "../model/tree_store";
 import type { AttemptSource } from "./attempt_details";
+import type { Insight } from "./insight";
 import { Timeline, TimelineAxis, timelineScale, timelineTicks } from "./timeline";
 import { useTimelineZoom, type TimelineZoom } from "./timeline_zoom";
 import { TreeRow } from "./tree_row";
@@ -35,6 +36,7 @@ interface TreeGridProps {
   /** What is written at the line for `nowMs`. */
   nowLabel: string;
   attempts: AttemptSource;
+  insight: Insight;
   /** What is searched for. */
   mark: string;
   /** The stretch of time that the timeline is to show, in milliseconds since 1970; null: all. */
@@ -143,6 +145,7 @@ export function TreeGrid(props: TreeGridProps) {
                   }
                   nowMs={nowMs}
                   mark={props.mark}
+                  insight={props.insight}
                 />
               ) : null,
             )}
@@ -157,6 +160,7 @@ export function TreeGrid(props: TreeGridProps) {
                 ticks={ticks}
                 nowMs={isLive ? nowMs : Infinity}
                 attempts={props.attempts}
+                insight={props.insight}
                 onOpen={props.onOpen}
                 onZoomTo={(from, to) => zoom.zoomTo(base(from), base(to))}
               />

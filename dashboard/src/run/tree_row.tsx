@@ -2,10 +2,12 @@ import type { VirtualItem } from "@tanstack/virtual-core";
 import { formatCount, formatDuration, formatTicking } from "../model/format";
 import { PHASES_BY_URGENCY, phaseNumber, phaseTitle } from "../model/phase";
 import { causeLine } from "../model/failures";
+import type { Outlier } from "../model/outliers";
 import { groupFacts } from "../model/progress";
 import { NONE, type TreeStore } from "../model/tree_store";
 import { CutText, Marked } from "../ui/cut_text";
 import { PhaseLabel } from "../ui/icons";
+import type { Insight } from "./insight";
 import { ROW_HEIGHT } from "../ui/virtual_rows";
 
 const BAR_PHASES = PHASES_BY_URGENCY.map((phase) => ({ phase, number: phaseNumber(phase) }));
@@ -21,6 +23,7 @@ interface TreeRowProps {
   nowMs: number;
   /** What is searched for. */
   mark: string;
+  insight: Insight;
 }
 
 /** The action's name beside its label: without the parent's name and the label before it, and nothing if that says no
@@ -81,8 +84,17 @@ function NarrowFacts({ tree, node }: { tree: TreeStore; node: number }) {
   );
 }
 
+function formatRatio(ratio: number): string {
+  return ratio < 10 ? ratio.toFixed(1) : formatCount(Math.round(ratio));
+}
+
+function outlierText({ ratio, medianMs, count }: Outlier): string {
+  const usual = `the median of ${formatCount(count)} like it, ${formatDuration(medianMs)}`;
+  return `${formatRatio(ratio)} times ${usual}`;
+}
+
 /** One row of the tree. Its clicks are handled by the grid, which finds the row by `data-row`. */
-export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark }: TreeRowProps) {
+export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }: TreeRowProps) {
   const node = tree.rows[item.index]!;
   const name = tree.name[node]!;
   const label = tree.label[node]!;
@@ -98,6 +110,8 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark }: TreeRowP
   const attempt = tree.attempt[node]!;
   const elapsed = tree.elapsedMs(node, nowMs);
   const error = tree.hasFailed(node) ? causeLine(tree.error(node)?.message ?? "") : "";
+  const outlier = insight.outlier(node);
+  const isCritical = insight.critical.includes(node);
   return (
     <div
       id={`row-${item.index}`}
@@ -144,6 +158,11 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark }: TreeRowP
         {id && <CutText class="id" text={id} title={name} mark={mark} />}
         {showsGroup && <CutText class="tag" text={tree.group[node]!} mark={mark} />}
         <NarrowFacts tree={tree} node={node} />
+        {isCritical && (
+          <span class="tag critical" title="On the critical path">
+            critical
+          </span>
+        )}
         {error && (
           <span class="row-error" title={error}>
             <Marked text={error} mark={mark} />
@@ -160,7 +179,12 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark }: TreeRowP
           <span class="first">1</span>
         )}
       </div>
-      <div class="cell cell-duration" role="gridcell">
+      <div
+        class={`cell cell-duration${outlier ? " outlier" : ""}`}
+        role="gridcell"
+        title={outlier ? outlierText(outlier) : undefined}
+      >
+        {outlier && <span class="ratio">{`${formatRatio(outlier.ratio)}× `}</span>}
         {tree.isLive(node) ? formatTicking(elapsed) : formatDuration(elapsed)}
       </div>
       <div class="cell cell-descendants" role="gridcell">

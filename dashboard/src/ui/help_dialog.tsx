@@ -14,6 +14,8 @@ const KEYS: readonly [keys: string[], meaning: string][] = [
   [["x"], "expand everything"],
   [["z"], "times by your clock, in UTC, or from the start"],
   [["r"], "replay: the tree as it was; , and . go from change to change"],
+  [["v"], "compare with another run"],
+  [["p"], "show or hide the critical path"],
   [["t"], "show or hide the timeline"],
   [["+", "−", "0"], "zoom the timeline in, out, to fit"],
   [["Shift ←", "Shift →"], "pan the timeline"],

@@ -1,0 +1,77 @@
+import { formatDuration } from "./format";
+import { tookMs, type Match } from "./match";
+import { NONE, type TreeStore } from "./tree_store";
+
+/** A rate is told once so many actions have ended in one of these stretches, or else over all of the run. */
+const RATE_ENDS_MIN = 5;
+const RATE_SPANS_MS = [60_000, 900_000];
+
+/** How many actions end in a millisecond, lately; 0 if none has ended. */
+export function rateOf(tree: TreeStore, nowMs: number): number {
+  const [beganAt] = tree.rootSpan(nowMs);
+  const counts = RATE_SPANS_MS.map(() => 0);
+  let all = 0;
+  for (let node = tree.next(NONE); node !== NONE; node = tree.next(node)) {
+    const ended = tree.endedAt[node]!;
+    if (tree.isGroup(node) || Number.isNaN(ended)) continue;
+    all++;
+    RATE_SPANS_MS.forEach((span, index) => {
+      if (ended > nowMs - span) counts[index]!++;
+    });
+  }
+  const elapsed = Math.max(1000, nowMs - beganAt);
+  const found = counts.findIndex((count) => count >= RATE_ENDS_MIN);
+  if (found < 0) return all / elapsed;
+  return counts[found]! / Math.min(elapsed, RATE_SPANS_MS[found]!);
+}
+
+const UNITS: readonly [ms: number, name: string][] = [
+  [1000, "s"],
+  [60_000, "min"],
+  [3_600_000, "h"],
+];
+
+/** "3.4/s", "120/min", "2/h"; "" for none. */
+export function formatRate(perMs: number): string {
+  if (!(perMs > 0)) return "";
+  const [ms, name] = UNITS.find(([unit]) => perMs * unit >= 1) ?? UNITS.at(-1)!;
+  const rate = perMs * ms;
+  return `${rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate)}/${name}`;
+}
+
+function isLeaf(tree: TreeStore, node: number): boolean {
+  return !tree.isGroup(node) && tree.childCount[node] === 0;
+}
+
+/**
+ * How long a run will go on, in milliseconds, by how long an earlier one took: of the work that the earlier one had,
+ * the part that is left, at a pace between the two runs' that leans to this one's the more of it is done. 0 when
+ * all of it is done; NaN where the earlier one tells nothing.
+ */
+export function remainingMs(now: TreeStore, then: TreeStore, match: Match, nowMs: number): number {
+  let work = 0;
+  for (let node = then.next(NONE); node !== NONE; node = then.next(node))
+    if (isLeaf(then, node)) work += tookMs(then, node, NaN) || 0;
+  let done = 0;
+  for (const [our, their] of match) {
+    if (!isLeaf(now, our) || !isLeaf(then, their)) continue;
+    const took = tookMs(then, their, NaN) || 0;
+    done += now.isLive(our) ? Math.min(took, tookMs(now, our, nowMs) || 0) : took;
+  }
+  const [thenFrom, thenTo] = then.rootSpan(-Infinity);
+  const [from] = now.rootSpan(nowMs);
+  if (!(work > 0) || !(thenTo > thenFrom)) return NaN;
+  const left = 1 - Math.min(1, done / work);
+  return left * (nowMs - from + left * (thenTo - thenFrom));
+}
+
+const STEPS_MS = [1000, 5000, 10_000, 60_000, 300_000, 3_600_000];
+
+/** "about 4 m left": no more exact than it is; `ms` as remainingMs() has it. */
+export function formatRemaining(ms: number): string {
+  if (Number.isNaN(ms)) return "";
+  if (ms <= 0) return "longer than last time";
+  const step = STEPS_MS.findLast((each) => ms >= each * 6) ?? STEPS_MS[0]!;
+  const rounded = Math.max(step, Math.round(ms / step) * step);
+  return `about ${formatDuration(rounded).replace(/ 00 [sm]$|\.0(?= s)/, "")} left`;
+}
