@@ -271,6 +271,8 @@ static void put_node(struct line *line, const struct watched_node *node)
         buffer_text(&text, "  ");
         tree_view_duration(&text, watched_node_duration_us(node, line->view->now_us));
     }
+    if (node->is_abort_asked && !phase_is_terminal(node->phase))
+        buffer_text(&text, "  is to end");
     if (hides_children(node))
         append_counts(&text, node->below, "  ");
     buffer_append(&text, "", 1);

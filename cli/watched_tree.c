@@ -157,6 +157,7 @@ struct watched_node *watched_tree_update(struct watched_tree *tree, const json_t
     has_moved = node->phase != phase_parse(phase, strlen(phase)) || node->attempt != attempt;
     node->phase = phase_parse(phase, strlen(phase));
     node->attempt = attempt;
+    node->is_abort_asked = json_is_object(json_object_get(action, "abortRequested"));
     node->created_us = time_of(action, "createdAt");
     node->started_us = time_of(action, "startedAt");
     node->ended_us = time_of(action, "endedAt");

@@ -15,6 +15,7 @@ struct watched_node {
     char *error;        /* its first line, or NULL */
     struct watched_node *parent, *first, *last, *next;
     enum phase phase;
+    bool is_abort_asked;
     int64_t attempt, below[PHASE_SLOTS];      /* descendants by phase */
     int64_t created_us, started_us, ended_us; /* TIME_NONE: not */
     bool is_shown;                            /* for who draws */

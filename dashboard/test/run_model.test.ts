@@ -130,6 +130,25 @@ it("keeps what is folded, and the view, through a reset", () => {
   expect(model.tree.view).toEqual(view);
 });
 
+it("stops watching while it is paused, and is then brought up to date without losing what is shown", () => {
+  FakeEventSource.last.open();
+  send(node("a"));
+  synced();
+  model.pause();
+  vi.advanceTimersByTime(LINGER_MS + 20);
+  expect(FakeEventSource.last.readyState).toBe(FakeEventSource.CLOSED);
+  model.resume();
+  model.resume();
+  vi.advanceTimersByTime(20);
+  expect(FakeEventSource.all).toHaveLength(2);
+  expect(names()).toEqual(["a"]);
+  FakeEventSource.last.open();
+  FakeEventSource.last.send("reset", OF);
+  send(node("b"));
+  synced();
+  expect(names()).toEqual(["b"]);
+});
+
 it("draws once for all that comes within a frame", () => {
   const draw = vi.fn();
   model.close();

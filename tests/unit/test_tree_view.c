@@ -71,13 +71,13 @@ static void test_whole_tree(void **state)
     update(&tree, "a1", "a0", "SUCCEEDED", ", \"taskName\": \"pkg.train\"");
     update(&tree, "a2", "a0", "FAILED",
            ", \"errorInfo\": {\"message\": \"no\\u001b[2J disk\\nmore\"}");
-    update(&tree, "a3", "a1", "QUEUED", ", \"title\": \"Third\"");
+    update(&tree, "a3", "a1", "QUEUED", ", \"title\": \"Third\", \"abortRequested\": {}");
     assert_null(update(&tree, "a0", NULL, "RUNNING", ""));
     assert_drawn(&tree, 24, 80,
                  "p/d/r  RUNNING  5.0s  4 actions, 1 failed, 1 running, 1 queued, 1 succeeded\n"
                  "* a0  5.0s\n"
                  "|-+ a1 pkg.train  3.5s\n"
-                 "| `-o Third  5.0s\n"
+                 "| `-o Third  5.0s  is to end\n"
                  "`-x a2  3.5s  no[2J disk\n");
     watched_tree_clear(&tree);
 }

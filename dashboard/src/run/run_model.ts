@@ -23,6 +23,7 @@ export class RunModel {
   isAbsent = false;
 
   #aside: TreeStore | null = null;
+  #run: RunKey | null = null;
   #subscription: Subscription | null = null;
   readonly #frame: NextFrame;
 
@@ -33,7 +34,21 @@ export class RunModel {
   }
 
   watch(run: RunKey): void {
+    this.#run = run;
     this.#subscription = subscribe(runTopic(run), (message) => this.#take(message));
+  }
+
+  /** Watches no longer, until resume(); what is shown stays. */
+  pause(): void {
+    this.#subscription?.close();
+    this.#subscription = null;
+  }
+
+  /** Goes on with what pause() stopped: the tree is built anew aside. */
+  resume(): void {
+    if (this.#subscription || !this.#run) return;
+    this.#startAside();
+    this.watch(this.#run);
   }
 
   retry(): void {
@@ -41,8 +56,8 @@ export class RunModel {
   }
 
   close(): void {
-    this.#subscription?.close();
-    this.#subscription = null;
+    this.pause();
+    this.#run = null;
     this.#frame.cancel();
   }
 

@@ -159,6 +159,23 @@ export class RunsModel {
     this.hasOlder = kept?.hasOlder ?? false;
     this.isComplete = kept !== null;
     this.scrollTop = kept?.scrollTop ?? 0;
+    this.#subscribe(route);
+  }
+
+  /** Watches no longer, until resume(); what is shown stays. */
+  pause(): void {
+    this.#subscription?.close();
+    this.#subscription = null;
+  }
+
+  resume(): void {
+    if (this.#subscription || !this.#route) return;
+    this.#aside = new Map();
+    this.#subscribe(this.#route);
+  }
+
+  #subscribe(route: RunsRoute): void {
+    const query = this.#query;
     this.state = CONNECTING;
     this.#subscription = subscribe(listTopic(route), (message) => {
       if (this.#query === query) this.#take(message);
@@ -179,7 +196,7 @@ export class RunsModel {
     };
     this.#route = null;
     this.#query = "";
-    this.#subscription?.close();
+    this.pause();
     this.#frame.cancel();
   }
 

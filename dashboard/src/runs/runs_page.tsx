@@ -5,7 +5,7 @@ import type { Runs, RunSummary } from "../api/types";
 import { formatCount } from "../model/format";
 import { isTerminal, PHASES } from "../model/phase";
 import { ALL_RUNS, formatRoute, runRoute, type RunsRoute, type RunsSort } from "../model/route";
-import { useNow, useRedraw, useTitle } from "../ui/hooks";
+import { useNow, useRedraw, useTitle, useWhileSeen } from "../ui/hooks";
 import { Icon } from "../ui/icons";
 import { Logo } from "../ui/logo";
 import { PhaseFilter } from "../ui/phase_filter";
@@ -92,6 +92,7 @@ export function RunsPage({ route }: { route: RunsRoute }) {
   const [doomed, setDoomed] = useState<RunSummary | null>(null);
   const nowMs = useNow(true);
   useTitle("Runs · runtree");
+  useWhileSeen(model, false);
 
   useEffect(() => model.watch(route), [formatRoute(route)]);
   useEffect(

@@ -126,8 +126,13 @@ class Sender:
 
     def _need_thread(self) -> None:
         if self._thread is None and not self._is_paused:
-            self._thread = threading.Thread(target=self._work, name="runtree", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="runtree", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # at the very end of a program: what is left waits in a file
+                log.debug("no thread: %s", error)
+                return
+            self._thread = thread
 
     def pause(self) -> None:
         """Before a fork: then there is no thread of ours, unless it is just sending."""
