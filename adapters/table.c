@@ -14,6 +14,7 @@ const struct adapter_tool adapter_tools[] = {
     {"github", adapt_github, github_headers, true},
     {"nextflow", adapt_nextflow, NULL, false},
     {"openlineage", adapt_openlineage, NULL, false},
+    {"ray", adapt_ray, NULL, false},
     {"snakemake", adapt_snakemake, NULL, false},
     {0},
 };

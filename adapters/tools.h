@@ -16,6 +16,9 @@ adapter_fn adapt_nextflow;
 /* OpenLineage's run events. */
 adapter_fn adapt_openlineage;
 
+/* Ray's event export. */
+adapter_fn adapt_ray;
+
 /* Snakemake, to a panoptes server. */
 adapter_fn adapt_snakemake;
 

@@ -12,7 +12,8 @@ from inventions import RunKey
 from posters import LATER, PATIENCE_SECONDS
 
 RECORDINGS = {"airflow-dbt": "openlineage", "dbt-end": "openlineage", "nextflow": "nextflow",
-              "github": "github", "snakemake": "snakemake", "snakemake-7": "snakemake"}
+              "github": "github", "snakemake": "snakemake", "snakemake-7": "snakemake",
+              "ray": "ray"}
 PROJECT = "emitters"
 VARYING = ("domain", "revision", "ordinal", "incarnation", "firstSeenAt", "lastEventAt")
 

@@ -132,6 +132,25 @@ RUNS = [
             ("job-4", "workflow", "SUCCEEDED", 1, "align"),
         ],
     ),
+    (
+        "ray",
+        "ray",
+        "session_2026-11-25_18-42-23_940882_17423-01000000",
+        22,
+        [
+            ("driver", None, "RUNNING", 1, None),
+            ("c2668a65bda616c1ffffffffffffffffffffffff01000000", "driver", "SUCCEEDED", 1, "branch"),
+            (
+                "bb8113f8d01334a8ffffffffffffffffffffffff01000000",
+                "c2668a65bda616c1ffffffffffffffffffffffff01000000",
+                "SUCCEEDED",
+                2,
+                "leaf",
+            ),
+            ("e0dc174c835990346d3d137535b44354e82fe66701000000", "driver", "SUCCEEDED", 1, "Counter"),
+            ("f4402ec78d3a2607ffffffffffffffffffffffff01000000", "driver", "FAILED", 1, "bad"),
+        ],
+    ),
 ]
 IDS = [f"{tool}-{recording}" for tool, recording, *_ in RUNS]
 TIMES = ("createdAt", "startedAt", "endedAt", "durationMs")
