@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import pathlib
 import pty
 import re
 import select
@@ -27,6 +28,7 @@ class Exec:
         self.spool = folder / "spool"
         self.url = url
         self.run_key = run
+        self.started = []
         self.environment = {
             "RUNTREE_URL": url,
             "RUNTREE_SPOOL_DIR": str(self.spool),
@@ -42,10 +44,22 @@ class Exec:
 
     def start(self, *words, run=True, environment=None, **options):
         variables = self.environment | (environment or {})
+        options["preexec_fn"] = signals_as_in_a_terminal(options.get("preexec_fn"))
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
-        return subprocess.Popen(
-            self.words(*words, run=run), env=clean_environment(**variables), **options
+        self.started.append(
+            subprocess.Popen(
+                self.words(*words, run=run), env=clean_environment(**variables), **options
+            )
         )
+        return self.started[-1]
+
+    def kill(self):
+        """Whatever a test that failed has left."""
+        for process in self.started:
+            if process.poll() is None:
+                for pid in [*below(process.pid), process.pid]:
+                    os.kill(pid, signal.SIGKILL)
+                process.wait(10)
 
     def __call__(self, *words, seconds=30, input=None, **options):
         if input is not None:
@@ -61,15 +75,36 @@ class Exec:
         return sorted(self.spool.glob("wait-*.json"))
 
 
+def signals_as_in_a_terminal(then=None):
+    """What a shell that starts the tests in the background ignores would be ignored here, too."""
+
+    def prepare():
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        if then is not None:
+            then()
+
+    return prepare
+
+
+def below(pid):
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [it for child in children for it in (*below(int(child)), int(child))]
+
+
 @pytest.fixture
 def execute(tmp_path, server, run):
-    return Exec(tmp_path, server.url, run)
+    made = Exec(tmp_path, server.url, run)
+    yield made
+    made.kill()
 
 
 @pytest.fixture
 def away(tmp_path, run):
     """Reports to an address where nobody listens."""
-    return Exec(tmp_path, f"http://127.0.0.1:{free_port()}", run)
+    made = Exec(tmp_path, f"http://127.0.0.1:{free_port()}", run)
+    yield made
+    made.kill()
 
 
 def action(api, run, name):
@@ -254,6 +289,7 @@ def test_terminal_is_the_commands(execute):
     words = execute.words("sh", "-c", f"{script} && echo ready; exec sleep 1000")
     pid, terminal = pty.fork()
     if pid == 0:
+        signals_as_in_a_terminal()()
         os.execvpe(words[0], words, clean_environment(**execute.environment))
     said = b""
     while b"ready" not in said:
@@ -318,7 +354,8 @@ def test_ignored_signal_stays_ignored(execute):
 
 def test_commands_signals_are_as_they_were(execute):
     script = "import signal; print(signal.pthread_sigmask(0, []), signal.getsignal(signal.SIGPIPE))"
-    alone = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", script]
+    alone = subprocess.run(command, capture_output=True, text=True).stdout
     assert execute(sys.executable, "-c", script).stdout == alone
 
 

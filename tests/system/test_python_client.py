@@ -43,6 +43,7 @@ class Program:
             text=True,
             env=clean_environment(**self.environment | variables),
             cwd=self.folder,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a terminal
         )
 
     def __call__(self, text, *arguments, status=0, **variables):

@@ -197,6 +197,7 @@ class Terminal:
         variables = {"TERM": "xterm", "LC_ALL": "C.UTF-8"} | variables
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where a shell runs the tests behind
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             os.execve(binary(), [binary(), *words], clean_environment(**variables))
 
