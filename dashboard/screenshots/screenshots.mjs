@@ -1,4 +1,5 @@
-/** The dashboard's pictures: the runs, a run in the middle, its timeline and an action, light and dark. */
+/** The dashboard's pictures, light and dark: the runs, a run in the middle and one that failed, its timeline, an action, the
+ *  run compared with the one before and as it was, and a phone. */
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -73,25 +74,23 @@ async function fill(runtree) {
 }
 
 const RUN = { project: "demo", domain: "development", runName: "nightly-44" };
+const BROKEN = { project: "demo", domain: "staging", runName: "backfill-7" };
+const PHONE = { width: 390, height: 844 };
 
 const PICTURES = [
   { name: "runs", address: (base) => base, ready: (page) => page.waitForSelector(".runs") },
   {
     name: "run",
     address: (base) => runAddress(base, RUN),
-    ready: async (page) => {
-      await page.locator("[role=treegrid]").focus();
-      await page.keyboard.press("c");
-      await page.evaluate(() => document.activeElement.blur());
-    },
+    ready: (page) => page.waitForSelector("[data-row]"),
   },
   {
     name: "timeline",
-    address: (base) => runAddress(base, RUN, "name=train"),
+    address: (base) => runAddress(base, RUN, `zoom=${Date.now() - 3 * MINUTE}-${Date.now()}`),
     ready: async (page) => {
-      const tune = await page.locator("[data-name=tune]").boundingBox();
-      await page.mouse.dblclick(VIEWPORT.width - 200, tune.y + tune.height / 2);
-      await page.mouse.move(0, 0);
+      await page.waitForSelector(".button.fit");
+      await page.locator("[role=treegrid]").focus();
+      for (const key of ["x", "End"]) await page.keyboard.press(key);
     },
   },
   {
@@ -105,7 +104,21 @@ const PICTURES = [
       await page.waitForSelector(".attempt");
     },
   },
+  {
+    name: "replay",
+    address: (base) => runAddress(base, BROKEN),
+    ready: async (page) => {
+      await page.keyboard.press("r");
+      await page.waitForSelector(".replay");
+    },
+  },
+  { name: "failed", address: (base) => runAddress(base, BROKEN), ready: hasCauses },
+  { name: "phone", viewport: PHONE, address: (base) => runAddress(base, BROKEN), ready: hasCauses },
 ];
+
+function hasCauses(page) {
+  return page.waitForSelector(".why-row");
+}
 
 await mkdir(folder, { recursive: true });
 const runtree = await Runtree.start();
@@ -113,9 +126,9 @@ const browser = await launch();
 try {
   await fill(runtree);
   for (const colorScheme of ["light", "dark"]) {
-    for (const { name, address, ready } of PICTURES) {
+    for (const { name, address, ready, viewport = VIEWPORT } of PICTURES) {
       const context = await browser.newContext({
-        viewport: VIEWPORT,
+        viewport,
         colorScheme,
         reducedMotion: "reduce",
       });

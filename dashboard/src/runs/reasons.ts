@@ -2,6 +2,7 @@ import { getJson, runPath } from "../api/client";
 import type { RunSummary } from "../api/types";
 import { causeLine } from "../model/failures";
 import { parseTime } from "../model/format";
+import { isGoodEndNumber, phaseNumber } from "../model/phase";
 import { keyOf } from "./runs_model";
 
 /** So many are asked for at a time. */
@@ -25,14 +26,14 @@ export class Reasons {
 
   /** What is known; "" for nothing yet. */
   get(run: RunSummary): string {
-    return this.#known.get(stateOf(run)) ?? "";
+    return hasReason(run) ? (this.#known.get(stateOf(run)) ?? "") : "";
   }
 
   /** Says which runs are in view; what was wanted before no longer is. */
   want(runs: readonly RunSummary[]): void {
     this.#wanted = new Map(
       runs
-        .filter((run) => run.phaseCounts.FAILED && !this.#known.has(stateOf(run)))
+        .filter((run) => hasReason(run) && !this.#known.has(stateOf(run)))
         .map((run) => [stateOf(run), run]),
     );
     this.#next();
@@ -68,6 +69,12 @@ export class Reasons {
       this.#next();
     }
   }
+}
+
+/** What succeeded all the same needs none. */
+function hasReason(run: RunSummary): boolean {
+  const isGood = run.phase !== null && isGoodEndNumber(phaseNumber(run.phase));
+  return Boolean(run.phaseCounts.FAILED) && !isGood;
 }
 
 /** A run's failures are asked for again when there are more of them. */
