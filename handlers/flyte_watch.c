@@ -263,7 +263,7 @@ static void on_actions_ready(void *arg, enum hub_outcome outcome)
 
 void flyte_watch_actions(const struct flyte_method *method, struct connect_call *call)
 {
-    const void *any;
+    const void *any = NULL;
     struct flyte_watch *watch = begin_watch(method, call, &any);
     const Flyte__WatchActionsRequest *message = any;
     struct flyte_filters filters = {0};
@@ -452,7 +452,7 @@ static void on_details_ready(void *arg, enum hub_outcome outcome)
 
 void flyte_watch_action_details(const struct flyte_method *method, struct connect_call *call)
 {
-    const void *any;
+    const void *any = NULL;
     struct flyte_watch *watch = begin_watch(method, call, &any);
     const Flyte__ActionIdentifier *id;
 

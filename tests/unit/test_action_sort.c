@@ -157,7 +157,7 @@ static void test_first_of_many_in_any_order(void **state)
     (void)state;
     struct random random = random_start("first_actions");
     for (int round = 0; round < 200; round++) {
-        int64_t times[500];
+        int64_t times[500] = {0};
         size_t count = random_below(&random, 500), wanted = 1 + random_below(&random, 60), found;
         struct first_actions *first =
             first_actions_new((struct action_order){.sort = SORT_STARTED}, NULL, wanted);

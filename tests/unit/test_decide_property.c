@@ -210,6 +210,7 @@ static struct action work_out(const struct plan *plan, size_t action)
         if (event->has_task && is_first(event, of_task))
             of_task = event;
     }
+    assert_non_null(furthest);
     for (size_t i = 0; i < plan->event_count; i++) {
         const struct action_event *event = &plan->events[i].event;
         if (plan->action_of[i] == action && event->attempt == furthest->attempt &&

@@ -63,7 +63,7 @@ static int compare_ordinals(const void *a, const void *b)
 static struct run_state_manager *live_tree(const struct memory_store *store)
 {
     struct run_state_manager *manager = run_state_manager_new();
-    struct action actions[ACTIONS_MAX];
+    struct action actions[ACTIONS_MAX] = {0};
     size_t count = 0;
     for (size_t i = 0; i < store->action_count; i++)
         if (store->actions[i].action.ordinal > 0)
