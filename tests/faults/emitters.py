@@ -29,7 +29,8 @@ def emit_all(url, ledger, rng, lap):
                 for where, what in rng.sample(requests * 2, 2 * len(requests)):
                     answer = ask(client, ledger, *where, **what).json()
                     assert not answer.get("rejected") and not answer.get("unmapped"), answer
-                    assert not answer.get("status", {}).get("code"), answer
+                    if recording == "flyte":
+                        assert not answer.get("status", {}).get("code"), answer
                 trees.append(read_tree(client, ledger, scope))
         assert trees[0] == trees[1], f"{recording}: {trees}"
         ledger.count("recorded runs emitted and compared")

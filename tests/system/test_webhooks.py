@@ -133,6 +133,9 @@ def test_ping_is_answered(hooked, run):
         ("# nothing\n", "there is no secret in it"),
         ("\np/d too short\n", "line 2: after project/domain"),
         ("p/d\n", "line 1: after project/domain"),
+        (f"p/d {'x' * 16}\np/d {'x' * 15}\n", "line 2: after project/domain"),
+        (f"p/d {'x' * 4096}\np/d {'x' * 4097}\n", "line 2: after project/domain"),
+        (f"p/d {'x' * 16}\n" * 1001, "line 1001: more than 1000 secrets"),
         ("no-domain a secret of nobody else\n", "line 1: "),
     ],
 )
