@@ -53,12 +53,9 @@ static void on_action(void *arg, const struct action *action)
     struct action_reading *reading = arg;
     struct buffer *body = &reading->body;
 
-    buffer_text(body, "{\"project\":");
-    buffer_string(body, reading->query.run.project);
-    buffer_text(body, ",\"domain\":");
-    buffer_string(body, reading->query.run.domain);
-    buffer_text(body, ",\"runName\":");
-    buffer_string(body, reading->query.run.run_name);
+    buffer_string_member(body, "{\"project\":", reading->query.run.project);
+    buffer_string_member(body, ",\"domain\":", reading->query.run.domain);
+    buffer_string_member(body, ",\"runName\":", reading->query.run.run_name);
     buffer_text(body, ",\"waiting\":");
     buffer_text(body, action->ordinal == 0 ? "true," : "false,");
     record_write_action_members(body, action);

@@ -194,12 +194,9 @@ static bool after_written(void *arg, const struct event_batch *batch)
 /* {"events": …, "rejected": …, "unmapped": …}, for who tries it by hand. */
 static void write_summary(struct buffer *out, size_t events, uint64_t rejected, uint64_t unmapped)
 {
-    buffer_text(out, "{\"events\":");
-    buffer_integer(out, (int64_t)events);
-    buffer_text(out, ",\"rejected\":");
-    buffer_integer(out, (int64_t)rejected);
-    buffer_text(out, ",\"unmapped\":");
-    buffer_integer(out, (int64_t)unmapped);
+    buffer_integer_member(out, "{\"events\":", (int64_t)events);
+    buffer_integer_member(out, ",\"rejected\":", (int64_t)rejected);
+    buffer_integer_member(out, ",\"unmapped\":", (int64_t)unmapped);
     buffer_text(out, "}");
 }
 

@@ -58,10 +58,8 @@ void cloud_event_write(struct buffer *out, const struct event_record *record)
     write_segment(out, record->run.domain);
     buffer_text(out, "/runs/");
     write_segment(out, record->run.run_name);
-    buffer_text(out, "\",\"type\":\"runtree.action-event\",\"subject\":");
-    buffer_string(out, record->name);
-    buffer_text(out, ",\"time\":");
-    buffer_timestamp(out, record->updated_us);
+    buffer_string_member(out, "\",\"type\":\"runtree.action-event\",\"subject\":", record->name);
+    buffer_timestamp_member(out, ",\"time\":", record->updated_us);
     buffer_text(out, ",\"datacontenttype\":\"application/json\",\"data\":");
     event_record_write(out, record);
     buffer_text(out, "}");

@@ -55,10 +55,8 @@ static const char *code_of(const struct http_request *request, const struct prob
 
 static void write_error(struct buffer *out, const char *code, const char *message)
 {
-    buffer_text(out, "{\"code\":");
-    buffer_string(out, code);
-    buffer_text(out, ",\"message\":");
-    buffer_string(out, message);
+    buffer_string_member(out, "{\"code\":", code);
+    buffer_string_member(out, ",\"message\":", message);
     buffer_text(out, "}");
 }
 

@@ -52,8 +52,7 @@ static void reply_list(struct http_request *request, const struct event_batch *b
             buffer_text(&body, ",");
         event_result_write(&body, &batch->results[i], batch->events[i].is_truncated);
     }
-    buffer_text(&body, "],\"rejected\":");
-    buffer_integer(&body, rejected);
+    buffer_integer_member(&body, "],\"rejected\":", rejected);
     buffer_text(&body, "}");
     reply_buffer(request, rejected > 0 ? 207 : 200, "application/json", &body);
 }

@@ -125,12 +125,9 @@ static void on_listed_project(void *arg, const char *project, const char *domain
     struct page_reply *page = arg;
 
     page_add_row(page, row);
-    buffer_text(&page->body, "{\"project\":");
-    buffer_string(&page->body, project);
-    buffer_text(&page->body, ",\"domain\":");
-    buffer_string(&page->body, domain);
-    buffer_text(&page->body, ",\"runs\":");
-    buffer_integer(&page->body, runs);
+    buffer_string_member(&page->body, "{\"project\":", project);
+    buffer_string_member(&page->body, ",\"domain\":", domain);
+    buffer_integer_member(&page->body, ",\"runs\":", runs);
     buffer_text(&page->body, "}");
     write_next_cursor(&page->next_cursor, 'p', "%s/%s", project, domain);
 }

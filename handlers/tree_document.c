@@ -17,11 +17,9 @@ static void write_node(void *arg, const char *bytes, size_t length, bool meets_f
 
 static void write_head(const struct tree_document *document, struct buffer *piece)
 {
-    buffer_text(piece, "{\"revision\":");
-    buffer_integer(piece, view_reading_revision(document->reading));
+    buffer_integer_member(piece, "{\"revision\":", view_reading_revision(document->reading));
     if (document->at_us != TIME_NONE) {
-        buffer_text(piece, ",\"at\":");
-        buffer_timestamp(piece, document->at_us);
+        buffer_timestamp_member(piece, ",\"at\":", document->at_us);
     }
     buffer_text(piece, ",\"nodes\":[");
 }

@@ -70,10 +70,8 @@ static void write_row(struct waiting_list *list, struct page_reply *page,
 
         buffer_text(&page->body, "{");
         buffer_text(&page->body, row->record);
-        buffer_text(&page->body, ",\"waitsFor\":{\"name\":");
-        buffer_string(&page->body, why.name);
-        buffer_text(&page->body, ",\"reason\":");
-        buffer_string(&page->body, waiting_reason_name(why.reason));
+        buffer_string_member(&page->body, ",\"waitsFor\":{\"name\":", why.name);
+        buffer_string_member(&page->body, ",\"reason\":", waiting_reason_name(why.reason));
         buffer_text(&page->body, "}}");
     }
     if (row->parent != NULL)

@@ -1038,29 +1038,20 @@ int action_event_compare(const struct action_event *event, const char *stored, s
 
 static void write_own_members(struct buffer *out, const struct event_record *record)
 {
-    buffer_text(out, "\"project\":");
-    buffer_string(out, record->run.project);
-    buffer_text(out, ",\"domain\":");
-    buffer_string(out, record->run.domain);
-    buffer_text(out, ",\"runName\":");
-    buffer_string(out, record->run.run_name);
-    buffer_text(out, ",\"name\":");
-    buffer_string(out, record->name);
-    buffer_text(out, ",\"attempt\":");
-    buffer_integer(out, record->attempt);
-    buffer_text(out, ",\"phase\":");
-    buffer_string(out, phase_name(record->phase));
-    buffer_text(out, ",\"version\":");
-    buffer_integer(out, record->version);
+    buffer_string_member(out, "\"project\":", record->run.project);
+    buffer_string_member(out, ",\"domain\":", record->run.domain);
+    buffer_string_member(out, ",\"runName\":", record->run.run_name);
+    buffer_string_member(out, ",\"name\":", record->name);
+    buffer_integer_member(out, ",\"attempt\":", record->attempt);
+    buffer_string_member(out, ",\"phase\":", phase_name(record->phase));
+    buffer_integer_member(out, ",\"version\":", record->version);
     buffer_text(out, ",\"revision\":");
     if (record->revision == 0)
         buffer_text(out, "null");
     else
         buffer_integer(out, record->revision);
-    buffer_text(out, ",\"recordedAt\":");
-    buffer_timestamp(out, record->recorded_us);
-    buffer_text(out, ",\"updatedTime\":");
-    buffer_timestamp(out, record->updated_us);
+    buffer_timestamp_member(out, ",\"recordedAt\":", record->recorded_us);
+    buffer_timestamp_member(out, ",\"updatedTime\":", record->updated_us);
 }
 
 void event_record_write(struct buffer *out, const struct event_record *record)

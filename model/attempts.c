@@ -319,12 +319,9 @@ static void write_transitions(struct buffer *out, struct attempt_event *events, 
     for (size_t i = 0; i < count; i++) {
         buffer_text(out, i == 0 ? "[{\"phase\":" : ",{\"phase\":");
         buffer_string(out, phase_name(events[i].said.phase));
-        buffer_text(out, ",\"version\":");
-        buffer_integer(out, events[i].said.version);
-        buffer_text(out, ",\"startTime\":");
-        buffer_timestamp(out, events[i].shown_us);
-        buffer_text(out, ",\"endTime\":");
-        buffer_timestamp(out, transition_end_us(events, count, i));
+        buffer_integer_member(out, ",\"version\":", events[i].said.version);
+        buffer_timestamp_member(out, ",\"startTime\":", events[i].shown_us);
+        buffer_timestamp_member(out, ",\"endTime\":", transition_end_us(events, count, i));
         buffer_text(out, "}");
     }
     buffer_text(out, "]");
@@ -351,12 +348,9 @@ static void write_times(struct buffer *out, const struct attempt_event *events, 
     if (furthest->phase == PHASE_SKIPPED)
         started_us = TIME_NONE;
     milliseconds = duration_ms(started_us, ended_us);
-    buffer_text(out, ",\"createdAt\":");
-    buffer_timestamp(out, created_us);
-    buffer_text(out, ",\"startedAt\":");
-    buffer_timestamp(out, started_us);
-    buffer_text(out, ",\"endedAt\":");
-    buffer_timestamp(out, ended_us);
+    buffer_timestamp_member(out, ",\"createdAt\":", created_us);
+    buffer_timestamp_member(out, ",\"startedAt\":", started_us);
+    buffer_timestamp_member(out, ",\"endedAt\":", ended_us);
     buffer_text(out, ",\"durationMs\":");
     if (milliseconds < 0)
         buffer_text(out, "null");
@@ -372,10 +366,8 @@ static bool write_attempt(struct buffer *out, struct attempt_event *events, size
 
     for (size_t i = 0; i < count; i++)
         attempt_state_take(&state, &events[i].said);
-    buffer_text(out, "{\"attempt\":");
-    buffer_integer(out, events[0].order.attempt);
-    buffer_text(out, ",\"phase\":");
-    buffer_string(out, phase_name(attempt_state_shown(&state)->phase));
+    buffer_integer_member(out, "{\"attempt\":", events[0].order.attempt);
+    buffer_string_member(out, ",\"phase\":", phase_name(attempt_state_shown(&state)->phase));
     write_times(out, events, count, &state);
     buffer_text(out, ",\"errorInfo\":");
     write_furthest(out, events, count, &state, ERROR_INFO);

@@ -49,4 +49,23 @@ void buffer_string(struct buffer *buffer, const char *text);
 void buffer_integer(struct buffer *buffer, int64_t number);
 void buffer_timestamp(struct buffer *buffer, int64_t time_us); /* TIME_NONE: null */
 
+/* The same behind the name of the member that it is, written as it is: ",\"name\":". */
+static inline void buffer_string_member(struct buffer *buffer, const char *name, const char *text)
+{
+    buffer_text(buffer, name);
+    buffer_string(buffer, text);
+}
+
+static inline void buffer_integer_member(struct buffer *buffer, const char *name, int64_t number)
+{
+    buffer_text(buffer, name);
+    buffer_integer(buffer, number);
+}
+
+static inline void buffer_timestamp_member(struct buffer *buffer, const char *name, int64_t time_us)
+{
+    buffer_text(buffer, name);
+    buffer_timestamp(buffer, time_us);
+}
+
 #endif

@@ -392,8 +392,7 @@ static void write_detail(struct buffer *out, const struct event_result *result)
                    "a tree may have."
                  : "The action waits for its parent %s to join the tree.",
              result->waiting_for);
-    buffer_text(out, ",\"detail\":");
-    buffer_string(out, detail);
+    buffer_string_member(out, ",\"detail\":", detail);
 }
 
 /* How the same phase is said again, which is what the sender mostly meant. */
@@ -410,8 +409,7 @@ static void write_difference(struct buffer *out, const char *differing)
     buffer_append(&detail, again, sizeof again); /* with the NUL */
     out->failed |= detail.failed;
     if (!detail.failed) {
-        buffer_text(out, ",\"detail\":");
-        buffer_string(out, detail.bytes);
+        buffer_string_member(out, ",\"detail\":", detail.bytes);
     }
     buffer_free(&detail);
 }
@@ -435,8 +433,7 @@ void event_result_write(struct buffer *out, const struct event_result *result, b
     buffer_text(out, status_name(result->status));
     buffer_text(out, "\"");
     if (result->revision) {
-        buffer_text(out, ",\"revision\":");
-        buffer_integer(out, result->revision);
+        buffer_integer_member(out, ",\"revision\":", result->revision);
     }
     if (result->status == EVENT_WAITING)
         write_detail(out, result);

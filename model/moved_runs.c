@@ -72,12 +72,9 @@ static void write_record(struct buffer *record, const struct run_key *key, const
         record_write_run(record, run);
         return;
     }
-    buffer_text(record, "{\"project\":");
-    buffer_string(record, key->project);
-    buffer_text(record, ",\"domain\":");
-    buffer_string(record, key->domain);
-    buffer_text(record, ",\"runName\":");
-    buffer_string(record, key->run_name);
+    buffer_string_member(record, "{\"project\":", key->project);
+    buffer_string_member(record, ",\"domain\":", key->domain);
+    buffer_string_member(record, ",\"runName\":", key->run_name);
     buffer_text(record, ",\"deleted\":true}");
 }
 

@@ -12,12 +12,9 @@ static void write_duration(struct buffer *out, int64_t milliseconds)
 
 void abort_request_write(struct buffer *out, int64_t at_us, const char *by, const char *reason)
 {
-    buffer_text(out, "{\"at\":");
-    buffer_timestamp(out, at_us);
-    buffer_text(out, ",\"by\":");
-    buffer_string(out, by);
-    buffer_text(out, ",\"reason\":");
-    buffer_string(out, reason);
+    buffer_timestamp_member(out, "{\"at\":", at_us);
+    buffer_string_member(out, ",\"by\":", by);
+    buffer_string_member(out, ",\"reason\":", reason);
     buffer_text(out, "}");
 }
 
@@ -35,28 +32,17 @@ void record_write_action_members(struct buffer *out, const struct action *action
     int64_t milliseconds = duration_ms(started_us, action->ended_us);
     bool is_abandoned = action_is_abandoned(action);
 
-    buffer_text(out, "\"name\":");
-    buffer_string(out, action->name);
-    buffer_text(out, ",\"parent\":");
-    buffer_string(out, action->parent);
-    buffer_text(out, ",\"phase\":");
-    buffer_string(out, phase_name(action->phase));
-    buffer_text(out, ",\"attempt\":");
-    buffer_integer(out, action->attempt);
-    buffer_text(out, ",\"version\":");
-    buffer_integer(out, action->version);
-    buffer_text(out, ",\"group\":");
-    buffer_string(out, action->group);
-    buffer_text(out, ",\"taskName\":");
-    buffer_string(out, action->task_name);
-    buffer_text(out, ",\"shortName\":");
-    buffer_string(out, action->short_name);
-    buffer_text(out, ",\"createdAt\":");
-    buffer_timestamp(out, action->created_us);
-    buffer_text(out, ",\"startedAt\":");
-    buffer_timestamp(out, started_us);
-    buffer_text(out, ",\"endedAt\":");
-    buffer_timestamp(out, action->ended_us);
+    buffer_string_member(out, "\"name\":", action->name);
+    buffer_string_member(out, ",\"parent\":", action->parent);
+    buffer_string_member(out, ",\"phase\":", phase_name(action->phase));
+    buffer_integer_member(out, ",\"attempt\":", action->attempt);
+    buffer_integer_member(out, ",\"version\":", action->version);
+    buffer_string_member(out, ",\"group\":", action->group);
+    buffer_string_member(out, ",\"taskName\":", action->task_name);
+    buffer_string_member(out, ",\"shortName\":", action->short_name);
+    buffer_timestamp_member(out, ",\"createdAt\":", action->created_us);
+    buffer_timestamp_member(out, ",\"startedAt\":", started_us);
+    buffer_timestamp_member(out, ",\"endedAt\":", action->ended_us);
     buffer_text(out, ",\"durationMs\":");
     write_duration(out, milliseconds);
     if (is_abandoned)
@@ -90,8 +76,7 @@ void record_write_phase_counts(struct buffer *out, const uint32_t counts[static 
 
 void record_write_waiting(struct buffer *out, int32_t count, const char *waiting_for)
 {
-    buffer_text(out, "{\"count\":");
-    buffer_integer(out, count);
+    buffer_integer_member(out, "{\"count\":", count);
     buffer_text(out, ",\"for\":");
     buffer_text(out, waiting_for ? waiting_for : "[]");
     buffer_text(out, "}");
@@ -103,36 +88,23 @@ void record_write_run(struct buffer *out, const struct run *run)
 
     for (int phase = 0; phase < PHASE_SLOTS; phase++)
         counts[phase] = (uint32_t)run->phase_counts[phase];
-    buffer_text(out, "{\"project\":");
-    buffer_string(out, run->key.project);
-    buffer_text(out, ",\"domain\":");
-    buffer_string(out, run->key.domain);
-    buffer_text(out, ",\"runName\":");
-    buffer_string(out, run->key.run_name);
-    buffer_text(out, ",\"incarnation\":");
-    buffer_string(out, run->incarnation);
-    buffer_text(out, ",\"revision\":");
-    buffer_integer(out, run->revision);
-    buffer_text(out, ",\"phase\":");
-    buffer_string(out, phase_name(run->phase));
-    buffer_text(out, ",\"root\":");
-    buffer_string(out, run->root);
-    buffer_text(out, ",\"actionCount\":");
-    buffer_integer(out, run->action_count - run->removed_count);
+    buffer_string_member(out, "{\"project\":", run->key.project);
+    buffer_string_member(out, ",\"domain\":", run->key.domain);
+    buffer_string_member(out, ",\"runName\":", run->key.run_name);
+    buffer_string_member(out, ",\"incarnation\":", run->incarnation);
+    buffer_integer_member(out, ",\"revision\":", run->revision);
+    buffer_string_member(out, ",\"phase\":", phase_name(run->phase));
+    buffer_string_member(out, ",\"root\":", run->root);
+    buffer_integer_member(out, ",\"actionCount\":", run->action_count - run->removed_count);
     buffer_text(out, ",\"phaseCounts\":");
     record_write_phase_counts(out, counts);
-    buffer_text(out, ",\"firstSeenAt\":");
-    buffer_timestamp(out, run->first_seen_us);
-    buffer_text(out, ",\"createdAt\":");
-    buffer_timestamp(out, run->created_us);
-    buffer_text(out, ",\"startedAt\":");
-    buffer_timestamp(out, run->started_us);
-    buffer_text(out, ",\"endedAt\":");
-    buffer_timestamp(out, run_ended_us(run));
+    buffer_timestamp_member(out, ",\"firstSeenAt\":", run->first_seen_us);
+    buffer_timestamp_member(out, ",\"createdAt\":", run->created_us);
+    buffer_timestamp_member(out, ",\"startedAt\":", run->started_us);
+    buffer_timestamp_member(out, ",\"endedAt\":", run_ended_us(run));
     buffer_text(out, ",\"durationMs\":");
     write_duration(out, duration_ms(run->started_us, run_ended_us(run)));
-    buffer_text(out, ",\"lastEventAt\":");
-    buffer_timestamp(out, run->last_event_us);
+    buffer_timestamp_member(out, ",\"lastEventAt\":", run->last_event_us);
     buffer_text(out, ",\"waiting\":");
     record_write_waiting(out, run->waiting_count, run->waiting_for);
     if (run->additions != NULL) {

@@ -155,8 +155,7 @@ char *subscription_label(const char *text)
 {
     struct buffer label = {0};
 
-    buffer_text(&label, "\"subscription\":");
-    buffer_string(&label, text);
+    buffer_string_member(&label, "\"subscription\":", text);
     buffer_append(&label, ",", sizeof ",");
     if (label.failed)
         buffer_free(&label);

@@ -116,20 +116,13 @@ static struct json_text write_info(struct arena *texts, const struct action_even
     struct buffer info = {0};
     const char *kept = NULL;
 
-    buffer_text(&info, "{\"project\":");
-    buffer_string(&info, event->run.project);
-    buffer_text(&info, ",\"domain\":");
-    buffer_string(&info, event->run.domain);
-    buffer_text(&info, ",\"runName\":");
-    buffer_string(&info, event->run.run_name);
-    buffer_text(&info, ",\"name\":");
-    buffer_string(&info, event->name);
-    buffer_text(&info, ",\"attempt\":");
-    buffer_integer(&info, event->attempt);
-    buffer_text(&info, ",\"phase\":\"ABORTED\",\"version\":");
-    buffer_integer(&info, event->version);
-    buffer_text(&info, ",\"updatedTime\":");
-    buffer_timestamp(&info, event->updated_us);
+    buffer_string_member(&info, "{\"project\":", event->run.project);
+    buffer_string_member(&info, ",\"domain\":", event->run.domain);
+    buffer_string_member(&info, ",\"runName\":", event->run.run_name);
+    buffer_string_member(&info, ",\"name\":", event->name);
+    buffer_integer_member(&info, ",\"attempt\":", event->attempt);
+    buffer_integer_member(&info, ",\"phase\":\"ABORTED\",\"version\":", event->version);
+    buffer_timestamp_member(&info, ",\"updatedTime\":", event->updated_us);
     buffer_text(&info, ",\"abandoned\":true}");
     buffer_append(&info, "", 1);
     if (!info.failed)

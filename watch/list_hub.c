@@ -408,8 +408,7 @@ static void add_synced(const struct list_view *view, struct buffer *buffer, int6
                        int64_t xid)
 {
     begin_data(view, buffer, "synced");
-    buffer_text(buffer, "\"runs\":");
-    buffer_integer(buffer, runs);
+    buffer_integer_member(buffer, "\"runs\":", runs);
     buffer_text(buffer, "}\n");
     add_id(view, buffer, xid);
 }

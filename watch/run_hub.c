@@ -271,8 +271,7 @@ static void add_revision(const struct hub_view *view, struct buffer *buffer, con
                          int64_t revision)
 {
     begin_record(view, buffer, event);
-    buffer_text(buffer, "\"revision\":");
-    buffer_integer(buffer, revision);
+    buffer_integer_member(buffer, "\"revision\":", revision);
 }
 
 /* What is in no tree, and nobody would see. */
@@ -285,10 +284,9 @@ static void add_waiting(const struct run_hub *hub, struct buffer *buffer)
 static void add_synced(const struct hub_view *view, struct buffer *buffer, int64_t revision)
 {
     add_revision(view, buffer, "synced", revision);
-    buffer_text(buffer, ",\"actions\":");
-    buffer_integer(buffer, (int64_t)run_state_manager_live_count(view->hub->manager));
-    buffer_text(buffer, ",\"visible\":");
-    buffer_integer(buffer, (int64_t)run_view_visible_count(view->seen));
+    buffer_integer_member(
+        buffer, ",\"actions\":", (int64_t)run_state_manager_live_count(view->hub->manager));
+    buffer_integer_member(buffer, ",\"visible\":", (int64_t)run_view_visible_count(view->seen));
     add_waiting(view->hub, buffer);
     buffer_text(buffer, "}\n");
     add_id(view, buffer, revision, false);
@@ -356,8 +354,7 @@ static void add_label_alone(const struct hub_view *view, struct buffer *records)
 void hub_view_write_absent(const struct hub_view *view, const char *reason, struct buffer *records)
 {
     begin_record(view, records, "absent");
-    buffer_text(records, "\"reason\":");
-    buffer_string(records, reason);
+    buffer_string_member(records, "\"reason\":", reason);
     buffer_text(records, "}\n\n");
 }
 
@@ -440,8 +437,8 @@ static void on_write_heartbeat(const void *source, struct buffer *records)
 {
     const struct hub_view *view = source;
 
-    buffer_text(records, "event: heartbeat\ndata: {\"revision\":");
-    buffer_integer(records, view->seen == NULL ? 0 : run_view_revision(view->seen));
+    buffer_integer_member(records, "event: heartbeat\ndata: {\"revision\":",
+                          view->seen == NULL ? 0 : run_view_revision(view->seen));
     buffer_text(records, "}\n\n");
 }
 
