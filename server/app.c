@@ -93,16 +93,18 @@ static void before_wait(uv_prepare_t *prepare)
 {
     struct app_runner *runner = prepare->data;
     struct app *app = &runner->app;
-    bool is_busy = false;
 
-    http_server_run(app->http);
-    if (app->has_database) {
+    if (app->due.http)
+        http_server_run(app->http);
+    if (app->due.writers)
         event_writers_run(app->writers);
-        is_busy |= run_hubs_run(app->hubs);
+    if (app->due.hubs)
+        run_hubs_run(app->hubs);
+    if (app->due.list_hub)
         list_hub_run(app->list_hub);
-    }
-    is_busy |= streams_run(app->streams);
-    if (is_busy)
+    if (app->due.streams)
+        streams_run(app->streams);
+    if (app->due.http || app->due.writers || app->due.hubs || app->due.list_hub || app->due.streams)
         uv_idle_start(&runner->busy, keep_turning);
     else
         uv_idle_stop(&runner->busy);
@@ -205,20 +207,6 @@ static void on_committed(void *arg, size_t count, uint64_t duration_ns)
     metrics_add(app->metrics, METRIC_WRITE_BATCHES, 1);
     metrics_observe(app->metrics, HISTOGRAM_COMMIT, (double)duration_ns / 1e9);
     metrics_observe(app->metrics, HISTOGRAM_BATCH, (double)count);
-}
-
-static void on_hub_flushed(void *arg, uint64_t lag_ns)
-{
-    struct app *app = arg;
-
-    metrics_observe(app->metrics, HISTOGRAM_LAG, (double)lag_ns / 1e9);
-}
-
-static void on_list_flushed(void *arg, uint64_t lag_ns)
-{
-    struct app *app = arg;
-
-    metrics_observe(app->metrics, HISTOGRAM_LIST_LAG, (double)lag_ns / 1e9);
 }
 
 static void on_live_repo_ready(void *arg)
@@ -341,6 +329,7 @@ static int start_database_objects(struct app *app)
         .connections = (int)config->writer_connections,
         .queue_bytes_max = (size_t)config->write_queue_bytes,
         .retry_for_ms = WRITE_RETRY_FOR_MS,
+        .is_due = &app->due.writers,
     };
     const struct action_repo_options repo_options = {
         .url = url,
@@ -353,18 +342,18 @@ static int start_database_objects(struct app *app)
     const struct run_hubs_options hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
-        .on_flushed = on_hub_flushed,
-        .arg = app,
         .memory = app->shared->memory,
+        .metrics = app->metrics,
         .channels = app->channels,
+        .is_due = &app->due.hubs,
     };
     const struct list_hub_options list_hub_options = {
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .linger_ms = (uint64_t)config->hub_linger_ms,
-        .on_flushed = on_list_flushed,
-        .arg = app,
         .memory = app->shared->memory,
+        .metrics = app->metrics,
         .channels = app->channels,
+        .is_due = &app->due.list_hub,
     };
 
     app->live_repo = action_repo_new(app->loop, &live_repo_options, &live_repo_events, app);
@@ -584,7 +573,8 @@ static int start_streams(struct app *app)
     const struct config *config = app->shared->config;
     const struct streams_options options = {.heartbeat_ms = (uint64_t)config->heartbeat_ms,
                                             .stall_ms = (uint64_t)config->stall_ms,
-                                            .packer = app->packer};
+                                            .packer = app->packer,
+                                            .is_due = &app->due.streams};
 
     app->streams = streams_new(app->loop, &options);
     return app->streams == NULL ? -ENOMEM : 0;
@@ -611,6 +601,7 @@ static int start_http(struct app *app, int listen_fd, char *why, size_t why_size
         .connections_max = (unsigned)config->connections_max,
         .connections_per_address_max = (unsigned)config->connections_per_address_max,
         .request_timeout_ms = (uint64_t)config->request_timeout_ms,
+        .is_due = &app->due.http,
     };
 
     app->http = http_server_new(app->loop, &options, why, why_size);

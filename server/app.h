@@ -69,6 +69,9 @@ struct app {
     struct notify_listener *listener;
     struct run_remover *remover;
     struct abandoner *abandoner;
+    struct {
+        bool http, writers, hubs, list_hub, streams;
+    } due; /* which have something to do before the loop waits */
     bool is_draining;
     char not_ready_why[APP_WHY_SIZE]; /* why the database is not usable, for /readyz; "" for none */
 };

@@ -109,7 +109,6 @@ struct http_server {
     struct MHD_Daemon *daemon;
     uv_poll_t poll; /* libmicrohttpd's epoll descriptor */
     uv_timer_t timer;
-    bool is_due; /* the descriptor or the timer fired */
     bool is_stopping;
     struct http_request *active; /* all between their head and their end */
     size_t active_count;
@@ -199,8 +198,10 @@ static void enter(struct http_request *request, enum request_state state)
     case REQUEST_ANSWERED:
         assert(left == REQUEST_HANDLED || left == REQUEST_WAITING);
         request->answered_ns = uv_hrtime();
-        if (left == REQUEST_WAITING) /* resumed by the next http_server_run */
-            LL_PREPEND2(server->to_resume, request, resume_next);
+        if (left != REQUEST_WAITING)
+            break;
+        LL_PREPEND2(server->to_resume, request, resume_next);
+        *server->options.is_due = true;
         break;
     case REQUEST_SENDING:
         assert(left == REQUEST_REFUSED || left == REQUEST_ANSWERED || left == REQUEST_PAUSED);
@@ -209,6 +210,7 @@ static void enter(struct http_request *request, enum request_state state)
         assert(left == REQUEST_SENDING);
         MHD_suspend_connection(request->connection);
         DL_APPEND2(server->paused, request, paused_prev, paused_next);
+        *server->options.is_due = true;
         break;
     }
 }
@@ -1104,11 +1106,12 @@ void reply_plain_stream_head(const struct http_request *request, const char *con
 
 bool reply_stream_head(const struct http_request *request, struct buffer *out)
 {
-    append_stream_head(request, event_stream, takes_gzip(request), out);
-    if (!takes_gzip(request))
-        return false;
-    gzip_append_header(out);
-    return true;
+    bool is_gzip = takes_gzip(request);
+
+    append_stream_head(request, event_stream, is_gzip, out);
+    if (is_gzip)
+        gzip_append_header(out);
+    return is_gzip;
 }
 
 void reply_stream_head_only(struct http_request *request)
@@ -2028,14 +2031,14 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
-    server->is_due = true;
+    *server->options.is_due = true;
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct http_server *server = timer->data;
 
-    server->is_due = true;
+    *server->options.is_due = true;
 }
 
 void http_server_run(struct http_server *server)
@@ -2043,10 +2046,7 @@ void http_server_run(struct http_server *server)
     MHD_UNSIGNED_LONG_LONG timeout_ms;
     unsigned connections;
 
-    if (server->daemon == NULL ||
-        (!server->is_due && server->to_resume == NULL && server->paused == NULL))
-        return;
-    server->is_due = false;
+    *server->options.is_due = false;
     server->turn_ends_ns = uv_hrtime() + ANSWERS_NS_MAX;
     resume_requests(server);
     connections = http_server_connections(server);
@@ -2054,13 +2054,11 @@ void http_server_run(struct http_server *server)
     /* At its limit libmicrohttpd does not accept; after one has left, not before it runs again. */
     if (http_server_connections(server) < connections)
         MHD_run(server->daemon);
-    if (server->to_resume != NULL || server->paused != NULL) {
-        uv_timer_start(&server->timer, on_timer, 0, 0);
-    } else if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES) {
+    *server->options.is_due |= server->paused != NULL;
+    if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES)
         uv_timer_start(&server->timer, on_timer, timeout_ms, 0);
-    } else {
+    else
         uv_timer_stop(&server->timer);
-    }
 }
 
 /* Left as it is: uri_parse decodes, once, and itself. */

@@ -64,6 +64,7 @@ struct http_options {
     unsigned connections_max;
     unsigned connections_per_address_max; /* 0: any number */
     uint64_t request_timeout_ms;          /* for head and body to arrive */
+    bool *is_due;                         /* set while http_server_run has something to do */
 };
 
 /* NULL with a reason in `why`. */

@@ -190,6 +190,7 @@ static void run(struct repo_connection *self, struct repo_call *call)
 
     self->running = call;
     call->started_ms = uv_now(repo->loop);
+    call->moment.timeline = repo->timeline;
     for (size_t i = 0; i < call->count; i++)
         calls[i] = (struct pg_call){call->statement, &call->sets[i]};
     pg_exchange(self->connection, calls, call->count, on_result, on_end, self);

@@ -289,6 +289,7 @@ int action_repo_changed_runs(struct action_repo *repo, const struct run_position
 struct database_moment {
     int64_t all_below;
     int64_t none_from;
+    uint32_t timeline; /* of the session, see pg_connection_timeline */
 };
 
 struct changed_run {

@@ -394,6 +394,7 @@ static void give_up_batch(struct event_writer *writer, const char *why)
     for (size_t i = 0; i < writer->batch_count; i++)
         give_up_item(&writer->batch[i], why);
     end_batch(writer);
+    *writer->owner->options.is_due = true; /* for whom it held up */
 }
 
 static void give_up_queue(struct write_queue *queue, const char *why)
@@ -864,9 +865,12 @@ static void note_pending(struct event_writer *writer)
     free(writer->join); /* the decision has borrowed of it what was noted */
 }
 
+static void on_join_look_due(uv_timer_t *timer);
+
 /* The join failed; it is tried again after a pause. */
 static void put_join_off(struct event_writer *writer)
 {
+    uv_timer_t *joining = &writer->owner->joining;
     struct pending_join *join = writer->join;
 
     drop_try(writer);
@@ -875,6 +879,9 @@ static void put_join_off(struct event_writer *writer)
     if (join->pause_ms > JOIN_PAUSE_MAX_MS)
         join->pause_ms = JOIN_PAUSE_MAX_MS;
     join->due_ms = uv_now(writer->owner->loop) + join->pause_ms;
+    if (uv_timer_get_due_in(joining) > join->pause_ms)
+        uv_timer_start(joining, on_join_look_due, join->pause_ms, JOINS_LOOK_MS);
+    *writer->owner->options.is_due = true;
     HASH_DEL(writer->joins, join);
     enqueue_join(writer, join);
 }
@@ -1092,10 +1099,10 @@ static bool loses_open_ends(const struct run_row *row)
 
 /* For those of the runs of which it is true. */
 static void add_open_ends(struct event_writer *writer, const struct pg_statement *statement,
+                          const struct run_row *rows, size_t count,
                           bool is_meant(const struct run_row *row))
 {
-    size_t count, meant = 0;
-    const struct run_row *rows = decision_run_rows(writer->decision, &count);
+    size_t meant = 0;
     struct run_key *keys = calloc(count, sizeof *keys);
 
     writer->is_out_of_memory |= keys == NULL;
@@ -1145,8 +1152,8 @@ static void write_decision(struct event_writer *writer)
     add_notify(&writer->calls, writer->runs, runs, run_count);
     if (pending_count > 0)
         add_pending(writer, pending, pending_count);
-    add_open_ends(writer, &add_open_ends_statement, gets_open_ends);
-    add_open_ends(writer, &end_open_ends_statement, loses_open_ends);
+    add_open_ends(writer, &add_open_ends_statement, runs, run_count, gets_open_ends);
+    add_open_ends(writer, &end_open_ends_statement, runs, run_count, loses_open_ends);
     writer->is_out_of_memory |= pg_calls_have_failed(&writer->calls);
     pg_calls_add(&writer->calls,
                  writer->is_out_of_memory ? &rollback_statement : &commit_statement);
@@ -2052,11 +2059,13 @@ int event_writers_submit(struct event_writers *writers, struct event_batch *batc
         queue_item(&writer_of(writers, &item.event->run)->queue, &item, false);
     }
     release(request);
+    *writers->options.is_due = true;
     return 0;
 }
 
 void event_writers_run(struct event_writers *writers)
 {
+    *writers->options.is_due = false;
     for (int i = 0; i < writers->count; i++)
         run_writer(&writers->writers[i]);
 }

@@ -36,6 +36,7 @@ struct event_writers_options {
     size_t queue_bytes_max; /* of events that wait, over all connections */
     uint64_t retry_for_ms;  /* how long a broken connection may take to come back before events in
                                flight are given up */
+    bool *is_due;           /* set while event_writers_run has something to do */
 };
 
 struct event_writers_events {

@@ -163,6 +163,7 @@ void list_hub_hear(struct list_hub *hub, const struct run_notification *notifica
 {
     if (!hub->is_active)
         return;
+    *hub->options.is_due = true;
     if (find_heard(&hub->heard, &notification->run) == NULL &&
         (HASH_COUNT(hub->heard.by_path) == KEYS_MAX || add_heard(&hub->heard, notification) < 0)) {
         hub->has_gap = true;
@@ -176,7 +177,7 @@ void list_hub_hear(struct list_hub *hub, const struct run_notification *notifica
 
 void list_hub_read_all(struct list_hub *hub)
 {
-    hub->has_gap = true;
+    *hub->options.is_due = hub->has_gap = true;
 }
 
 /* -------- reading -------- */
@@ -223,7 +224,7 @@ static void advance(int64_t *number, int64_t to)
 static void end_moment(struct list_hub *hub, const struct database_moment *moment)
 {
     moved_runs_restart(hub->runs, moment->none_from);
-    hub->timeline = action_repo_timeline(hub->repo);
+    hub->timeline = moment->timeline;
     hub->heard_below = moment->all_below;
     hub->none_from = moment->none_from;
     hub->is_started = true;
@@ -259,7 +260,7 @@ static void end_read(struct list_hub *hub, const struct database_moment *moment)
         end_moment(hub, moment);
         return;
     }
-    if (hub->read.has_failed || hub->timeline != action_repo_timeline(hub->repo)) {
+    if (hub->read.has_failed || hub->timeline != moment->timeline) {
         log_write(hub->log, LOG_INFO, "watchers of the list of runs reset", "s:s", "why",
                   hub->read.has_failed ? "out of memory" : "the database is another one");
         restart(hub);
@@ -292,8 +293,10 @@ static void on_read(void *arg, enum repo_outcome outcome, const char *message,
     if (hub->read.has_news)
         flush(hub);
     if (hub->read.has_news && hub->read.heard.since_ns != 0)
-        hub->options.on_flushed(hub->options.arg, uv_hrtime() - hub->read.heard.since_ns);
+        metrics_observe(hub->options.metrics, HISTOGRAM_LIST_LAG,
+                        (double)(uv_hrtime() - hub->read.heard.since_ns) / 1e9);
     clear_heard(&hub->read.heard);
+    *hub->options.is_due = true;
 }
 
 static int read_by_key(struct list_hub *hub)
@@ -345,7 +348,9 @@ static void start_read(struct list_hub *hub, enum read_kind kind)
 
 static void on_wake(uv_timer_t *timer)
 {
-    (void)timer; /* it only wakes the loop, which calls list_hub_run */
+    struct list_hub *hub = timer->data;
+
+    *hub->options.is_due = true;
 }
 
 void list_hub_run(struct list_hub *hub)
@@ -354,8 +359,9 @@ void list_hub_run(struct list_hub *hub)
     uint64_t due_ms = hub->last_read_ms + hub->options.flush_interval_ms;
     bool is_behind = hub->has_gap || hub->wanted_xid != INT64_MAX || hub->heard.by_path != NULL;
 
+    *hub->options.is_due = false;
     if (!hub->is_active || hub->read.is_under_way || (hub->is_started && !is_behind) ||
-        now_ms < hub->retry_at_ms || !action_repo_is_ready(hub->repo))
+        now_ms < hub->retry_at_ms)
         return;
     if (!hub->is_started)
         start_read(hub, READ_MOMENT);
@@ -566,6 +572,7 @@ static bool want_since(struct list_hub *hub, int64_t xid)
         xid = hub->heard_below;
     if (xid < hub->wanted_xid)
         hub->wanted_xid = xid;
+    *hub->options.is_due = true;
     return true;
 }
 
@@ -836,7 +843,7 @@ struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_fil
         free(label);
     if (view != NULL)
         view->holds++;
-    hub->is_active = true;
+    *hub->options.is_due = hub->is_active = true;
     return view;
 }
 
@@ -873,6 +880,7 @@ static void on_tick(uv_timer_t *timer)
 
     if (!hub->is_active)
         return;
+    *hub->options.is_due = true; /* after a read that failed, it is time */
     drop_unused_views(hub);
     if (hub->views != NULL)
         hub->last_used_ms = now_ms;

@@ -10,6 +10,7 @@
 
 #include "model/list_filter.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "sql/action_repo.h"
 #include "sql/notify_listener.h"
 #include "watch/channel.h"
@@ -19,11 +20,10 @@ struct list_view;
 
 struct list_hub_options {
     uint64_t flush_interval_ms;
-    uint64_t linger_ms; /* without watchers it goes on for so long */
-    /* What was heard `lag_ns` ago, the first of it, is flushed. */
-    void (*on_flushed)(void *arg, uint64_t lag_ns);
-    void *arg;
+    uint64_t linger_ms;        /* without watchers it goes on for so long */
     struct memory *memory;     /* borrowed; what is known of runs draws from it */
+    struct metrics *metrics;   /* borrowed */
+    bool *is_due;              /* set while list_hub_run has something to do */
     struct channels *channels; /* borrowed */
 };
 

@@ -111,6 +111,7 @@ struct run_hub {
 struct run_hubs {
     uv_loop_t *loop;
     struct action_repo *repo;
+    uint32_t timeline; /* of the repo's session */
     struct run_hubs_options options;
     const struct log *log;
     struct run_hub *all; /* by path */
@@ -607,6 +608,7 @@ int run_hub_next_turn(struct run_hub *hub, hub_ready_fn *fn, void *arg)
         return -ENOMEM;
     *waiter = (struct hub_waiter){.hub = hub, .fn = fn, .arg = arg};
     DL_APPEND(hub->owner->next_turn, waiter);
+    *hub->owner->options.is_due = true;
     return 0;
 }
 
@@ -656,6 +658,7 @@ static void mark_dirty(struct run_hub *hub)
         return;
     hub->is_dirty = true;
     DL_APPEND2(hub->owner->dirty, hub, dirty_prev, dirty_next);
+    *hub->owner->options.is_due = true;
 }
 
 static void clear_dirty(struct run_hub *hub)
@@ -829,8 +832,7 @@ static void handle_upsert_failure(struct run_hub *hub, int status)
 
 static bool is_same_run(const struct run_hub *hub, const struct run *run)
 {
-    return strcmp(hub->incarnation, run->incarnation) == 0 &&
-           hub->timeline == action_repo_timeline(hub->owner->repo);
+    return strcmp(hub->incarnation, run->incarnation) == 0 && hub->timeline == hub->owner->timeline;
 }
 
 /* What waits is no part of the tree, and told with it. */
@@ -844,7 +846,7 @@ static void note_waiting(struct run_hub *hub, const struct run *run)
 static void begin_load(struct run_hub *hub, const struct run *run)
 {
     memcpy(hub->incarnation, run->incarnation, sizeof hub->incarnation);
-    hub->timeline = action_repo_timeline(hub->owner->repo);
+    hub->timeline = hub->owner->timeline;
     hub->load_revision = run->revision;
     hub->loading = run_state_manager_new();
 }
@@ -939,8 +941,7 @@ static void on_changes(void *arg, const struct run *run, const struct action *ac
         move_to(hub, TREE_ABSENT, "the run was deleted");
         return;
     }
-    if (!is_same_run(hub, run) ||
-        (!is_loading && run->revision < run_state_manager_revision(manager))) {
+    if (!is_same_run(hub, run)) {
         read_anew(hub, "the run or the database is another one");
         return;
     }
@@ -1061,6 +1062,7 @@ void run_hubs_read_all(struct run_hubs *hubs)
 {
     struct run_hub *hub, *next;
 
+    hubs->timeline = action_repo_timeline(hubs->repo);
     HASH_ITER (hh, hubs->all, hub, next)
         read_hub(hub);
 }
@@ -1130,19 +1132,20 @@ static void poll_hubs(struct run_hubs *hubs)
 
 static void report_lag(struct run_hub *hub)
 {
-    const struct run_hubs_options *options = &hub->owner->options;
-
     if (hub->unsent_ns != 0 && hub->views != NULL)
-        options->on_flushed(options->arg, uv_hrtime() - hub->unsent_ns);
+        metrics_observe(hub->owner->options.metrics, HISTOGRAM_LAG,
+                        (double)(uv_hrtime() - hub->unsent_ns) / 1e9);
     hub->unsent_ns = 0;
 }
 
 static void on_flush_due(uv_timer_t *timer)
 {
-    (void)timer; /* it only wakes the loop, which calls run_hubs_run */
+    struct run_hubs *hubs = timer->data;
+
+    *hubs->options.is_due = true;
 }
 
-bool run_hubs_run(struct run_hubs *hubs)
+void run_hubs_run(struct run_hubs *hubs)
 {
     uint64_t now_ms = uv_now(hubs->loop), wait_ms = UINT64_MAX;
     struct run_hub *hub, *next;
@@ -1168,7 +1171,7 @@ bool run_hubs_run(struct run_hubs *hubs)
     }
     if (wait_ms != UINT64_MAX)
         uv_timer_start(&hubs->flush_timer, on_flush_due, wait_ms, 0);
-    return hubs->next_turn != NULL;
+    *hubs->options.is_due = hubs->next_turn != NULL;
 }
 
 /* -------- life -------- */

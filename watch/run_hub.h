@@ -14,6 +14,7 @@
 #include "model/run_view.h"
 #include "model/stream_id.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "sql/action_repo.h"
 #include "watch/channel.h"
 
@@ -26,10 +27,8 @@ struct run_hubs_options {
     uint64_t linger_ms;        /* a hub without users is dropped after so long */
     struct memory *memory;     /* borrowed; trees and views draw from it */
     struct channels *channels; /* borrowed */
-    /* Called at a flush to watchers of a live tree, with the time since the first notification of
-     * what it sends was heard. */
-    void (*on_flushed)(void *arg, uint64_t lag_ns);
-    void *arg;
+    struct metrics *metrics;   /* borrowed */
+    bool *is_due;              /* set while run_hubs_run has something to do */
 };
 
 struct run_hubs_stats {
@@ -47,13 +46,14 @@ void run_hubs_stop(struct run_hubs *hubs);
 /* When the loop is empty; NULL is fine. */
 void run_hubs_free(struct run_hubs *hubs);
 
-/* Once per turn of the loop: flushes what is due. Whether there is work for the next turn. */
-bool run_hubs_run(struct run_hubs *hubs);
+/* Once per turn of the loop: flushes what is due. */
+void run_hubs_run(struct run_hubs *hubs);
 
 /* The run is said to be at `revision`; 0: it was deleted. */
 void run_hubs_hear(struct run_hubs *hubs, const struct run_key *run, int64_t revision);
 
-/* Something may have been missed: every hub reads. */
+/* The repo has a session, perhaps with another database, or something was missed: every hub reads.
+ */
 void run_hubs_read_all(struct run_hubs *hubs);
 
 /* Whoever waits is told HUB_UNAVAILABLE. */

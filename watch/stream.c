@@ -173,6 +173,7 @@ static void set_ready(struct stream *stream)
         return;
     stream->is_ready = true;
     DL_APPEND2(stream->owner->ready, stream, ready_prev, ready_next);
+    *stream->owner->options.is_due = true;
 }
 
 static void clear_ready(struct stream *stream)
@@ -433,7 +434,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     }
 }
 
-bool streams_run(struct streams *streams)
+void streams_run(struct streams *streams)
 {
     uint64_t until_ns = uv_hrtime() + SERVE_NS_MAX;
 
@@ -444,7 +445,7 @@ bool streams_run(struct streams *streams)
         if (!stream->is_blocked)
             serve(stream);
     }
-    return streams->ready != NULL;
+    *streams->options.is_due = streams->ready != NULL;
 }
 
 void stream_wake(struct stream *stream)

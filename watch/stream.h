@@ -67,6 +67,7 @@ struct streams_options {
     uint64_t heartbeat_ms;
     uint64_t stall_ms;
     struct gzip_packer *packer; /* borrowed */
+    bool *is_due;               /* set while streams_run has something to do */
 };
 
 struct streams_stats {
@@ -79,8 +80,8 @@ struct streams_stats {
 struct streams *streams_new(uv_loop_t *loop, const struct streams_options *options);
 
 /* Once per turn of the loop: serves the streams that were woken, so many at most that the loop is
- * not held up. Whether some are left for the next turn. */
-bool streams_run(struct streams *streams);
+ * not held up. */
+void streams_run(struct streams *streams);
 
 /* Tells every stream to come back (`retry`) and ends it, spread over `spread_ms`. */
 void streams_dismiss(struct streams *streams, uint64_t spread_ms);

@@ -88,27 +88,25 @@ static void answer(int64_t revision, const struct action *actions, size_t count)
 struct fixture {
     uv_loop_t loop;
     struct memory *memory;
+    struct metrics metrics;
+    bool is_due;
     struct channels *channels;
     struct streams *streams;
     struct run_hubs *hubs;
     struct run_hub *hub;
 };
 
-static void on_flushed(void *arg, uint64_t lag_ns)
-{
-    (void)arg;
-    (void)lag_ns;
-}
-
 static int start(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
-    const struct streams_options stream_options = {.heartbeat_ms = 60000, .stall_ms = 60000};
-    struct run_hubs_options options = {.linger_ms = 60000, .on_flushed = on_flushed};
+    const struct streams_options stream_options = {
+        .heartbeat_ms = 60000, .stall_ms = 60000, .is_due = &fixture->is_due};
+    struct run_hubs_options options = {.linger_ms = 60000, .is_due = &fixture->is_due};
     const struct run_key key = {"p", "d", "r"};
 
     uv_loop_init(&fixture->loop);
     fixture->memory = options.memory = memory_new(UINT64_C(1) << 30);
+    options.metrics = &fixture->metrics;
     fixture->channels = options.channels = channels_new(fixture->memory);
     fixture->streams = streams_new(&fixture->loop, &stream_options);
     fixture->hubs = run_hubs_new(&fixture->loop, NULL, &options, NULL);
