@@ -18,12 +18,13 @@ int refuse_parameter(struct http_request *request, const char *parameter, const 
     return refuse(request, "Query parameter", parameter, what);
 }
 
+/* NULL is fine, too. */
 static int check_name(struct http_request *request, const char *where, const char *name,
                       enum key_part key_part, const char *text)
 {
     char what[160];
 
-    if (key_part_is_valid(key_part, text, strlen(text)))
+    if (text == NULL || key_part_is_valid(key_part, text, strlen(text)))
         return 0;
     snprintf(what, sizeof what, "must be %s", key_part_rule(key_part));
     return refuse(request, where, name, what);
@@ -40,8 +41,6 @@ int read_name_parameter(struct http_request *request, const char *parameter, enu
                         const char **name)
 {
     *name = http_request_parameter(request, parameter);
-    if (*name == NULL)
-        return 0;
     return check_name(request, "Query parameter", parameter, key_part, *name);
 }
 
@@ -55,14 +54,18 @@ int read_run_key(struct http_request *request, struct run_key *key)
 
 int read_scope(struct http_request *request, const char **project, const char **domain)
 {
-    if (http_request_capture(request, "project") == NULL) {
-        if (read_name_parameter(request, "project", KEY_PROJECT, project) < 0)
-            return -1;
-        return read_name_parameter(request, "domain", KEY_DOMAIN, domain);
+    const char *where = "In the path,";
+
+    *project = http_request_capture(request, "project");
+    *domain = http_request_capture(request, "domain");
+    if (*project == NULL) {
+        where = "Query parameter";
+        *project = http_request_parameter(request, "project");
+        *domain = http_request_parameter(request, "domain");
     }
-    if (read_captured_name(request, "project", KEY_PROJECT, project) < 0)
+    if (check_name(request, where, "project", KEY_PROJECT, *project) < 0)
         return -1;
-    return read_captured_name(request, "domain", KEY_DOMAIN, domain);
+    return check_name(request, where, "domain", KEY_DOMAIN, *domain);
 }
 
 int read_number(struct http_request *request, const char *parameter, int64_t min, int64_t max,

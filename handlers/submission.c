@@ -97,19 +97,22 @@ static void submit(struct submission *submission)
     struct app *app = submission->app;
     struct http_request *request = submission->request;
     struct event_batch *batch = &submission->batch;
+    const struct access *access = http_request_access(request);
+    int64_t pending;
     int status;
 
     http_request_hold(request, event_batch_bytes(batch));
-    if (reject_forbidden(http_request_access(request), batch) < 0) {
+    if (access != NULL && reject_forbidden(access, batch) < 0) {
         submission_free(submission);
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    if (!http_request_spend(request, RATE_EVENTS, count_pending(batch))) {
+    pending = count_pending(batch);
+    if (!http_request_spend(request, RATE_EVENTS, pending)) {
         submission_free(submission);
         return;
     }
-    if (count_pending(batch) == 0) {
+    if (pending == 0) {
         on_written(submission, EVENT_WRITE_DONE, NULL);
         return;
     }

@@ -14,16 +14,16 @@ struct runs_watch {
     struct http_request *request;
     struct list_view *view; /* held */
     struct frame *head;
+    const char *id; /* borrowed of the request */
 };
 
 static void on_detached(void *arg, int fd)
 {
     struct runs_watch *watch = arg;
-    const char *id = stream_last_event_id(watch->request);
     struct stream *stream = NULL;
 
     if (fd >= 0)
-        stream = list_view_add_stream(watch->view, watch->app->streams, fd, watch->head, id);
+        stream = list_view_add_stream(watch->view, watch->app->streams, fd, watch->head, watch->id);
     else
         frame_release(watch->head);
     stream_belongs_to(stream, watch->request);
@@ -35,7 +35,6 @@ static void open_stream(struct app *app, struct http_request *request,
                         const struct list_filter *filter, int32_t limit)
 {
     struct runs_watch *watch = calloc(1, sizeof *watch);
-    const char *id;
     int status = -ENOMEM;
 
     if (watch == NULL)
@@ -48,14 +47,15 @@ static void open_stream(struct app *app, struct http_request *request,
     watch->head = stream_head(request);
     if (watch->head == NULL)
         goto error_head;
-    id = stream_last_event_id(request);
+    watch->id = stream_last_event_id(request);
     status = http_request_detach(request, on_detached, watch);
     if (status < 0)
         goto error_detach;
-    if (id != NULL)
-        metrics_add(
-            app->metrics,
-            list_view_knows(watch->view, id) ? METRIC_STREAMS_RESUMED : METRIC_STREAMS_RESET, 1);
+    if (watch->id != NULL)
+        metrics_add(app->metrics,
+                    list_view_knows(watch->view, watch->id) ? METRIC_STREAMS_RESUMED
+                                                            : METRIC_STREAMS_RESET,
+                    1);
     return;
 
 error_detach:

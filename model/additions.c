@@ -124,8 +124,6 @@ void additions_write(struct buffer *out, const char *kept_text)
 {
     struct kept_addition kept[ADDITIONS] = {0};
 
-    if (kept_text == NULL)
-        return;
     read_additions(kept_text, kept);
     for (int i = 0; i < ADDITIONS; i++) {
         if (kept[i].from.attempt == 0)

@@ -14,7 +14,7 @@ int additions_take(struct action *action, const struct action_event *event, stru
 /* The title as JSON, a string; all zero if there is none. Borrowed. */
 struct json_text additions_title(const char *kept);
 
-/* As members of a record, each with a comma before it; nothing for NULL. */
+/* As members of a record, each with a comma before it. */
 void additions_write(struct buffer *out, const char *kept);
 
 #endif

@@ -1162,7 +1162,6 @@ static void follow_roots(struct batch_run *run)
         state->started_us = earlier(state->started_us, action_started_us(&at->action));
         state->ended_us = later(state->ended_us, at->action.ended_us);
     }
-    state->phase = run_phase(state->root_counts);
 }
 
 /* One that is new and waits, or that waited and has joined. */
@@ -1212,6 +1211,7 @@ static void make_rows(struct decision *decision)
         make_action_rows(decision, run);
         for (const struct batch_action *at = run->actions; at; at = at->hh.next)
             run->state.waiting_count += waiting_change(at);
+        run->state.phase = run_phase(run->state.root_counts);
         bool has_open_ends = run_has_open_ends(&run->state);
         for (int k = 0; k < RUN_ADDITIONS; k++)
             if (run->additions[k].value)

@@ -49,7 +49,8 @@ void record_write_action_members(struct buffer *out, const struct action *action
         buffer_text(out, ",\"abandoned\":true");
     buffer_text(out, ",\"errorInfo\":");
     buffer_text(out, action->error_info ? action->error_info : "null");
-    additions_write(out, action->additions);
+    if (action->additions)
+        additions_write(out, action->additions);
     buffer_text(out, ",\"revision\":");
     if (action->revision == 0)
         buffer_text(out, "null");
@@ -58,7 +59,7 @@ void record_write_action_members(struct buffer *out, const struct action *action
     write_abort_request(out, action->abort_requested);
 }
 
-void record_write_phase_counts(struct buffer *out, const uint32_t counts[static PHASE_SLOTS])
+static void write_phase_counts(struct buffer *out, const uint32_t counts[static PHASE_SLOTS])
 {
     const char *separator = "{";
 
@@ -74,6 +75,15 @@ void record_write_phase_counts(struct buffer *out, const uint32_t counts[static 
     buffer_text(out, *separator == '{' ? "{}" : "}");
 }
 
+void record_write_node(struct buffer *out, const struct action *action,
+                       const uint32_t counts[static PHASE_SLOTS])
+{
+    buffer_text(out, "{\"action\":{");
+    record_write_action_members(out, action);
+    buffer_text(out, "},\"childPhaseCounts\":");
+    write_phase_counts(out, counts);
+}
+
 void record_write_waiting(struct buffer *out, int32_t count, const char *waiting_for)
 {
     buffer_integer_member(out, "{\"count\":", count);
@@ -84,6 +94,8 @@ void record_write_waiting(struct buffer *out, int32_t count, const char *waiting
 
 void record_write_run(struct buffer *out, const struct run *run)
 {
+    int64_t ended_us = run_ended_us(run);
+    int64_t milliseconds = duration_ms(run->started_us, ended_us);
     uint32_t counts[PHASE_SLOTS];
 
     for (int phase = 0; phase < PHASE_SLOTS; phase++)
@@ -97,13 +109,13 @@ void record_write_run(struct buffer *out, const struct run *run)
     buffer_string_member(out, ",\"root\":", run->root);
     buffer_integer_member(out, ",\"actionCount\":", run->action_count - run->removed_count);
     buffer_text(out, ",\"phaseCounts\":");
-    record_write_phase_counts(out, counts);
+    write_phase_counts(out, counts);
     buffer_timestamp_member(out, ",\"firstSeenAt\":", run->first_seen_us);
     buffer_timestamp_member(out, ",\"createdAt\":", run->created_us);
     buffer_timestamp_member(out, ",\"startedAt\":", run->started_us);
-    buffer_timestamp_member(out, ",\"endedAt\":", run_ended_us(run));
+    buffer_timestamp_member(out, ",\"endedAt\":", ended_us);
     buffer_text(out, ",\"durationMs\":");
-    write_duration(out, duration_ms(run->started_us, run_ended_us(run)));
+    write_duration(out, milliseconds);
     buffer_timestamp_member(out, ",\"lastEventAt\":", run->last_event_us);
     buffer_text(out, ",\"waiting\":");
     record_write_waiting(out, run->waiting_count, run->waiting_for);

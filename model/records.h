@@ -9,8 +9,10 @@
 /* "name":…, … ,"revision":… without the braces; a revision of 0 (waiting) is null. */
 void record_write_action_members(struct buffer *out, const struct action *action);
 
-/* {"QUEUED":1,…}, zero counts left out; PHASE_SLOTS counts. */
-void record_write_phase_counts(struct buffer *out, const uint32_t counts[static PHASE_SLOTS]);
+/* {"action":{…},"childPhaseCounts":{"QUEUED":1,…} without the closing brace; zero counts are left
+ * out. */
+void record_write_node(struct buffer *out, const struct action *action,
+                       const uint32_t counts[static PHASE_SLOTS]);
 
 /* {"count":…,"for":[{"parent":…,"count":…},…]} of struct run's members. */
 void record_write_waiting(struct buffer *out, int32_t count, const char *waiting_for);

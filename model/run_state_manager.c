@@ -354,10 +354,7 @@ const char *node_update_encode(const struct run_node *node, size_t *length)
         return node->encoded;
     struct buffer *out = &manager->scratch;
     out->length = 0;
-    buffer_text(out, "{\"action\":{");
-    record_write_action_members(out, &node->action);
-    buffer_text(out, "},\"childPhaseCounts\":");
-    record_write_phase_counts(out, node->child_phase_counts);
+    record_write_node(out, &node->action, node->child_phase_counts);
     buffer_text(out, ",\"meetsFilter\":");
     char *encoded = out->failed || out->length > UINT32_MAX ? NULL : malloc(out->length);
     if (!encoded) {

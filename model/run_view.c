@@ -52,7 +52,7 @@ static bool matches(const struct run_view *view, const struct run_node *node)
 /* Room for what is known of `count` nodes. 0 or -ENOMEM. */
 static int reserve(struct run_view *view, size_t count)
 {
-    if (view->sees_all || count <= view->capacity)
+    if (count <= view->capacity)
         return 0;
     size_t capacity = view->capacity < CAPACITY_MIN ? CAPACITY_MIN : view->capacity;
     while (capacity < count)
@@ -67,16 +67,6 @@ static int reserve(struct run_view *view, size_t count)
     view->nodes = nodes;
     view->capacity = capacity;
     return 0;
-}
-
-/* The view has seen the manager's present revision. */
-static void finish_sync(struct run_view *view)
-{
-    view->revision = run_state_manager_revision(view->manager);
-    view->count = run_state_manager_count(view->manager);
-    if (view->sees_all)
-        view->visible_count = run_state_manager_live_count(view->manager);
-    view->syncs[view->sync_count++ % SYNCS_REMEMBERED] = view->revision;
 }
 
 /* Children have greater ordinals than their parents, so that from the end on each node's count is
@@ -177,13 +167,20 @@ int run_view_sync(struct run_view *view)
         look_at_unseen(view);
     if (view->unseen > 0)
         return 1;
-    if (view->sync_count > 0 && view->revision == run_state_manager_revision(view->manager))
+    int64_t revision = run_state_manager_revision(view->manager);
+    size_t count = run_state_manager_count(view->manager);
+    if (view->sync_count > 0 && view->revision == revision)
         return 0;
-    if (reserve(view, run_state_manager_count(view->manager)) != 0)
-        return -ENOMEM;
-    if (!view->sees_all)
+    if (view->sees_all) {
+        view->visible_count = run_state_manager_live_count(view->manager);
+    } else {
+        if (reserve(view, count) != 0)
+            return -ENOMEM;
         look_at_changes(view);
-    finish_sync(view);
+    }
+    view->revision = revision;
+    view->count = count;
+    view->syncs[view->sync_count++ % SYNCS_REMEMBERED] = revision;
     return 0;
 }
 
@@ -274,14 +271,15 @@ static int hand_out(struct walk_call *call, const struct run_node *node)
 
 static int compare_ordinals(const void *a, const void *b)
 {
-    const int32_t *ordinal_a = a, *ordinal_b = b;
-    return (*ordinal_a > *ordinal_b) - (*ordinal_a < *ordinal_b);
+    const struct run_node *const *node_a = a, *const *node_b = b;
+    return ((*node_a)->action.ordinal > (*node_b)->action.ordinal) -
+           ((*node_a)->action.ordinal < (*node_b)->action.ordinal);
 }
 
-/* The ordinals, in order, of what changed and was not handed out yet. Returns their number, or
+/* In order of their ordinals, what changed and was not handed out yet. Returns their number, or
  * VIEW_WALK_LIST_MAX + 1 if there was too much to look through. */
 static size_t list_changes(const struct walk_call *call,
-                           int32_t ordinals[static VIEW_WALK_LIST_MAX])
+                           const struct run_node *nodes[static VIEW_WALK_LIST_MAX])
 {
     size_t count = 0, looked_at = 0;
     if (call->walk->since == 0)
@@ -291,18 +289,18 @@ static size_t list_changes(const struct walk_call *call,
         if (looked_at++ == VIEW_WALK_LIST_MAX)
             return VIEW_WALK_LIST_MAX + 1;
         if (node->action.ordinal >= call->walk->next_ordinal && index_of(node) < call->view->count)
-            ordinals[count++] = node->action.ordinal;
+            nodes[count++] = node;
     }
-    qsort(ordinals, count, sizeof *ordinals, compare_ordinals);
+    qsort(nodes, count, sizeof *nodes, compare_ordinals);
     return count;
 }
 
-static int walk_by_list(struct walk_call *call, const int32_t *ordinals, size_t count)
+static int walk_by_list(struct walk_call *call, const struct run_node *const *nodes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (call->bytes_left == 0)
             return 0;
-        int status = hand_out(call, run_state_manager_at(call->view->manager, ordinals[i]));
+        int status = hand_out(call, nodes[i]);
         if (status != 0)
             return status;
     }
@@ -338,10 +336,10 @@ int run_view_walk(struct run_view *view, struct view_walk *walk, size_t bytes_ma
         .record = record,
         .arg = arg,
     };
-    int32_t ordinals[VIEW_WALK_LIST_MAX];
-    size_t count = list_changes(&call, ordinals);
+    const struct run_node *nodes[VIEW_WALK_LIST_MAX];
+    size_t count = list_changes(&call, nodes);
     if (count <= VIEW_WALK_LIST_MAX)
-        return walk_by_list(&call, ordinals, count);
+        return walk_by_list(&call, nodes, count);
     return walk_by_scan(&call, scan_max);
 }
 

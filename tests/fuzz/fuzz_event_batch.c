@@ -131,7 +131,8 @@ static void check_additions(const struct action_event *event)
 
     MUST(additions_take(&action, event, &arena, &change) == 0);
     buffer_text(&shown, "{\"x\":0");
-    additions_write(&shown, action.additions);
+    if (action.additions != NULL)
+        additions_write(&shown, action.additions);
     buffer_text(&shown, "}");
     record = json_loadb(shown.bytes, shown.length, JSON_REJECT_DUPLICATES, NULL);
     MUST(json_is_object(record) && change.is_visible == (json_object_size(record) > 1));

@@ -255,7 +255,8 @@ static void check_depends_on(const struct plan *plan, size_t action, const char 
     if (first != &none)
         snprintf(expected, sizeof expected, ",\"dependsOn\":%s",
                  first->additions[ADDITION_DEPENDS_ON]);
-    additions_write(&shown, kept);
+    if (kept != NULL)
+        additions_write(&shown, kept);
     buffer_append(&shown, "", 1);
     assert_string_equal(expected, shown.bytes);
     buffer_free(&shown);
