@@ -8,9 +8,19 @@ import { parseRoute, type RunRoute } from "../model/route";
 import { Search } from "../model/search";
 import { NONE, WHOLE_TREE, type SortKey, type TreeStore, type TreeView } from "../model/tree_store";
 import { HelpDialog } from "../ui/help_dialog";
-import { useMedia, useNow, useRedraw, useStored, useTitle, useWhileSeen } from "../ui/hooks";
+import {
+  useMedia,
+  useNow,
+  useRedraw,
+  useSettled,
+  useStored,
+  useTitle,
+  useWhileSeen,
+} from "../ui/hooks";
 import { closePanel, navigate, openPanel } from "../ui/router";
 import { AttemptDetails } from "./attempt_details";
+import { CompareView } from "./compare_view";
+import { PREVIOUS } from "./earlier_run";
 import { EmptyTree } from "./empty_tree";
 import type { PhaseCounts } from "../api/types";
 import type { Replay } from "./replay";
@@ -22,6 +32,7 @@ import { RunToolbar } from "./run_toolbar";
 import { useShortcuts } from "./shortcuts";
 import { timelineDomain } from "./timeline";
 import { TreeGrid, type TreeGridHandle } from "./tree_grid";
+import { useEarlier, useInsight, usePace } from "./use_insight";
 import { useReplay } from "./use_replay";
 import { useCursor } from "./use_cursor";
 import { useNotice, useFavicon } from "./use_notice";
@@ -30,7 +41,6 @@ import { WhySection } from "./why_section";
 
 const SPLIT_PERCENT = 54;
 const PAGE_SIZE = 10;
-const CAUSES_MS = 1000;
 
 /** What the stream brings of a run, and what is known of its actions' attempts, as long as the page is open. */
 function useRun(route: RunRoute, redraw: () => void) {
@@ -45,26 +55,6 @@ function useRun(route: RunRoute, redraw: () => void) {
     [],
   );
   return { model, attempts };
-}
-
-/** The causes of the run's failures, worked out again when something may have changed, at most every so often. */
-function useCauses(tree: TreeStore, failed: number): readonly Cause[] {
-  const known = useRef<{ tree: TreeStore | null; version: number; at: number; causes: Cause[] }>({
-    tree: null,
-    version: -1,
-    at: 0,
-    causes: [],
-  });
-  const { current } = known;
-  const isStale = current.tree !== tree || current.version !== tree.version;
-  const now = performance.now();
-  if (failed === 0) current.causes = [];
-  else if (
-    current.tree !== tree ||
-    (isStale && (current.causes.length === 0 || now - current.at > CAUSES_MS))
-  )
-    known.current = { tree, version: tree.version, at: now, causes: causesOf(tree) };
-  return known.current.causes;
 }
 
 export function RunPage({ route }: { route: RunRoute }) {
@@ -98,6 +88,9 @@ export function RunPage({ route }: { route: RunRoute }) {
   const past = useReplay(route, tree, span, redraw, (at, how) => change({ at }, how));
   const { replay } = past;
   const shown = shownOf(tree, replay, { totals, progress, phase, isLive, nowMs });
+  const earlier = useEarlier(route, tree, isLive && model.isComplete, redraw);
+  const pace = usePace(tree, earlier, isLive && model.isComplete, nowMs);
+  const insight = useInsight(shown.tree, tree, earlier, route.isCritical, shown.nowMs);
   const keepToggled = (): void => change({ toggled: [...shown.tree.toggled] });
   const folds = route.toggled.join("\n");
   useEffect(() => {
@@ -111,7 +104,12 @@ export function RunPage({ route }: { route: RunRoute }) {
     else navigate(next, "replace");
   });
   finder.find(shown.tree, route.name);
-  const causes = useCauses(shown.tree, shown.progress.failed);
+  const hasFailed = shown.progress.failed > 0;
+  const causes = useSettled<readonly Cause[]>(
+    () => (hasFailed ? causesOf(shown.tree) : []),
+    [shown.tree, hasFailed],
+    shown.tree.version,
+  );
   const record = useRunRecord(route, tree.version, model.isAbsent);
   const notice = useNotice(route.runName, phase, progress);
   useFavicon(phase, progress.failed);
@@ -133,9 +131,11 @@ export function RunPage({ route }: { route: RunRoute }) {
   const sortBy = (sort: SortKey | null): void => {
     const isSame = sort !== null && sort === route.sort;
     const isDescending = isSame ? !route.isDescending : sort === "duration" || sort === "waited";
-    change({ sort, isDescending }, "push");
+    change({ sort, isDescending, compare: "" }, "push");
   };
   const toggleTimeline = (): void => setTimeline(timeline === "on" ? "off" : "on");
+  const showCritical = (): void => change({ isCritical: !route.isCritical }, "push");
+  const compare = (): void => change({ compare: route.compare ? "" : PREVIOUS }, "push");
   const showHelp = (): void => setHelpShown(true);
   const pressInTree = (event: KeyboardEvent): void => {
     if (event.shiftKey && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
@@ -155,6 +155,8 @@ export function RunPage({ route }: { route: RunRoute }) {
       t: toggleTimeline,
       z: () => setStyle(TIME_STYLES[(TIME_STYLES.indexOf(timeStyle) + 1) % TIME_STYLES.length]!),
       r: past.toggle,
+      v: compare,
+      p: showCritical,
       n: () => cursor.goTo(shown.tree.nextFailure(current, 1)),
       N: () => cursor.goTo(shown.tree.nextFailure(current, -1)),
       "+": () => grid.current?.zoom.zoomIn(),
@@ -172,6 +174,7 @@ export function RunPage({ route }: { route: RunRoute }) {
       <RunHeader
         route={route}
         {...shown}
+        pace={past.isOpen ? "" : pace}
         isReplay={past.isOpen}
         state={state}
         title={record?.title ?? ""}
@@ -194,6 +197,8 @@ export function RunPage({ route }: { route: RunRoute }) {
         onSort={sortBy}
         onToggleTimeline={toggleTimeline}
         onReplay={past.toggle}
+        onCritical={showCritical}
+        onCompare={compare}
         onHelp={showHelp}
       />
       {past.isOpen && (
@@ -224,7 +229,17 @@ export function RunPage({ route }: { route: RunRoute }) {
         />
       )}
       <main class="run-main">
-        {shown.tree.rowCount === 0 ? (
+        {route.compare ? (
+          <CompareView
+            {...earlier}
+            route={route}
+            tree={tree}
+            nowMs={nowMs}
+            onChoose={(name) => change({ compare: name }, "push")}
+            onOpen={cursor.openNode}
+            onClose={compare}
+          />
+        ) : shown.tree.rowCount === 0 ? (
           <EmptyTree
             state={state}
             isComplete={model.isComplete}
@@ -245,6 +260,7 @@ export function RunPage({ route }: { route: RunRoute }) {
             isLive={shown.isLive || past.isOpen}
             nowMs={shown.nowMs}
             nowLabel={replay.tree ? formatClock(replay.shownAt) : "now"}
+            insight={insight}
             attempts={replay.tree ? attempts.at(replay.shownAt, tree) : attempts}
             mark={route.name}
             handle={grid}

@@ -19,6 +19,30 @@ export function useRedraw(): () => void {
   return stable.current;
 }
 
+const SETTLE_MS = 1000;
+
+/**
+ * What `compute` gives: worked out again at once when one of `parts` is another, and when only `version` is another,
+ * at most once a second; the last change is never left out.
+ */
+export function useSettled<T>(compute: () => T, parts: readonly unknown[], version: unknown): T {
+  const redraw = useRedraw();
+  const known = useRef<{ parts: readonly unknown[]; version: unknown; at: number; value: T }>(null);
+  const { current } = known;
+  const now = performance.now();
+  const isOther = !current || parts.some((part, index) => part !== current.parts[index]);
+  const waitMs = current ? current.at + SETTLE_MS - now : 0;
+  const isStale = isOther || (current.version !== version && waitMs <= 0);
+  if (isStale) known.current = { parts, version, at: now, value: compute() };
+  const isBehind = known.current!.version !== version;
+  useEffect(() => {
+    if (!isBehind) return;
+    const timer = setTimeout(redraw, Math.max(0, waitMs));
+    return () => clearTimeout(timer);
+  }, [isBehind]);
+  return known.current!.value;
+}
+
 /** A value and its setter, kept in the browser's storage under `key`. */
 export function useStored<T extends string>(key: string, initial: T): [T, Dispatch<T>] {
   const [value, setValue] = useState<T>(() => {
