@@ -742,10 +742,22 @@ static bool can_join(const struct batch_action *action)
     return parent && is_in_tree(parent) && parent->action.level < TREE_LEVELS_MAX;
 }
 
+/* Whether it would resume the action if it had a greater version. */
+static bool is_resumption(const struct batch_event *event)
+{
+    const struct phase_said *stands = &event->action->origin.said.furthest;
+    const struct action_event *said = event->event;
+
+    return said->phase == PHASE_RUNNING && stands->phase == PHASE_PAUSED &&
+           said->attempt == event->action->action.attempt && said->version == stands->version &&
+           said->updated_us >= stands->updated_us;
+}
+
 static void settle(struct batch_event *event, int64_t revision)
 {
     event->verdict.revision = revision;
     event->verdict.status = event->is_state ? EVENT_APPLIED : EVENT_RECORDED;
+    event->verdict.is_paused = !event->is_state && is_resumption(event);
 }
 
 /* Gives one action its place in the tree, behind all others, and its waiting events their revision.

@@ -441,6 +441,9 @@ void event_result_write(struct buffer *out, const struct event_result *result, b
         buffer_text(out, result->identical ? ",\"identical\":true" : ",\"identical\":false");
     if (result->differing)
         write_difference(out, result->differing);
+    if (result->is_paused)
+        buffer_text(out, ",\"detail\":\"The action stays PAUSED, which has the same version; to "
+                         "resume it, send RUNNING with a greater one.\"");
     if (is_truncated)
         buffer_text(out, ",\"truncated\":true");
     if (result->is_abort_requested)

@@ -50,6 +50,23 @@ def test_resume_without_a_version_is_told_how_it_is_done(report):
     assert report.action("gate")["phase"] == "RUNNING"
 
 
+def test_a_gate_that_opens_is_told_how_that_is_said(api, run):
+    api.post_one(run.event("gate", "PAUSED", parent=None, updatedTime=at(1000)))
+    before = api.post_one(run.event("gate", "RUNNING", updatedTime=at(999), version=0))
+    assert (before["status"], before.get("detail")) == ("recorded", None)
+    api.post_one(run.event("door", "PAUSED", parent=None, updatedTime=at(1000)))
+    opened = run.event("door", "RUNNING", updatedTime=at(2000))
+    result = api.post_one(opened)
+    assert result["status"] == "recorded"
+    assert "PAUSED" in result["detail"] and "greater" in result["detail"]
+    assert api.read(f"{run.path}/actions/door")["phase"] == "PAUSED"
+    assert "detail" not in api.post_one(opened | {"attempt": 2})
+    late = api.post_one(run.event("door", "RUNNING", version=1, updatedTime=at(3000)))
+    assert (late["status"], late.get("detail")) == ("recorded", None)
+    resumed = api.post_one(run.event("gate", "RUNNING", version=1, updatedTime=at(3000)))
+    assert resumed["status"] == "applied"
+
+
 def transitions(action):
     """Of the latest attempt: phase, from, to."""
     return [
