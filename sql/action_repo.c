@@ -1195,19 +1195,18 @@ static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
  * the tree. */
 static const struct pg_statement changes_statement = {
     .name = "changes_since",
-    .sql = RUN_AND_ACTIONS(RUN_COLUMNS,
-                           "SELECT a.* FROM (SELECT DISTINCT c.name FROM ("
-                           "SELECT e.name FROM action_events e"
-                           " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
-                           " AND e.revision > $4 AND e.revision > 0"
-                           " ORDER BY e.revision OFFSET 0) c UNION SELECT b.name"
-                           " FROM actions b WHERE b.project = $1 AND b.domain = $2"
-                           " AND b.run_name = $3 AND b.revision > $4"
-                           " AND (b.abort_requested IS NOT NULL OR b.removed) AND b.ordinal > 0"
-                           " OFFSET 0) n"
-                           " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
-                           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
-                           " AND a.name = n.name OFFSET 0) a") " ORDER BY c.ordinal",
+    .sql =
+        RUN_AND_ACTIONS(RUN_COLUMNS, "SELECT a.* FROM (SELECT DISTINCT c.name FROM ("
+                                     "SELECT e.name FROM action_events e"
+                                     " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
+                                     " AND e.revision > $4 AND e.revision > 0"
+                                     " ORDER BY e.revision OFFSET 0) c UNION SELECT b.name"
+                                     " FROM actions b WHERE b.project = $1 AND b.domain = $2"
+                                     " AND b.run_name = $3 AND b.changed_by_hand > $4"
+                                     " OFFSET 0) n"
+                                     " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
+                                     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
+                                     " AND a.name = n.name OFFSET 0) a") " ORDER BY c.ordinal",
     .parameter_count = 4,
     .types = changes_types,
 };

@@ -491,7 +491,8 @@ static const struct pg_statement abort_run_statement = {
     " FROM run WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
     " AND run.abort_requested IS NULL AND run.phase NOT IN " TERMINAL " RETURNING r.*),"
     " roots AS (UPDATE actions a SET revision = noted.revision,"
-    " abort_requested = $4, abort_revision = noted.revision FROM noted"
+    " abort_requested = $4, abort_revision = noted.revision,"
+    " changed_by_hand = noted.revision FROM noted"
     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.level = 1"
     " AND a.abort_requested IS NULL AND NOT a.removed AND a.phase NOT IN " TERMINAL ")"
     " SELECT run.phase, coalesce(run.abort_requested, $4), " NOTIFIED " FROM run",
@@ -513,7 +514,8 @@ static const struct pg_statement abort_action_statement = {
     " AND action.abort_requested IS NULL AND action.phase NOT IN " TERMINAL " RETURNING r.*),"
     " marked AS (UPDATE actions a SET abort_requested = $4,"
     " revision = CASE WHEN a.ordinal > 0 THEN noted.revision ELSE 0 END,"
-    " abort_revision = CASE WHEN a.ordinal > 0 THEN noted.revision END FROM noted"
+    " abort_revision = CASE WHEN a.ordinal > 0 THEN noted.revision END,"
+    " changed_by_hand = CASE WHEN a.ordinal > 0 THEN noted.revision END FROM noted"
     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $5)"
     " SELECT action.phase, coalesce(action.abort_requested, $4), " NOTIFIED " FROM action",
     .parameter_count = 5,
@@ -618,7 +620,7 @@ static const Oid take_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4_ARRAY, PG_TE
 static const struct pg_statement take_actions_statement = {
     .name = "take_actions",
     .sql = "WITH k AS MATERIALIZED (SELECT * FROM unnest($4, $5) AS k(ordinal, name)),"
-           " gone AS (UPDATE actions a SET removed = true, revision = $6,"
+           " gone AS (UPDATE actions a SET removed = true, revision = $6, changed_by_hand = $6,"
            " name = a.name || chr(31) || a.ordinal WHERE a.ctid = ANY (ARRAY("
            "SELECT o.ctid FROM k CROSS JOIN LATERAL (SELECT o.ctid FROM actions o"
            " WHERE o.project = $1 AND o.domain = $2 AND o.run_name = $3"

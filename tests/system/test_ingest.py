@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import assert_problem, assert_problem_document
+from client import assert_problem, assert_problem_document, until
 from inventions import at
 
 TERMINAL = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED", "SKIPPED")
@@ -454,3 +454,23 @@ def test_the_spelling_of_flyte_is_kept_as_ours(api, run):
         errorInfo={"kind": "USER", "message": "no"},
     )  # fmt: skip
     assert api.post_one(ours)["identical"]
+
+
+def test_an_actions_events_touch_no_index(postgres, start_runtree, open_api, run):
+    """PostgreSQL updates a row in place as long as no index covers what changes."""
+    url = postgres.new_database()
+    api = open_api(start_runtree(database_url=url))
+    phases = ["QUEUED", "RUNNING", "FAILED"]
+    for attempt in (1, 2):
+        for phase in phases:
+            api.post_one(run.event("a0", phase, parent=None, attempt=attempt))
+    updates = 2 * len(phases) - 1
+
+    def updates_told():
+        (told,) = postgres.execute(
+            url,
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'actions'",
+        )
+        return told if told[0] >= updates else None
+
+    assert until(updates_told) == (updates, updates)
