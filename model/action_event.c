@@ -88,7 +88,7 @@ static const struct {
 };
 
 struct value {
-    bool is_given;
+    bool is_given, is_spelled_otherwise;
     json_type type;
     const char *text; /* of a string, not ended by a NUL */
     size_t length;    /* of it */
@@ -199,11 +199,22 @@ static bool read_other(struct json_text text, const json_t *name, json_t **other
 
 static bool read_members(struct decoding *decoding, struct json_text object, int first, int end);
 
+/* A member that was given in another spelling: this value is only looked at. */
+static bool read_second(struct decoding *decoding, int index, struct json_text text)
+{
+    struct value other = {0};
+    bool is_read = read_value(text, &other);
+
+    decoding->given_twice = index;
+    json_decref(other.json);
+    return is_read;
+}
+
 static bool read_our_member(struct decoding *decoding, int index, struct json_text text)
 {
     struct value *value = &decoding->values[index];
     if (value->is_given)
-        return false;
+        return value->is_spelled_otherwise && read_second(decoding, index, text);
     if ((index != TASK && index != RUN) || text.length == 0 || *text.bytes != '{')
         return read_value(text, value);
     *value = (struct value){.is_given = true, .type = JSON_OBJECT};
@@ -211,16 +222,14 @@ static bool read_our_member(struct decoding *decoding, int index, struct json_te
                          : read_members(decoding, text, OF_RUN_TITLE, OF_RUN_MEMBERS);
 }
 
-/* A member that is ours but for its spelling; a second value of it is only looked at. */
+/* A member that is ours but for its spelling. */
 static bool read_spelled_member(struct decoding *decoding, int index, struct json_text text)
 {
-    struct value other = {0};
-    decoding->is_spelled_otherwise = true;
-    if (!decoding->values[index].is_given)
-        return read_our_member(decoding, index, text);
-    decoding->given_twice = index;
-    bool is_read = read_value(text, &other);
-    json_decref(other.json);
+    struct value *value = &decoding->values[index];
+    bool is_read = value->is_given ? read_second(decoding, index, text)
+                                   : read_our_member(decoding, index, text);
+
+    decoding->is_spelled_otherwise = value->is_spelled_otherwise = true;
     return is_read;
 }
 

@@ -224,6 +224,9 @@ static const struct {
     {"'updated_time':1", "/updatedTime"},
     {"'run_name':'s'", "/runName"},
     {"'updatedTime':null,'updated_time':null", "/updatedTime"},
+    {"'updated_time':null,'updatedTime':null", "/updatedTime"},
+    {"'log_info':[],'logInfo':[]", "/logInfo"},
+    {"'task':{'short_name':'a','shortName':'b'}", "/task/shortName"},
     {"'task':{'short_name':1}", "/task/shortName"},
     {"'errorInfo':{'kind':'KIND_OTHER'}", "/errorInfo/kind"},
 };
