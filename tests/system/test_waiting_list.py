@@ -53,6 +53,12 @@ def test_each_says_why_it_waits(api, waiting_run):
     assert names == ["root"]
 
 
+def test_the_longest_names_go_through_pages(api, run):
+    names = [letter * 512 for letter in "abc"]
+    api.post_all([run.event(name, parent="p" + name[1:]) for name in names])
+    assert [action["name"] for action in waiting(api, run, limit=1)] == names
+
+
 def test_filters(api, waiting_run):
     def names(**filters):
         return [action["name"] for action in waiting(api, waiting_run, limit=1, **filters)]
