@@ -109,8 +109,15 @@ const PICTURES = [
     address: (base) => runAddress(base, BROKEN),
     ready: async (page) => {
       await page.keyboard.press("r");
-      await page.waitForSelector(".replay");
+      const slider = page.locator("[aria-label='Time shown']");
+      const { width, height } = await slider.boundingBox();
+      await slider.click({ position: { x: width * 0.6, y: height / 2 } });
     },
+  },
+  {
+    name: "compare",
+    address: (base) => runAddress(base, { ...RUN, runName: "nightly-43" }, "compare=nightly-42"),
+    ready: (page) => page.waitForSelector("[data-compared]"),
   },
   { name: "failed", address: (base) => runAddress(base, BROKEN), ready: hasCauses },
   { name: "phone", viewport: PHONE, address: (base) => runAddress(base, BROKEN), ready: hasCauses },

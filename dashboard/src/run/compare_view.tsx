@@ -272,7 +272,7 @@ function CompareRow({ index, top, row, tree, then, isCurrent, isOpen }: CompareR
       <div class="cell" role="gridcell">
         <CutText class="label" text={label} title={name} />
         {id && <CutText class="id" text={id} title={name} />}
-        {parent && !name.startsWith(parent) && <CutText class="id" text={`in ${parent}`} />}
+        {parent && !name.startsWith(parent) && <CutText class="id wider" text={`in ${parent}`} />}
       </div>
       <div class={`cell change-${row.change}`} role="gridcell">
         {TITLES[row.change]}
@@ -297,7 +297,9 @@ function Took({ tree, node, tookMs }: { tree: TreeStore; node: number; tookMs: n
       ) : (
         <>
           <span class="visually-hidden">{phaseTitle(tree.phaseName(node))}</span>
-          <PhaseIcon phase={tree.phaseName(node)} />
+          <span class={isGoodEndNumber(tree.phase[node]!) ? "good" : undefined}>
+            <PhaseIcon phase={tree.phaseName(node)} />
+          </span>
           {formatDuration(tookMs)}
         </>
       )}

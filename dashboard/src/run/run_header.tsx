@@ -43,7 +43,7 @@ interface RunHeaderProps {
 }
 
 export function RunHeader(props: RunHeaderProps) {
-  const { route, tree, totals, progress, phase, isLive, nowMs } = props;
+  const { route, tree, totals, progress, phase, isLive, isReplay, nowMs } = props;
   const [from, to] = tree.rootSpan(isLive ? nowMs : -Infinity);
   return (
     <header class="top">
@@ -71,12 +71,14 @@ export function RunHeader(props: RunHeaderProps) {
         )}
       </div>
       <div class="top-right">
-        {props.isReplay ? (
-          <span class="stream">Replay</span>
+        {isReplay ? (
+          <span class="stream">
+            <span role="status">Replay</span>
+          </span>
         ) : (
           <StreamStatus state={props.state} onRetry={props.onRetry} />
         )}
-        {isLive && props.notice.state !== "unavailable" && (
+        {isLive && !isReplay && props.notice.state !== "unavailable" && (
           <button
             type="button"
             class="button quiet"
@@ -89,7 +91,7 @@ export function RunHeader(props: RunHeaderProps) {
           </button>
         )}
         <CopyLink />
-        {isLive && <AbortButton path={runPath(route)} what={`run ${route.runName}`} />}
+        {isLive && !isReplay && <AbortButton path={runPath(route)} what={`run ${route.runName}`} />}
         <SignOutButton />
         <ThemeButton />
       </div>

@@ -163,6 +163,11 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
             critical
           </span>
         )}
+        {outlier && (
+          <span class="tag outlier" title={outlierText(outlier)}>
+            {`${formatRatio(outlier.ratio)}× as long`}
+          </span>
+        )}
         {error && (
           <span class="row-error" title={error}>
             <Marked text={error} mark={mark} />
@@ -184,7 +189,6 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
         role="gridcell"
         title={outlier ? outlierText(outlier) : undefined}
       >
-        {outlier && <span class="ratio">{`${formatRatio(outlier.ratio)}× `}</span>}
         {tree.isLive(node) ? formatTicking(elapsed) : formatDuration(elapsed)}
       </div>
       <div class="cell cell-descendants" role="gridcell">

@@ -27,9 +27,10 @@ export function useEarlier(
   const earlier = useMemo(() => new EarlierRun(route, redraw), []);
   useEffect(() => () => earlier.close(), []);
   const hasGoneOn = useRef(false);
-  hasGoneOn.current ||= isGoingOn && live.size <= UNASKED_ACTIONS_MAX;
+  hasGoneOn.current ||= isGoingOn;
   const isAsked = route.compare !== "";
-  const wanted = isAsked ? route.compare : hasGoneOn.current ? PREVIOUS : "";
+  const isUnasked = hasGoneOn.current && live.size <= UNASKED_ACTIONS_MAX;
+  const wanted = isAsked ? route.compare : isUnasked ? PREVIOUS : "";
   useEffect(() => earlier.want(wanted, isAsked), [wanted, isAsked]);
   const match = useSettled(
     () => (earlier.tree ? matchTrees(live, earlier.tree) : NO_MATCH),

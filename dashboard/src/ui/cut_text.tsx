@@ -2,7 +2,7 @@ import { markHits } from "../model/search";
 
 /** So much of the end of a long text stays when there is no room for all of it. */
 const TAIL_LENGTH = 8;
-const LONG_LENGTH = 16;
+const LONG_LENGTH = 10;
 
 interface CutTextProps {
   text: string;

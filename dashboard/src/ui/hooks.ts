@@ -20,20 +20,29 @@ export function useRedraw(): () => void {
 }
 
 const SETTLE_MS = 1000;
+/** What takes long is worked out so much less often: at most this part of the time. */
+const SETTLE_PART = 0.05;
 
 /**
  * What `compute` gives: worked out again at once when one of `parts` is another, and when only `version` is another,
- * at most once a second; the last change is never left out.
+ * at most once a second, less often where it takes long; the last change is never left out.
  */
 export function useSettled<T>(compute: () => T, parts: readonly unknown[], version: unknown): T {
   const redraw = useRedraw();
-  const known = useRef<{ parts: readonly unknown[]; version: unknown; at: number; value: T }>(null);
+  const known = useRef<{ parts: readonly unknown[]; version: unknown; due: number; value: T }>(
+    null,
+  );
   const { current } = known;
   const now = performance.now();
   const isOther = !current || parts.some((part, index) => part !== current.parts[index]);
-  const waitMs = current ? current.at + SETTLE_MS - now : 0;
+  const waitMs = current ? current.due - now : 0;
   const isStale = isOther || (current.version !== version && waitMs <= 0);
-  if (isStale) known.current = { parts, version, at: now, value: compute() };
+  if (isStale) {
+    const value = compute();
+    const after = performance.now();
+    const due = after + Math.max(SETTLE_MS, (after - now) / SETTLE_PART);
+    known.current = { parts, version, due, value };
+  }
   const isBehind = known.current!.version !== version;
   useEffect(() => {
     if (!isBehind) return;
