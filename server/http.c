@@ -1759,14 +1759,16 @@ static bool is_head_too_large(struct MHD_Connection *connection)
     return head > HTTP_HEAD_BYTES_MAX || kept > POOL_BYTES - POOL_ANSWER_BYTES;
 }
 
-/* libmicrohttpd 0.9.75 says nothing, and waits, when the parameters do not fit into the pool. */
-static bool has_too_many_parameters(const char *target)
+/* libmicrohttpd 0.9.75 says nothing, and waits, when the parameters do not fit into the pool behind
+ * the request line. */
+static bool is_target_too_large(const char *target)
 {
-    size_t count = 0;
+    size_t length = strlen(target), parameters = 1;
 
     for (const char *at = strchr(target, '&'); at != NULL; at = strchr(at + 1, '&'))
-        count++;
-    return count * POOL_ENTRY_BYTES > HTTP_HEAD_BYTES_MAX;
+        parameters++;
+    return length > HTTP_HEAD_BYTES_MAX ||
+           length + parameters * POOL_ENTRY_BYTES > POOL_BYTES - POOL_ANSWER_BYTES;
 }
 
 /* -------- requests -------- */
@@ -1779,9 +1781,9 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
 
     if (self != NULL)
         stop_waiting(arg, self);
-    if (has_too_many_parameters(target))
-        say_farewell(connection, PROBLEM_URI_TOO_LONG, "The query has too many parameters.",
-                     SHUT_RDWR);
+    if (is_target_too_large(target))
+        say_farewell(connection, PROBLEM_URI_TOO_LONG,
+                     "The request's target is too long, or has too many parameters.", SHUT_RDWR);
     request = self == NULL ? NULL : request_new(arg, target, connection);
     if (self != NULL)
         self->request = request;

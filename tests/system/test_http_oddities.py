@@ -244,6 +244,8 @@ def test_head_that_leaves_no_room_for_the_answer(send):
         (get(b"/healthz", b"Host: localhost", b"Cookie: a=" + b"b" * 15_000), 431),
         (get(b"/" + b"a" * 16_350, b"Host: localhost"), 414),
         (get(b"/v1/runs?" + b"a&" * 600, b"Host: localhost"), 414),
+        (get(b"/v1/runs?" + b"a&" * 256 + b"a" * 15_700, b"Host: localhost"), 414),
+        (get(b"/v1/runs?" + b"a&" * 50 + b"a" * 30_000, b"Host: localhost"), 414),
     ):
         answers = send(head)
         assert answers.statuses == [expected], (len(head), answers.text)
