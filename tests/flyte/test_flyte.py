@@ -96,12 +96,18 @@ def test_what_is_not_there_is_said_in_words(tracked, flyte):
 
 
 def test_sdk_waits_and_watches_while_it_runs(flyte, api):
-    process = flyte.run("local-slow", "slow", "--seconds", "6")
+    may_end = flyte.folder / "may-end"
+    process = flyte.run("local-slow", "slow", "--until", str(may_end))
     deadline = time.monotonic() + 30
     while api.get(f"{RUNS}/local-slow").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     follower = flyte.start("python", str(HERE / "follow.py"), "local-slow")
+    said = []
+    while {"waiting": "running"} not in said or not any("seen" in line for line in said):
+        line = follower.stdout.readline()
+        assert line, "the follower has ended"
+        said += [json.loads(line)] if line.startswith("{") else []
     (run,) = [
         run for run in flyte.read("run") if run["action"]["id"]["run"]["name"] == "local-slow"
     ]
@@ -109,12 +115,12 @@ def test_sdk_waits_and_watches_while_it_runs(flyte, api):
     code, output = flyte.command("abort", "run", "local-slow", "--reason", "enough")
     assert code == 0, output
     assert api.read(f"{RUNS}/local-slow")["abortRequested"]["reason"] == "enough"
+    may_end.touch()
     code, output = finish(process)
     assert code == 0, output
     code, output = finish(follower)
     assert code == 0, output
-    said = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    said += [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert [line["seen"] for line in said if "seen" in line][0] == RUNNING
     assert [line["seen"] for line in said if "seen" in line][-1] == SUCCEEDED
-    assert {"waiting": "running"} in said
     assert {"waited": "succeeded"} in said

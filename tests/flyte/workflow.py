@@ -1,6 +1,7 @@
 """A workflow with traces, a group, retries, a failure and inputs."""
 
 import asyncio
+import pathlib
 
 import flyte
 
@@ -50,9 +51,10 @@ async def plain() -> int:
 
 
 @env.task
-async def slow(seconds: float) -> int:
+async def slow(until: str) -> int:
     await leaf(1)
-    await asyncio.sleep(seconds)
+    while not pathlib.Path(until).exists():
+        await asyncio.sleep(0.1)
     return 1
 
 
