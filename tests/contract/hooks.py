@@ -59,6 +59,8 @@ def filter_query(context, query):
 def filter_body(context, body):
     """What is 400, which a schema cannot say: an integer beyond 64 bits anywhere in an event; 2.0
     for 2, which JSON Schema holds to be the same; a text that is too long in bytes."""
+    if isinstance(body, dict) and len(str(body.get("reason")).encode(errors="surrogatepass")) > 1000:
+        return False
     if not all(is_short([event.get(member) for member in NAMES]) for event in events_of(body)):
         return False
     has_fraction = any(
