@@ -269,6 +269,25 @@ test("nothing serious for axe, and no sideways scrolling on a phone", async () =
         .locator(".toolbar-right .button:visible")
         .evaluateAll((all) => all.filter((one) => one.getBoundingClientRect().right > innerWidth));
       assert.equal(cut.length, 0);
+      const short = await page
+        .locator(".compare .row .number, .compare .row .cut-tail")
+        .evaluateAll((all) =>
+          all
+            .flatMap((one) =>
+              one.matches(".number")
+                ? [...one.childNodes].filter(({ nodeType, data }) => nodeType === 3 && data)
+                : [one],
+            )
+            .filter((part) => {
+              const cell = part.parentElement.closest(".cell").getBoundingClientRect();
+              const range = document.createRange();
+              range.selectNodeContents(part);
+              const { left, right } = range.getBoundingClientRect();
+              return left < cell.left - 1 || right > cell.right + 1;
+            })
+            .map((part) => part.textContent),
+        );
+      assert.deepEqual(short, [], `cut off at ${viewport.width}`);
       await page.close();
     }
     await context.close();
