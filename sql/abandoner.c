@@ -45,10 +45,11 @@ static void look(uv_timer_t *timer)
     find_runs(timer->data, &first);
 }
 
-/* The look is over, or cannot go on: what is left is found by the next. */
+/* The look is over, or cannot go on: what is left is found by the next. A short silence is not
+ * doubled by the time between two looks. */
 static void end_look(struct abandoner *abandoner)
 {
-    uint64_t after_ms = (uint64_t)abandoner->options.after_us / 1000;
+    uint64_t after_ms = (uint64_t)abandoner->options.after_us / 4000;
 
     event_batch_clear(&abandoner->batch);
     if (abandoner->is_stopped)
