@@ -1,17 +1,12 @@
 /* CloudEvents 1.0 (github.com/cloudevents/spec, v1.0.2) over HTTP: structured, binary and batched,
- * whose data is an event of the contract. Their type and source may be any; their time is the
- * event's where it says none itself. */
+ * whose data is an event of the contract. Their type and source may be any; their time, if it is
+ * one, is the event's where it says none itself. */
+#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "adapters/tools.h"
-
-static bool is_type(const char *content_type, const char *type)
-{
-    size_t length = strlen(type);
-    return content_type && strncasecmp(content_type, type, length) == 0 &&
-           (!content_type[length] || strchr("; \t", content_type[length]));
-}
+#include "model/text.h"
+#include "model/timestamp.h"
 
 /* `data` is borrowed, `time` too. */
 static void take_event(struct adapter_answer *answer, const json_t *data, const json_t *time)
@@ -27,7 +22,8 @@ static void take_event(struct adapter_answer *answer, const json_t *data, const 
     json_object_del(event, "asReceived");
     json_object_update(event, received);
     json_decref(received);
-    if (event && !json_is_string(json_object_get(event, "updatedTime")))
+    if (!json_is_string(json_object_get(event, "updatedTime")) &&
+        adapter_time_us(time) != TIME_NONE)
         adapter_set(event, "updatedTime", json_incref((json_t *)time));
     adapter_emit(answer, event);
 }
@@ -72,7 +68,10 @@ static void take_cloudevent(struct adapter_answer *answer, const json_t *cloudev
 {
     const char *version = adapter_text(cloudevent, "specversion");
     const char *packed = adapter_text(cloudevent, "data_base64");
-    json_t *unpacked = packed ? decode_base64(answer, packed) : NULL;
+    const char *text = adapter_text(cloudevent, "data");
+    json_t *unpacked = packed ? decode_base64(answer, packed)
+                       : text ? json_loads(text, 0, NULL)
+                              : NULL;
     if (!version || strncmp(version, "1.", 2) != 0)
         adapter_unmapped(answer, UNMAPPED_FIELD, NULL, NULL, "specversion is not 1.0");
     else
@@ -81,10 +80,21 @@ static void take_cloudevent(struct adapter_answer *answer, const json_t *cloudev
     json_decref(unpacked);
 }
 
+/* What a header says, which may be quoted and have escapes (HTTP Protocol Binding, 3.1.3.2): a new
+ * reference; NULL if it says nothing that is text. */
+static json_t *header_text(const char *value)
+{
+    char text[TIMESTAMP_SIZE * 4];
+    size_t length = value ? strlen(value) : 0;
+    bool is_quoted = length > 1 && value[0] == '"' && value[length - 1] == '"';
+    if (length == 0 || length >= sizeof text)
+        return NULL;
+    snprintf(text, sizeof text, "%.*s", (int)length - 2 * is_quoted, value + is_quoted);
+    return percent_decode(text, false) < 0 ? NULL : json_string(text);
+}
+
 void adapt_cloudevents(const struct adapter_request *request, struct adapter_answer *answer)
 {
-    const char *type = adapter_header(request, "Content-Type");
-    const char *time = adapter_header(request, "ce-time");
     if (strcmp(request->method, "POST") != 0) {
         adapter_unmapped(answer, UNMAPPED_PATH, NULL, NULL, "%s", request->method);
         return;
@@ -93,10 +103,10 @@ void adapt_cloudevents(const struct adapter_request *request, struct adapter_ans
     if (!body)
         return;
     if (adapter_header(request, "ce-specversion")) {
-        json_t *when = time ? json_string(time) : NULL;
-        take_event(answer, body, when);
-        json_decref(when);
-    } else if (is_type(type, "application/cloudevents-batch+json") && json_is_array(body)) {
+        json_t *time = header_text(adapter_header(request, "ce-time"));
+        take_event(answer, body, time);
+        json_decref(time);
+    } else if (json_is_array(body)) {
         for (size_t i = 0; i < json_array_size(body); i++)
             take_cloudevent(answer, json_array_get(body, i));
     } else {

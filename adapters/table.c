@@ -4,8 +4,7 @@
 
 #include "adapters/tools.h"
 
-static const char *const cloudevents_headers[] = {"Content-Type", "ce-specversion", "ce-time",
-                                                  NULL};
+static const char *const cloudevents_headers[] = {"ce-specversion", "ce-time", NULL};
 
 static const char *const github_headers[] = {"X-GitHub-Event", NULL};
 

@@ -40,16 +40,19 @@ static void test_modes(void **state)
     struct adapted structured =
         post("application/cloudevents+json; charset=utf-8", EVENT, NULL, "");
     struct adapted batch = post("application/cloudevents-batch+json", "[" EVENT "]", NULL, "");
+    struct adapted plain = post("application/json", "[" EVENT "]", NULL, "");
     struct adapted binary = post("application/json", DATA, "1.0", "2026-04-12T09:00:00Z");
     struct adapted empty = post("application/cloudevents-batch+json", "[]", NULL, "");
 
     (void)state;
     assert_is_event(&structured, "2026-04-12T08:00:00Z");
     assert_is_event(&batch, "2026-04-12T08:00:00Z");
+    assert_is_event(&plain, "2026-04-12T08:00:00Z");
     assert_is_event(&binary, "2026-04-12T09:00:00Z");
     assert_int_equal(json_array_size(empty.events), 0);
     adapted_clear(&structured);
     adapted_clear(&batch);
+    adapted_clear(&plain);
     adapted_clear(&binary);
     adapted_clear(&empty);
 }
@@ -66,6 +69,54 @@ static void test_data_may_be_base64(void **state)
     (void)state;
     assert_is_event(&adapted, "2026-04-12T08:00:00Z");
     adapted_clear(&adapted);
+}
+
+static void test_data_may_be_text(void **state)
+{
+    struct adapted adapted =
+        post("application/cloudevents+json",
+             "{\"specversion\": \"1.0\", \"datacontenttype\": \"text/plain\", \"data\":"
+             " \"{\\\"runName\\\": \\\"r1\\\", \\\"name\\\": \\\"a0\\\","
+             " \\\"phase\\\": \\\"RUNNING\\\"}\", \"time\": \"2026-04-12T08:00:00Z\"}",
+             NULL, "");
+
+    (void)state;
+    assert_is_event(&adapted, "2026-04-12T08:00:00Z");
+    adapted_clear(&adapted);
+}
+
+static void test_time_of_a_header_may_have_escapes(void **state)
+{
+    struct adapted escaped = post("application/json", DATA, "1.0", "2026-04-12T09%3A00%3a00Z");
+    struct adapted quoted = post("application/json", DATA, "1.0", "\"2026-04-12T09:00:00Z\"");
+
+    (void)state;
+    assert_is_event(&escaped, "2026-04-12T09:00:00Z");
+    assert_is_event(&quoted, "2026-04-12T09:00:00Z");
+    adapted_clear(&escaped);
+    adapted_clear(&quoted);
+}
+
+/* An event is not lost because of it. */
+static void test_what_is_no_time_is_none(void **state)
+{
+    static const char *const times[] = {"",
+                                        "\"",
+                                        "noon",
+                                        "2026-04-12T09%3",
+                                        "%00",
+                                        "2026-04-12T09:00:00Z and much more than any time is long, "
+                                        "which is to say that it is a text of another kind, and so "
+                                        "no time"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        struct adapted adapted = post("application/json", DATA, "1.0", times[i]);
+
+        assert_null(json_object_get(event_of(&adapted, "a0", "RUNNING", 1), "updatedTime"));
+        assert_int_equal(adapted.rejected, 0);
+        adapted_clear(&adapted);
+    }
 }
 
 static void test_time_of_the_data_stands(void **state)
@@ -106,7 +157,7 @@ static void test_what_is_not_mapped(void **state)
     } cases[] = {
         {"{\"specversion\": \"0.3\", \"data\": " DATA "}", UNMAPPED_FIELD},
         {DATA, UNMAPPED_FIELD},
-        {"[" EVENT "]", UNMAPPED_FIELD},
+        {"[[" EVENT "]]", UNMAPPED_FIELD},
         {"{\"specversion\": \"1.0\", \"data\": \"text\"}", UNMAPPED_TYPE},
         {"{\"specversion\": \"1.0\", \"data\": {\"order\": 7}}", UNMAPPED_TYPE},
         {"{\"specversion\": \"1.0\", \"data_base64\": \"%\"}", UNMAPPED_TYPE},
@@ -128,6 +179,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_modes),
         cmocka_unit_test(test_data_may_be_base64),
+        cmocka_unit_test(test_data_may_be_text),
+        cmocka_unit_test(test_time_of_a_header_may_have_escapes),
+        cmocka_unit_test(test_what_is_no_time_is_none),
         cmocka_unit_test(test_time_of_the_data_stands),
         cmocka_unit_test(test_members_of_answers_are_left_out),
         cmocka_unit_test(test_what_is_not_mapped),
