@@ -306,6 +306,42 @@ static void take_driver_lifecycle(const struct ray *ray)
 
 /* -------- one event -------- */
 
+/* "task_id" as "taskId". */
+static void write_camel_case(const char *name, char *out)
+{
+    bool is_start = false;
+    for (; *name; name++) {
+        bool is_raised = is_start && *name >= 'a' && *name <= 'z';
+        is_start = *name == '_';
+        if (!is_start)
+            *out++ = is_raised ? (char)(*name - 'a' + 'A') : *name;
+    }
+    *out = '\0';
+}
+
+/* A new reference to the JSON, in which members that have the .proto's names, which Ray's agent can
+ * be told to preserve, are called as otherwise; a user's stay. */
+static json_t *in_camel_case(struct adapter_answer *answer, json_t *json)
+{
+    char name[ID_SIZE];
+    const char *key;
+    if (!json_is_object(json) && !json_is_array(json))
+        return json_incref(json);
+    json_t *copy = json_is_object(json) ? json_object() : json_array(), *value;
+    for (size_t i = 0; i < json_array_size(json); i++)
+        answer->failed |=
+            json_array_append_new(copy, in_camel_case(answer, json_array_get(json, i))) != 0;
+    json_object_foreach (json, key, value) {
+        bool is_field = strlen(key) < sizeof name && strcmp(key, "metadata") != 0;
+        if (is_field)
+            write_camel_case(key, name);
+        answer->failed |=
+            json_object_set_new(copy, is_field ? name : key,
+                                is_field ? in_camel_case(answer, value) : json_incref(value)) != 0;
+    }
+    return copy;
+}
+
 static const struct {
     const char *name, *member;
     void (*take)(const struct ray *ray);
@@ -359,6 +395,14 @@ static void take_event(struct adapter_answer *answer, const json_t *event)
     types[i].take(&ray);
 }
 
+static void take(struct adapter_answer *answer, json_t *event)
+{
+    json_t *named =
+        json_object_get(event, "event_type") ? in_camel_case(answer, event) : json_incref(event);
+    take_event(answer, named);
+    json_decref(named);
+}
+
 void adapt_ray(const struct adapter_request *request, struct adapter_answer *answer)
 {
     if (strcmp(request->method, "POST") != 0) {
@@ -368,8 +412,8 @@ void adapt_ray(const struct adapter_request *request, struct adapter_answer *ans
     json_t *body = adapter_body(answer);
     if (json_is_array(body))
         for (size_t i = 0; i < json_array_size(body); i++)
-            take_event(answer, json_array_get(body, i));
+            take(answer, json_array_get(body, i));
     else if (body)
-        take_event(answer, body);
+        take(answer, body);
     json_decref(body);
 }

@@ -206,6 +206,29 @@ static void test_ids_in_other_forms(void **state)
     }
 }
 
+static void test_names_may_be_those_of_the_proto(void **state)
+{
+    struct adapted adapted = adapt_packed(
+        "ray",
+        "[{s:s, s:s, s:s, s:{s:s, s:s, s:i, s:[{s:s, s:s}], s:{s:s, s:s}}},"
+        " {s:s, s:s, s:s, s:{s:s, s:s, s:{s:{s:s}}}}]",
+        "event_type", "TASK_LIFECYCLE_EVENT", "session_name", SESSION, "timestamp",
+        "2026-11-25T18:42:30.5Z", "task_lifecycle_event", "job_id", "AQAAAA==", "task_id", LEAF,
+        "task_attempt", 1, "state_transitions", "state", "FAILED", "timestamp",
+        "2026-11-25T18:42:31.5Z", "ray_error_info", "error_type", "TASK_EXECUTION_EXCEPTION",
+        "error_message", "ray::leaf()", "event_type", "DRIVER_JOB_DEFINITION_EVENT", "session_name",
+        SESSION, "timestamp", "2026-11-25T18:42:30.5Z", "driver_job_definition_event", "job_id",
+        "AQAAAA==", "entrypoint", "python a.py", "config", "metadata", "my_name", "as it is");
+    const json_t *failed = event_of(&adapted, LEAF_HEX, "FAILED", 2);
+    const json_t *run = json_object_get(event_of(&adapted, "driver", "QUEUED", 1), "run");
+
+    (void)state;
+    assert_string_equal(text_of(failed, "runName"), SESSION "-01000000");
+    assert_string_equal(text_of(json_object_get(failed, "errorInfo"), "message"), "ray::leaf()");
+    assert_string_equal(text_of(json_object_get(run, "params"), "my_name"), "as it is");
+    adapted_clear(&adapted);
+}
+
 static void test_what_is_not_mapped(void **state)
 {
     static const struct {
@@ -248,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_logs_come_apart),
         cmocka_unit_test(test_driver_ends),
         cmocka_unit_test(test_ids_in_other_forms),
+        cmocka_unit_test(test_names_may_be_those_of_the_proto),
         cmocka_unit_test(test_what_is_not_mapped),
     };
 
