@@ -155,6 +155,15 @@ static const char *dbt_name(const struct lineage *lineage)
     return id && is_model ? id : lineage->job_name;
 }
 
+/* "save" of a job "app.save" below "app", as the specification wants them called. */
+static const char *own_name(const struct lineage *lineage)
+{
+    const char *name = lineage->job_name, *parent = or_empty(lineage->parent_job);
+    size_t length = strlen(parent);
+    bool is_below = length > 0 && strncmp(name, parent, length) == 0 && name[length] == '.';
+    return is_below && name[length + 1] ? name + length + 1 : name;
+}
+
 /* "transform.1"; behind the DAG run where that is not the root, for another one has such tasks. */
 static void set_task_name(const struct lineage *lineage, struct lineage_action *action)
 {
@@ -163,12 +172,8 @@ static void set_task_name(const struct lineage *lineage, struct lineage_action *
     const json_t *map_index = adapter_get(facet, "taskInstance/map_index");
     const char *id = adapter_text(facet, "task/task_id");
     const char *dag = or_empty(lineage->parent_job);
-    size_t dag_length = strlen(dag);
-    if (!id) {
-        bool is_in_dag = strncmp(lineage->job_name, dag, dag_length) == 0 &&
-                         lineage->job_name[dag_length] == '.';
-        id = is_in_dag ? lineage->job_name + dag_length + 1 : lineage->job_name;
-    }
+    if (!id)
+        id = own_name(lineage);
     if (lineage->parent_id && strcmp(lineage->parent_id, lineage->root_id) != 0)
         adapter_name_with_id(dag, tail_of(lineage->parent_id), dag_run);
     snprintf(text, sizeof text, "%s%s%s", dag_run, *dag_run ? "." : "", id);
@@ -202,7 +207,8 @@ static void name_action(const struct lineage *lineage, struct lineage_action *ac
     }
 }
 
-/* NULL: a type that is not known. */
+/* NULL: a type that is not known. An event need not have one: it tells more of a run that is there.
+ */
 static const char *phase_of(const struct lineage *lineage)
 {
     static const char *const phases[][2] = {
@@ -210,6 +216,8 @@ static const char *phase_of(const struct lineage *lineage)
         {"COMPLETE", "SUCCEEDED"}, {"FAIL", "FAILED"},     {"ABORT", "ABORTED"},
     };
     bool is_dbt_node = adapter_get(lineage->job_facets, "dbt_node") != NULL;
+    if (!json_object_get(lineage->json, "eventType"))
+        return "RUNNING";
     if (is_dbt_node && lineage->type && strcmp(lineage->type, "ABORT") == 0)
         return "SKIPPED";
     if (is_dbt_node && lineage->type && strcmp(lineage->type, "OTHER") == 0)
@@ -354,7 +362,7 @@ static json_t *title_of(const struct lineage *lineage, const struct lineage_acti
     if (alias && !is_job(lineage, "DBT", "TEST"))
         return adapter_label(alias);
     bool is_title = strcmp(action->name, lineage->job_name) == 0;
-    return is_title ? NULL : adapter_label(lineage->job_name);
+    return is_title ? NULL : adapter_label(own_name(lineage));
 }
 
 /* "model" for MODEL, as dbt writes it. */

@@ -352,7 +352,7 @@ static void test_generic_jobs(void **state)
 
     (void)state;
     assert_string_equal(text_of(event, "parent"), "app");
-    assert_string_equal(text_of(event, "title"), "app.save");
+    assert_string_equal(text_of(event, "title"), "save");
     assert_string_equal(text_of(event, "runName"), "app-20ff6e971d03");
     assert_string_equal(text_of(json_array_get(json_object_get(event, "links"), 0), "url"),
                         "http://spark:4040");
@@ -360,6 +360,19 @@ static void test_generic_jobs(void **state)
     assert_string_equal(text_of(event, "parent"), "app");
     adapted_clear(&job);
     adapted_clear(&old);
+}
+
+/* eventType may be left out: such an event adds to what is known of a run. */
+static void test_event_without_a_type_tells_more(void **state)
+{
+    struct adapted adapted =
+        adapt_text("openlineage", "{\"eventTime\": \"" TIME "\", \"run\": {\"runId\": \"" DAG_ID
+                                  "\"}, \"job\": {\"namespace\": \"n\", \"name\": \"etl\"}}");
+
+    (void)state;
+    event_of(&adapted, "etl", "RUNNING", 1);
+    assert_int_equal(adapted.answer.unmapped[UNMAPPED_TYPE], 0);
+    adapted_clear(&adapted);
 }
 
 static void test_run_has_no_more_labels_than_it_may(void **state)
@@ -502,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_dbt_node_that_did_not_run_is_skipped),
         cmocka_unit_test(test_failed_dbt_test_says_which),
         cmocka_unit_test(test_generic_jobs),
+        cmocka_unit_test(test_event_without_a_type_tells_more),
         cmocka_unit_test(test_run_has_no_more_labels_than_it_may),
         cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_what_is_not_mapped),
