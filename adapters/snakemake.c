@@ -270,6 +270,19 @@ static void take_jobs(const struct snakemake *snakemake, const json_t *numbers, 
     }
 }
 
+/* Jobs that ran as one on a cluster. */
+static void take_group_error(const struct snakemake *snakemake)
+{
+    const json_t *jobs = json_object_get(snakemake->message, "job_error_info");
+    if (json_array_size(jobs) == 0)
+        take_jobs(snakemake, NULL, PHASE_FAILED);
+    for (size_t i = 0; i < json_array_size(jobs); i++) {
+        struct snakemake of_job = *snakemake;
+        of_job.message = json_array_get(jobs, i);
+        take_jobs(&of_job, json_object_get(of_job.message, "jobid"), PHASE_FAILED);
+    }
+}
+
 static void take_message(const struct snakemake *snakemake)
 {
     static const char *const silent[] = {"host",       "run_info",  "resources_info", "shellcmd",
@@ -292,6 +305,8 @@ static void take_message(const struct snakemake *snakemake)
         take_jobs(snakemake, job, PHASE_SUCCEEDED);
     else if (strcmp(level, "job_error") == 0)
         take_jobs(snakemake, job, PHASE_FAILED);
+    else if (strcmp(level, "group_error") == 0)
+        take_group_error(snakemake);
     else if (strcmp(level, "error") == 0)
         emit_run(snakemake, PHASE_FAILED);
     else if (strcmp(level, "workflow_success") == 0)

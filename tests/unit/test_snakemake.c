@@ -231,6 +231,24 @@ static void test_times(void **state)
     }
 }
 
+/* Jobs that ran as one on a cluster fail together. */
+static void test_jobs_of_a_group_fail(void **state)
+{
+    struct adapted adapted =
+        tell("Wed Nov 25 18:36:55 2026",
+             json_pack("{s:s, s:s, s:[{s:i, s:s, s:[s]}, {s:i, s:s, s:[]}]}", "level",
+                       "group_error", "groupid", "g", "job_error_info", "jobid", 4, "name", "align",
+                       "log", "logs/4", "jobid", 5, "name", "stats", "log"));
+    const json_t *event = event_of(&adapted, "job-4", "FAILED", 1);
+
+    (void)state;
+    assert_string_equal(text_of(event, "group"), "align");
+    assert_string_equal(text_of(json_array_get(json_object_get(event, "logInfo"), 0), "uri"),
+                        "logs/4");
+    event_of(&adapted, "job-5", "FAILED", 1);
+    adapted_clear(&adapted);
+}
+
 static void test_what_is_not_mapped(void **state)
 {
     static const struct {
@@ -245,6 +263,7 @@ static void test_what_is_not_mapped(void **state)
         {"no JSON", UNMAPPED_BODY, false},
         {"{\"id\": 7, \"msg\": \"{\\\"level\\\": \\\"nap\\\"}\"}", UNMAPPED_TYPE, true},
         {"{\"id\": 7, \"msg\": \"{\\\"level\\\": \\\"job_error\\\"}\"}", UNMAPPED_FIELD, true},
+        {"{\"id\": 7, \"msg\": \"{\\\"level\\\": \\\"group_error\\\"}\"}", UNMAPPED_FIELD, true},
         {"{\"id\": 7, \"msg\": \"{\\\"level\\\": \\\"job_started\\\", \\\"jobs\\\": [null]}\"}",
          UNMAPPED_FIELD, true},
     };
@@ -273,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_run_begins_and_ends),
         cmocka_unit_test(test_success_stands_over_errors_before_it),
         cmocka_unit_test(test_times),
+        cmocka_unit_test(test_jobs_of_a_group_fail),
         cmocka_unit_test(test_what_is_not_mapped),
     };
 
