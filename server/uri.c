@@ -68,4 +68,5 @@ void uri_clear(struct uri *uri)
 {
     free(uri->block);
     uri->block = NULL;
+    uri->segment_count = uri->parameter_count = 0;
 }

@@ -1,6 +1,5 @@
 /* A request's target, taken apart: path segments and query parameters, percent-decoded (RFC 3986;
- * in the query
- * "+" is a space, as forms send it). */
+ * in the query "+" is a space, as forms send it). */
 #ifndef RUNTREE_SERVER_URI_H
 #define RUNTREE_SERVER_URI_H
 
@@ -22,7 +21,8 @@ struct uri {
 };
 
 /* Takes `target` ("/path?query") apart. 0 (release with uri_clear); -EINVAL for a bad escape, an
- * encoded NUL or text that is not UTF-8; -E2BIG for too many segments or parameters; -ENOMEM. */
+ * encoded NUL or text that is not UTF-8; -E2BIG for too many segments or parameters; -ENOMEM.
+ * After an error it is empty. */
 int uri_parse(struct uri *uri, const char *target);
 
 void uri_clear(struct uri *uri);

@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         uri_clear(&uri);
     }
+    MUST(uri.block == NULL && uri.segment_count == 0 && uri.parameter_count == 0);
     free(target);
     return 0;
 }
