@@ -114,7 +114,7 @@ WRONG_FIELDS = [
     ("updatedTime", "2026-04-12T08:60:00Z"),
     ("updatedTime", "2026-04-12T08:00:00+25:00"),
     ("updatedTime", "2026-04-12T08:00:00.Z"),
-    ("updatedTime", "0000-01-01T00:00:00Z"),
+    ("updatedTime", "0000-01-01T00:00:00+00:01"),
     ("updatedTime", " 2026-04-12T08:00:00Z"),
     ("reportedTime", "soon"),
     ("reportedTime", 5),
