@@ -357,6 +357,8 @@ static void take_step(const struct github *github, const struct job *job, const 
     enum phase phase = phase_of_step(job, step);
     int64_t start_us = time_of(step, "started_at", TIME_NONE);
     int64_t end_us = time_of(step, "completed_at", job->end_us);
+    if (phase_is_terminal(phase) && start_us > end_us)
+        start_us = end_us;
     if (number < 1 || !phase) {
         adapter_unmapped(github->answer, number < 1 ? UNMAPPED_FIELD : UNMAPPED_STATE, &place, step,
                          number < 1 ? "a step without a number" : "a step's status or conclusion");
@@ -381,7 +383,12 @@ static void take_job(const struct github *github, enum phase phase)
     struct job job = {.name = name, .has_ended = phase_is_terminal(phase)};
     job.start_us = time_of(what, "started_at", queue_us);
     job.end_us = time_of(what, "completed_at", job.start_us);
-    bool has_run = phase >= PHASE_RUNNING && phase != PHASE_SKIPPED;
+    if (job.has_ended &&
+        job.start_us > job.end_us) /* as of a job that was cancelled in the queue */
+        job.start_us = job.end_us;
+    bool had_runner = adapter_text(what, "runner_name") || json_array_size(steps) > 0;
+    bool has_run =
+        phase >= PHASE_RUNNING && phase != PHASE_SKIPPED && (phase != PHASE_ABORTED || had_runner);
     adapter_name_below(adapter_text(what, "name"), github->root ? github->root : "", name);
     if (github->root)
         tell_of_workflow(github, has_run ? PHASE_RUNNING : PHASE_QUEUED,

@@ -192,6 +192,34 @@ static struct adapted post_job(const char *action, const char *status, const cha
                         "conclusion", conclusion, "started_at", "2026-11-25T18:20:00Z");
 }
 
+/* GitHub says of a job that was cancelled in the queue that it started after its end. */
+static void test_nothing_starts_after_its_end(void **state)
+{
+    struct adapted queued =
+        adapt_packed("github", "{s:s, s:{s:I, s:s, s:s, s:s, s:s, s:s, s:[]}}", "action",
+                     "completed", "workflow_job", "run_id", (json_int_t)7, "name", "lint", "status",
+                     "completed", "conclusion", "cancelled", "started_at", "2026-11-25T18:20:09Z",
+                     "completed_at", "2026-11-25T18:20:05Z", "steps");
+    struct adapted ran = adapt_packed(
+        "github", "{s:s, s:{s:I, s:s, s:s, s:s, s:s, s:s, s:[{s:s, s:i, s:s, s:s, s:s, s:s}]}}",
+        "action", "completed", "workflow_job", "run_id", (json_int_t)7, "name", "lint", "status",
+        "completed", "conclusion", "cancelled", "started_at", "2026-11-25T18:20:09Z",
+        "completed_at", "2026-11-25T18:20:05Z", "steps", "name", "Set up", "number", 1, "status",
+        "completed", "conclusion", "cancelled", "started_at", "2026-11-25T18:20:04Z",
+        "completed_at", "2026-11-25T18:20:03Z");
+
+    (void)state;
+    event_of(&queued, "lint", "QUEUED", 1);
+    event_of(&queued, "lint", "ABORTED", 1);
+    assert_int_equal(json_array_size(queued.events), 3); /* and the workflow */
+    assert_string_equal(text_of(event_of(&ran, "lint", "RUNNING", 1), "updatedTime"),
+                        "2026-11-25T18:20:05.000000Z");
+    assert_string_equal(text_of(event_of(&ran, "lint#1", "RUNNING", 1), "updatedTime"),
+                        "2026-11-25T18:20:03.000000Z");
+    adapted_clear(&queued);
+    adapted_clear(&ran);
+}
+
 static void test_states(void **state)
 {
     static const struct {
@@ -319,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_later_attempt_and_a_called_workflow),
         cmocka_unit_test(test_who_sends_jobs_alone_has_them_as_roots),
         cmocka_unit_test(test_versions_tell_who_tells_what),
+        cmocka_unit_test(test_nothing_starts_after_its_end),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_form),
