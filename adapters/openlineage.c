@@ -216,7 +216,8 @@ static const char *phase_of(const struct lineage *lineage)
         {"COMPLETE", "SUCCEEDED"}, {"FAIL", "FAILED"},     {"ABORT", "ABORTED"},
     };
     bool is_dbt_node = adapter_get(lineage->job_facets, "dbt_node") != NULL;
-    if (!json_object_get(lineage->json, "eventType"))
+    const json_t *type = json_object_get(lineage->json, "eventType");
+    if (!type || json_is_null(type))
         return "RUNNING";
     if (is_dbt_node && lineage->type && strcmp(lineage->type, "ABORT") == 0)
         return "SKIPPED";

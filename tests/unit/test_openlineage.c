@@ -365,14 +365,22 @@ static void test_generic_jobs(void **state)
 /* eventType may be left out: such an event adds to what is known of a run. */
 static void test_event_without_a_type_tells_more(void **state)
 {
-    struct adapted adapted =
-        adapt_text("openlineage", "{\"eventTime\": \"" TIME "\", \"run\": {\"runId\": \"" DAG_ID
-                                  "\"}, \"job\": {\"namespace\": \"n\", \"name\": \"etl\"}}");
+    static const char *const types[] = {"", "\"eventType\": null, "};
 
     (void)state;
-    event_of(&adapted, "etl", "RUNNING", 1);
-    assert_int_equal(adapted.answer.unmapped[UNMAPPED_TYPE], 0);
-    adapted_clear(&adapted);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        char text[512];
+        struct adapted adapted;
+
+        snprintf(text, sizeof text,
+                 "{%s\"eventTime\": \"" TIME "\", \"run\": {\"runId\": \"" DAG_ID
+                 "\"}, \"job\": {\"namespace\": \"n\", \"name\": \"etl\"}}",
+                 types[i]);
+        adapted = adapt_text("openlineage", text);
+        event_of(&adapted, "etl", "RUNNING", 1);
+        assert_int_equal(adapted.answer.unmapped[UNMAPPED_TYPE], 0);
+        adapted_clear(&adapted);
+    }
 }
 
 static void test_run_has_no_more_labels_than_it_may(void **state)
