@@ -346,7 +346,7 @@ test("a run that is deleted goes from the page and from the list, and made anew 
   await begin("first");
   const context = await browser.newContext();
   const list = await openPage(context, runtree.url);
-  await list.waitForSelector(".runs a:has(:text-is('night-short'))");
+  await list.waitForSelector(".runs a:has-text('night-short')");
   const page = await openPage(context, runAddress(runtree.url, run));
   await page.waitForSelector("[data-name=first]");
 
@@ -355,12 +355,12 @@ test("a run that is deleted goes from the page and from the list, and made anew 
   await page.waitForSelector("text=has not begun");
   assert.equal(await page.locator("[data-name=first]").count(), 0);
   await list.bringToFront();
-  await list.waitForSelector(".runs a:has(:text-is('night-short'))", {
+  await list.waitForSelector(".runs a:has-text('night-short')", {
     state: "detached",
   });
 
   await begin("second");
-  await list.waitForSelector(".runs a:has(:text-is('night-short'))");
+  await list.waitForSelector(".runs a:has-text('night-short')");
   await page.bringToFront();
   await page.waitForSelector("[data-name=second]");
   assert.equal(await page.locator("[data-row]").count(), 1);
