@@ -169,6 +169,40 @@ static void check_event(const struct event_batch *batch, const struct action_eve
     json_decref(again);
 }
 
+/* The paths that a run's key is kept as, and read from again. */
+static void check_run_key(const struct run_key *key)
+{
+    char path[RUN_PATH_SIZE], words[RUN_PATH_SIZE];
+    struct run_key again;
+
+    run_key_words(key, words);
+    run_key_path(key, path);
+    MUST(strlen(path) == strlen(words));
+    again = run_key_split(path);
+    MUST(run_key_compare(key, &again) == 0 && run_key_hash(key) == run_key_hash(&again));
+}
+
+static void check_order(const struct action_event *event)
+{
+    int64_t position = event_order_of(event->attempt, event->phase, event->version).position;
+    int32_t before = event_version_before(event->phase, position);
+
+    MUST(before == event->version - 1);
+}
+
+/* Two events as if they had the same key: what differs has a name. */
+static void check_comparison(const struct action_event *event, const struct action_event *other)
+{
+    struct buffer differing = {0};
+    bool is_identical = false;
+
+    MUST(action_event_compare(event, other->info.bytes, other->info.length, &is_identical,
+                              &differing) == 0);
+    MUST(is_identical == (differing.length == 0));
+    MUST(is_identical || event != other);
+    buffer_free(&differing);
+}
+
 static void check_answer(const struct event_result *result)
 {
     struct buffer text = {0};
@@ -184,12 +218,14 @@ static void check_answer(const struct event_result *result)
 /* Whatever the verdict will be, there is an answer for it. */
 static void check_verdicts(const struct action_event *event)
 {
-    char parent[] = "a0";
+    char parent[] = "a0", differing[] = "outputs, group";
     const struct event_result results[] = {
         {.status = EVENT_APPLIED, .revision = 1},
         {.status = EVENT_RECORDED, .revision = INT64_MAX},
         {.status = EVENT_WAITING, .waiting_for = event->names_parent ? parent : NULL},
         {.status = EVENT_DUPLICATE, .revision = 1, .identical = event->has_task},
+        {.status = EVENT_DUPLICATE, .differing = differing, .is_abort_requested = true},
+        {.status = EVENT_RECORDED, .is_paused = true},
     };
 
     for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
@@ -209,6 +245,11 @@ static void check_batch_result(const struct event_batch *batch, size_t index,
     }
     MUST(result->status == EVENT_PENDING);
     check_event(batch, &batch->events[index], path);
+    check_run_key(&batch->events[index].run);
+    check_order(&batch->events[index]);
+    check_comparison(&batch->events[index], &batch->events[index]);
+    if (index > 0 && batch->results[index - 1].status == EVENT_PENDING)
+        check_comparison(&batch->events[index], &batch->events[index - 1]);
     check_verdicts(&batch->events[index]);
 }
 
@@ -228,6 +269,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (event_batch_decode(&batch, body, length, form == 1 ? EVENT_BATCH_NDJSON : EVENT_BATCH_JSON,
                            path, received_us, &problem) == 0) {
         MUST(batch.count <= BATCH_EVENTS_MAX && (!batch.is_single || batch.count == 1));
+        MUST(event_batch_bytes(&batch) >= length);
         for (size_t i = 0; i < batch.count; i++)
             check_batch_result(&batch, i, path);
         event_batch_clear(&batch);

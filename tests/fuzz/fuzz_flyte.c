@@ -70,8 +70,12 @@ static void check_events(const ProtobufCMessage *message)
     MUST(json_array_size(json_object_get(json, "events")) == events.count);
     json_decref(json);
     if (event_batch_decode(&batch, events.json.bytes, events.json.length, EVENT_BATCH_JSON, NULL,
-                           INT64_C(1775980800000000), &problem) == 0)
+                           INT64_C(1775980800000000), &problem) == 0) {
         MUST(batch.count == events.count);
+        json = flyte_statuses(&batch);
+        MUST(json_array_size(json_object_get(json, "statuses")) == batch.count);
+        json_decref(json);
+    }
     event_batch_clear(&batch);
 }
 
