@@ -94,7 +94,7 @@ stage_adapters() {
 
 stage_fuzz() {
     prepare_fuzz
-    tests/fuzz/run --seconds 20
+    tests/fuzz/run --seconds 8
 }
 
 stage_faults() {
