@@ -202,6 +202,7 @@ class Reloaded:
         said = len(self.lines("the new keys cannot be used"))
         self.hang_up(content)
         until(lambda: metric(self.runtree, "runtree_auth_reload_failed_total") > failed)
+        until(lambda: len(self.lines("the new keys cannot be used")) > said)
         (line,) = self.lines("the new keys cannot be used")[said:]
         assert why in line["why"] and str(self.path) in line["why"]
         assert metric(self.runtree, "runtree_auth_keys") == keys > 0

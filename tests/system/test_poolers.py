@@ -144,6 +144,14 @@ def test_listener_finds_itself_deaf(postgres, start_runtree, open_api, run):
         stream.read_until("synced")
 
 
+def _hears_of(stream, name):
+    """The runs that the stream tells of until it tells of this one; what a snapshot had may come again."""
+    names = set()
+    while name not in names:
+        names |= {frame.data["runName"] for frame in stream.read_flush()}
+    return names
+
+
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "beside another"])
 def test_schema_of_its_own(postgres, start_runtree, open_api, run, shared):
     """Two runtrees of one database, each with a schema, have nothing of each other's: not the runs,
@@ -172,9 +180,9 @@ def test_schema_of_its_own(postgres, start_runtree, open_api, run, shared):
             stream.read_until("synced")
         heard = metric(runtrees[1].url, "runtree_notifications_total")
         clients[0].post_one(RunKey(run.project, run.domain, "r2").event("a0", parent=None))
-        assert [frame.data["runName"] for frame in streams[0].read_flush()] == ["r2"]
+        assert _hears_of(streams[0], "r2") <= {run.name, "r2"}
         clients[1].post_one(RunKey(run.project, run.domain, "r3").event("a0", parent=None))
-        assert [frame.data["runName"] for frame in streams[1].read_flush()] == ["r3"]
+        assert _hears_of(streams[1], "r3") <= {run.name, "r3"}
         assert metric(runtrees[1].url, "runtree_notifications_total") == heard + 1
     for client, root in zip(clients, ["a0", "b0"], strict=True):
         names = [action["name"] for action in client.read(f"{run.path}/actions")["actions"]]
