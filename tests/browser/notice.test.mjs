@@ -89,7 +89,7 @@ test("the browser tells of the first failure and of the end, once it was asked t
   await say("part", "FAILED");
   await page.waitForSelector("[data-name=part]");
   assert.deepEqual(await told(), [], "nobody has asked yet");
-  assert.notEqual(await icon(), before);
+  await until(async () => (await icon()) !== before, "the icon tells of the failure");
   await say("part", "RUNNING", { attempt: 2 });
   await page.waitForSelector("[data-name=part] .phase:text-is('Running')");
   await page.click("[aria-label='Tell me of the first failure and the end']");
