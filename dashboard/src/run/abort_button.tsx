@@ -1,6 +1,7 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { ApiError, postJson } from "../api/client";
 import { Icon } from "../ui/icons";
+import { QuestionDialog } from "../ui/question_dialog";
 
 interface AbortButtonProps {
   /** Of the run or the action, whose `/abort` is asked. */
@@ -12,6 +13,7 @@ interface AbortButtonProps {
 export function AbortButton({ path, what }: AbortButtonProps) {
   const [isAsking, setAsking] = useState(false);
   const [problem, setProblem] = useState("");
+  const reason = useRef<HTMLInputElement>(null);
   const abort = async (reason: string): Promise<void> => {
     try {
       setProblem("");
@@ -37,37 +39,19 @@ export function AbortButton({ path, what }: AbortButtonProps) {
         </span>
       )}
       {isAsking && (
-        <AbortDialog
-          what={what}
+        <QuestionDialog
+          title={`Abort ${what}?`}
+          no="Let it go on"
+          yes="Abort"
           onClose={() => setAsking(false)}
-          onAbort={(reason) => void abort(reason)}
-        />
+          onYes={() => void abort(reason.current?.value.trim() ?? "")}
+          field={
+            <input ref={reason} class="field" aria-label="Reason" placeholder="Why (optional)" />
+          }
+        >
+          Whoever executes it is asked to end it, and it shows here when they have.
+        </QuestionDialog>
       )}
     </>
-  );
-}
-
-interface AbortDialogProps {
-  what: string;
-  onAbort: (reason: string) => void;
-  onClose: () => void;
-}
-
-function AbortDialog({ what, onAbort, onClose }: AbortDialogProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const reason = useRef<HTMLInputElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
-  return (
-    <dialog ref={dialog} class="ask" aria-labelledby="abort-title" onClose={onClose}>
-      <h2 id="abort-title">Abort {what}?</h2>
-      <p>Whoever executes it is asked to end it, and it shows here when they have.</p>
-      <form method="dialog">
-        <input ref={reason} class="field" aria-label="Reason" placeholder="Why (optional)" />
-        <button class="button">Let it go on</button>
-        <button class="button danger" onClick={() => onAbort(reason.current?.value.trim() ?? "")}>
-          Abort
-        </button>
-      </form>
-    </dialog>
   );
 }

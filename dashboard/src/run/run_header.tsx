@@ -23,14 +23,18 @@ const NOTICES: Record<NoticeState, string> = {
   unavailable: "",
 };
 
-interface RunHeaderProps {
-  route: RunRoute;
+/** The run as the page shows it. */
+export interface Shown {
   tree: TreeStore;
   totals: PhaseCounts;
   progress: Progress;
   phase: Phase | null;
   isLive: boolean;
   nowMs: number;
+}
+
+interface RunHeaderProps extends Shown {
+  route: RunRoute;
   state: StreamState;
   /** How fast it goes and how long it will go on; "" for what nobody can tell. */
   pace: string;

@@ -2,8 +2,8 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ActionPanel } from "../action/action_panel";
 import { causesOf, type Cause } from "../model/failures";
 import { formatClock, setTimeStyle, TIME_STYLES, type TimeStyle } from "../model/format";
-import { phaseTitle, type Phase } from "../model/phase";
-import { progressOf, runPhase, type Progress } from "../model/progress";
+import { phaseTitle } from "../model/phase";
+import { progressOf, runPhase } from "../model/progress";
 import { parseRoute, type RunRoute } from "../model/route";
 import { Search } from "../model/search";
 import { NONE, WHOLE_TREE, type SortKey, type TreeStore, type TreeView } from "../model/tree_store";
@@ -22,11 +22,10 @@ import { AttemptDetails } from "./attempt_details";
 import { CompareView } from "./compare_view";
 import { PREVIOUS } from "./earlier_run";
 import { EmptyTree } from "./empty_tree";
-import type { PhaseCounts } from "../api/types";
 import type { Replay } from "./replay";
 import { ReplayBar } from "./replay_bar";
 import { RunFacts } from "./run_facts";
-import { RunHeader } from "./run_header";
+import { RunHeader, type Shown } from "./run_header";
 import { RunModel } from "./run_model";
 import { RunToolbar } from "./run_toolbar";
 import { useShortcuts } from "./shortcuts";
@@ -80,7 +79,7 @@ export function RunPage({ route }: { route: RunRoute }) {
   const phase = runPhase(tree);
   const isLive = progress.done < progress.total;
   const nowMs = useNow(isLive);
-  setTimeStyle(timeStyle, tree.span(-Infinity)[0]);
+  setTimeStyle(timeStyle, timeStyle === "relative" ? tree.span(-Infinity)[0] : NaN);
 
   const change = (part: Partial<RunRoute>, how: "push" | "replace" = "replace"): void =>
     navigate(changed(part), how);
@@ -288,15 +287,6 @@ export function RunPage({ route }: { route: RunRoute }) {
       {isHelpShown && <HelpDialog onClose={() => setHelpShown(false)} />}
     </div>
   );
-}
-
-interface Shown {
-  tree: TreeStore;
-  totals: PhaseCounts;
-  progress: Progress;
-  phase: Phase | null;
-  isLive: boolean;
-  nowMs: number;
 }
 
 /** What the page shows: the run as it is, or as it was while a replay is open. */

@@ -4,7 +4,7 @@ import { formatCount } from "../model/format";
 import type { Phase } from "../model/phase";
 import type { RunRoute } from "../model/route";
 import { SORT_KEYS, type SortKey } from "../model/tree_store";
-import { Icon } from "../ui/icons";
+import { Icon, type IconName } from "../ui/icons";
 import { PhaseFilter } from "../ui/phase_filter";
 import { SearchBox } from "../ui/search_box";
 
@@ -104,65 +104,72 @@ export function RunToolbar(props: RunToolbarProps) {
           <Icon name="collapse" />
           <span class="wide">Hide succeeded</span>
         </button>
-        <button
-          type="button"
-          class="button"
+        <ToolButton
+          icon="expand"
+          label="Expand everything"
           title="Expand everything (x)"
-          aria-label="Expand everything"
           onClick={props.onExpandAll}
-        >
-          <Icon name="expand" />
-        </button>
-        <button
-          type="button"
-          class="button"
+        />
+        <ToolButton
+          icon="timeline"
+          label="Timeline"
           title="Timeline (t)"
-          aria-label="Timeline"
-          aria-pressed={props.isTimelineShown}
+          isPressed={props.isTimelineShown}
           onClick={props.onToggleTimeline}
-        >
-          <Icon name="timeline" />
-        </button>
-        <button
-          type="button"
-          class="button"
+        />
+        <ToolButton
+          icon="path"
+          label="Critical path"
           title="Critical path (p)"
-          aria-label="Critical path"
-          aria-pressed={route.isCritical}
+          isPressed={route.isCritical}
           onClick={props.onCritical}
-        >
-          <Icon name="path" />
-        </button>
-        <button
-          type="button"
-          class="button"
+        />
+        <ToolButton
+          icon="compare"
+          label="Compare"
           title="Compare with another run (v)"
-          aria-label="Compare"
-          aria-pressed={route.compare !== ""}
+          isPressed={route.compare !== ""}
           onClick={props.onCompare}
-        >
-          <Icon name="compare" />
-        </button>
-        <button
-          type="button"
-          class="button"
+        />
+        <ToolButton
+          icon="replay"
+          label="Replay"
           title="Replay (r)"
-          aria-label="Replay"
-          aria-pressed={props.isReplay}
+          isPressed={props.isReplay}
           onClick={props.onReplay}
-        >
-          <Icon name="replay" />
-        </button>
-        <button
-          type="button"
-          class="button wide"
+        />
+        <ToolButton
+          icon="keyboard"
+          label="Keyboard help"
           title="Keyboard (?)"
-          aria-label="Keyboard help"
+          class="wide"
           onClick={props.onHelp}
-        >
-          <Icon name="keyboard" />
-        </button>
+        />
       </div>
     </div>
+  );
+}
+
+interface ToolButtonProps {
+  icon: IconName;
+  label: string;
+  title: string;
+  class?: string;
+  isPressed?: boolean;
+  onClick: () => void;
+}
+
+function ToolButton(props: ToolButtonProps) {
+  return (
+    <button
+      type="button"
+      class={`button ${props.class ?? ""}`}
+      title={props.title}
+      aria-label={props.label}
+      aria-pressed={props.isPressed}
+      onClick={props.onClick}
+    >
+      <Icon name={props.icon} />
+    </button>
   );
 }

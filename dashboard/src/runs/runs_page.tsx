@@ -9,13 +9,13 @@ import { useNow, useRedraw, useTitle, useWhileSeen } from "../ui/hooks";
 import { Icon } from "../ui/icons";
 import { Logo } from "../ui/logo";
 import { PhaseFilter } from "../ui/phase_filter";
+import { QuestionDialog } from "../ui/question_dialog";
 import { navigate } from "../ui/router";
 import { SearchBox } from "../ui/search_box";
 import { StreamStatus } from "../ui/stream_status";
 import { SignOutButton } from "../ui/sign_in";
 import { ThemeButton } from "../ui/theme";
 import { useVirtualRows } from "../ui/virtual_rows";
-import { DeleteDialog } from "./delete_dialog";
 import { FirstRun } from "./first_run";
 import { ProjectSelect } from "./project_select";
 import { Reasons } from "./reasons";
@@ -250,16 +250,21 @@ export function RunsPage({ route }: { route: RunsRoute }) {
         )}
       </main>
       {doomed && (
-        <DeleteDialog
-          what={doomed.runName}
+        <QuestionDialog
+          title="Delete this run?"
+          no="Keep it"
+          yes="Delete"
           onClose={() => setDoomed(null)}
-          onDelete={() =>
+          onYes={() =>
             void attempt(async () => {
               await deleteAt(runPath(doomed));
               model.forget(doomed);
             })
           }
-        />
+        >
+          <strong>{doomed.runName}</strong> goes with all of its actions and events, for everybody
+          and for good.
+        </QuestionDialog>
       )}
     </div>
   );

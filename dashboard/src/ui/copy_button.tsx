@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Icon } from "./icons";
 
 /** Puts text on the clipboard, also on pages without TLS, where the clipboard API is missing. */
-export async function copyText(text: string): Promise<boolean> {
+async function copyText(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -18,15 +18,21 @@ export async function copyText(text: string): Promise<boolean> {
   }
 }
 
-export function CopyButton({ text, label }: { text: string; label: string }) {
+/** What copies the text, and whether it has just done so. */
+function useCopy(text: () => string): [isCopied: boolean, copy: () => void] {
   const [isCopied, setCopied] = useState(false);
   useEffect(() => {
     if (!isCopied) return;
     const timer = setTimeout(() => setCopied(false), 1500);
     return () => clearTimeout(timer);
   }, [isCopied]);
+  return [isCopied, () => void copyText(text()).then(setCopied)];
+}
+
+export function CopyButton({ text, label }: { text: string; label: string }) {
+  const [isCopied, copy] = useCopy(() => text);
   return (
-    <button type="button" class="button small" onClick={() => void copyText(text).then(setCopied)}>
+    <button type="button" class="button small" onClick={copy}>
       <Icon name={isCopied ? "check" : "copy"} />
       <span aria-live="polite">{isCopied ? "Copied" : label}</span>
     </button>
@@ -35,20 +41,10 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
 
 /** Copies the address as it is: with the filter, the folds, the zoom and the action. */
 export function CopyLink() {
-  const [isCopied, setCopied] = useState(false);
-  useEffect(() => {
-    if (!isCopied) return;
-    const timer = setTimeout(() => setCopied(false), 1500);
-    return () => clearTimeout(timer);
-  }, [isCopied]);
+  const [isCopied, copy] = useCopy(() => location.href);
+  const title = isCopied ? "Copied" : "Copy the link to this view";
   return (
-    <button
-      type="button"
-      class="button quiet"
-      aria-label={isCopied ? "Copied" : "Copy the link to this view"}
-      title={isCopied ? "Copied" : "Copy the link to this view"}
-      onClick={() => void copyText(location.href).then(setCopied)}
-    >
+    <button type="button" class="button quiet" aria-label={title} title={title} onClick={copy}>
       <Icon name={isCopied ? "check" : "share"} />
     </button>
   );
