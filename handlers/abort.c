@@ -137,7 +137,6 @@ void handle_abort_action(struct app *app, struct http_request *request)
     struct run_key run;
     const char *name;
 
-    if (read_run_key(request, &run) == 0 &&
-        read_captured_name(request, "action", KEY_NAME, &name) == 0)
+    if (read_action_key(request, &run, &name) == 0)
         request_abort(app, request, &run, name);
 }

@@ -42,8 +42,7 @@ void handle_get_action(struct app *app, struct http_request *request)
     const char *name;
     int status;
 
-    if (read_run_key(request, &run) < 0 ||
-        read_captured_name(request, "action", KEY_NAME, &name) < 0)
+    if (read_action_key(request, &run, &name) < 0)
         return;
     reply = malloc(sizeof *reply);
     if (reply == NULL) {

@@ -272,8 +272,7 @@ static int read_event_query(struct http_request *request, struct event_query *qu
     int64_t attempt = 0, after[3] = {0};
 
     *query = (struct event_query){.client = repo_client_of(request)};
-    if (read_run_key(request, &query->run) < 0 ||
-        read_captured_name(request, "action", KEY_NAME, &query->name) < 0 ||
+    if (read_action_key(request, &query->run, &query->name) < 0 ||
         read_number(request, "attempt", 1, INT32_MAX, &attempt) < 0 ||
         read_limit(request, &query->limit) < 0 || read_cursor(request, 'e', 3, &cursor) < 0)
         return -1;

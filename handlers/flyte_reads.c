@@ -72,6 +72,19 @@ static void refuse(struct flyte_read *read, const char *what)
     read_free(read);
 }
 
+/* Whether the list's filters, if it has any, are such as runtree knows; if not the call was
+ * answered, and `read` freed. */
+static bool take_filters(struct flyte_read *read, const Flyte__ListRequest *list,
+                         struct flyte_filters *filters)
+{
+    char why[FLYTE_WHY_SIZE];
+
+    if (list == NULL || flyte_read_filters(list->filters, list->n_filters, filters, why) == 0)
+        return true;
+    refuse(read, why);
+    return false;
+}
+
 static bool is_key(enum key_part part, const char *text)
 {
     return key_part_is_valid(part, text, strlen(text));
@@ -239,7 +252,6 @@ void flyte_list_actions(const struct flyte_method *method, struct connect_call *
     struct flyte_filters filters = {.may_have_parent = true};
     const Flyte__ListActionsRequest *message;
     struct action_query query = {0};
-    char why[FLYTE_WHY_SIZE];
 
     if (read == NULL)
         return;
@@ -250,12 +262,8 @@ void flyte_list_actions(const struct flyte_method *method, struct connect_call *
         answer(read, json_object());
         return;
     }
-    if (message->request != NULL &&
-        flyte_read_filters(message->request->filters, message->request->n_filters, &filters, why) <
-            0) {
-        refuse(read, why);
+    if (!take_filters(read, message->request, &filters))
         return;
-    }
     query.run = read->run;
     query.filter = filters.filter;
     query.parent = filters.parent;
@@ -354,7 +362,6 @@ void flyte_list_runs(const struct flyte_method *method, struct connect_call *cal
     const Flyte__ProjectIdentifier *project;
     struct flyte_filters filters = {.may_have_labels = true};
     struct run_query query = {0};
-    char why[FLYTE_WHY_SIZE];
 
     if (read == NULL)
         return;
@@ -371,12 +378,8 @@ void flyte_list_runs(const struct flyte_method *method, struct connect_call *cal
         refuse(read, "paused_actions_only: runtree does not know which runs have paused actions");
         return;
     }
-    if (message->request != NULL &&
-        flyte_read_filters(message->request->filters, message->request->n_filters, &filters, why) <
-            0) {
-        refuse(read, why);
+    if (!take_filters(read, message->request, &filters))
         return;
-    }
     read->scope.org = project == NULL ? message->org : project->organization;
     query.project = project == NULL ? NULL : project->name;
     query.domain = project == NULL ? NULL : project->domain;

@@ -52,6 +52,13 @@ int read_run_key(struct http_request *request, struct run_key *key)
     return read_captured_name(request, "run", KEY_NAME, &key->run_name);
 }
 
+int read_action_key(struct http_request *request, struct run_key *run, const char **name)
+{
+    if (read_run_key(request, run) < 0)
+        return -1;
+    return read_captured_name(request, "action", KEY_NAME, name);
+}
+
 int read_scope(struct http_request *request, const char **project, const char **domain)
 {
     const char *where = "In the path,";

@@ -16,6 +16,9 @@ int refuse_parameter(struct http_request *request, const char *parameter, const 
 /* {project}, {domain} and {run} of the path; borrowed from the request. */
 int read_run_key(struct http_request *request, struct run_key *key);
 
+/* The same, and {action}. */
+int read_action_key(struct http_request *request, struct run_key *run, const char **name);
+
 /* A name in the path or the query, checked as that part of a key. NULL and 0 if a query has none.
  */
 int read_captured_name(struct http_request *request, const char *part, enum key_part key_part,

@@ -33,8 +33,7 @@ void handle_delete_action(struct app *app, struct http_request *request)
     const char *name;
     int status;
 
-    if (read_run_key(request, &run) < 0 ||
-        read_captured_name(request, "action", KEY_NAME, &name) < 0)
+    if (read_action_key(request, &run, &name) < 0)
         return;
     status = run_remover_remove_action(app->remover, &run, name, on_action_removed, request);
     if (status < 0)

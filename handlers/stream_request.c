@@ -61,12 +61,28 @@ const char *stream_last_event_id(const struct http_request *request)
     return id == NULL || *id == '\0' ? NULL : id;
 }
 
-struct frame *stream_head(const struct http_request *request)
+static struct frame *make_head(const struct http_request *request)
 {
     struct buffer head = {0};
     bool is_gzip = reply_stream_head(request, &head);
 
     return frame_of_kind(&head, is_gzip ? FRAME_GZIP_HEAD : FRAME_HEAD);
+}
+
+int stream_detach(struct http_request *request, struct frame **head, http_detached_fn *on_detached,
+                  void *arg)
+{
+    int status;
+
+    *head = make_head(request);
+    status = *head == NULL ? -ENOMEM : http_request_detach(request, on_detached, arg);
+    if (status == 0)
+        return 0;
+    if (*head != NULL)
+        frame_release(*head);
+    *head = NULL;
+    reply_unavailable(request, status);
+    return -1;
 }
 
 static void limit_to_token(struct stream *stream, const struct access *access)

@@ -17,8 +17,10 @@ bool stream_admit_any(struct app *app, struct http_request *request);
  * Borrowed. */
 const char *stream_last_event_id(const struct http_request *request);
 
-/* The head of the answer, which begins the stream; NULL when out of memory. */
-struct frame *stream_head(const struct http_request *request);
+/* Makes the head of the answer, which begins the stream, and takes the request's socket for
+ * `on_detached`, whose *head it is then. 0; else the request was answered, and *head is NULL. */
+int stream_detach(struct http_request *request, struct frame **head, http_detached_fn *on_detached,
+                  void *arg);
 
 /* The stream counts for the request's client, and ends when its token expires. NULL is fine. */
 void stream_belongs_to(struct stream *stream, const struct http_request *request);

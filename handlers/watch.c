@@ -56,22 +56,13 @@ static void on_detached(void *arg, int fd)
 
 static void open_stream(struct watch *watch)
 {
-    int status;
-
     if (http_request_is_head(watch->request)) {
         reply_stream_head_only(watch->request);
         watch_free(watch);
         return;
     }
-    watch->head = stream_head(watch->request);
-    status =
-        watch->head == NULL ? -ENOMEM : http_request_detach(watch->request, on_detached, watch);
-    if (status == 0)
-        return;
-    if (watch->head != NULL)
-        frame_release(watch->head);
-    reply_unavailable(watch->request, status);
-    watch_free(watch);
+    if (stream_detach(watch->request, &watch->head, on_detached, watch) < 0)
+        watch_free(watch);
 }
 
 /* The tree is there: where does this client go on? */

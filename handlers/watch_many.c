@@ -116,17 +116,8 @@ static void on_detached(void *arg, int fd)
 
 static void open_stream(struct many_watch *watch)
 {
-    int status;
-
-    watch->head = stream_head(watch->request);
-    status =
-        watch->head == NULL ? -ENOMEM : http_request_detach(watch->request, on_detached, watch);
-    if (status == 0)
-        return;
-    if (watch->head != NULL)
-        frame_release(watch->head);
-    reply_unavailable(watch->request, status);
-    watch_free(watch);
+    if (stream_detach(watch->request, &watch->head, on_detached, watch) < 0)
+        watch_free(watch);
 }
 
 /* A client that knows that all of it has ended is told so by the status, which stops an

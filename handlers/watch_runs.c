@@ -35,37 +35,26 @@ static void open_stream(struct app *app, struct http_request *request,
                         const struct list_filter *filter, int32_t limit)
 {
     struct runs_watch *watch = calloc(1, sizeof *watch);
-    int status = -ENOMEM;
 
-    if (watch == NULL)
-        goto error_watch;
+    if (watch != NULL)
+        watch->view = list_hub_hold_view(app->list_hub, filter, limit, NULL);
+    if (watch == NULL || watch->view == NULL) {
+        free(watch);
+        reply_unavailable(request, -ENOMEM);
+        return;
+    }
     watch->app = app;
     watch->request = request;
-    watch->view = list_hub_hold_view(app->list_hub, filter, limit, NULL);
-    if (watch->view == NULL)
-        goto error_view;
-    watch->head = stream_head(request);
-    if (watch->head == NULL)
-        goto error_head;
     watch->id = stream_last_event_id(request);
-    status = http_request_detach(request, on_detached, watch);
-    if (status < 0)
-        goto error_detach;
-    if (watch->id != NULL)
+    if (stream_detach(request, &watch->head, on_detached, watch) < 0) {
+        list_view_release(watch->view);
+        free(watch);
+    } else if (watch->id != NULL) {
         metrics_add(app->metrics,
                     list_view_knows(watch->view, watch->id) ? METRIC_STREAMS_RESUMED
                                                             : METRIC_STREAMS_RESET,
                     1);
-    return;
-
-error_detach:
-    frame_release(watch->head);
-error_head:
-    list_view_release(watch->view);
-error_view:
-    free(watch);
-error_watch:
-    reply_unavailable(request, status);
+    }
 }
 
 void handle_watch_runs(struct app *app, struct http_request *request)
