@@ -9,9 +9,34 @@
 
 #include <stdint.h>
 
+#include "model/buffer.h"
 #include "model/watch_id.h"
 #include "server/memory.h"
 #include "watch/stream.h"
+
+/* -------- records -------- */
+
+/* The line of a record's data up to its first member. `label` is the member that says whose it is,
+ * with a comma (subscription_label); NULL on a stream of one source. */
+static inline void record_begin(struct buffer *records, const char *event, const char *label)
+{
+    buffer_text(records, "event: ");
+    buffer_text(records, event);
+    buffer_text(records, "\ndata: {");
+    if (label != NULL)
+        buffer_text(records, label);
+}
+
+/* The whole of a reset. */
+static inline void record_write_reset(struct buffer *records, const char *label)
+{
+    record_begin(records, "reset", NULL);
+    if (label != NULL) /* without its comma */
+        buffer_append(records, label, strlen(label) - 1);
+    buffer_text(records, "}\n\n");
+}
+
+/* -------- channels -------- */
 
 /* The channels of a loop. */
 struct channels;

@@ -375,20 +375,10 @@ void list_hub_run(struct list_hub *hub)
 
 /* -------- records -------- */
 
-/* The line of the data's beginning, up to its first member. */
-static void begin_data(const struct list_view *view, struct buffer *buffer, const char *event)
-{
-    buffer_text(buffer, "event: ");
-    buffer_text(buffer, event);
-    buffer_text(buffer, "\ndata: {");
-    if (view->label != NULL)
-        buffer_text(buffer, view->label);
-}
-
 static void add_run(const struct list_view *view, struct buffer *buffer, const char *record,
                     size_t length)
 {
-    begin_data(view, buffer, "runUpdate");
+    record_begin(buffer, "runUpdate", view->label);
     buffer_append(buffer, record + 1, length - 1);
     buffer_text(buffer, "\n");
 }
@@ -413,7 +403,7 @@ static void add_id(const struct list_view *view, struct buffer *buffer, int64_t 
 static void add_synced(const struct list_view *view, struct buffer *buffer, int64_t runs,
                        int64_t xid)
 {
-    begin_data(view, buffer, "synced");
+    record_begin(buffer, "synced", view->label);
     buffer_integer_member(buffer, "\"runs\":", runs);
     buffer_text(buffer, "}\n");
     add_id(view, buffer, xid);
@@ -691,10 +681,7 @@ static void on_write_reset(const void *source, struct buffer *records)
 {
     const struct list_view *view = source;
 
-    buffer_text(records, "event: reset\ndata: {");
-    if (view->label != NULL) /* without its comma */
-        buffer_append(records, view->label, strlen(view->label) - 1);
-    buffer_text(records, "}\n\n");
+    record_write_reset(records, view->label);
 }
 
 static bool on_position(const void *source, const void *at, struct watch_position *position)

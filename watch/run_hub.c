@@ -220,16 +220,6 @@ void hub_view_release(struct hub_view *view)
     drop_view_if_unused(view);
 }
 
-/* The line of the data's beginning, up to its first member. */
-static void begin_record(const struct hub_view *view, struct buffer *buffer, const char *event)
-{
-    buffer_text(buffer, "event: ");
-    buffer_text(buffer, event);
-    buffer_text(buffer, "\ndata: {");
-    if (view->label != NULL)
-        buffer_text(buffer, view->label);
-}
-
 /* The record that is being written is ended when it is known whether it is the last: that one has
  * the id. */
 struct piece_writer {
@@ -244,7 +234,7 @@ static void add_record(void *arg, const char *bytes, size_t length, bool meets_f
 
     if (writer->records++ > 0)
         buffer_text(writer->buffer, "\n");
-    begin_record(writer->view, writer->buffer, "nodeUpdate");
+    record_begin(writer->buffer, "nodeUpdate", writer->view->label);
     buffer_append(writer->buffer, bytes + 1, length - 1);
     buffer_text(writer->buffer, meets_filter ? "true}\n" : "false}\n");
 }
@@ -271,7 +261,7 @@ static void add_id(const struct hub_view *view, struct buffer *buffer, int64_t r
 static void add_revision(const struct hub_view *view, struct buffer *buffer, const char *event,
                          int64_t revision)
 {
-    begin_record(view, buffer, event);
+    record_begin(buffer, event, view->label);
     buffer_integer_member(buffer, "\"revision\":", revision);
 }
 
@@ -345,16 +335,9 @@ static struct frame *end_frame(const struct hub_view *view, int64_t revision)
     return frame_of_kind(&buffer, FRAME_RECORDS);
 }
 
-/* A member without a `subscription` before its last has no comma. */
-static void add_label_alone(const struct hub_view *view, struct buffer *records)
-{
-    if (view->label != NULL)
-        buffer_append(records, view->label, strlen(view->label) - 1);
-}
-
 void hub_view_write_absent(const struct hub_view *view, const char *reason, struct buffer *records)
 {
-    begin_record(view, records, "absent");
+    record_begin(records, "absent", view->label);
     buffer_string_member(records, "\"reason\":", reason);
     buffer_text(records, "}\n\n");
 }
@@ -416,9 +399,7 @@ static void on_write_reset(const void *source, struct buffer *records)
 {
     const struct hub_view *view = source;
 
-    buffer_text(records, "event: reset\ndata: {");
-    add_label_alone(view, records);
-    buffer_text(records, "}\n\n");
+    record_write_reset(records, view->label);
 }
 
 static bool on_position(const void *source, const void *at, struct watch_position *position)
