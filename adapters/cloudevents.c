@@ -28,38 +28,17 @@ static void take_event(struct adapter_answer *answer, const json_t *data, const 
     adapter_emit(answer, event);
 }
 
-static int digit_of(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* The JSON that data_base64 stands for (RFC 4648, section 4), a new reference; NULL if it is none.
  */
 static json_t *decode_base64(struct adapter_answer *answer, const char *text)
 {
     struct buffer bytes = {0};
-    uint32_t group = 0;
     size_t length = strcspn(text, "=");
-    for (size_t i = 0; i < length; i++) {
-        int digit = digit_of(text[i]);
-        if (digit < 0) {
-            length = 0;
-            break;
-        }
-        group = group << 6 | (uint32_t)digit;
-        char byte = (char)(group >> (6 - 2 * (i % 4)) & 0xff);
-        if (i % 4 != 0)
-            buffer_append(&bytes, &byte, 1);
-    }
+    unsigned char *out = (unsigned char *)buffer_reserve(&bytes, length);
+    bool is_exact;
+    ptrdiff_t used = out ? base64_decode(text, length, "+/", out, &is_exact) : 0;
+    json_t *json = used > 0 ? json_loadb((const char *)out, (size_t)used, 0, NULL) : NULL;
     answer->failed |= bytes.failed;
-    json_t *json =
-        length > 0 && !bytes.failed ? json_loadb(bytes.bytes, bytes.length, 0, NULL) : NULL;
     buffer_free(&bytes);
     return json;
 }

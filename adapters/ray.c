@@ -14,6 +14,7 @@
 
 #include "adapters/tools.h"
 #include "model/phase.h"
+#include "model/text.h"
 #include "model/timestamp.h"
 
 enum {
@@ -36,35 +37,21 @@ static const char root[] = "driver";
 
 /* -------- ids -------- */
 
-static int digit_of(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *found = c ? strchr(digits, c) : NULL;
-    return found ? (int)(found - digits) : -1;
-}
-
 /* Base64 as hex digits; what is neither that nor hex already stays as it is. */
 static void read_id(const char *text, char out[static ID_SIZE])
 {
     enum { JOB_DIGITS = 8, TASK_DIGITS = 48 };
-    size_t length = strlen(text), used = 0, given = strcspn(text, "=");
+    size_t length = strlen(text), given = strcspn(text, "=");
     bool is_hex = (length == JOB_DIGITS || length == TASK_DIGITS) &&
                   strspn(text, "0123456789abcdef") == length;
-    unsigned bits = 0;
+    unsigned char bytes[ID_CHARS_MAX];
+    bool is_exact;
     snprintf(out, ID_SIZE, "%s", text);
     if (is_hex || given * 3 / 2 > ID_CHARS_MAX)
         return;
-    for (size_t i = 0; i < given; i++) {
-        int digit = digit_of(text[i]);
-        if (digit < 0) {
-            snprintf(out, ID_SIZE, "%s", text);
-            return;
-        }
-        bits = bits << 6 | (unsigned)digit;
-        if (i % 4 != 0)
-            used += (size_t)snprintf(out + used, ID_SIZE - used, "%02x",
-                                     bits >> (6 - 2 * (i % 4)) & 0xff);
-    }
+    ptrdiff_t used = base64_decode(text, given, "+/", bytes, &is_exact);
+    for (ptrdiff_t i = 0; i < used; i++)
+        snprintf(out + 2 * i, ID_SIZE - 2 * (size_t)i, "%02x", bytes[i]);
 }
 
 /* NULL of what has no such id; else `out`. */

@@ -80,3 +80,34 @@ int percent_decode(char *text, bool plus_is_space)
     *out = '\0';
     return utf8_is_valid(text) ? 0 : -EINVAL;
 }
+
+static int base64_digit(char c, const char last[static 2])
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == last[0] ? 62 : c == last[1] ? 63 : -1;
+}
+
+ptrdiff_t base64_decode(const char *text, size_t length, const char last[static 2],
+                        unsigned char *out, bool *is_exact)
+{
+    uint32_t group = 0;
+    size_t used = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        int digit = base64_digit(text[i], last);
+
+        if (digit < 0)
+            return -1;
+        group = group << 6 | (uint32_t)digit;
+        if (i % 4 != 0)
+            out[used++] = (unsigned char)(group >> (6 - 2 * (i % 4)) & 0xff);
+    }
+    *is_exact = length % 4 == 0 || (length % 4 == 2 && (group & 0xf) == 0) ||
+                (length % 4 == 3 && (group & 0x3) == 0);
+    return (ptrdiff_t)used;
+}

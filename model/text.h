@@ -22,6 +22,13 @@ bool utf8_is_valid(const char *text);
  * character. */
 size_t utf8_cut(const char *text, size_t length);
 
+/* The bytes that base64 without its padding stands for (RFC 4648, section 4); `last` has the
+ * characters for 62 and 63: "+/", or "-_" of base64url. Their number, at most `length` * 3 / 4, or
+ * -1 if a character is none of base64's. *is_exact: the length is one that bytes can have, and the
+ * bits left over are 0, so that there is no other text for them. */
+ptrdiff_t base64_decode(const char *text, size_t length, const char last[static 2],
+                        unsigned char *out, bool *is_exact);
+
 /* Replaces the escapes of `text` by what they stand for (RFC 3986, section 2.1), in place; a "+" by
  * a space where `plus_is_space`, as forms send it. 0, or -EINVAL for a bad escape, an encoded NUL
  * or what is not UTF-8. */

@@ -58,36 +58,18 @@ static bool is_remembered(const struct remembered *slot, const char *token)
 
 /* -------- taking a token apart -------- */
 
-static int digit_of(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
 /* The bytes that base64url without padding stands for (RFC 7515, section 2), of which there is one
  * text only: the bits left over are 0. `length` is at most TOKEN_BYTES_MAX. */
 static bool decode(const char *text, size_t length, unsigned char out[static TOKEN_BYTES_MAX],
                    size_t *out_length)
 {
-    uint32_t group = 0;
+    bool is_exact;
+    ptrdiff_t used = base64_decode(text, length, "-_", out, &is_exact);
 
-    *out_length = 0;
-    for (size_t i = 0; i < length; i++) {
-        int digit = digit_of(text[i]);
-
-        if (digit < 0)
-            return false;
-        group = group << 6 | (uint32_t)digit;
-        if (i % 4 != 0)
-            out[(*out_length)++] = (unsigned char)(group >> (6 - 2 * (i % 4)) & 0xff);
-    }
-    return length % 4 == 0 || (length % 4 == 2 && (group & 0xf) == 0) ||
-           (length % 4 == 3 && (group & 0x3) == 0);
+    if (used < 0)
+        return false;
+    *out_length = (size_t)used;
+    return is_exact;
 }
 
 /* A new reference, NULL if it is none. */

@@ -127,3 +127,10 @@ json_t *read_recording(const char *name)
     fclose(file);
     return requests;
 }
+
+void assert_unmapped(const struct adapted *adapted, const struct unmapped_case *expected)
+{
+    assert_int_equal(adapted->answer.unmapped[expected->kind], 1);
+    assert_int_equal(adapted->answer.status, 200);
+    assert_int_equal(json_array_size(adapted->events), expected->is_kept);
+}

@@ -30,6 +30,15 @@ const json_t *event_of(const struct adapted *adapted, const char *name, const ch
 /* The string of a member; NULL if it is none. */
 const char *text_of(const json_t *event, const char *member);
 
+/* A body that cannot be mapped: counted once as this kind, answered 200, and kept raw as an event
+ * of its run or not. */
+struct unmapped_case {
+    const char *body;
+    enum unmapped_kind kind;
+    bool is_kept;
+};
+void assert_unmapped(const struct adapted *adapted, const struct unmapped_case *expected);
+
 /* The requests of a recording in tests/data/emitters, by its name without .ndjson: an array of
  * {"method", "path", "json"}, owned.
  */

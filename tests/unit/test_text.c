@@ -46,13 +46,45 @@ static void test_hash(void **state)
                 UINT64_C(0x85944171f73967e8));
 }
 
+static void test_base64(void **state)
+{
+    static const struct {
+        const char *text, *last, *bytes;
+        ptrdiff_t used;
+        bool is_exact;
+    } cases[] = {
+        {"", "+/", "", 0, true},
+        {"Zm9vYmFy", "+/", "foobar", 6, true},
+        {"Zm9vYg", "+/", "foob", 4, true},
+        {"Zm9vYh", "+/", "foob", 4, false}, /* bits left over */
+        {"Zm9vYmE", "+/", "fooba", 5, true},
+        {"Zm9vY", "+/", "foo", 3, false},
+        {"+/+/", "+/", "\xfb\xff\xbf", 3, true},
+        {"-_-_", "-_", "\xfb\xff\xbf", 3, true},
+        {"-_-_", "+/", "", -1, false},
+        {"+/+/", "-_", "", -1, false},
+        {"Zm9v=", "+/", "", -1, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char out[8];
+        bool is_exact = false;
+        ptrdiff_t used =
+            base64_decode(cases[i].text, strlen(cases[i].text), cases[i].last, out, &is_exact);
+
+        assert_int_equal(used, cases[i].used);
+        assert_int_equal(is_exact, cases[i].is_exact);
+        if (used > 0)
+            assert_memory_equal(out, cases[i].bytes, (size_t)used);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),
-        cmocka_unit_test(test_invalid),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_base64), cmocka_unit_test(test_valid), cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_cut),    cmocka_unit_test(test_hash),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
