@@ -792,21 +792,23 @@ static int compare_children(const void *a, const void *b)
     return strcmp(action_a->name, action_b->name);
 }
 
-/* Appends the children that wait for `parent` to a list by next_queued, the eldest first. Returns
- * its new tail, or NULL when out of memory. */
+/* Appends the children that wait for `parent` to a list by next_queued, the eldest first; those
+ * that an event of their own has brought into the tree meanwhile wait no longer. Returns its new
+ * tail, or NULL when out of memory. */
 static struct batch_action **append_children(struct decision *decision, struct batch_action *parent,
                                              struct batch_action **tail)
 {
     size_t count = 0, i = 0;
     for (struct batch_action *at = parent->waiting_children; at; at = at->next_sibling)
-        count++;
+        count += !is_in_tree(at);
     if (count == 0 || parent->action.level == TREE_LEVELS_MAX)
         return tail;
     struct batch_action **children = arena_alloc(&decision->arena, count * sizeof(*children));
     if (!children)
         return NULL;
     for (struct batch_action *at = parent->waiting_children; at; at = at->next_sibling)
-        children[i++] = at;
+        if (!is_in_tree(at))
+            children[i++] = at;
     parent->waiting_children = NULL;
     qsort(children, count, sizeof(*children), compare_children);
     for (i = 0; i < count; i++) {

@@ -308,6 +308,26 @@ static void test_cycle_waits(void **state)
     assert_int_equal(run_of(fixture)->action_count, 1);
 }
 
+/* An event of its own brings it in first, before its parent has brought in all that waited. */
+static void test_a_waiting_child_joins_once(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->store.children_max = 1;
+    POST_ONE("'name':'b','phase':'QUEUED','parent':'a0'");
+    POST_ONE("'name':'c','phase':'QUEUED','parent':'a0'");
+    POST_ONE("'name':'a0','phase':'QUEUED','parent':null");
+    assert_int_equal(run_of(fixture)->action_count, 2);
+
+    empty_batch(fixture);
+    ADD("'name':'b','phase':'RUNNING'");
+    ADD("'name':'c','phase':'RUNNING'");
+    ADD("'name':'a0','phase':'RUNNING','aliases':['z']");
+    post(fixture);
+    assert_int_equal(run_of(fixture)->action_count, 3);
+    assert_int_equal(run_of(fixture)->phase_counts[PHASE_RUNNING], 3);
+    assert_int_equal(run_of(fixture)->phase_counts[PHASE_QUEUED], 0);
+}
+
 static void post_chain(struct fixture *fixture, int first, int last)
 {
     for (int i = first; i <= last; i++) {
@@ -613,6 +633,7 @@ int main(void)
         CASE(test_parent_cannot_change),
         CASE(test_rejected_event_leaves_its_key_free),
         CASE(test_cycle_waits),
+        CASE(test_a_waiting_child_joins_once),
         CASE(test_deepest_level_and_one_past_it),
         CASE(test_waiting_chain_joins_down_to_the_deepest_level),
         CASE(test_runs_are_decided_apart),
