@@ -1000,7 +1000,7 @@ static void add_differing(struct buffer *differing, const char *member)
         return;
     bool fits = differing->length + strlen(member) <= DIFFERING_BYTES_MAX;
     buffer_text(differing, differing->length > 0 ? ", " : "");
-    buffer_text(differing, fits ? member : "…");
+    buffer_text(differing, !fits ? "…" : member[0] ? member : "\"\"");
 }
 
 /* Whether each member of `a` is the same in `b`; of those that `b` has not, if `only_absent`. */

@@ -514,6 +514,7 @@ static void test_what_differs(void **state)
     assert_differing("{'name':'a','phase':4,'x':1,'y':2}", "{'name':'b','phase':5,'x':1,'z':3}",
                      "y, z");
     assert_differing("{'group':'a','x':{}}", "{'group':'b','x':[]}", "group, x");
+    assert_differing("{'':1}", "{'':2}", "\"\"");
     memset(name, 'n', sizeof name - 1);
     snprintf(event, sizeof event, "{'%s':1,'x':2}", name);
     assert_differing(event, "{}", "…, x");
