@@ -144,6 +144,14 @@ static json_t *expected_transitions(const struct told_event *events, size_t coun
     return transitions;
 }
 
+/* Of two waits; of the same time and version the one with the greater number. */
+static bool is_later_wait(const struct told_event *a, const struct told_event *b)
+{
+    if (a->updated_us != b->updated_us)
+        return a->updated_us > b->updated_us;
+    return a->version != b->version ? a->version > b->version : a->phase > b->phase;
+}
+
 /* The phase that the attempt is in. */
 static enum phase expected_phase(const struct told_event *events, size_t count)
 {
@@ -152,8 +160,7 @@ static enum phase expected_phase(const struct told_event *events, size_t count)
         return end_of(events, count)->phase;
     for (size_t i = 0; i < count; i++)
         if (events[i].phase < PHASE_RUNNING && events[i].version > 0 &&
-            (!wait || events[i].updated_us > wait->updated_us ||
-             (events[i].updated_us == wait->updated_us && events[i].version > wait->version)))
+            (!wait || is_later_wait(&events[i], wait)))
             wait = &events[i];
     return last->phase == PHASE_RUNNING && wait && wait->version > last->version &&
                    wait->updated_us > last->updated_us
