@@ -84,7 +84,7 @@ static int read_reason(struct http_request *request, json_t **document, const ch
     return status;
 }
 
-int note_abort(struct app *app, const struct http_request *request, const struct run_key *run,
+int note_abort(struct cell *cell, const struct http_request *request, const struct run_key *run,
                const char *name, const char *reason, abort_fn *on_end, void *arg)
 {
     const struct access *access = http_request_access(request);
@@ -95,13 +95,13 @@ int note_abort(struct app *app, const struct http_request *request, const struct
     abort_request_write(&noted, submission_now_us(), by, reason);
     buffer_append(&noted, "", 1);
     if (!noted.failed)
-        status = run_remover_request_abort(app->remover, run, name, noted.bytes, on_end, arg);
+        status = run_remover_request_abort(cell->remover, run, name, noted.bytes, on_end, arg);
     buffer_free(&noted);
     return status;
 }
 
-static void request_abort(struct app *app, struct http_request *request, const struct run_key *run,
-                          const char *name)
+static void request_abort(struct cell *cell, struct http_request *request,
+                          const struct run_key *run, const char *name)
 {
     struct abort_reply *reply = NULL;
     json_t *document = NULL;
@@ -115,7 +115,7 @@ static void request_abort(struct app *app, struct http_request *request, const s
     reply = malloc(sizeof *reply);
     if (reply != NULL) {
         *reply = (struct abort_reply){.request = request, .is_of_run = name == NULL};
-        status = note_abort(app, request, run, name, reason, on_noted, reply);
+        status = note_abort(cell, request, run, name, reason, on_noted, reply);
     }
     json_decref(document);
     if (status < 0) {
@@ -127,16 +127,20 @@ static void request_abort(struct app *app, struct http_request *request, const s
 void handle_abort_run(struct app *app, struct http_request *request)
 {
     struct run_key run;
+    struct cell *cell;
 
-    if (read_run_key(request, &run) == 0)
-        request_abort(app, request, &run, NULL);
+    (void)app;
+    if (read_run_key(request, &run, &cell) == 0)
+        request_abort(cell, request, &run, NULL);
 }
 
 void handle_abort_action(struct app *app, struct http_request *request)
 {
     struct run_key run;
+    struct cell *cell;
     const char *name;
 
-    if (read_action_key(request, &run, &name) == 0)
-        request_abort(app, request, &run, name);
+    (void)app;
+    if (read_action_key(request, &run, &name, &cell) == 0)
+        request_abort(cell, request, &run, name);
 }

@@ -13,7 +13,7 @@ bool abort_reason_is_valid(const char *reason);
 
 /* Notes who asks, by the request, and why (NULL: no reason), for the run or its action `name`. See
  * run_remover_request_abort. */
-int note_abort(struct app *app, const struct http_request *request, const struct run_key *run,
+int note_abort(struct cell *cell, const struct http_request *request, const struct run_key *run,
                const char *name, const char *reason, abort_fn *on_end, void *arg);
 
 #endif

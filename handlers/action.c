@@ -39,10 +39,12 @@ void handle_get_action(struct app *app, struct http_request *request)
     struct action_document_reader reader = {.client = repo_client_of(request), .done = on_document};
     struct action_reply *reply;
     struct run_key run;
+    struct cell *cell;
     const char *name;
     int status;
 
-    if (read_action_key(request, &run, &name) < 0)
+    (void)app;
+    if (read_action_key(request, &run, &name, &cell) < 0)
         return;
     reply = malloc(sizeof *reply);
     if (reply == NULL) {
@@ -52,7 +54,7 @@ void handle_get_action(struct app *app, struct http_request *request)
     reply->request = request;
     reader.arg = reply;
     http_request_when_gone(request, on_gone, reply);
-    status = action_document_read(app, &run, name, &reader);
+    status = action_document_read(cell, &run, name, &reader);
     if (status == 0)
         return;
     http_request_when_gone(request, NULL, NULL);

@@ -20,7 +20,7 @@ enum {
 };
 
 struct action_reading {
-    struct app *app;
+    struct cell *cell;
     struct action_document_reader reader;
     uv_work_t work;
     struct action_document document;
@@ -42,7 +42,7 @@ static void reading_free(void *arg)
     struct action_reading *reading = arg;
 
     buffer_free(&reading->document.text);
-    memory_hold(reading->app->shared->memory, MEMORY_READS, &reading->held_bytes, 0);
+    memory_hold(reading->cell->options.memory, MEMORY_READS, &reading->held_bytes, 0);
     attempts_free(reading->attempts);
     buffer_free(&reading->body);
     free(reading);
@@ -115,7 +115,7 @@ static void finish_action(struct action_reading *reading)
         fail(reading, -ENOMEM);
     } else if (attempts_bytes(reading->attempts) > MADE_ON_LOOP_BYTES_MAX) {
         reading->work.data = reading;
-        uv_queue_work(reading->app->loop, &reading->work, on_worker, after_worker);
+        uv_queue_work(reading->cell->options.loop, &reading->work, on_worker, after_worker);
     } else {
         make_document(reading);
         end_reading(reading);
@@ -164,7 +164,7 @@ static void on_beginnings_end(void *arg, enum repo_outcome outcome, const char *
  * right. */
 static void read_beginnings(struct action_reading *reading)
 {
-    int status = action_repo_attempt_beginnings(reading->app->repo, &reading->query,
+    int status = action_repo_attempt_beginnings(reading->cell->repo, &reading->query,
                                                 on_attempt_event, on_beginnings_end, reading);
 
     if (status < 0)
@@ -179,8 +179,8 @@ static void read_part(struct action_reading *reading)
 
     reading->part.goes_on = false;
     reading->part.attempt_before = 0;
-    if (memory_has_room(reading->app->shared->memory, PART_BYTES))
-        status = action_repo_attempt_events(reading->app->repo, &reading->query, on_attempt_event,
+    if (memory_has_room(reading->cell->options.memory, PART_BYTES))
+        status = action_repo_attempt_events(reading->cell->repo, &reading->query, on_attempt_event,
                                             on_part_end, reading);
     if (status < 0)
         fail(reading, status);
@@ -195,7 +195,7 @@ static void on_part_end(void *arg, enum repo_outcome outcome, const char *messag
         fail_read(reading, outcome, message);
         return;
     }
-    memory_hold(reading->app->shared->memory, MEMORY_READS, &reading->held_bytes,
+    memory_hold(reading->cell->options.memory, MEMORY_READS, &reading->held_bytes,
                 attempts_bytes(reading->attempts));
     reading->merged_attempts += !goes_on;
     reading->is_truncated =
@@ -228,7 +228,7 @@ static void on_action_end(void *arg, enum repo_outcome outcome, const char *mess
         fail(reading, -ENOENT);
 }
 
-int action_document_read(struct app *app, const struct run_key *run, const char *name,
+int action_document_read(struct cell *cell, const struct run_key *run, const char *name,
                          const struct action_document_reader *reader)
 {
     struct action_reading *reading = calloc(1, sizeof *reading);
@@ -236,7 +236,7 @@ int action_document_read(struct app *app, const struct run_key *run, const char 
 
     if (reading == NULL)
         return -ENOMEM;
-    reading->app = app;
+    reading->cell = cell;
     reading->reader = *reader;
     reading->query = (struct attempt_query){.client = reader->client,
                                             .run = *run,
@@ -248,7 +248,7 @@ int action_document_read(struct app *app, const struct run_key *run, const char 
     reading->attempts = attempts_new();
     status = reading->attempts == NULL
                  ? -ENOMEM
-                 : action_repo_get_action(app->repo, run, name, on_action, on_action_end, reading);
+                 : action_repo_get_action(cell->repo, run, name, on_action, on_action_end, reading);
     if (status < 0)
         reading_free(reading);
     return status;

@@ -25,7 +25,7 @@ struct action_document_reader {
 };
 
 /* `run` and `name` are borrowed until `done`. 0, or a status as above, and `done` is not called. */
-int action_document_read(struct app *app, const struct run_key *run, const char *name,
+int action_document_read(struct cell *cell, const struct run_key *run, const char *name,
                          const struct action_document_reader *reader);
 
 /* Answers for a document that is not there. */

@@ -18,7 +18,7 @@
 
 struct actions_list {
     struct page_reply *page;
-    struct app *app;
+    struct cell *cell;
     struct run_key run; /* borrowed from the request */
 };
 
@@ -68,7 +68,7 @@ static void on_actions_end(void *arg, enum repo_outcome outcome, const char *mes
         free(actions);
         return;
     }
-    status = action_repo_get_run(actions->app->repo, &actions->run, on_run_exists, on_run_checked,
+    status = action_repo_get_run(actions->cell->repo, &actions->run, on_run_exists, on_run_checked,
                                  actions);
     if (status < 0) {
         page_fail(actions->page, status);
@@ -76,7 +76,7 @@ static void on_actions_end(void *arg, enum repo_outcome outcome, const char *mes
     }
 }
 
-void list_actions(struct app *app, struct http_request *request, struct action_query *query,
+void list_actions(struct cell *cell, struct http_request *request, struct action_query *query,
                   const char *cursor, const struct page_taker *taker)
 {
     struct actions_list *actions = malloc(sizeof *actions);
@@ -99,10 +99,10 @@ void list_actions(struct app *app, struct http_request *request, struct action_q
         free(actions);
         return;
     }
-    *actions = (struct actions_list){.app = app, .run = query->run, .page = page};
+    *actions = (struct actions_list){.cell = cell, .run = query->run, .page = page};
     query->client = repo_client_of(request);
     query->after_ordinal = (int32_t)ordinal;
-    status = action_repo_list_actions(app->repo, query, on_listed_action, on_actions_end, actions);
+    status = action_repo_list_actions(cell->repo, query, on_listed_action, on_actions_end, actions);
     if (status < 0) {
         page_fail(page, status);
         free(actions);
@@ -146,7 +146,7 @@ static int read_place(struct http_request *request, struct sorted_query *query)
     return 0;
 }
 
-static void list_in_other_order(struct app *app, struct http_request *request,
+static void list_in_other_order(struct cell *cell, struct http_request *request,
                                 const struct action_query *query, struct action_order order)
 {
     struct sorted_query sorted = {.run = query->run,
@@ -156,10 +156,10 @@ static void list_in_other_order(struct app *app, struct http_request *request,
                                   .order = order};
 
     if (read_place(request, &sorted) == 0)
-        list_sorted_actions(app, request, &sorted);
+        list_sorted_actions(cell, request, &sorted);
 }
 
-static void list_waiting(struct app *app, struct http_request *request,
+static void list_waiting(struct cell *cell, struct http_request *request,
                          const struct action_query *query, struct action_order order)
 {
     const struct waiting_query waiting = {.client = repo_client_of(request),
@@ -171,33 +171,35 @@ static void list_waiting(struct app *app, struct http_request *request,
     if (order.sort != SORT_ORDER || order.is_descending)
         refuse_parameter(request, "sort", "must be absent, as desc, where waiting is true");
     else
-        list_waiting_actions(app, request, &waiting);
+        list_waiting_actions(cell, request, &waiting);
 }
 
 void handle_list_actions(struct app *app, struct http_request *request)
 {
     struct action_query query = {0};
     struct action_order order;
+    struct cell *cell;
     bool is_waiting;
 
-    if (read_run_key(request, &query.run) < 0 || read_filter(request, &query.filter) < 0 ||
+    (void)app;
+    if (read_run_key(request, &query.run, &cell) < 0 || read_filter(request, &query.filter) < 0 ||
         read_name_parameter(request, "parent", KEY_NAME, &query.parent) < 0 ||
         read_order(request, &order) < 0 || read_limit(request, &query.limit) < 0 ||
         read_flag(request, "waiting", &is_waiting) < 0)
         return;
     if (is_waiting)
-        list_waiting(app, request, &query, order);
+        list_waiting(cell, request, &query, order);
     else if (order.sort != SORT_ORDER || order.is_descending)
-        list_in_other_order(app, request, &query, order);
+        list_in_other_order(cell, request, &query, order);
     else
-        list_actions(app, request, &query, http_request_parameter(request, "cursor"), NULL);
+        list_actions(cell, request, &query, http_request_parameter(request, "cursor"), NULL);
 }
 
 /* -------- an action's events -------- */
 
 struct events_list {
     struct page_reply *page;
-    struct app *app;
+    struct cell *cell;
     struct run_key run; /* borrowed from the request, as is the name */
     const char *name;
     bool are_cloud_events;
@@ -258,21 +260,22 @@ static void on_events_end(void *arg, enum repo_outcome outcome, const char *mess
         free(events);
         return;
     }
-    status = action_repo_get_action(events->app->repo, &events->run, events->name, on_action_exists,
-                                    on_action_checked, events);
+    status = action_repo_get_action(events->cell->repo, &events->run, events->name,
+                                    on_action_exists, on_action_checked, events);
     if (status < 0) {
         page_fail(events->page, status);
         free(events);
     }
 }
 
-static int read_event_query(struct http_request *request, struct event_query *query)
+static int read_event_query(struct http_request *request, struct event_query *query,
+                            struct cell **cell)
 {
     struct cursor cursor;
     int64_t attempt = 0, after[3] = {0};
 
     *query = (struct event_query){.client = repo_client_of(request)};
-    if (read_action_key(request, &query->run, &query->name) < 0 ||
+    if (read_action_key(request, &query->run, &query->name, cell) < 0 ||
         read_number(request, "attempt", 1, INT32_MAX, &attempt) < 0 ||
         read_limit(request, &query->limit) < 0 || read_cursor(request, 'e', 3, &cursor) < 0)
         return -1;
@@ -290,16 +293,18 @@ void handle_list_events(struct app *app, struct http_request *request)
 {
     struct event_query query;
     struct events_list *events;
+    struct cell *cell;
     int status;
 
-    if (read_event_query(request, &query) < 0)
+    (void)app;
+    if (read_event_query(request, &query, &cell) < 0)
         return;
     events = malloc(sizeof *events);
     if (events == NULL) {
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    *events = (struct events_list){.app = app,
+    *events = (struct events_list){.cell = cell,
                                    .run = query.run,
                                    .name = query.name,
                                    .are_cloud_events = wants_cloud_events(request)};
@@ -309,7 +314,7 @@ void handle_list_events(struct app *app, struct http_request *request)
         free(events);
         return;
     }
-    status = action_repo_list_events(app->repo, &query, on_listed_event, on_events_end, events);
+    status = action_repo_list_events(cell->repo, &query, on_listed_event, on_events_end, events);
     if (status < 0) {
         page_fail(events->page, status);
         free(events);

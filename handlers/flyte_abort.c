@@ -6,6 +6,7 @@
 
 #include "handlers/abort.h"
 #include "handlers/flyte_reads.h"
+#include "handlers/parameters.h"
 #include "server/http.h"
 
 struct flyte_abort {
@@ -37,6 +38,7 @@ static void request_abort(const struct flyte_method *method, const struct connec
     struct http_request *request = call->request;
     struct flyte_abort *abort;
     struct run_key run;
+    struct cell *cell;
     int status;
 
     if (!flyte_run_key(id, &run) ||
@@ -55,14 +57,17 @@ static void request_abort(const struct flyte_method *method, const struct connec
         reply_forbidden(request, "write", run.project, run.domain);
         return;
     }
+    cell = find_cell(request, &run);
+    if (cell == NULL)
+        return;
     abort = malloc(sizeof *abort);
     if (abort == NULL) {
         reply_unavailable(request, -ENOMEM);
         return;
     }
     *abort = (struct flyte_abort){request, method->answer, call->is_json};
-    status = note_abort(call->app, request, &run, name, *reason == '\0' ? NULL : reason, on_noted,
-                        abort);
+    status =
+        note_abort(cell, request, &run, name, *reason == '\0' ? NULL : reason, on_noted, abort);
     if (status == 0)
         return;
     free(abort);

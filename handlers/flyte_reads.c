@@ -17,6 +17,7 @@
 struct flyte_read {
     const struct flyte_method *method;
     struct app *app;
+    struct cell *cell;            /* of the run that it is about */
     struct http_request *request; /* NULL: gone meanwhile */
     bool is_json;
     struct arena arena; /* of the message */
@@ -117,7 +118,12 @@ static bool find_run(struct flyte_read *read, const Flyte__RunIdentifier *id)
         return false;
     }
     read->scope = (struct flyte_scope){id->org, id->project, id->domain, id->name};
-    return may_read(read, id->project, id->domain);
+    if (!may_read(read, id->project, id->domain))
+        return false;
+    read->cell = find_cell(read->request, &read->run);
+    if (read->cell == NULL)
+        read_free(read);
+    return read->cell != NULL;
 }
 
 /* Takes the answer over. */
@@ -268,7 +274,7 @@ void flyte_list_actions(const struct flyte_method *method, struct connect_call *
     query.filter = filters.filter;
     query.parent = filters.parent;
     query.limit = limit_of(message->request);
-    list_actions(read->app, read->request, &query, token_of(message->request), &taker);
+    list_actions(read->cell, read->request, &query, token_of(message->request), &taker);
 }
 
 /* -------- runs -------- */
@@ -318,6 +324,7 @@ static void read_next_root(struct flyte_read *read)
 {
     const json_t *page = json_object_get(read->document, "runs"), *run;
     struct run_key key;
+    struct cell *cell;
     int status;
 
     while ((run = json_array_get(page, json_array_size(read->runs))) != NULL) {
@@ -327,8 +334,10 @@ static void read_next_root(struct flyte_read *read)
         }
         key =
             (struct run_key){member(run, "project"), member(run, "domain"), member(run, "runName")};
-        status = action_repo_get_action(read->app->repo, &key, member(run, "root"), on_root,
-                                        on_root_end, read);
+        cell = app_cell_of(read->app, &key);
+        status = cell == NULL ? -ENOTCONN
+                              : action_repo_get_action(cell->repo, &key, member(run, "root"),
+                                                       on_root, on_root_end, read);
         if (status < 0) {
             reply_unavailable(read->request, status);
             read_free(read);
@@ -466,7 +475,7 @@ static void read_details(struct flyte_read *read, const char *name)
     int status;
 
     http_request_when_gone(request, on_gone, read);
-    status = action_document_read(read->app, &read->run, name, &reader);
+    status = action_document_read(read->cell, &read->run, name, &reader);
     if (status == 0)
         return;
     http_request_when_gone(request, NULL, NULL);
@@ -520,7 +529,7 @@ void flyte_get_run_details(const struct flyte_method *method, struct connect_cal
 
     if (read == NULL || !find_run(read, ((const Flyte__RunRequest *)read->message)->run_id))
         return;
-    status = action_repo_get_run(read->app->repo, &read->run, on_run, on_run_end, read);
+    status = action_repo_get_run(read->cell->repo, &read->run, on_run, on_run_end, read);
     if (status == 0)
         return;
     reply_unavailable(read->request, status);

@@ -8,6 +8,7 @@
 #include "handlers/action_document.h"
 #include "handlers/flyte_reads.h"
 #include "handlers/page.h"
+#include "handlers/parameters.h"
 #include "handlers/stream_request.h"
 #include "server/http.h"
 #include "watch/run_hub.h"
@@ -17,6 +18,7 @@ struct flyte_watch {
     unsigned holds; /* of the request or the source, the framing, and a reading under way */
     const struct flyte_method *method;
     struct app *app;
+    struct cell *cell;            /* of the run */
     struct http_request *request; /* NULL: there is a stream, or it has gone */
     bool is_json;
     struct arena arena; /* of the message */
@@ -188,7 +190,7 @@ static struct flyte_watch *begin_watch(const struct flyte_method *method, struct
 /* Opens the run's hub, with a view of `filter` (NULL: none), and reads its tree. */
 static void open_hub(struct flyte_watch *watch, const struct filter *filter, hub_ready_fn *on_ready)
 {
-    int status = run_hub_open(watch->app->hubs, &watch->run, &watch->hub);
+    int status = run_hub_open(watch->cell->hubs, &watch->run, &watch->hub);
 
     if (status == 0 && filter != NULL) {
         watch->view = run_hub_hold_view(watch->hub, filter, NULL);
@@ -211,7 +213,8 @@ static bool admit(struct flyte_watch *watch, const Flyte__RunIdentifier *id)
     watch->scope = (struct flyte_scope){id->org, id->project, id->domain, id->name};
     if (!access_allows(http_request_access(watch->request), ACCESS_READ, id->project, id->domain))
         reply_forbidden(watch->request, "read", id->project, id->domain);
-    else if (stream_admit_any(watch->app, watch->request))
+    else if (stream_admit_any(watch->app, watch->request) &&
+             (watch->cell = find_cell(watch->request, &watch->run)) != NULL)
         return true;
     release(watch);
     return false;
@@ -308,7 +311,7 @@ static int read_details(struct flyte_watch *watch, struct repo_client client,
         .client = client, .shape = shape_details, .done = done, .arg = watch};
 
     watch->said_revision = run_hub_action_revision(watch->hub, watch->action);
-    return action_document_read(watch->app, &watch->run, watch->action, &reader);
+    return action_document_read(watch->cell, &watch->run, watch->action, &reader);
 }
 
 static void on_document(void *arg, struct action_document *document)

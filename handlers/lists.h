@@ -11,7 +11,7 @@
 
 void list_runs(struct app *app, struct http_request *request, struct run_query *query,
                const char *cursor, const struct page_taker *taker);
-void list_actions(struct app *app, struct http_request *request, struct action_query *query,
+void list_actions(struct cell *cell, struct http_request *request, struct action_query *query,
                   const char *cursor, const struct page_taker *taker);
 void list_projects(struct app *app, struct http_request *request, int32_t limit, const char *cursor,
                    const struct page_taker *taker);

@@ -26,8 +26,8 @@ void handle_metrics(struct app *app, struct http_request *request)
     struct buffer body = {0};
 
     app_collect_metrics(app);
-    metrics_write(app->shared->metrics, app->shared->loops, app->shared->memory, app->shared->log,
-                  app->shared->routes, &body);
+    metrics_write(app->shared->metrics, app->shared->metrics_count, app->shared->memory,
+                  app->shared->log, app->shared->routes, &body);
     reply_buffer(request, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 

@@ -72,7 +72,7 @@ void reply_repo_failure(struct http_request *request, enum repo_outcome outcome,
         if (http_request_has_client(request))
             reply_problemf(request, PROBLEM_OVERLOADED, NULL,
                            "The database was given %d s for the read, which took longer.",
-                           APP_READ_MAX_MS / 1000);
+                           CELL_READ_MAX_MS / 1000);
         else
             reply_nobody(request);
         return;

@@ -44,7 +44,16 @@ int read_name_parameter(struct http_request *request, const char *parameter, enu
     return check_name(request, "Query parameter", parameter, key_part, *name);
 }
 
-int read_run_key(struct http_request *request, struct run_key *key)
+struct cell *find_cell(struct http_request *request, const struct run_key *run)
+{
+    struct cell *cell = app_cell_of(http_request_app(request), run);
+
+    if (cell == NULL)
+        reply_unavailable(request, -ENOTCONN);
+    return cell;
+}
+
+static int read_key(struct http_request *request, struct run_key *key)
 {
     if (read_captured_name(request, "project", KEY_PROJECT, &key->project) < 0 ||
         read_captured_name(request, "domain", KEY_DOMAIN, &key->domain) < 0)
@@ -52,11 +61,21 @@ int read_run_key(struct http_request *request, struct run_key *key)
     return read_captured_name(request, "run", KEY_NAME, &key->run_name);
 }
 
-int read_action_key(struct http_request *request, struct run_key *run, const char **name)
+int read_run_key(struct http_request *request, struct run_key *key, struct cell **cell)
 {
-    if (read_run_key(request, run) < 0)
+    if (read_key(request, key) < 0)
         return -1;
-    return read_captured_name(request, "action", KEY_NAME, name);
+    *cell = find_cell(request, key);
+    return *cell == NULL ? -1 : 0;
+}
+
+int read_action_key(struct http_request *request, struct run_key *run, const char **name,
+                    struct cell **cell)
+{
+    if (read_key(request, run) < 0 || read_captured_name(request, "action", KEY_NAME, name) < 0)
+        return -1;
+    *cell = find_cell(request, run);
+    return *cell == NULL ? -1 : 0;
 }
 
 int read_scope(struct http_request *request, const char **project, const char **domain)

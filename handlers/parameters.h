@@ -6,18 +6,23 @@
 #include "handlers/cursor.h"
 #include "model/filter.h"
 #include "model/list_filter.h"
-#include "server/http.h"
+#include "server/app.h"
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
 
 /* Answers that the query parameter is wrong; `what` it must be. Returns -1. */
 int refuse_parameter(struct http_request *request, const char *parameter, const char *what);
 
-/* {project}, {domain} and {run} of the path; borrowed from the request. */
-int read_run_key(struct http_request *request, struct run_key *key);
+/* {project}, {domain} and {run} of the path, borrowed from the request, and the cell that has the
+ * run. */
+int read_run_key(struct http_request *request, struct run_key *key, struct cell **cell);
 
 /* The same, and {action}. */
-int read_action_key(struct http_request *request, struct run_key *run, const char **name);
+int read_action_key(struct http_request *request, struct run_key *run, const char **name,
+                    struct cell **cell);
+
+/* The cell that has the run; NULL when it was answered that it cannot be had now. */
+struct cell *find_cell(struct http_request *request, const struct run_key *run);
 
 /* A name in the path or the query, checked as that part of a key. NULL and 0 if a query has none.
  */

@@ -30,12 +30,14 @@ static void on_action_removed(void *arg, enum removal removal)
 void handle_delete_action(struct app *app, struct http_request *request)
 {
     struct run_key run;
+    struct cell *cell;
     const char *name;
     int status;
 
-    if (read_action_key(request, &run, &name) < 0)
+    (void)app;
+    if (read_action_key(request, &run, &name, &cell) < 0)
         return;
-    status = run_remover_remove_action(app->remover, &run, name, on_action_removed, request);
+    status = run_remover_remove_action(cell->remover, &run, name, on_action_removed, request);
     if (status < 0)
         reply_unavailable(request, status);
 }
@@ -43,11 +45,13 @@ void handle_delete_action(struct app *app, struct http_request *request)
 void handle_delete_run(struct app *app, struct http_request *request)
 {
     struct run_key key;
+    struct cell *cell;
     int status;
 
-    if (read_run_key(request, &key) < 0)
+    (void)app;
+    if (read_run_key(request, &key, &cell) < 0)
         return;
-    status = run_remover_remove(app->remover, &key, on_removed, request);
+    status = run_remover_remove(cell->remover, &key, on_removed, request);
     if (status < 0)
         reply_unavailable(request, status);
 }

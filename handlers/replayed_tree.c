@@ -19,7 +19,7 @@ enum {
 };
 
 struct replay_reply {
-    struct app *app;
+    struct cell *cell;
     struct http_request *request;
     struct history_query query;
     struct filter filter;
@@ -45,7 +45,7 @@ static void account(struct replay_reply *reply)
         bytes += run_view_bytes(reply->view);
     if (reply->document.reading != NULL)
         bytes += view_reading_bytes(reply->document.reading);
-    memory_hold(reply->app->shared->memory, MEMORY_READS, &reply->held, bytes);
+    memory_hold(reply->cell->options.memory, MEMORY_READS, &reply->held, bytes);
 }
 
 static void end_reply(void *arg)
@@ -56,7 +56,7 @@ static void end_reply(void *arg)
     run_view_free(reply->view);
     run_state_manager_free(reply->manager);
     replay_free(reply->replay);
-    memory_hold(reply->app->shared->memory, MEMORY_READS, &reply->held, 0);
+    memory_hold(reply->cell->options.memory, MEMORY_READS, &reply->held, 0);
     free(reply);
 }
 
@@ -111,7 +111,7 @@ static void start_document(struct replay_reply *reply)
     reply->manager = run_state_manager_new();
     if (reply->manager == NULL)
         fail_reply(reply, -ENOMEM);
-    else if (!memory_has_room(reply->app->shared->memory, wanted))
+    else if (!memory_has_room(reply->cell->options.memory, wanted))
         fail_reply(reply, -ENOBUFS);
     else
         reply_pieces(reply->request, 200, "application/json", &source, reply);
@@ -172,8 +172,8 @@ static void read_events(struct replay_reply *reply)
     int status = -ENOBUFS;
 
     reply->goes_on = false;
-    if (memory_has_room(reply->app->shared->memory, REPO_PAGE_BYTES))
-        status = action_repo_run_events(reply->app->repo, &reply->query, on_run_event,
+    if (memory_has_room(reply->cell->options.memory, REPO_PAGE_BYTES))
+        status = action_repo_run_events(reply->cell->repo, &reply->query, on_run_event,
                                         on_events_end, reply);
     if (status < 0)
         fail_reply(reply, status);
@@ -213,7 +213,7 @@ static void read_run(struct replay_reply *reply, repo_end_fn *on_end)
     int status;
 
     reply->is_found = false;
-    status = action_repo_get_run(reply->app->repo, &reply->query.run, on_run, on_end, reply);
+    status = action_repo_get_run(reply->cell->repo, &reply->query.run, on_run, on_end, reply);
     if (status < 0)
         fail_reply(reply, status);
 }
@@ -243,7 +243,7 @@ static void on_run_read(void *arg, enum repo_outcome outcome, const char *messag
     read_events(reply);
 }
 
-void reply_replayed_tree(struct app *app, struct http_request *request, const struct run_key *run,
+void reply_replayed_tree(struct cell *cell, struct http_request *request, const struct run_key *run,
                          const struct filter *filter, const char *at)
 {
     int64_t revision = 0, at_us = TIME_NONE;
@@ -258,7 +258,7 @@ void reply_replayed_tree(struct app *app, struct http_request *request, const st
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    *reply = (struct replay_reply){.app = app,
+    *reply = (struct replay_reply){.cell = cell,
                                    .request = request,
                                    .filter = *filter,
                                    .at_us = at_us,

@@ -7,7 +7,7 @@
 
 /* Answers the request with the tree as the filter saw it at `at`, the text of a revision or a time.
  * The key is the request's. */
-void reply_replayed_tree(struct app *app, struct http_request *request, const struct run_key *run,
+void reply_replayed_tree(struct cell *cell, struct http_request *request, const struct run_key *run,
                          const struct filter *filter, const char *at);
 
 #endif

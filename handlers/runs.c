@@ -51,7 +51,9 @@ void list_runs(struct app *app, struct http_request *request, struct run_query *
     }
     query->access = http_request_access(request);
     query->client = repo_client_of(request);
-    status = action_repo_list_runs(app->repo, query, on_listed_run, on_page_end, page);
+    status = !app->cells[0]->has_database ? -ENOTCONN
+                                          : action_repo_list_runs(app->cells[0]->repo, query,
+                                                                  on_listed_run, on_page_end, page);
     if (status < 0)
         page_fail(page, status);
 }
@@ -102,9 +104,11 @@ void handle_get_run(struct app *app, struct http_request *request)
 {
     struct run_reply *reply;
     struct run_key key;
+    struct cell *cell;
     int status;
 
-    if (read_run_key(request, &key) < 0)
+    (void)app;
+    if (read_run_key(request, &key, &cell) < 0)
         return;
     reply = calloc(1, sizeof *reply);
     if (reply == NULL) {
@@ -112,7 +116,7 @@ void handle_get_run(struct app *app, struct http_request *request)
         return;
     }
     reply->request = request;
-    status = action_repo_get_run(app->repo, &key, on_run, on_run_end, reply);
+    status = action_repo_get_run(cell->repo, &key, on_run, on_run_end, reply);
     if (status < 0) {
         reply_unavailable(request, status);
         free(reply);
@@ -151,7 +155,10 @@ void list_projects(struct app *app, struct http_request *request, int32_t limit,
         query.after_project = place.parts[0];
         query.after_domain = place.parts[1];
     }
-    status = action_repo_list_projects(app->repo, &query, on_listed_project, on_page_end, page);
+    status = !app->cells[0]->has_database
+                 ? -ENOTCONN
+                 : action_repo_list_projects(app->cells[0]->repo, &query, on_listed_project,
+                                             on_page_end, page);
     if (status < 0)
         page_fail(page, status);
 }

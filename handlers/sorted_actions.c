@@ -119,7 +119,7 @@ static void on_tree(void *arg, enum hub_outcome outcome)
     end_list(list);
 }
 
-void list_sorted_actions(struct app *app, struct http_request *request,
+void list_sorted_actions(struct cell *cell, struct http_request *request,
                          const struct sorted_query *query)
 {
     struct sorted_list *list = calloc(1, sizeof *list);
@@ -132,7 +132,7 @@ void list_sorted_actions(struct app *app, struct http_request *request,
     list->request = request;
     list->query = *query;
     list->query.after.name = list->query.after_name;
-    status = run_hub_open(app->hubs, &query->run, &list->hub);
+    status = run_hub_open(cell->hubs, &query->run, &list->hub);
     if (status == 0)
         status = run_hub_when_read(list->hub, INT64_MAX, on_tree, list);
     if (status < 0) {

@@ -19,7 +19,7 @@ struct sorted_query {
 };
 
 /* Answers the request. */
-void list_sorted_actions(struct app *app, struct http_request *request,
+void list_sorted_actions(struct cell *cell, struct http_request *request,
                          const struct sorted_query *query);
 
 #endif

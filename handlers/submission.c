@@ -116,8 +116,9 @@ static void submit(struct submission *submission)
         on_written(submission, EVENT_WRITE_DONE, NULL);
         return;
     }
-    status = app->is_draining ? -ENOTCONN
-                              : event_writers_submit(app->writers, batch, on_written, submission);
+    status = app->is_draining || !app->cells[0]->has_database
+                 ? -ENOTCONN
+                 : event_writers_submit(app->cells[0]->writers, batch, on_written, submission);
     if (status < 0) {
         submission_free(submission);
         reply_unavailable(request, status);

@@ -95,12 +95,13 @@ void handle_get_tree(struct app *app, struct http_request *request)
     struct tree_reply *reply;
     struct filter filter;
     struct run_key key;
+    struct cell *cell;
     int status;
 
-    if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0)
+    if (read_run_key(request, &key, &cell) < 0 || read_filter(request, &filter) < 0)
         return;
     if (at != NULL) {
-        reply_replayed_tree(app, request, &key, &filter, at);
+        reply_replayed_tree(cell, request, &key, &filter, at);
         return;
     }
     reply = calloc(1, sizeof *reply);
@@ -111,7 +112,7 @@ void handle_get_tree(struct app *app, struct http_request *request)
     reply->request = request;
     reply->memory = app->shared->memory;
     reply->document.at_us = TIME_NONE;
-    status = run_hub_open(app->hubs, &key, &reply->hub);
+    status = run_hub_open(cell->hubs, &key, &reply->hub);
     if (status == 0) {
         reply->view = run_hub_hold_view(reply->hub, &filter, NULL);
         status = reply->view == NULL ? -ENOMEM : 0;

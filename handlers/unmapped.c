@@ -7,7 +7,7 @@ void count_unmapped(const struct app *app, const char *tool, enum unmapped_kind 
 
     if (count == 0)
         return;
-    if (metrics_unmapped(app->shared->metrics, app->shared->loops, tool, kind_name) == 0)
+    if (metrics_unmapped(app->shared->metrics, app->shared->metrics_count, tool, kind_name) == 0)
         log_write(app->shared->log, LOG_WARNING, "not mapped", "s:s, s:s, s:s, s:s, s:s", "tool",
                   tool, "kind", kind_name, "project", run->project, "domain", run->domain, "detail",
                   detail);

@@ -25,7 +25,7 @@ struct waiting_row {
 };
 
 struct waiting_list {
-    struct app *app;
+    struct cell *cell;
     struct http_request *request;
     struct waiting_query query; /* what it borrows is the request's */
     char after_parent[NAME_BYTES_MAX + 1], after_name[NAME_BYTES_MAX + 1];
@@ -134,7 +134,7 @@ static void read_above(struct waiting_list *list)
     for (size_t i = 0; i < list->count; i++)
         if (list->rows[i].parent != NULL)
             parents[count++] = list->rows[i].parent;
-    status = action_repo_chains_above(list->app->repo, &list->query.run, parents, count, on_above,
+    status = action_repo_chains_above(list->cell->repo, &list->query.run, parents, count, on_above,
                                       on_above_end, list);
     free(parents);
     if (status < 0)
@@ -205,7 +205,7 @@ static void on_page_end(void *arg, enum repo_outcome outcome, const char *messag
     } else if (list->count > 0) {
         read_above(list);
     } else {
-        status = action_repo_get_run(list->app->repo, &list->query.run, on_run_exists,
+        status = action_repo_get_run(list->cell->repo, &list->query.run, on_run_exists,
                                      on_run_checked, list);
         if (status < 0)
             fail_list(list, status);
@@ -220,7 +220,7 @@ static void read_page(struct waiting_list *list)
     list->rows = calloc((size_t)list->query.limit + 1, sizeof *list->rows);
     if (list->chains != NULL && list->rows != NULL)
         status =
-            action_repo_list_waiting(list->app->repo, &list->query, on_waiting, on_page_end, list);
+            action_repo_list_waiting(list->cell->repo, &list->query, on_waiting, on_page_end, list);
     if (status < 0)
         fail_list(list, status);
 }
@@ -245,7 +245,7 @@ static int read_place(struct http_request *request, struct waiting_list *list)
     return 0;
 }
 
-void list_waiting_actions(struct app *app, struct http_request *request,
+void list_waiting_actions(struct cell *cell, struct http_request *request,
                           const struct waiting_query *query)
 {
     struct waiting_list *list = calloc(1, sizeof *list);
@@ -254,7 +254,7 @@ void list_waiting_actions(struct app *app, struct http_request *request,
         reply_unavailable(request, -ENOMEM);
         return;
     }
-    list->app = app;
+    list->cell = cell;
     list->request = request;
     list->query = *query;
     if (read_place(request, list) < 0)

@@ -6,7 +6,7 @@
 #include "sql/action_repo.h"
 
 /* Answers the request, whose cursor says where the page begins. */
-void list_waiting_actions(struct app *app, struct http_request *request,
+void list_waiting_actions(struct cell *cell, struct http_request *request,
                           const struct waiting_query *query);
 
 #endif

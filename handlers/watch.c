@@ -115,10 +115,11 @@ void handle_watch_run(struct app *app, struct http_request *request)
     struct watch *watch;
     struct filter filter;
     struct run_key key;
+    struct cell *cell;
     bool wait, follow;
     int status;
 
-    if (read_run_key(request, &key) < 0 || read_filter(request, &filter) < 0 ||
+    if (read_run_key(request, &key, &cell) < 0 || read_filter(request, &filter) < 0 ||
         read_flag(request, "wait", &wait) < 0 || read_flag(request, "follow", &follow) < 0 ||
         !stream_admit(app, request))
         return;
@@ -131,7 +132,7 @@ void handle_watch_run(struct app *app, struct http_request *request)
     watch->request = request;
     watch->wants_to_wait = wait;
     watch->start.is_following = follow;
-    status = run_hub_open(app->hubs, &key, &watch->hub);
+    status = run_hub_open(cell->hubs, &key, &watch->hub);
     if (status == 0) {
         watch->view = run_hub_hold_view(watch->hub, &filter, NULL);
         status = watch->view == NULL ? -ENOMEM : 0;

@@ -139,14 +139,19 @@ static int subscribe(struct many_watch *watch, const struct subscription *subscr
     struct list_filter filter = {.filter = subscription->filter,
                                  .access = http_request_access(watch->request)};
 
-    if (subscription->kind == SUBSCRIPTION_RUN)
-        return multiplexer_add_run(watch->multiplexer, watch->app->hubs, &subscription->key,
-                                   &subscription->filter, subscription->text, &watch->id);
+    if (subscription->kind == SUBSCRIPTION_RUN) {
+        const struct cell *cell = app_cell_of(watch->app, &subscription->key);
+
+        return cell == NULL
+                   ? -ENOTCONN
+                   : multiplexer_add_run(watch->multiplexer, cell->hubs, &subscription->key,
+                                         &subscription->filter, subscription->text, &watch->id);
+    }
     memcpy(filter.labels, subscription->labels, sizeof filter.labels);
     snprintf(filter.project, sizeof filter.project, "%s", subscription->key.project);
     snprintf(filter.domain, sizeof filter.domain, "%s", subscription->key.domain);
     memcpy(filter.labels, subscription->labels, sizeof filter.labels);
-    return multiplexer_add_list(watch->multiplexer, watch->app->list_hub, &filter,
+    return multiplexer_add_list(watch->multiplexer, watch->app->cells[0]->list_hub, &filter,
                                 subscription->limit, subscription->text, &watch->id);
 }
 
@@ -182,7 +187,7 @@ static void start(struct many_watch *watch)
     struct app *app = watch->app;
     int status = -ENOBUFS;
 
-    if (!action_repo_is_ready(app->live_repo))
+    if (!app->cells[0]->has_database || !action_repo_is_ready(app->cells[0]->live_repo))
         status = -ENOTCONN;
     else if (memory_has_room(app->shared->memory, 0))
         status = subscribe_all(watch);

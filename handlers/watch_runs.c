@@ -37,7 +37,7 @@ static void open_stream(struct app *app, struct http_request *request,
     struct runs_watch *watch = calloc(1, sizeof *watch);
 
     if (watch != NULL)
-        watch->view = list_hub_hold_view(app->list_hub, filter, limit, NULL);
+        watch->view = list_hub_hold_view(app->cells[0]->list_hub, filter, limit, NULL);
     if (watch == NULL || watch->view == NULL) {
         free(watch);
         reply_unavailable(request, -ENOMEM);
@@ -69,7 +69,7 @@ void handle_watch_runs(struct app *app, struct http_request *request)
         return;
     snprintf(filter.project, sizeof filter.project, "%s", project == NULL ? "" : project);
     snprintf(filter.domain, sizeof filter.domain, "%s", domain == NULL ? "" : domain);
-    if (!action_repo_is_ready(app->live_repo))
+    if (!app->cells[0]->has_database || !action_repo_is_ready(app->cells[0]->live_repo))
         reply_unavailable(request, -ENOTCONN);
     else if (!memory_has_room(app->shared->memory, 0))
         reply_unavailable(request, -ENOBUFS);

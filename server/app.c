@@ -11,21 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sql/migrate.h"
+#include "model/placement.h"
 #include "watch/channel.h"
-#include "watch/list_hub.h"
-#include "watch/run_hub.h"
 #include "watch/stream.h"
 
 enum {
-    MIGRATE_RETRY_MS = 1000,
-    WRITE_RETRY_FOR_MS = 5000, /* how long events in flight wait for a broken connection */
-    FINISH_MS = 7000,          /* how long requests in flight may take at the end */
-    GOODBYE_MS = 500,          /* how long streams may take to read their last frame */
-    COLLECT_MS = 250,          /* how old another loop's gauges may be in a scrape */
-    CLIENT_READERS = 2,        /* connections: a long read leaves the other to the others */
-    LIVE_READERS = 1,          /* in the order of asking */
-    SLOW_TURN_US = 100000,     /* a turn of the loop that is worth a line in the log */
+    FINISH_MS = 7000,      /* how long requests in flight may take at the end */
+    GOODBYE_MS = 500,      /* how long streams may take to read their last frame */
+    COLLECT_MS = 250,      /* how old another loop's gauges may be in a scrape */
+    SLOW_TURN_US = 100000, /* a turn of the loop that is worth a line in the log */
 };
 
 struct app_runner {
@@ -38,12 +32,8 @@ struct app_runner {
     uv_async_t stop;
     uv_async_t reload;
     _Atomic(struct auth_keys *) next_keys; /* to be used from now on; NULL: none */
-    uv_timer_t timer;                      /* migration's retry, later the stages of the end */
+    uv_timer_t timer;                      /* the stages of the end */
     uv_timer_t collect;
-    uv_work_t migration;
-    bool is_migrating;
-    char migrate_why[APP_WHY_SIZE];
-    int migrate_status;
     struct {
         uint64_t at_ns, idle_ns, cpu_ns; /* when the last turn ended: the clock, sums until then */
     } turn;
@@ -93,18 +83,15 @@ static void before_wait(uv_prepare_t *prepare)
 {
     struct app_runner *runner = prepare->data;
     struct app *app = &runner->app;
+    bool is_due = false;
 
     if (app->due.http)
         http_server_run(app->http);
-    if (app->due.writers)
-        event_writers_run(app->writers);
-    if (app->due.hubs)
-        run_hubs_run(app->hubs);
-    if (app->due.list_hub)
-        list_hub_run(app->list_hub);
+    for (size_t i = 0; i < app->cell_count; i++)
+        is_due |= cell_run(app->cells[i]);
     if (app->due.streams)
         streams_run(app->streams);
-    if (app->due.http || app->due.writers || app->due.hubs || app->due.list_hub || app->due.streams)
+    if (app->due.http || app->due.streams || is_due)
         uv_idle_start(&runner->busy, keep_turning);
     else
         uv_idle_stop(&runner->busy);
@@ -112,36 +99,6 @@ static void before_wait(uv_prepare_t *prepare)
 }
 
 /* -------- metrics -------- */
-
-static size_t usable_connections(const struct app *app)
-{
-    return event_writers_usable(app->writers) + action_repo_connections_ready(app->repo) +
-           action_repo_connections_ready(app->live_repo) + notify_listener_is_on(app->listener) +
-           run_remover_is_ready(app->remover);
-}
-
-static void collect_of_database(struct app *app)
-{
-    struct metrics *metrics = app->metrics;
-    struct run_hubs_stats hubs = run_hubs_stats(app->hubs);
-    struct list_hub_stats list = list_hub_stats(app->list_hub);
-
-    metrics_set(metrics, METRIC_HUBS, hubs.hubs);
-    metrics_set(metrics, METRIC_VIEWS, hubs.views);
-    metrics_set(metrics, METRIC_NODES, hubs.nodes);
-    metrics_set(metrics, METRIC_HUB_READS, hubs.reads);
-    metrics_set(metrics, METRIC_HUB_POLLED, hubs.polled);
-    metrics_set(metrics, METRIC_LIST_VIEWS, list.views);
-    metrics_set(metrics, METRIC_LIST_RUNS, list.runs);
-    metrics_set(metrics, METRIC_LIST_READS, list.reads);
-    metrics_set(metrics, METRIC_HUB_RESETS, hubs.resets + list.resets);
-    metrics_set(metrics, METRIC_WRITE_QUEUE_BYTES, event_writers_queued_bytes(app->writers));
-    metrics_set(metrics, METRIC_READ_QUEUE,
-                action_repo_queued(app->repo) + action_repo_queued(app->live_repo));
-    metrics_set(metrics, METRIC_NOTIFICATION_QUEUE_MILLIONTHS,
-                (uint64_t)(notify_listener_queue_usage(app->listener) * 1e6));
-    metrics_set(metrics, METRIC_DATABASE_CONNECTIONS, usable_connections(app));
-}
 
 void app_collect_metrics(struct app *app)
 {
@@ -155,8 +112,8 @@ void app_collect_metrics(struct app *app)
     metrics_set(metrics, METRIC_STREAM_FRAMES, streams.frames);
     metrics_set(metrics, METRIC_STREAM_FRAMES_COMPRESSED, streams.compressed);
     metrics_set(metrics, METRIC_STREAM_BYTES, streams.bytes);
-    if (app->has_database)
-        collect_of_database(app);
+    for (size_t i = 0; i < app->cell_count; i++)
+        cell_collect_metrics(app->cells[i]);
 }
 
 /* A scrape on another loop finds our gauges as we left them. */
@@ -165,267 +122,6 @@ static void on_collect(uv_timer_t *timer)
     struct app_runner *runner = timer->data;
 
     app_collect_metrics(&runner->app);
-}
-
-/* -------- what the database says -------- */
-
-static void note_lost(struct app *app, const char *what, const char *why)
-{
-    if (strcmp(app->not_ready_why, why) != 0)
-        log_write(app->shared->log, LOG_WARNING, "database connection lost", "s:s, s:s",
-                  "connection", what, "why", why);
-    metrics_add(app->metrics, METRIC_DATABASE_LOST, 1);
-    snprintf(app->not_ready_why, sizeof app->not_ready_why, "%s", why);
-}
-
-static void on_writer_lost(void *arg, const char *why)
-{
-    note_lost(arg, "writer", why);
-}
-
-static void on_write_refused(void *arg, size_t count, const char *sqlstate, const char *message)
-{
-    struct app *app = arg;
-
-    metrics_add(app->metrics, METRIC_WRITE_REFUSED, 1);
-    log_write(app->shared->log, LOG_WARNING, "the database refused a batch", "s:I, s:s, s:s?",
-              "events", (json_int_t)count, "sqlstate", sqlstate, "why", message);
-}
-
-static void on_write_conflict(void *arg, size_t count)
-{
-    struct app *app = arg;
-
-    (void)count;
-    metrics_add(app->metrics, METRIC_WRITE_CONFLICTS, 1);
-}
-
-static void on_committed(void *arg, size_t count, uint64_t duration_ns)
-{
-    struct app *app = arg;
-
-    metrics_add(app->metrics, METRIC_WRITE_BATCHES, 1);
-    metrics_observe(app->metrics, HISTOGRAM_COMMIT, (double)duration_ns / 1e9);
-    metrics_observe(app->metrics, HISTOGRAM_BATCH, (double)count);
-}
-
-static void on_live_repo_ready(void *arg)
-{
-    struct app *app = arg;
-
-    if (!app->has_database)
-        return;
-    run_hubs_read_all(app->hubs);
-    list_hub_read_all(app->list_hub);
-}
-
-static void on_repo_lost(void *arg, const char *why)
-{
-    note_lost(arg, "reader", why);
-}
-
-static void on_run_changed(void *arg, const struct run_notification *notification)
-{
-    struct app *app = arg;
-
-    metrics_add(app->metrics, METRIC_NOTIFICATIONS, 1);
-    run_hubs_hear(app->hubs, &notification->run, notification->revision);
-    list_hub_hear(app->list_hub, notification);
-}
-
-static void on_listening(void *arg, uint32_t timeline)
-{
-    struct app *app = arg;
-
-    log_write(app->shared->log, LOG_INFO, "listening to the database", "s:I", "timeline",
-              (json_int_t)timeline);
-    app->not_ready_why[0] = '\0';
-    run_hubs_read_all(app->hubs);
-    list_hub_read_all(app->list_hub);
-}
-
-static void on_listener_lost(void *arg, const char *why)
-{
-    note_lost(arg, "listener", why);
-}
-
-static void on_run_removed(void *arg, const struct run_key *run)
-{
-    struct app *app = arg;
-
-    metrics_add(app->metrics, METRIC_RUNS_REMOVED, 1);
-    log_write(app->shared->log, LOG_INFO, "run deleted", "s:s, s:s, s:s", "project", run->project,
-              "domain", run->domain, "run", run->run_name);
-}
-
-static void on_removal_refused(void *arg, const char *message)
-{
-    struct app *app = arg;
-
-    log_write(app->shared->log, LOG_ERROR, "the database refused to delete a run", "s:s?", "why",
-              message);
-}
-
-static void on_abandoned(void *arg, size_t count)
-{
-    struct app *app = arg;
-
-    metrics_add(app->metrics, METRIC_ACTIONS_ABANDONED, count);
-}
-
-/* -------- starting -------- */
-
-/* One loop of a process looks for what has to be done some time. */
-static bool is_first(const struct app *app)
-{
-    return app->metrics == app->shared->metrics[0];
-}
-
-/* All delete on demand. */
-static int64_t retention_us(const struct app *app)
-{
-    return is_first(app) ? app->shared->config->retention_days * INT64_C(86400000000) : 0;
-}
-
-static int start_abandoner(struct app *app)
-{
-    const struct abandoner_options options = {
-        .repo = app->repo,
-        .writers = app->writers,
-        .after_us = is_first(app) ? app->shared->config->abandoned_after_s * INT64_C(1000000) : 0,
-        .on_abandoned = on_abandoned,
-        .arg = app,
-    };
-
-    app->abandoner = abandoner_new(app->loop, &options);
-    return app->abandoner == NULL ? -ENOMEM : 0;
-}
-
-int app_database_connections(const struct config *config)
-{
-    enum { OTHERS = CLIENT_READERS + LIVE_READERS + 2 }; /* the listener and the remover */
-
-    return (int)(config->threads * (config->writer_connections + OTHERS));
-}
-
-static int start_database_objects(struct app *app)
-{
-    static const struct action_repo_events repo_events = {.on_lost = on_repo_lost};
-    static const struct action_repo_events live_repo_events = {.on_ready = on_live_repo_ready,
-                                                               .on_lost = on_repo_lost};
-    static const struct event_writers_events writer_events = {.on_lost = on_writer_lost,
-                                                              .on_refused = on_write_refused,
-                                                              .on_conflict = on_write_conflict,
-                                                              .on_committed = on_committed};
-    static const struct notify_listener_events listener_events = {.on_run_changed = on_run_changed,
-                                                                  .on_listening = on_listening,
-                                                                  .on_lost = on_listener_lost};
-    static const struct run_remover_events remover_events = {.on_removed = on_run_removed,
-                                                             .on_refused = on_removal_refused};
-    const struct config *config = app->shared->config;
-    const char *url = app->shared->database_url;
-    const struct event_writers_options writer_options = {
-        .url = url,
-        .connections = (int)config->writer_connections,
-        .queue_bytes_max = (size_t)config->write_queue_bytes,
-        .retry_for_ms = WRITE_RETRY_FOR_MS,
-        .is_due = &app->due.writers,
-    };
-    const struct action_repo_options repo_options = {
-        .url = url,
-        .connections = CLIENT_READERS,
-        .reads_max = (size_t)config->read_queue_max,
-        .read_max_ms = APP_READ_MAX_MS,
-    };
-    const struct action_repo_options live_repo_options = {
-        .url = url, .connections = LIVE_READERS, .reads_max = (size_t)config->read_queue_max};
-    const struct run_hubs_options hub_options = {
-        .flush_interval_ms = (uint64_t)config->flush_interval_ms,
-        .linger_ms = (uint64_t)config->hub_linger_ms,
-        .memory = app->shared->memory,
-        .metrics = app->metrics,
-        .channels = app->channels,
-        .is_due = &app->due.hubs,
-    };
-    const struct list_hub_options list_hub_options = {
-        .flush_interval_ms = (uint64_t)config->flush_interval_ms,
-        .linger_ms = (uint64_t)config->hub_linger_ms,
-        .memory = app->shared->memory,
-        .metrics = app->metrics,
-        .channels = app->channels,
-        .is_due = &app->due.list_hub,
-    };
-
-    app->live_repo = action_repo_new(app->loop, &live_repo_options, &live_repo_events, app);
-    if (app->live_repo == NULL)
-        return -ENOMEM;
-    app->repo = action_repo_new(app->loop, &repo_options, &repo_events, app);
-    if (app->repo == NULL)
-        return -ENOMEM;
-    app->hubs = run_hubs_new(app->loop, app->live_repo, &hub_options, app->shared->log);
-    if (app->hubs == NULL)
-        return -ENOMEM;
-    app->list_hub = list_hub_new(app->loop, app->live_repo, &list_hub_options, app->shared->log);
-    if (app->list_hub == NULL)
-        return -ENOMEM;
-    app->writers = event_writers_new(app->loop, &writer_options, &writer_events, app);
-    if (app->writers == NULL)
-        return -ENOMEM;
-    app->listener = notify_listener_new(app->loop, url, &listener_events, app);
-    if (app->listener == NULL)
-        return -ENOMEM;
-    app->remover = run_remover_new(app->loop, url, retention_us(app), &remover_events, app);
-    return app->remover == NULL ? -ENOMEM : start_abandoner(app);
-}
-
-static void start_migration(struct app_runner *runner);
-
-static void on_migrate_retry(uv_timer_t *timer)
-{
-    start_migration(timer->data);
-}
-
-/* On a worker thread, because it blocks. */
-static void migrate_work(uv_work_t *work)
-{
-    struct app_runner *runner = work->data;
-
-    runner->migrate_status = migrate_database(runner->app.shared->database_url, runner->migrate_why,
-                                              sizeof runner->migrate_why);
-}
-
-static void after_migrate(uv_work_t *work, int status)
-{
-    struct app_runner *runner = work->data;
-    struct app *app = &runner->app;
-
-    (void)status;
-    runner->is_migrating = false;
-    if (app->is_draining)
-        return;
-    if (runner->migrate_status == 0) {
-        log_write(app->shared->log, LOG_INFO, "schema is current", "");
-        app->has_database = start_database_objects(app) == 0;
-        if (app->has_database) {
-            http_server_use_database(app->http);
-        } else {
-            log_write(app->shared->log, LOG_ERROR, "out of memory at the start", "");
-            kill(getpid(), SIGTERM);
-        }
-        return;
-    }
-    if (strcmp(app->not_ready_why, runner->migrate_why) != 0)
-        log_write(app->shared->log, LOG_ERROR, "the database is not usable", "s:s", "why",
-                  runner->migrate_why);
-    snprintf(app->not_ready_why, sizeof app->not_ready_why, "%s", runner->migrate_why);
-    uv_timer_start(&runner->timer, on_migrate_retry, MIGRATE_RETRY_MS, 0);
-}
-
-static void start_migration(struct app_runner *runner)
-{
-    runner->migration.data = runner;
-    runner->is_migrating = true;
-    uv_queue_work(&runner->loop, &runner->migration, migrate_work, after_migrate);
 }
 
 /* -------- ending -------- */
@@ -447,28 +143,14 @@ static void stop_objects(struct app_runner *runner)
     struct app *app = &runner->app;
 
     close_own_handles(runner);
-    if (app->hubs != NULL)
-        run_hubs_abandon(app->hubs);
-    if (app->abandoner != NULL)
-        abandoner_stop(app->abandoner);
-    if (app->remover != NULL)
-        run_remover_stop(app->remover);
-    if (app->listener != NULL)
-        notify_listener_stop(app->listener);
-    if (app->writers != NULL)
-        event_writers_stop(app->writers);
-    if (app->repo != NULL)
-        action_repo_stop(app->repo);
-    if (app->live_repo != NULL)
-        action_repo_stop(app->live_repo);
+    for (size_t i = 0; i < app->cell_count; i++)
+        cell_stop(app->cells[i]);
     if (app->http != NULL)
         http_server_stop(app->http);
     if (app->streams != NULL)
         streams_stop(app->streams);
-    if (app->list_hub != NULL)
-        list_hub_stop(app->list_hub);
-    if (app->hubs != NULL)
-        run_hubs_stop(app->hubs);
+    for (size_t i = 0; i < app->cell_count; i++)
+        cell_stop_hubs(app->cells[i]);
 }
 
 /* In the reverse order of their start. */
@@ -476,14 +158,9 @@ static void free_objects(struct app_runner *runner)
 {
     struct app *app = &runner->app;
 
-    abandoner_free(app->abandoner);
-    run_remover_free(app->remover);
-    notify_listener_free(app->listener);
-    event_writers_free(app->writers);
-    list_hub_free(app->list_hub);
-    run_hubs_free(app->hubs);
-    action_repo_free(app->repo);
-    action_repo_free(app->live_repo);
+    for (size_t i = 0; i < app->cell_count; i++)
+        cell_free(app->cells[i]);
+    free(app->cells);
     http_server_free(app->http);
     streams_free(app->streams);
     rate_limits_free(app->rate_limits);
@@ -493,12 +170,20 @@ static void free_objects(struct app_runner *runner)
     gzip_packer_free(app->packer);
 }
 
+static bool is_migrating(const struct app *app)
+{
+    for (size_t i = 0; i < app->cell_count; i++)
+        if (cell_is_migrating(app->cells[i]))
+            return true;
+    return false;
+}
+
 /* Requests under way get their answers, streams their last frame; then the end. */
 static void on_finish_tick(uv_timer_t *timer)
 {
     struct app_runner *runner = timer->data;
     struct app *app = &runner->app;
-    bool is_done = http_server_active(app->http) == 0 && !runner->is_migrating &&
+    bool is_done = http_server_active(app->http) == 0 && !is_migrating(app) &&
                    streams_stats(app->streams).count == 0;
 
     if (!is_done && uv_now(app->loop) < runner->finish_until_ms)
@@ -517,9 +202,9 @@ static void on_drained(uv_timer_t *timer)
     http_server_stop_listening(app->http);
     streams_dismiss(app->streams, goodbye_ms);
     runner->finish_until_ms = uv_now(app->loop) + goodbye_ms +
-                              (http_server_active(app->http) > 0     ? FINISH_MS
-                               : has_streams || runner->is_migrating ? GOODBYE_MS
-                                                                     : 0);
+                              (http_server_active(app->http) > 0  ? FINISH_MS
+                               : has_streams || is_migrating(app) ? GOODBYE_MS
+                                                                  : 0);
     uv_timer_start(timer, on_finish_tick, 0, 20);
 }
 
@@ -531,6 +216,8 @@ static void on_stop(uv_async_t *stop)
     if (app->is_draining)
         return;
     app->is_draining = true;
+    for (size_t i = 0; i < app->cell_count; i++)
+        cell_drain(app->cells[i]);
     log_write(app->shared->log, LOG_INFO, "stopping", "");
     uv_timer_start(&runner->timer, on_drained, (uint64_t)app->shared->config->drain_ms, 0);
 }
@@ -659,13 +346,49 @@ static int start_rate_limits(struct app *app)
     return app->rate_limits == NULL ? -ENOMEM : 0;
 }
 
+static void on_cell_usable(void *arg)
+{
+    struct app *app = arg;
+
+    http_server_use_database(app->http);
+}
+
+/* 0 or -ENOMEM. */
+static int make_cells(struct app *app)
+{
+    const struct app_shared *shared = app->shared;
+
+    app->cells = calloc(shared->cell_count, sizeof(struct cell *));
+    for (size_t i = 0; app->cells != NULL && i < shared->cell_count; i++) {
+        const struct cell_options options = {
+            .name = shared->cells[i].name,
+            .url = shared->cells[i].url,
+            .loop = app->loop,
+            .config = shared->config,
+            .log = shared->log,
+            .memory = shared->memory,
+            .metrics = &app->metrics[i],
+            .channels = app->channels,
+            .looks_after = app->metrics == shared->metrics[0],
+            .on_usable = on_cell_usable,
+            .arg = app,
+        };
+
+        app->cells[i] = cell_new(&options);
+        if (app->cells[i] == NULL)
+            return -ENOMEM;
+        app->cell_count++;
+    }
+    return app->cells == NULL ? -ENOMEM : 0;
+}
+
 static int start_objects(struct app *app, int listen_fd, struct auth_keys *keys, char *why,
                          size_t why_size)
 {
     app->packer = gzip_packer_new();
     app->channels = channels_new(app->shared->memory);
     if (start_auth(app, keys) == 0 && start_rate_limits(app) == 0 && app->packer != NULL &&
-        app->channels != NULL && start_streams(app) == 0)
+        app->channels != NULL && make_cells(app) == 0 && start_streams(app) == 0)
         return start_http(app, listen_fd, why, why_size);
     snprintf(why, why_size, "out of memory");
     close(listen_fd);
@@ -685,8 +408,6 @@ struct app *app_new(const struct app_shared *shared, struct metrics *metrics, in
     }
     runner->app.shared = shared;
     runner->app.metrics = metrics;
-    snprintf(runner->app.not_ready_why, sizeof runner->app.not_ready_why,
-             "The schema has not been checked yet.");
     start_handles(runner);
     if (start_objects(&runner->app, listen_fd, keys, why, why_size) < 0) {
         app_free(&runner->app);
@@ -702,7 +423,8 @@ static void *run_loop(void *arg)
     if (runner->app.shared->loops > 1)
         uv_timer_start(&runner->collect, on_collect, COLLECT_MS, COLLECT_MS);
     uv_prepare_start(&runner->before_wait, before_wait);
-    start_migration(runner);
+    for (size_t i = 0; i < runner->app.cell_count; i++)
+        cell_start(runner->app.cells[i]);
     uv_run(&runner->loop, UV_RUN_DEFAULT);
     return NULL;
 }
@@ -734,16 +456,29 @@ void app_free(struct app *app)
 
 /* -------- what others ask -------- */
 
+struct cell *app_cell_of(const struct app *app, const struct run_key *run)
+{
+    const char *names[CELLS_MAX];
+    struct cell *cell;
+
+    for (size_t i = 0; i < app->cell_count; i++)
+        names[i] = app->cells[i]->options.name;
+    cell = app->cells[placement_home(names, app->cell_count, run)];
+    return cell->has_database ? cell : NULL;
+}
+
 bool app_is_ready(const struct app *app, char *why, size_t why_size)
 {
-    if (app->is_draining)
+    static const char what[] = "The database is not usable yet: ";
+    size_t length = sizeof what - 1;
+
+    if (app->is_draining) {
         snprintf(why, why_size, "The service is shutting down.");
-    else if (!app->has_database || !notify_listener_is_on(app->listener) ||
-             !action_repo_is_ready(app->repo) || !action_repo_is_ready(app->live_repo) ||
-             !event_writers_are_ready(app->writers))
-        snprintf(why, why_size, "The database is not usable yet: %s",
-                 app->not_ready_why[0] == '\0' ? "it is being connected to." : app->not_ready_why);
-    else
-        return true;
-    return false;
+        return false;
+    }
+    snprintf(why, why_size, "%s", what);
+    for (size_t i = 0; i < app->cell_count; i++)
+        if (!cell_is_ready(app->cells[i], why + length, why_size - length))
+            return false;
+    return true;
 }

@@ -1,8 +1,7 @@
 /* One event loop with its thread, and every long-lived object on it: starts them in order; at the
  * end stops them, drains the loop and frees them backwards.
  *
- *   loop, metrics -> HTTP (health answers from here on) -> schema -> repo, hubs, writers, listener,
- * remover, abandoner -> ready
+ *   loop, metrics -> HTTP (health answers from here on) -> cells -> ready
  *
  * `--threads N` is N of these, which share nothing but the numbers that /metrics adds up. */
 #ifndef RUNTREE_SERVER_APP_H
@@ -12,7 +11,9 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "model/run_key.h"
 #include "server/auth.h"
+#include "server/cell.h"
 #include "server/config.h"
 #include "server/http.h"
 #include "server/log.h"
@@ -20,38 +21,31 @@
 #include "server/metrics.h"
 #include "server/rate_limit.h"
 #include "server/webhook_secrets.h"
-#include "sql/abandoner.h"
-#include "sql/action_repo.h"
-#include "sql/event_writer.h"
-#include "sql/notify_listener.h"
-#include "sql/run_remover.h"
 
 struct channels;
-struct list_hub;
-struct run_hubs;
 struct streams;
 
 enum { APP_WHY_SIZE = 512 };
 
-enum { APP_READ_MAX_MS = 10000 }; /* that a client's read may take */
-
 /* What all loops have in common; it does not change while they run. */
 struct app_shared {
     const struct config *config;
-    const char *database_url;
+    const struct cell_config *cells; /* each with a URL */
+    size_t cell_count;
     const struct log *log;
     const struct webhook_secrets *webhook_secrets; /* NULL: none */
     struct memory *memory;
     const struct route *routes;
     problem_form *problem_form;           /* see struct http_options */
-    const struct metrics *const *metrics; /* one for each loop */
+    const struct metrics *const *metrics; /* for each loop one for each cell */
+    size_t metrics_count;
     size_t loops;
 };
 
 /* Handlers read it; only app.c writes it. */
 struct app {
     const struct app_shared *shared;
-    struct metrics *metrics;
+    struct metrics *metrics; /* one for each cell; what is of no cell is in the first */
     uv_loop_t *loop;
     struct auth *auth;               /* NULL: nobody is asked for a token */
     struct rate_limits *rate_limits; /* NULL: none are configured */
@@ -59,28 +53,17 @@ struct app {
     struct gzip_packer *packer;
     struct streams *streams;
     struct channels *channels;
-    /* Once the schema is current. Until then the server answers 503 to what needs them. */
-    bool has_database;
-    struct action_repo *repo;      /* for clients */
-    struct action_repo *live_repo; /* for hubs, which no client's read holds up */
-    struct event_writers *writers;
-    struct run_hubs *hubs;
-    struct list_hub *list_hub;
-    struct notify_listener *listener;
-    struct run_remover *remover;
-    struct abandoner *abandoner;
+    struct cell **cells;
+    size_t cell_count;
     struct {
-        bool http, writers, hubs, list_hub, streams;
+        bool http, streams;
     } due; /* which have something to do before the loop waits */
     bool is_draining;
-    char not_ready_why[APP_WHY_SIZE]; /* why the database is not usable, for /readyz; "" for none */
 };
 
-/* Connections to the database that all loops of a process together hold open. */
-int app_database_connections(const struct config *config);
-
 /* A loop that listens, and does not run yet. `listen_fd` and `keys` (NULL: no tokens are asked for)
- * are taken over, also on failure; `metrics` is that of this loop. NULL with a reason in `why`. */
+ * are taken over, also on failure; `metrics` are those of this loop. NULL with a reason in `why`.
+ */
 struct app *app_new(const struct app_shared *shared, struct metrics *metrics, int listen_fd,
                     struct auth_keys *keys, char *why, size_t why_size);
 
@@ -95,6 +78,9 @@ void app_free(struct app *app);
 
 /* From any thread: takes `keys` over in place of those before. */
 void app_use_keys(struct app *app, struct auth_keys *keys);
+
+/* The cell that the run is in, or would be made in; NULL as long as that has no database. */
+struct cell *app_cell_of(const struct app *app, const struct run_key *run);
 
 /* Ready to serve; else false with the reason in `why`. */
 bool app_is_ready(const struct app *app, char *why, size_t why_size);

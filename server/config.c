@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum option_kind { OPTION_TEXT, OPTION_NUMBER, OPTION_SWITCH };
+enum option_kind { OPTION_TEXT, OPTION_URL, OPTION_NUMBER, OPTION_SWITCH };
 
 struct option_row {
     const char *flag;     /* without the dashes */
@@ -36,8 +36,8 @@ struct option_row {
 
 static const struct option_row options[] = {
     TEXT(listen, "listen", "RUNTREE_LISTEN", "127.0.0.1:8080", "address to serve HTTP on"),
-    TEXT(database_url, "database-url", "RUNTREE_DATABASE_URL", NULL,
-         "libpq connection string; without one runtree starts a PostgreSQL of its own"),
+    {"database-url", "RUNTREE_DATABASE_URL", OPTION_URL, 0, NULL, 0, 0, 0,
+     "libpq connection string; without one runtree starts its own PostgreSQL; several are cells"},
     TEXT(data_dir, "data-dir", "RUNTREE_DATA_DIR", "./runtree-data",
          "folder of that PostgreSQL's files"),
     NUMBER(threads, "threads", "RUNTREE_THREADS", 1, 1, 64,
@@ -107,6 +107,17 @@ static const struct option_row options[] = {
 };
 enum { OPTION_COUNT = sizeof options / sizeof *options };
 
+static int add_url(struct config *config, const char *url, const char *source,
+                   char why[static CONFIG_WHY_SIZE])
+{
+    if (config->database_urls.count == CELLS_MAX) {
+        snprintf(why, CONFIG_WHY_SIZE, "%s: there may be %d at most", source, CELLS_MAX);
+        return -EINVAL;
+    }
+    config->database_urls.items[config->database_urls.count++] = url;
+    return 0;
+}
+
 static int set_option(struct config *config, const struct option_row *row, const char *value,
                       const char *source, char why[static CONFIG_WHY_SIZE])
 {
@@ -118,6 +129,8 @@ static int set_option(struct config *config, const struct option_row *row, const
         memcpy(member, &value, sizeof value);
         return 0;
     }
+    if (row->kind == OPTION_URL)
+        return add_url(config, value, source, why);
     if (row->kind == OPTION_SWITCH) {
         bool is_on = strcmp(value, "true") == 0;
 
@@ -236,9 +249,33 @@ static int check_texts(const struct config *config, char why[static CONFIG_WHY_S
     return -EINVAL;
 }
 
+/* Of the URLs behind the first `skipped`: flags are over the environment. */
+static int make_cells(struct config *config, size_t skipped, char why[static CONFIG_WHY_SIZE])
+{
+    size_t count = config->database_urls.count - skipped;
+    const char **urls = &config->database_urls.items[skipped];
+
+    if (count == 1 && urls[0][0] == '\0')
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        struct cell_config *cell = &config->cells[i];
+
+        snprintf(cell->name, sizeof cell->name, "%zu", i + 1);
+        cell->url = strdup(urls[i]);
+        if (cell->url == NULL || urls[i][0] == '\0') {
+            snprintf(why, CONFIG_WHY_SIZE, "--database-url: the %zuth is empty", i + 1);
+            return -EINVAL;
+        }
+        config->cell_count++;
+    }
+    return 0;
+}
+
 int config_read(struct config *config, int argc, char *const argv[],
                 char why[static CONFIG_WHY_SIZE])
 {
+    size_t from_environment;
+
     *config = (struct config){0};
     for (size_t k = 0; k < OPTION_COUNT; k++) {
         const struct option_row *row = &options[k];
@@ -253,27 +290,23 @@ int config_read(struct config *config, int argc, char *const argv[],
             set_option(config, row, value, row->variable, why) < 0)
             return -EINVAL;
     }
+    from_environment = config->database_urls.count;
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return 1;
         if (read_flag(config, argc, argv, &i, why) < 0)
             return -EINVAL;
     }
-    if (config->database_url != NULL && config->database_url[0] == '\0')
-        config->database_url = NULL;
-    return check_texts(config, why);
+    if (check_texts(config, why) < 0)
+        return -EINVAL;
+    return make_cells(config, config->database_urls.count > from_environment ? from_environment : 0,
+                      why);
 }
 
-int config_hide_secrets(struct config *config, int argc, char *const argv[])
+void config_hide_secrets(int argc, char *const argv[])
 {
     static const char flag[] = "--database-url";
 
-    if (config->database_url == NULL)
-        return 0;
-    config->owned_url = strdup(config->database_url);
-    if (config->owned_url == NULL)
-        return -ENOMEM;
-    config->database_url = config->owned_url;
     for (int i = 0; i < argc; i++) {
         char *secret = NULL;
 
@@ -286,12 +319,12 @@ int config_hide_secrets(struct config *config, int argc, char *const argv[])
         if (secret != NULL)
             memset(secret, '*', strlen(secret));
     }
-    return 0;
 }
 
 void config_clear(struct config *config)
 {
-    free(config->owned_url);
+    for (size_t i = 0; i < config->cell_count; i++)
+        free((char *)config->cells[i].url);
 }
 
 void config_print_help(void)
@@ -303,9 +336,9 @@ void config_print_help(void)
         const struct option_row *row = &options[k];
 
         printf("  --%s%s  [%s]\n      %s", row->flag,
-               row->kind == OPTION_TEXT     ? " TEXT"
-               : row->kind == OPTION_NUMBER ? " N"
-                                            : "",
+               row->kind == OPTION_TEXT || row->kind == OPTION_URL ? " TEXT"
+               : row->kind == OPTION_NUMBER                        ? " N"
+                                                                   : "",
                row->variable, row->meaning);
         if (row->kind == OPTION_NUMBER)
             printf(" (default %lld)", (long long)row->number_default);

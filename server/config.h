@@ -6,14 +6,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/placement.h"
+
 enum { CONFIG_WHY_SIZE = 320 };
+
+/* A database, or a schema of one, that holds whole runs. */
+struct cell_config {
+    char name[CELL_NAME_SIZE];
+    const char *url; /* owned by the configuration that it is part of */
+};
 
 /* Strings are borrowed from argv, the environment or the program, where they do not say otherwise.
  */
 struct config {
-    char *owned_url;          /* what config_hide_secrets copied */
-    const char *listen;       /* HOST:PORT, [IPV6]:PORT */
-    const char *database_url; /* NULL: a PostgreSQL of our own */
+    const char *listen; /* HOST:PORT, [IPV6]:PORT */
+    struct {
+        const char *items[CELLS_MAX];
+        size_t count;
+    } database_urls;
+    struct cell_config cells[CELLS_MAX];
+    size_t cell_count; /* 0: a PostgreSQL of our own */
     const char *data_dir;
     const char *cors_origins;    /* comma-separated; "": same origin only; "*": any */
     const char *log_level;       /* error, warning, info, debug */
@@ -54,9 +66,8 @@ int config_read(struct config *config, int argc, char *const argv[],
 /* Whether requests must bring a token. */
 bool config_wants_tokens(const struct config *config);
 
-/* Overwrites what of `argv` other users of the machine must not read in the list of processes,
- * after taking a copy for `config`, which lives as long as the program. 0 or -ENOMEM. */
-int config_hide_secrets(struct config *config, int argc, char *const argv[]);
+/* Overwrites what of `argv` other users of the machine must not read in the list of processes. */
+void config_hide_secrets(int argc, char *const argv[]);
 
 void config_clear(struct config *config);
 

@@ -27,9 +27,9 @@ enum {
 /* The loops of a process, and what they are given. */
 struct process {
     struct app_shared shared;
-    const struct metrics *all_metrics[METRICS_LOOPS_MAX];
-    struct metrics *metrics; /* one for each loop */
-    struct app *loops[METRICS_LOOPS_MAX];
+    const struct metrics **all_metrics;
+    struct metrics *metrics; /* for each loop one for each cell */
+    struct app *loops[LOOPS_MAX];
     size_t loops_open;
 };
 
@@ -52,7 +52,7 @@ static struct auth_keys *load_keys(const struct config *config, const struct log
 static void reload_keys(struct process *process)
 {
     const struct app_shared *shared = &process->shared;
-    struct auth_keys *copies[METRICS_LOOPS_MAX], *keys;
+    struct auth_keys *copies[LOOPS_MAX], *keys;
     char why[AUTH_KEYS_WHY_SIZE] = "out of memory";
     size_t count = 0;
 
@@ -114,8 +114,8 @@ static int open_loop(struct process *process, const char *address, const struct 
         close(fd);
         return -1;
     }
-    process->loops[number] =
-        app_new(shared, &process->metrics[number], fd, own_keys, why, sizeof why);
+    process->loops[number] = app_new(shared, &process->metrics[number * shared->cell_count], fd,
+                                     own_keys, why, sizeof why);
     if (process->loops[number] == NULL) {
         log_write(shared->log, LOG_ERROR, "an event loop did not start", "s:s", "why", why);
         return -1;
@@ -154,28 +154,32 @@ static int start_loops(struct process *process, const struct auth_keys *keys)
 
 /* `postgres` is NULL for a database of somebody else. 0 or -1. */
 static int serve_on(const struct config *config, const struct secrets *secrets,
-                    const char *database_url, struct embedded_postgres *postgres,
-                    const struct log *log, const sigset_t *signals)
+                    const struct cell_config *cells, size_t cell_count,
+                    struct embedded_postgres *postgres, const struct log *log,
+                    const sigset_t *signals)
 {
-    size_t count = (size_t)config->threads;
-    struct process process = {.metrics = calloc(count, sizeof *process.metrics)};
+    size_t count = (size_t)config->threads * cell_count;
+    struct process process = {.metrics = calloc(count, sizeof *process.metrics),
+                              .all_metrics = calloc(count, sizeof *process.all_metrics)};
     struct memory *memory = memory_new((uint64_t)config->memory_max_bytes);
     int status = -1;
 
     process.shared = (struct app_shared){
         .config = config,
-        .database_url = database_url,
+        .cells = cells,
+        .cell_count = cell_count,
         .log = log,
         .webhook_secrets = secrets->webhooks,
         .memory = memory,
         .routes = routes,
         .problem_form = connect_problem_form,
         .metrics = process.all_metrics,
-        .loops = count,
+        .metrics_count = count,
+        .loops = (size_t)config->threads,
     };
-    for (size_t i = 0; process.metrics != NULL && i < count; i++)
+    for (size_t i = 0; process.metrics != NULL && process.all_metrics != NULL && i < count; i++)
         process.all_metrics[i] = &process.metrics[i];
-    if (process.metrics == NULL || memory == NULL)
+    if (process.metrics == NULL || process.all_metrics == NULL || memory == NULL)
         log_write(log, LOG_ERROR, "out of memory", "");
     else
         status = start_loops(&process, secrets->keys);
@@ -186,6 +190,7 @@ static int serve_on(const struct config *config, const struct secrets *secrets,
     for (size_t i = 0; i < process.loops_open; i++)
         app_free(process.loops[i]);
     memory_free(memory);
+    free(process.all_metrics);
     free(process.metrics);
     return status;
 }
@@ -194,25 +199,25 @@ static int serve_on(const struct config *config, const struct secrets *secrets,
 static int serve_with_secrets(const struct config *config, const struct secrets *secrets,
                               const struct log *log, const sigset_t *signals)
 {
-    struct embedded_postgres *postgres = NULL;
-    const char *url = config->database_url;
+    struct embedded_postgres *postgres;
+    struct cell_config own = {.name = "1"};
     char why[APP_WHY_SIZE];
     int status;
 
-    if (url == NULL) {
-        log_write(log, LOG_INFO, "starting a PostgreSQL of our own", "s:s", "folder",
-                  config->data_dir);
-        postgres = embedded_postgres_start(config->data_dir, app_database_connections(config), why,
-                                           sizeof why);
-        if (postgres == NULL) {
-            log_write(log, LOG_ERROR, "PostgreSQL did not start", "s:s", "why", why);
-            return -1;
-        }
-        url = embedded_postgres_url(postgres);
+    if (config->cell_count > 0) {
+        status = serve_on(config, secrets, config->cells, config->cell_count, NULL, log, signals);
+        log_write(log, LOG_INFO, "stopped", "");
+        return status;
     }
-    status = serve_on(config, secrets, url, postgres, log, signals);
-    if (postgres != NULL)
-        embedded_postgres_stop(postgres);
+    log_write(log, LOG_INFO, "starting a PostgreSQL of our own", "s:s", "folder", config->data_dir);
+    postgres = embedded_postgres_start(config->data_dir, cell_connections(config), why, sizeof why);
+    if (postgres == NULL) {
+        log_write(log, LOG_ERROR, "PostgreSQL did not start", "s:s", "why", why);
+        return -1;
+    }
+    own.url = embedded_postgres_url(postgres);
+    status = serve_on(config, secrets, &own, 1, postgres, log, signals);
+    embedded_postgres_stop(postgres);
     log_write(log, LOG_INFO, "stopped", "");
     return status;
 }
@@ -271,6 +276,14 @@ static int serve(const struct config *config)
     return status;
 }
 
+static int check_urls(const struct config *config, char why[static CONFIG_WHY_SIZE])
+{
+    for (size_t i = 0; i < config->cell_count; i++)
+        if (database_url_check(config->cells[i].url, why, CONFIG_WHY_SIZE) < 0)
+            return -1;
+    return 0;
+}
+
 /* What can be seen to lead nowhere before anything starts. 0, or -1 with the reason in `why`. */
 static int check_places(const struct config *config, char why[static CONFIG_WHY_SIZE])
 {
@@ -278,11 +291,8 @@ static int check_places(const struct config *config, char why[static CONFIG_WHY_
 
     if (listen_check(config->listen, reason, sizeof reason) < 0)
         snprintf(why, CONFIG_WHY_SIZE, "--listen (RUNTREE_LISTEN): %s", reason);
-    else if (config->database_url != NULL &&
-             database_url_check(config->database_url, reason, sizeof reason) < 0)
-        snprintf(why, CONFIG_WHY_SIZE, "%s", reason);
     else
-        return 0;
+        return check_urls(config, why);
     return -1;
 }
 
@@ -316,13 +326,13 @@ static int serve_main(int argc, char *argv[])
     }
     if (status < 0 || check_places(&config, why) < 0) {
         fprintf(stderr, "runtree: %s\n", why);
+        config_clear(&config);
         return EXIT_USAGE;
     }
     raise_descriptor_limit();
     give_large_blocks_back();
-    status = EXIT_USAGE;
-    if (config_hide_secrets(&config, argc, argv) == 0)
-        status = serve(&config);
+    config_hide_secrets(argc, argv);
+    status = serve(&config);
     config_clear(&config);
     return status;
 }

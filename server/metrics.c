@@ -221,7 +221,7 @@ static const char *method_name(enum http_method method)
 static void write_requests(const struct metrics *const *all, size_t count,
                            const struct route *routes, struct buffer *out)
 {
-    const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
+    const struct histogram_values *values[METRICS_MAX] = {0};
     size_t route_count = 0;
 
     while (routes[route_count].pattern != NULL)
@@ -330,7 +330,7 @@ static void write_memory(const struct memory *memory, struct buffer *out)
 void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
                    const struct log *log, const struct route *routes, struct buffer *out)
 {
-    const struct histogram_values *values[METRICS_LOOPS_MAX] = {0};
+    const struct histogram_values *values[METRICS_MAX] = {0};
 
     for (int metric = 0; metric < METRIC_COUNT; metric++) {
         const struct metric_description *description = &descriptions[metric];

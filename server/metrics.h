@@ -1,7 +1,7 @@
 /* What an operator wants to know, as Prometheus text.
  *
- * Each loop has a struct metrics of its own, which it alone sets; what happens on another thread is
- * added to the first one's. A scrape on any loop adds them all up. */
+ * Each loop has a struct metrics of its own for each cell, which it alone sets; what happens on
+ * another thread is added to the first one's. A scrape on any loop adds them all up. */
 #ifndef RUNTREE_SERVER_METRICS_H
 #define RUNTREE_SERVER_METRICS_H
 
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "model/buffer.h"
+#include "model/placement.h"
 #include "server/log.h"
 #include "server/memory.h"
 #include "server/router.h"
@@ -69,7 +70,8 @@ enum histogram {
     HISTOGRAM_COUNT,
 };
 
-enum { HISTOGRAM_BUCKETS = 16, UNMAPPED_SLOTS = 128, STATUS_CLASSES = 6, METRICS_LOOPS_MAX = 64 };
+enum { HISTOGRAM_BUCKETS = 16, UNMAPPED_SLOTS = 128, STATUS_CLASSES = 6 };
+enum { LOOPS_MAX = 64, METRICS_MAX = LOOPS_MAX * CELLS_MAX };
 
 struct histogram_values {
     _Atomic uint64_t buckets[HISTOGRAM_BUCKETS + 1];

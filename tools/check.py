@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A file may include from its own folder and from those before it.
 LAYERS = ("model", "adapters", "cli", "sql", "server", "watch", "handlers")
 BESIDE = {"adapters": ("adapters", "handlers"), "cli": ("cli",)}  # folder: who alone may include from it
-WIRING = r"server/(main|app\w*)\.c"  # alone may include what is above it
+WIRING = r"server/(main|app|cell)\.c"  # alone may include what is above it
 
 # Libraries that only some files may see, by the path that the including file must match.
 KEPT_APART = {

@@ -1,0 +1,91 @@
+/* One database, or a schema of one, that holds whole runs, as one event loop works with it: its
+ * connections and all that stands on them. What is in here knows nothing of other cells.
+ *
+ *   schema -> repo, hubs, writers, listener, remover, abandoner -> usable */
+#ifndef RUNTREE_SERVER_CELL_H
+#define RUNTREE_SERVER_CELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "server/config.h"
+#include "server/log.h"
+#include "server/memory.h"
+#include "server/metrics.h"
+#include "sql/abandoner.h"
+#include "sql/action_repo.h"
+#include "sql/event_writer.h"
+#include "sql/notify_listener.h"
+#include "sql/run_remover.h"
+
+struct channels;
+struct list_hub;
+struct run_hubs;
+
+enum { CELL_WHY_SIZE = 512 };
+
+enum { CELL_READ_MAX_MS = 10000 }; /* that a client's read may take */
+
+/* All borrowed, and as long-lived as the cell. */
+struct cell_options {
+    const char *name, *url;
+    uv_loop_t *loop;
+    const struct config *config;
+    const struct log *log;
+    struct memory *memory;
+    struct metrics *metrics; /* of this cell on this loop */
+    struct channels *channels;
+    bool looks_after; /* the runs that are to be deleted or given up: one loop of a process does */
+    void (*on_usable)(void *arg); /* once, when the objects below are there */
+    void *arg;
+};
+
+/* Handlers read it; only cell.c writes it. */
+struct cell {
+    struct cell_options options;
+    /* Once the schema is current; before that none of the objects is there. */
+    bool has_database;
+    struct action_repo *repo;      /* for clients */
+    struct action_repo *live_repo; /* for hubs, which no client's read holds up */
+    struct event_writers *writers;
+    struct run_hubs *hubs;
+    struct list_hub *list_hub;
+    struct notify_listener *listener;
+    struct run_remover *remover;
+    struct abandoner *abandoner;
+    struct {
+        bool writers, hubs, list_hub;
+    } due;                             /* which have something to do before the loop waits */
+    char not_ready_why[CELL_WHY_SIZE]; /* why it is not usable, for people; "" for none */
+};
+
+/* Connections to its database that all loops of a process together hold open. */
+int cell_connections(const struct config *config);
+
+/* NULL when out of memory. */
+struct cell *cell_new(const struct cell_options *options);
+
+/* On the loop's thread: brings the schema up to date, again and again until that succeeds, and then
+ * works. */
+void cell_start(struct cell *cell);
+
+/* Once per turn of the loop. Whether there is more to do in the next. */
+bool cell_run(struct cell *cell);
+
+/* Connected and listening; else false with a sentence in `why`. */
+bool cell_is_ready(const struct cell *cell, char *why, size_t why_size);
+
+void cell_collect_metrics(struct cell *cell);
+
+/* At the end, in this order: nothing new is begun. */
+void cell_drain(struct cell *cell);
+bool cell_is_migrating(const struct cell *cell);
+/* What the database owes is called off, so that every request that waits for it gets its answer. */
+void cell_stop(struct cell *cell);
+/* When no stream is left. */
+void cell_stop_hubs(struct cell *cell);
+/* When the loop is empty; NULL is fine. */
+void cell_free(struct cell *cell);
+
+#endif
