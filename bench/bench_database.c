@@ -60,8 +60,8 @@ static PGconn *open_writer(const char *url)
     const struct pg_statement *const statements[] = {
         &begin_statement,         &commit_statement,         &find_events_statement,
         &lock_runs_statement,     &find_actions_statement,   &find_awaited_statement,
-        &insert_events_statement, &upsert_actions_statement, &update_runs_statement,
-        &notify_statement,        &read_runs_statement,
+        &insert_events_statement, &insert_actions_statement, &update_actions_statement,
+        &update_runs_statement,   &notify_statement,         &read_runs_statement,
     };
     PGconn *session = open_session(url);
 
@@ -163,7 +163,7 @@ static void write_half(struct writer *writer, const struct synthetic_rows *rows)
         pg_calls_add(calls, &begin_statement);
     add_update_runs(calls, rows->runs, writer->changed_xids, rows->run_rows, rows->run_count, 0);
     add_insert_events(calls, rows->runs, rows->event_rows, rows->event_count, 0);
-    add_upsert_actions(calls, rows->runs, rows->action_rows, rows->event_count);
+    add_write_actions(calls, rows->runs, rows->action_rows, rows->event_count);
     if (writer->notifies)
         add_notify(calls, rows->runs, rows->run_rows, rows->run_count);
     pg_calls_add(calls, &commit_statement);

@@ -144,6 +144,7 @@ static void make_event(struct synthetic_batch *batch, size_t run, size_t block, 
         (struct event_row){.run = run, .event = event, .revision = state->revision};
     batch->decision_names[i] = (struct decision_name){.run = run, .name = name};
     batch->action_rows[i].run = run;
+    batch->action_rows[i].is_new = phase == 0;
     batch->action_rows[i].origin = (struct action_origin){
         .said.furthest = {phases[phase], 0, now_us},
         .task_from = {.attempt = 1, .position = 1},
@@ -182,6 +183,7 @@ static void make_run_row(struct synthetic_batch *batch, size_t run)
                   .started_us = INT64_C(1775980800000000),
                   .ended_us = TIME_NONE},
     };
+    memcpy(batch->run_rows[run].state.incarnation, batch->incarnations[run], INCARNATION_SIZE);
 }
 
 void synthetic_batch_advance(struct synthetic_batch *batch)

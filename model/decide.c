@@ -25,7 +25,7 @@ struct batch_run {
     bool is_new, is_changed;
     bool has_events; /* new ones, that somebody reported */
     bool had_open_ends;
-    int64_t revision_before;
+    int64_t revision_before, shown_before_us;
     struct run state;
     int32_t roots_before;                       /* that it had in the tree */
     bool wants_roots;                           /* all of them, read: decision_unread_roots */
@@ -465,6 +465,7 @@ int decision_put_run(struct decision *decision, const struct run *run, bool is_n
         return -ENOMEM;
     put->is_new = is_new;
     put->revision_before = state.revision;
+    put->shown_before_us = run_shown_us(&state);
     put->state = state;
     put->had_open_ends = run_has_open_ends(&state);
     put->roots_before = 0;
@@ -1230,14 +1231,15 @@ static void make_rows(struct decision *decision)
         for (int k = 0; k < RUN_ADDITIONS; k++)
             if (run->additions[k].value)
                 decision->run_addition_rows[decision->run_addition_row_count++] = run->additions[k];
-        decision->run_rows[decision->run_row_count++] =
-            (struct run_row){.run = i,
-                             .is_new = run->is_new,
-                             .gets_open_ends = has_open_ends && !run->had_open_ends,
-                             .loses_open_ends = !has_open_ends && run->had_open_ends,
-                             .has_events = run->has_events,
-                             .revision_before = run->revision_before,
-                             .state = run->state};
+        decision->run_rows[decision->run_row_count++] = (struct run_row){
+            .run = i,
+            .is_new = run->is_new,
+            .gets_open_ends = has_open_ends && !run->had_open_ends,
+            .loses_open_ends = !has_open_ends && run->had_open_ends,
+            .is_moved = !run->is_new && run_shown_us(&run->state) != run->shown_before_us,
+            .has_events = run->has_events,
+            .revision_before = run->revision_before,
+            .state = run->state};
     }
 }
 

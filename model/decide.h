@@ -174,6 +174,7 @@ struct run_row {
     size_t run;
     bool is_new;
     bool gets_open_ends, loses_open_ends; /* run_has_open_ends, that it had not, or had */
+    bool is_moved;                        /* it is shown elsewhere in lists than it was */
     bool has_events;                      /* new ones, that somebody reported */
     int64_t revision_before;
     struct run state;

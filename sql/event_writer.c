@@ -1087,6 +1087,11 @@ static void add_pending(struct event_writer *writer, const struct pending_join_r
     }
 }
 
+static bool is_moved(const struct run_row *row)
+{
+    return row->is_moved;
+}
+
 static bool gets_open_ends(const struct run_row *row)
 {
     return row->gets_open_ends;
@@ -1098,9 +1103,9 @@ static bool loses_open_ends(const struct run_row *row)
 }
 
 /* For those of the runs of which it is true. */
-static void add_open_ends(struct event_writer *writer, const struct pg_statement *statement,
-                          const struct run_row *rows, size_t count,
-                          bool is_meant(const struct run_row *row))
+static void add_for_some(struct event_writer *writer, const struct pg_statement *statement,
+                         const struct run_row *rows, size_t count,
+                         bool is_meant(const struct run_row *row))
 {
     size_t meant = 0;
     struct run_key *keys = calloc(count, sizeof *keys);
@@ -1140,10 +1145,11 @@ static void write_decision(struct event_writer *writer)
         pg_calls_add(&writer->calls, &begin_statement);
     add_update_runs(&writer->calls, writer->runs, writer->changed_xids, runs, run_count,
                     writer->now_us);
+    add_for_some(writer, &move_labels_statement, runs, run_count, is_moved);
     if (event_count > 0) {
         add_insert_events(&writer->calls, writer->runs, events, event_count, writer->now_us);
     }
-    add_upsert_actions(&writer->calls, writer->runs, actions, action_count);
+    add_write_actions(&writer->calls, writer->runs, actions, action_count);
     if (joined_count > 0) {
         add_join_events(&writer->calls, writer->runs, joined, joined_count);
     }
@@ -1152,8 +1158,8 @@ static void write_decision(struct event_writer *writer)
     add_notify(&writer->calls, writer->runs, runs, run_count);
     if (pending_count > 0)
         add_pending(writer, pending, pending_count);
-    add_open_ends(writer, &add_open_ends_statement, runs, run_count, gets_open_ends);
-    add_open_ends(writer, &end_open_ends_statement, runs, run_count, loses_open_ends);
+    add_for_some(writer, &add_open_ends_statement, runs, run_count, gets_open_ends);
+    add_for_some(writer, &end_open_ends_statement, runs, run_count, loses_open_ends);
     writer->is_out_of_memory |= pg_calls_have_failed(&writer->calls);
     pg_calls_add(&writer->calls,
                  writer->is_out_of_memory ? &rollback_statement : &commit_statement);
@@ -1624,11 +1630,12 @@ static void rehearse(struct event_writer *writer, enum step step)
     add_lock_runs(&writer->calls, NULL, NULL, 0, 0);
     add_update_runs(&writer->calls, NULL, NULL, NULL, 0, 0);
     add_insert_events(&writer->calls, NULL, NULL, 0, 0);
-    add_upsert_actions(&writer->calls, NULL, NULL, 0);
+    add_no_actions(&writer->calls);
     add_join_events(&writer->calls, NULL, NULL, 0);
     add_additions_to_runs(&writer->calls, NULL, NULL, 0);
     add_pending_joins(&writer->calls, &end_pending_statement, NULL, NULL, 0);
     add_pending_joins(&writer->calls, &add_pending_statement, NULL, NULL, 0);
+    add_runs(&writer->calls, &move_labels_statement, NULL, 0);
     add_runs(&writer->calls, &add_open_ends_statement, NULL, 0);
     add_runs(&writer->calls, &end_open_ends_statement, NULL, 0);
     pg_calls_add(&writer->calls, &rollback_statement);

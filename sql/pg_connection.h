@@ -100,6 +100,8 @@ struct pg_parameters {
     int lengths[PG_PARAMETERS_MAX]; /* -1: NULL */
     size_t array_start;             /* of the array that is being written */
     int32_t array_count;
+    size_t record_start; /* of the element that is being written */
+    int32_t record_number;
 };
 
 struct pg_call {

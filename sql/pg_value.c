@@ -148,17 +148,23 @@ void pg_bind_time(struct pg_parameters *parameters, int64_t time_us)
 }
 
 /* array_recv: dimensions, has-nulls flag, element type, then length and lower bound of the one
- * dimension; the number of elements is patched in at the end. */
+ * dimension. */
+static void put_array_head(struct buffer *bytes, enum pg_type element, size_t count)
+{
+    put32(bytes, 1);
+    put32(bytes, 1);
+    put32(bytes, (int32_t)element);
+    put32(bytes, (int32_t)count);
+    put32(bytes, 1);
+}
+
+/* The number of elements is patched in at the end. */
 void pg_array_begin(struct pg_parameters *parameters, enum pg_type element)
 {
     begin_value(parameters);
-    put32(&parameters->bytes, 1);
-    put32(&parameters->bytes, 1);
-    put32(&parameters->bytes, (int32_t)element);
-    parameters->array_start = parameters->bytes.length;
+    put_array_head(&parameters->bytes, element, 0);
+    parameters->array_start = parameters->bytes.length - 2 * sizeof(int32_t);
     parameters->array_count = 0;
-    put32(&parameters->bytes, 0);
-    put32(&parameters->bytes, 1);
 }
 
 void pg_array_end(struct pg_parameters *parameters)
@@ -216,6 +222,82 @@ void pg_array_time(struct pg_parameters *parameters, int64_t time_us)
         pg_array_text(parameters, NULL);
     else
         pg_array_int8(parameters, time_us - POSTGRES_EPOCH_US);
+}
+
+/* record_recv: the number of fields, then of each its type, its length and the value. */
+void pg_record_begin(struct pg_parameters *parameters, int32_t field_count)
+{
+    put32(&parameters->bytes, 0);
+    parameters->record_start = parameters->bytes.length;
+    parameters->record_number = parameters->array_count;
+    put32(&parameters->bytes, field_count);
+}
+
+void pg_record_end(struct pg_parameters *parameters)
+{
+    size_t start = parameters->record_start;
+
+    patch32(&parameters->bytes, start - sizeof(int32_t),
+            (int32_t)(parameters->bytes.length - start));
+    parameters->array_count = parameters->record_number + 1;
+}
+
+void pg_field_text(struct pg_parameters *parameters, const char *text)
+{
+    put32(&parameters->bytes, PG_TEXT);
+    pg_array_text(parameters, text);
+}
+
+void pg_field_bytes(struct pg_parameters *parameters, const char *bytes, size_t length)
+{
+    put32(&parameters->bytes, PG_TEXT);
+    pg_array_bytes(parameters, bytes, length);
+}
+
+void pg_field_bool(struct pg_parameters *parameters, bool value)
+{
+    put32(&parameters->bytes, PG_BOOL);
+    pg_array_bool(parameters, value);
+}
+
+void pg_field_int2(struct pg_parameters *parameters, int16_t number)
+{
+    put32(&parameters->bytes, PG_INT2);
+    pg_array_int2(parameters, number);
+}
+
+void pg_field_int4(struct pg_parameters *parameters, int32_t number)
+{
+    put32(&parameters->bytes, PG_INT4);
+    pg_array_int4(parameters, number);
+}
+
+void pg_field_int8(struct pg_parameters *parameters, int64_t number)
+{
+    put32(&parameters->bytes, PG_INT8);
+    pg_array_int8(parameters, number);
+}
+
+void pg_field_time(struct pg_parameters *parameters, int64_t time_us)
+{
+    put32(&parameters->bytes, PG_TIMESTAMPTZ);
+    pg_array_time(parameters, time_us);
+}
+
+void pg_field_int4s(struct pg_parameters *parameters, const int32_t *numbers, size_t count)
+{
+    put32(&parameters->bytes, PG_INT4_ARRAY);
+    put32(&parameters->bytes, (int32_t)(5 * sizeof(int32_t) + count * 2 * sizeof(int32_t)));
+    put_array_head(&parameters->bytes, PG_INT4, count);
+    for (size_t i = 0; i < count; i++)
+        pg_array_int4(parameters, numbers[i]);
+}
+
+void pg_field_run(struct pg_parameters *parameters, const struct run_key *run)
+{
+    pg_field_text(parameters, run->project);
+    pg_field_text(parameters, run->domain);
+    pg_field_text(parameters, run->run_name);
 }
 
 const char *pg_text(const PGresult *result, int row, int column)

@@ -27,6 +27,8 @@ enum pg_type {
     PG_TEXT_ARRAY = 1009,
     PG_INT8_ARRAY = 1016,
     PG_TIMESTAMPTZ_ARRAY = 1185,
+    PG_RECORD = 2249, /* stands for any type of ours: from 15 on the server takes that */
+    PG_UNKNOWN = 0,   /* the server sees it by a cast in the statement */
 };
 
 /* Keeps the memory. */
@@ -35,7 +37,7 @@ void pg_parameters_free(struct pg_parameters *parameters);
 
 /* The statements of an exchange with their parameters. All zero is empty; reset keeps the memory.
  */
-enum { PG_CALLS_MAX = 12 };
+enum { PG_CALLS_MAX = 16 };
 
 struct pg_calls {
     struct pg_call calls[PG_CALLS_MAX];
@@ -92,6 +94,19 @@ void pg_array_time(struct pg_parameters *parameters, int64_t time_us);
     BIND_COLUMN(parameters, PG_BOOL, count, pg_array_bool(parameters, value))
 #define BIND_TIME(parameters, count, value)                                                        \
     BIND_COLUMN(parameters, PG_TIMESTAMPTZ, count, pg_array_time(parameters, value))
+
+/* An element of an array of PG_RECORD: begin, its fields, end. */
+void pg_record_begin(struct pg_parameters *parameters, int32_t field_count);
+void pg_record_end(struct pg_parameters *parameters);
+void pg_field_text(struct pg_parameters *parameters, const char *text);
+void pg_field_bytes(struct pg_parameters *parameters, const char *bytes, size_t length);
+void pg_field_bool(struct pg_parameters *parameters, bool value);
+void pg_field_int2(struct pg_parameters *parameters, int16_t number);
+void pg_field_int4(struct pg_parameters *parameters, int32_t number);
+void pg_field_int8(struct pg_parameters *parameters, int64_t number);
+void pg_field_time(struct pg_parameters *parameters, int64_t time_us);
+void pg_field_int4s(struct pg_parameters *parameters, const int32_t *numbers, size_t count);
+void pg_field_run(struct pg_parameters *parameters, const struct run_key *run); /* three of them */
 
 /* The key of one run, and the three arrays that name the run of each row. */
 void pg_bind_run(struct pg_parameters *parameters, const struct run_key *run);

@@ -885,6 +885,7 @@ static void write_piece(struct run_remover *remover)
     has_open_ends = run_has_open_ends(&row.state);
     enter_subtree(remover, SUBTREE_WRITE);
     add_update_runs(&remover->calls, &request->key, &subtree->changed_xid, &row, 1, 0);
+    add_runs(&remover->calls, &move_labels_statement, &request->key, 1);
     parameters = pg_calls_add(&remover->calls, &count_removed_statement);
     pg_bind_run(parameters, &request->key);
     pg_bind_int4(parameters, subtree->gone);

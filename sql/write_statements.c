@@ -244,19 +244,16 @@ void add_find_aborts(struct pg_calls *calls, const struct action_event *const *e
     BIND_TEXT(parameters, count, events[i]->name);
 }
 
-static const Oid insert_events_types[] = {
-    PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_INT4_ARRAY,
-    PG_INT2_ARRAY,        PG_INT4_ARRAY, PG_INT8_ARRAY, PG_INT2_ARRAY, PG_TIMESTAMPTZ_ARRAY,
-    PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_TIMESTAMPTZ};
-
 /* No ON CONFLICT: under the run's lock a conflict cannot be, and if it were, the batch must be
  * decided anew rather than acknowledge an event that is not there. */
+static const Oid insert_events_types[] = {PG_UNKNOWN, PG_TIMESTAMPTZ};
+
 const struct pg_statement insert_events_statement = {
     .name = "insert_events",
     .sql = "INSERT INTO action_events (project, domain, run_name, name, attempt, phase, version,"
            " revision, error_kind_number, updated_at, reported_at, info, recorded_at)"
-           " SELECT k.*, $13 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS k",
-    .parameter_count = 13,
+           " SELECT k.*, $2 FROM unnest($1::written_event[]) AS k",
+    .parameter_count = 2,
     .types = insert_events_types,
 };
 
@@ -265,100 +262,134 @@ void add_insert_events(struct pg_calls *calls, const struct run_key *runs,
 {
     struct pg_parameters *parameters = pg_calls_add(calls, &insert_events_statement);
 
-    BIND_RUN(parameters, count, runs[rows[i].run]);
-    BIND_TEXT(parameters, count, rows[i].event->name);
-    BIND_INT4(parameters, count, rows[i].event->attempt);
-    BIND_INT2(parameters, count, rows[i].event->phase);
-    BIND_INT4(parameters, count, rows[i].event->version);
-    BIND_INT8(parameters, count, rows[i].revision);
-    BIND_INT2(parameters, count, rows[i].event->error_kind);
-    BIND_TIME(parameters, count, rows[i].event->updated_us);
-    BIND_TIME(parameters, count, rows[i].event->reported_us);
-    BIND_COLUMN(parameters, PG_TEXT, count,
-                pg_array_bytes(parameters, rows[i].event->info.bytes, rows[i].event->info.length));
+    pg_array_begin(parameters, PG_RECORD);
+    for (size_t i = 0; i < count; i++) {
+        const struct action_event *event = rows[i].event;
+
+        pg_record_begin(parameters, 12);
+        pg_field_run(parameters, &runs[rows[i].run]);
+        pg_field_text(parameters, event->name);
+        pg_field_int4(parameters, event->attempt);
+        pg_field_int2(parameters, (int16_t)event->phase);
+        pg_field_int4(parameters, event->version);
+        pg_field_int8(parameters, rows[i].revision);
+        pg_field_int2(parameters, (int16_t)event->error_kind);
+        pg_field_time(parameters, event->updated_us);
+        pg_field_time(parameters, event->reported_us);
+        pg_field_bytes(parameters, event->info.bytes, event->info.length);
+        pg_record_end(parameters);
+    }
+    pg_array_end(parameters);
     pg_bind_time(parameters, now_us);
 }
 
-static const Oid upsert_actions_types[] = {
-    PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_TEXT_ARRAY,        PG_TEXT_ARRAY,
-    PG_BOOL_ARRAY,        PG_TEXT_ARRAY, PG_INT4_ARRAY,        PG_INT4_ARRAY,
-    PG_INT4_ARRAY,        PG_INT2_ARRAY, PG_INT4_ARRAY,        PG_TEXT_ARRAY,
-    PG_INT4_ARRAY,        PG_INT8_ARRAY, PG_TEXT_ARRAY,        PG_TEXT_ARRAY,
-    PG_INT4_ARRAY,        PG_INT8_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY,
-    PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_INT8_ARRAY,        PG_TIMESTAMPTZ_ARRAY,
-    PG_INT4_ARRAY,        PG_INT2_ARRAY, PG_INT4_ARRAY,        PG_TIMESTAMPTZ_ARRAY,
-    PG_TEXT_ARRAY};
+static const Oid write_actions_types[] = {PG_UNKNOWN};
 
-const struct pg_statement upsert_actions_statement = {
-    .name = "upsert_actions",
+/* As with events: no ON CONFLICT, for what is there already has to be decided about. */
+const struct pg_statement insert_actions_statement = {
+    .name = "insert_actions",
     .sql = "INSERT INTO actions (project, domain, run_name, name, parent_named, parent, ordinal,"
            " level, attempt, phase, version, action_group, group_attempt, group_position,"
            " task_name, short_name, task_attempt, task_position, created_at, started_at,"
            " ended_at, error_info, revision, furthest_at, running_version, wait_phase,"
-           " wait_version, wait_at, additions)"
-           " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-           " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)"
-           " ON CONFLICT (project, domain, run_name, name) DO UPDATE SET"
-           " parent_named = excluded.parent_named, parent = excluded.parent,"
-           " ordinal = excluded.ordinal, level = excluded.level, attempt = excluded.attempt,"
-           " phase = excluded.phase, version = excluded.version,"
-           " action_group = excluded.action_group, group_attempt = excluded.group_attempt,"
-           " group_position = excluded.group_position, task_name = excluded.task_name,"
-           " short_name = excluded.short_name, task_attempt = excluded.task_attempt,"
-           " task_position = excluded.task_position, created_at = excluded.created_at,"
-           " started_at = excluded.started_at, ended_at = excluded.ended_at,"
-           " error_info = excluded.error_info, revision = excluded.revision,"
-           " furthest_at = excluded.furthest_at, running_version = excluded.running_version,"
-           " wait_phase = excluded.wait_phase, wait_version = excluded.wait_version,"
-           " wait_at = excluded.wait_at, additions = excluded.additions",
-    .parameter_count = 29,
-    .types = upsert_actions_types,
+           " wait_version, wait_at, additions) SELECT k.* FROM unnest($1::written_action[]) AS k",
+    .parameter_count = 1,
+    .types = write_actions_types,
 };
 
-static void bind_said(struct pg_parameters *parameters, const struct action_row *rows, size_t count)
+const struct pg_statement update_actions_statement = {
+    .name = "update_actions",
+    .sql = "UPDATE actions a SET parent_named = k.parent_named, parent = k.parent,"
+           " ordinal = k.ordinal, level = k.level, attempt = k.attempt, phase = k.phase,"
+           " version = k.version, action_group = k.action_group, group_attempt = k.group_attempt,"
+           " group_position = k.group_position, task_name = k.task_name,"
+           " short_name = k.short_name, task_attempt = k.task_attempt,"
+           " task_position = k.task_position, created_at = k.created_at,"
+           " started_at = k.started_at, ended_at = k.ended_at, error_info = k.error_info,"
+           " revision = k.revision, furthest_at = k.furthest_at,"
+           " running_version = k.running_version, wait_phase = k.wait_phase,"
+           " wait_version = k.wait_version, wait_at = k.wait_at, additions = k.additions"
+           " FROM unnest($1::written_action[]) AS k WHERE a.project = k.project"
+           " AND a.domain = k.domain AND a.run_name = k.run_name AND a.name = k.name",
+    .parameter_count = 1,
+    .types = write_actions_types,
+};
+
+static void add_origin(struct pg_parameters *parameters, const struct attempt_state *said)
 {
-#define SAID(i) (&rows[i].origin.said)
-    BIND_TIME(parameters, count,
-              phase_is_terminal(SAID(i)->furthest.phase) ? TIME_NONE
-                                                         : SAID(i)->furthest.updated_us);
-    BIND_INT4(parameters, count,
-              attempt_state_shown(SAID(i)) == &SAID(i)->furthest ? NO_VERSION
-                                                                 : SAID(i)->furthest.version);
-    BIND_INT2(parameters, count, SAID(i)->waited.phase);
-    BIND_INT4(parameters, count, SAID(i)->waited.version);
-    BIND_TIME(parameters, count,
-              SAID(i)->waited.phase == PHASE_NONE ? TIME_NONE : SAID(i)->waited.updated_us);
-#undef SAID
+    bool is_over = phase_is_terminal(said->furthest.phase);
+    bool waits = attempt_state_shown(said) != &said->furthest;
+    bool has_waited = said->waited.phase != PHASE_NONE;
+
+    pg_field_time(parameters, is_over ? TIME_NONE : said->furthest.updated_us);
+    pg_field_int4(parameters, waits ? said->furthest.version : NO_VERSION);
+    pg_field_int2(parameters, (int16_t)said->waited.phase);
+    pg_field_int4(parameters, said->waited.version);
+    pg_field_time(parameters, has_waited ? said->waited.updated_us : TIME_NONE);
 }
 
-void add_upsert_actions(struct pg_calls *calls, const struct run_key *runs,
-                        const struct action_row *rows, size_t count)
+static void add_action(struct pg_parameters *parameters, const struct run_key *run,
+                       const struct action_row *row)
 {
-    struct pg_parameters *parameters = pg_calls_add(calls, &upsert_actions_statement);
+    const struct action *action = &row->action;
 
-    BIND_RUN(parameters, count, runs[rows[i].run]);
-    BIND_TEXT(parameters, count, rows[i].action.name);
-    BIND_BOOL(parameters, count, rows[i].action.parent_named);
-    BIND_TEXT(parameters, count, rows[i].action.parent);
-    BIND_INT4(parameters, count, rows[i].action.ordinal);
-    BIND_INT4(parameters, count, rows[i].action.level);
-    BIND_INT4(parameters, count, rows[i].action.attempt);
-    BIND_INT2(parameters, count, rows[i].action.phase);
-    BIND_INT4(parameters, count, rows[i].action.version);
-    BIND_TEXT(parameters, count, rows[i].action.group);
-    BIND_INT4(parameters, count, rows[i].origin.group_from.attempt);
-    BIND_INT8(parameters, count, rows[i].origin.group_from.position);
-    BIND_TEXT(parameters, count, rows[i].action.task_name);
-    BIND_TEXT(parameters, count, rows[i].action.short_name);
-    BIND_INT4(parameters, count, rows[i].origin.task_from.attempt);
-    BIND_INT8(parameters, count, rows[i].origin.task_from.position);
-    BIND_TIME(parameters, count, rows[i].action.created_us);
-    BIND_TIME(parameters, count, rows[i].action.started_us);
-    BIND_TIME(parameters, count, rows[i].action.ended_us);
-    BIND_TEXT(parameters, count, rows[i].action.error_info);
-    BIND_INT8(parameters, count, rows[i].action.revision);
-    bind_said(parameters, rows, count);
-    BIND_TEXT(parameters, count, rows[i].action.additions);
+    pg_record_begin(parameters, 29);
+    pg_field_run(parameters, run);
+    pg_field_text(parameters, action->name);
+    pg_field_bool(parameters, action->parent_named);
+    pg_field_text(parameters, action->parent);
+    pg_field_int4(parameters, action->ordinal);
+    pg_field_int4(parameters, action->level);
+    pg_field_int4(parameters, action->attempt);
+    pg_field_int2(parameters, (int16_t)action->phase);
+    pg_field_int4(parameters, action->version);
+    pg_field_text(parameters, action->group);
+    pg_field_int4(parameters, row->origin.group_from.attempt);
+    pg_field_int8(parameters, row->origin.group_from.position);
+    pg_field_text(parameters, action->task_name);
+    pg_field_text(parameters, action->short_name);
+    pg_field_int4(parameters, row->origin.task_from.attempt);
+    pg_field_int8(parameters, row->origin.task_from.position);
+    pg_field_time(parameters, action->created_us);
+    pg_field_time(parameters, action->started_us);
+    pg_field_time(parameters, action->ended_us);
+    pg_field_text(parameters, action->error_info);
+    pg_field_int8(parameters, action->revision);
+    add_origin(parameters, &row->origin.said);
+    pg_field_text(parameters, action->additions);
+    pg_record_end(parameters);
+}
+
+static void add_actions(struct pg_calls *calls, const struct pg_statement *statement,
+                        const struct run_key *runs, const struct action_row *rows, size_t count,
+                        bool are_new)
+{
+    struct pg_parameters *parameters = pg_calls_add(calls, statement);
+
+    pg_array_begin(parameters, PG_RECORD);
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].is_new == are_new)
+            add_action(parameters, &runs[rows[i].run], &rows[i]);
+    pg_array_end(parameters);
+}
+
+void add_write_actions(struct pg_calls *calls, const struct run_key *runs,
+                       const struct action_row *rows, size_t count)
+{
+    size_t new_count = 0;
+
+    for (size_t i = 0; i < count; i++)
+        new_count += rows[i].is_new;
+    if (new_count > 0)
+        add_actions(calls, &insert_actions_statement, runs, rows, count, true);
+    if (new_count < count)
+        add_actions(calls, &update_actions_statement, runs, rows, count, false);
+}
+
+void add_no_actions(struct pg_calls *calls)
+{
+    add_actions(calls, &insert_actions_statement, NULL, NULL, 0, true);
+    add_actions(calls, &update_actions_statement, NULL, NULL, 0, false);
 }
 
 static const Oid join_events_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
@@ -441,48 +472,26 @@ const struct pg_statement idle_joins_statement = {
     .types = idle_types,
 };
 
-static const Oid update_runs_types[] = {
-    PG_TEXT_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_INT8_ARRAY, PG_INT8_ARRAY,
-    PG_INT4_ARRAY,        PG_TEXT_ARRAY,        PG_TEXT_ARRAY, PG_INT2_ARRAY, PG_TIMESTAMPTZ_ARRAY,
-    PG_TIMESTAMPTZ_ARRAY, PG_TIMESTAMPTZ_ARRAY, PG_TEXT_ARRAY, PG_INT4_ARRAY, PG_TIMESTAMPTZ_ARRAY};
+static const Oid update_runs_types[] = {PG_UNKNOWN};
 
-/* An array of arrays would be unnested to its elements: the counts travel as text. The cast of a
- * sentence to a number is what makes the statement fail, and says why in the server's log. */
+/* The cast of a sentence to a number is what makes the statement fail, and says why in the server's
+ * log. */
 const struct pg_statement update_runs_statement = {
     .name = "update_runs",
     .sql = "WITH changed AS (UPDATE runs r SET revision = k.revision,"
-           " action_count = k.action_count, phase_counts = k.phase_counts::int4[], root = k.root,"
+           " action_count = k.action_count, phase_counts = k.phase_counts, root = k.root,"
            " phase = k.phase, created_at = k.created_at, started_at = k.started_at,"
-           " ended_at = k.ended_at, root_counts = k.root_counts::int4[],"
+           " ended_at = k.ended_at, root_counts = k.root_counts,"
            " waiting_count = k.waiting_count, last_event_at = coalesce(k.heard_at,"
-           " r.last_event_at), changed_xid = " NEXT_CHANGE
-           " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-           " AS k(project, domain, run_name, changed_xid, revision, action_count, phase_counts,"
-           " root, phase, created_at, started_at, ended_at, root_counts, waiting_count, heard_at)"
+           " r.last_event_at), changed_xid = " NEXT_CHANGE " FROM unnest($1::written_run[]) AS k"
            " WHERE r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
-           " AND r.changed_xid = k.changed_xid"
-           " RETURNING r.project, r.domain, r.run_name, r.shown_at),"
-           " moved AS (UPDATE run_labels l SET shown_at = c.shown_at FROM changed c"
-           " WHERE l.project = c.project AND l.domain = c.domain AND l.run_name = c.run_name"
-           " AND l.shown_at <> c.shown_at)"
-           " SELECT CASE WHEN count(*) = cardinality($1) THEN '1'"
-           " ELSE 'a run changed since it was read; the batch is decided again' END::int4"
+           " AND r.changed_xid = k.changed_xid AND r.incarnation = k.incarnation RETURNING 1)"
+           " SELECT CASE WHEN count(*) = cardinality($1) THEN pg_current_xact_id()::text"
+           " ELSE 'a run changed since it was read; the batch is decided again' END::int8"
            " FROM changed",
-    .parameter_count = 15,
+    .parameter_count = 1,
     .types = update_runs_types,
 };
-
-static void add_counts(struct pg_parameters *parameters, const int32_t counts[static PHASE_SLOTS])
-{
-    char text[PHASE_SLOTS * 12 + 2];
-    int length = 0;
-
-    for (int phase = 1; phase < PHASE_SLOTS; phase++)
-        length += snprintf(text + length, sizeof text - (size_t)length, "%c%d",
-                           phase == 1 ? '{' : ',', counts[phase]);
-    length += snprintf(text + length, sizeof text - (size_t)length, "}");
-    pg_array_bytes(parameters, text, (size_t)length);
-}
 
 void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
                      const int64_t *changed_xids, const struct run_row *rows, size_t count,
@@ -490,20 +499,40 @@ void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
 {
     struct pg_parameters *parameters = pg_calls_add(calls, &update_runs_statement);
 
-    BIND_RUN(parameters, count, runs[rows[i].run]);
-    BIND_INT8(parameters, count, changed_xids[rows[i].run]);
-    BIND_INT8(parameters, count, rows[i].state.revision);
-    BIND_INT4(parameters, count, rows[i].state.action_count);
-    BIND_COLUMN(parameters, PG_TEXT, count, add_counts(parameters, rows[i].state.phase_counts));
-    BIND_TEXT(parameters, count, rows[i].state.root);
-    BIND_INT2(parameters, count, rows[i].state.phase);
-    BIND_TIME(parameters, count, rows[i].state.created_us);
-    BIND_TIME(parameters, count, rows[i].state.started_us);
-    BIND_TIME(parameters, count, rows[i].state.ended_us);
-    BIND_COLUMN(parameters, PG_TEXT, count, add_counts(parameters, rows[i].state.root_counts));
-    BIND_INT4(parameters, count, rows[i].state.waiting_count);
-    BIND_TIME(parameters, count, rows[i].has_events ? now_us : TIME_NONE);
+    pg_array_begin(parameters, PG_RECORD);
+    for (size_t i = 0; i < count; i++) {
+        const struct run *run = &rows[i].state;
+
+        pg_record_begin(parameters, 16);
+        pg_field_run(parameters, &runs[rows[i].run]);
+        pg_field_text(parameters, run->incarnation);
+        pg_field_int8(parameters, changed_xids[rows[i].run]);
+        pg_field_int8(parameters, run->revision);
+        pg_field_int4(parameters, run->action_count);
+        pg_field_int4s(parameters, run->phase_counts + 1, PHASE_SLOTS - 1);
+        pg_field_text(parameters, run->root);
+        pg_field_int2(parameters, (int16_t)run->phase);
+        pg_field_time(parameters, run->created_us);
+        pg_field_time(parameters, run->started_us);
+        pg_field_time(parameters, run->ended_us);
+        pg_field_int4s(parameters, run->root_counts + 1, PHASE_SLOTS - 1);
+        pg_field_int4(parameters, run->waiting_count);
+        pg_field_time(parameters, rows[i].has_events ? now_us : TIME_NONE);
+        pg_record_end(parameters);
+    }
+    pg_array_end(parameters);
 }
+
+const struct pg_statement move_labels_statement = {
+    .name = "move_labels",
+    .sql = "UPDATE run_labels l SET shown_at = r.shown_at"
+           " FROM unnest($1, $2, $3) AS k(project, domain, run_name)"
+           " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
+           " AND r.run_name = k.run_name WHERE l.project = k.project AND l.domain = k.domain"
+           " AND l.run_name = k.run_name AND l.shown_at <> r.shown_at",
+    .parameter_count = 3,
+    .types = read_runs_types,
+};
 
 static const Oid add_to_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
                                         PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TIMESTAMPTZ_ARRAY,

@@ -69,9 +69,12 @@ extern const struct pg_statement insert_events_statement;
 void add_insert_events(struct pg_calls *calls, const struct run_key *runs,
                        const struct event_row *rows, size_t count, int64_t now_us);
 
-extern const struct pg_statement upsert_actions_statement;
-void add_upsert_actions(struct pg_calls *calls, const struct run_key *runs,
-                        const struct action_row *rows, size_t count);
+/* Inserts those that are new and updates the others: up to two statements. The second adds both,
+ * without a row. */
+extern const struct pg_statement insert_actions_statement, update_actions_statement;
+void add_write_actions(struct pg_calls *calls, const struct run_key *runs,
+                       const struct action_row *rows, size_t count);
+void add_no_actions(struct pg_calls *calls);
 
 extern const struct pg_statement join_events_statement;
 void add_join_events(struct pg_calls *calls, const struct run_key *runs,
@@ -79,12 +82,16 @@ void add_join_events(struct pg_calls *calls, const struct run_key *runs,
 
 /* Updates the runs if none of them was changed or deleted since it was read with its changed_xid,
  * and locks them until the commit; else fails with RUNS_CHANGED_SQLSTATE. `changed_xids` has one
- * for each of `runs`. */
+ * for each of `runs`. One row: the transaction's number (int8). */
 #define RUNS_CHANGED_SQLSTATE "22P02"
 extern const struct pg_statement update_runs_statement;
 void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
                      const int64_t *changed_xids, const struct run_row *rows, size_t count,
                      int64_t now_us);
+
+/* Has the labels of runs follow where these are shown in lists now; parameters as of
+ * read_runs_statement. */
+extern const struct pg_statement move_labels_statement;
 
 /* What events say of runs, where it is of an earlier event than what is stored. */
 extern const struct pg_statement add_to_runs_statement;
