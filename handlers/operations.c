@@ -11,23 +11,48 @@ void handle_health(struct app *app, struct http_request *request)
     reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
 }
 
+/* The cells that are not usable, of which there may be some; NULL where there are none. */
+static json_t *unavailable_cells(const struct app *app)
+{
+    json_t *names = NULL;
+    char why[CELL_WHY_SIZE];
+
+    for (size_t i = 0; i < app->cell_count; i++) {
+        if (cell_is_ready(app->cells[i], why, sizeof why))
+            continue;
+        if (names == NULL)
+            names = json_array();
+        json_array_append_new(names, json_string(app->cells[i]->options.name));
+    }
+    return names;
+}
+
 void handle_readiness(struct app *app, struct http_request *request)
 {
     char why[APP_WHY_SIZE];
 
     if (app_is_ready(app, why, sizeof why))
-        reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
+        reply_json(
+            request, 200,
+            json_pack("{s:s, s:o*}", "status", "ok", "unavailableCells", unavailable_cells(app)));
     else
         reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "%s", why);
 }
 
 void handle_metrics(struct app *app, struct http_request *request)
 {
+    const struct app_shared *shared = app->shared;
+    const char *names[CELLS_MAX];
+    const struct all_metrics all = {.items = shared->metrics,
+                                    .loops = shared->loops,
+                                    .cells = app->cell_count,
+                                    .cell_names = names};
     struct buffer body = {0};
 
+    for (size_t i = 0; i < app->cell_count; i++)
+        names[i] = app->cells[i]->options.name;
     app_collect_metrics(app);
-    metrics_write(app->shared->metrics, app->shared->metrics_count, app->shared->memory,
-                  app->shared->log, app->shared->routes, &body);
+    metrics_write(&all, shared->memory, shared->log, shared->routes, &body);
     reply_buffer(request, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 

@@ -1,9 +1,18 @@
 #include "handlers/submission.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server/http.h"
+
+/* The events of a batch that one cell is given. */
+struct part {
+    struct submission *submission;
+    struct cell *cell;
+    struct event_batch batch; /* borrows what its events have */
+    size_t *places; /* of its events, in the whole batch; NULL: it is the whole, and borrowed */
+};
 
 struct submission {
     struct app *app;
@@ -15,10 +24,31 @@ struct submission {
     int status; /* of `make`; negative: `problem` says why */
     struct problem problem;
     struct event_batch batch;
+    struct part *parts; /* where there are several cells */
+    size_t part_count, parts_pending;
+    enum event_write_outcome outcome; /* of those that have ended */
+    char why[PROBLEM_DETAIL_SIZE];    /* of the first that failed */
 };
+
+static void free_parts(struct submission *submission)
+{
+    for (size_t i = 0; i < submission->part_count; i++) {
+        struct part *part = &submission->parts[i];
+
+        if (part->places == NULL)
+            continue;
+        free(part->batch.events);
+        free(part->batch.results);
+        free(part->places);
+    }
+    free(submission->parts);
+    submission->parts = NULL;
+    submission->part_count = 0;
+}
 
 static void submission_free(struct submission *submission)
 {
+    free_parts(submission);
     event_batch_clear(&submission->batch);
     submission->steps->free(submission->arg);
     free(submission);
@@ -91,10 +121,161 @@ static int reject_forbidden(const struct access *access, struct event_batch *bat
     return 0;
 }
 
+/* -------- several cells -------- */
+
+static void fail_part(struct part *part, const char *why)
+{
+    struct submission *submission = part->submission;
+
+    if (submission->outcome == EVENT_WRITE_DONE)
+        snprintf(submission->why, sizeof submission->why, "Cell %s: %s", part->cell->options.name,
+                 why);
+    submission->outcome = EVENT_WRITE_UNAVAILABLE;
+}
+
+static void release_part(struct submission *submission)
+{
+    if (--submission->parts_pending > 0)
+        return;
+    free_parts(submission);
+    on_written(submission, submission->outcome, submission->why);
+}
+
+static void on_part_written(void *arg, enum event_write_outcome outcome, const char *why)
+{
+    struct part *part = arg;
+    struct submission *submission = part->submission;
+
+    for (size_t i = 0; part->places != NULL && i < part->batch.count; i++)
+        submission->batch.results[part->places[i]] = part->batch.results[i];
+    if (outcome != EVENT_WRITE_DONE)
+        fail_part(part, why == NULL ? "The database cannot be reached." : why);
+    release_part(submission);
+}
+
+static struct cell *cell_of(const struct submission *submission, size_t event)
+{
+    return app_home_of(submission->app, &submission->batch.events[event].run);
+}
+
+/* The cell that all of the events are for; NULL: they are for several. */
+static struct cell *only_cell(const struct submission *submission)
+{
+    const struct event_batch *batch = &submission->batch;
+    struct cell *only = NULL;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        struct cell *cell;
+
+        if (batch->results[i].status != EVENT_PENDING)
+            continue;
+        cell = cell_of(submission, i);
+        if (only != NULL && cell != only)
+            return NULL;
+        only = cell;
+    }
+    return only;
+}
+
+/* The part of the cell, made if it has none, with room for all that may come. NULL: no memory. */
+static struct part *part_of(struct submission *submission, struct cell *cell, size_t room)
+{
+    struct part *part = submission->parts;
+
+    while (part < submission->parts + submission->part_count && part->cell != cell)
+        part++;
+    if (part < submission->parts + submission->part_count)
+        return part;
+    *part = (struct part){.submission = submission,
+                          .cell = cell,
+                          .places = malloc(room * sizeof *part->places),
+                          .batch = {.events = malloc(room * sizeof *part->batch.events),
+                                    .results = calloc(room, sizeof *part->batch.results)}};
+    submission->part_count++;
+    return part->places == NULL || part->batch.events == NULL || part->batch.results == NULL ? NULL
+                                                                                             : part;
+}
+
+/* 0 or -ENOMEM. */
+static int split(struct submission *submission)
+{
+    const struct event_batch *batch = &submission->batch;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        struct part *part;
+
+        if (batch->results[i].status != EVENT_PENDING)
+            continue;
+        part = part_of(submission, cell_of(submission, i), batch->count - i);
+        if (part == NULL)
+            return -ENOMEM;
+        part->batch.events[part->batch.count] = batch->events[i];
+        part->places[part->batch.count++] = i;
+    }
+    return 0;
+}
+
+/* 0 or -ENOMEM. */
+static int make_parts(struct submission *submission)
+{
+    struct cell *only = only_cell(submission);
+
+    submission->parts =
+        calloc(only == NULL ? submission->app->cell_count : 1, sizeof *submission->parts);
+    if (submission->parts == NULL)
+        return -ENOMEM;
+    if (only == NULL)
+        return split(submission);
+    submission->part_count = 1;
+    submission->parts[0] =
+        (struct part){.submission = submission, .cell = only, .batch = submission->batch};
+    return 0;
+}
+
+static void submit_part(struct part *part)
+{
+    int status = -ENOTCONN;
+
+    if (part->cell->has_database)
+        status = event_writers_submit(part->cell->writers, &part->batch, on_part_written, part);
+    if (status == 0)
+        return;
+    fail_part(part, status == -EAGAIN   ? "More is waiting for it than the configured limit."
+                    : status == -ENOMEM ? "Out of memory."
+                                        : "The database cannot be reached.");
+    release_part(part->submission);
+}
+
+/* Each cell gets its events; when all have answered the request is. 0 or -ENOMEM. */
+static int submit_to_cells(struct submission *submission)
+{
+    if (make_parts(submission) < 0)
+        return -ENOMEM;
+    submission->outcome = EVENT_WRITE_DONE;
+    submission->parts_pending = submission->part_count + 1;
+    for (size_t i = 0; i < submission->part_count; i++)
+        submit_part(&submission->parts[i]);
+    release_part(submission);
+    return 0;
+}
+
+/* -------- from the request to the writers -------- */
+
+/* All events of a batch that has some to be written. */
+static int submit_pending(struct submission *submission)
+{
+    struct app *app = submission->app;
+
+    if (app->is_draining)
+        return -ENOTCONN;
+    if (app->cell_count > 1)
+        return submit_to_cells(submission);
+    return event_writers_submit(app->cells[0]->writers, &submission->batch, on_written, submission);
+}
+
 /* Hands the events to the writers. */
 static void submit(struct submission *submission)
 {
-    struct app *app = submission->app;
     struct http_request *request = submission->request;
     struct event_batch *batch = &submission->batch;
     const struct access *access = http_request_access(request);
@@ -116,9 +297,7 @@ static void submit(struct submission *submission)
         on_written(submission, EVENT_WRITE_DONE, NULL);
         return;
     }
-    status = app->is_draining || !app->cells[0]->has_database
-                 ? -ENOTCONN
-                 : event_writers_submit(app->cells[0]->writers, batch, on_written, submission);
+    status = submit_pending(submission);
     if (status < 0) {
         submission_free(submission);
         reply_unavailable(request, status);

@@ -353,29 +353,37 @@ static void on_cell_usable(void *arg)
     http_server_use_database(app->http);
 }
 
-/* 0 or -ENOMEM. */
-static int make_cells(struct app *app)
+static struct cell *make_cell(struct app *app, const struct cell_config *config)
 {
     const struct app_shared *shared = app->shared;
+    const struct cell_options options = {
+        .name = config->name,
+        .url = config->url,
+        .loop = app->loop,
+        .config = shared->config,
+        .log = shared->log,
+        .memory = shared->memory,
+        .metrics = &app->metrics[app->cell_count],
+        .channels = app->channels,
+        .looks_after = app->metrics == shared->metrics[0],
+        .on_usable = on_cell_usable,
+        .arg = app,
+    };
 
-    app->cells = calloc(shared->cell_count, sizeof(struct cell *));
-    for (size_t i = 0; app->cells != NULL && i < shared->cell_count; i++) {
-        const struct cell_options options = {
-            .name = shared->cells[i].name,
-            .url = shared->cells[i].url,
-            .loop = app->loop,
-            .config = shared->config,
-            .log = shared->log,
-            .memory = shared->memory,
-            .metrics = &app->metrics[i],
-            .channels = app->channels,
-            .looks_after = app->metrics == shared->metrics[0],
-            .on_usable = on_cell_usable,
-            .arg = app,
-        };
+    return cell_new(&options);
+}
 
-        app->cells[i] = cell_new(&options);
-        if (app->cells[i] == NULL)
+/* Those that are not gone. 0 or -ENOMEM. */
+static int make_cells(struct app *app)
+{
+    const struct cell_list *list = app->shared->cells;
+
+    app->cells = calloc(list->alive, sizeof(struct cell *));
+    for (size_t i = 0; app->cells != NULL && i < list->count; i++) {
+        if (list->items[i].state == CELL_GONE)
+            continue;
+        app->cells[app->cell_count] = make_cell(app, &list->items[i]);
+        if (app->cells[app->cell_count] == NULL)
             return -ENOMEM;
         app->cell_count++;
     }
@@ -456,29 +464,44 @@ void app_free(struct app *app)
 
 /* -------- what others ask -------- */
 
-struct cell *app_cell_of(const struct app *app, const struct run_key *run)
+struct cell *app_home_of(const struct app *app, const struct run_key *run)
 {
     const char *names[CELLS_MAX];
-    struct cell *cell;
 
     for (size_t i = 0; i < app->cell_count; i++)
         names[i] = app->cells[i]->options.name;
-    cell = app->cells[placement_home(names, app->cell_count, run)];
+    return app->cells[placement_home(names, app->cell_count, run)];
+}
+
+struct cell *app_cell_of(const struct app *app, const struct run_key *run)
+{
+    struct cell *cell = app_home_of(app, run);
+
     return cell->has_database ? cell : NULL;
 }
 
 bool app_is_ready(const struct app *app, char *why, size_t why_size)
 {
-    static const char what[] = "The database is not usable yet: ";
-    size_t length = sizeof what - 1;
+    char reason[CELL_WHY_SIZE];
+    size_t away = 0, length;
+    bool have_failed = true;
 
     if (app->is_draining) {
         snprintf(why, why_size, "The service is shutting down.");
         return false;
     }
-    snprintf(why, why_size, "%s", what);
-    for (size_t i = 0; i < app->cell_count; i++)
-        if (!cell_is_ready(app->cells[i], why + length, why_size - length))
-            return false;
-    return true;
+    snprintf(why, why_size, "The database is not usable yet:");
+    for (size_t i = 0; i < app->cell_count; i++) {
+        if (cell_is_ready(app->cells[i], reason, sizeof reason))
+            continue;
+        away++;
+        have_failed &= app->cells[i]->has_failed;
+        length = strlen(why);
+        if (app->cell_count == 1)
+            snprintf(why + length, why_size - length, " %s", reason);
+        else
+            snprintf(why + length, why_size - length, " cell %s: %s", app->cells[i]->options.name,
+                     reason);
+    }
+    return have_failed && 2 * away <= app->cell_count && away < app->cell_count;
 }

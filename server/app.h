@@ -30,14 +30,13 @@ enum { APP_WHY_SIZE = 512 };
 /* What all loops have in common; it does not change while they run. */
 struct app_shared {
     const struct config *config;
-    const struct cell_config *cells; /* each with a URL */
-    size_t cell_count;
+    const struct cell_list *cells;
     const struct log *log;
     const struct webhook_secrets *webhook_secrets; /* NULL: none */
     struct memory *memory;
     const struct route *routes;
     problem_form *problem_form;           /* see struct http_options */
-    const struct metrics *const *metrics; /* for each loop one for each cell */
+    const struct metrics *const *metrics; /* of each loop one for each cell, as it is listed */
     size_t metrics_count;
     size_t loops;
 };
@@ -79,10 +78,13 @@ void app_free(struct app *app);
 /* From any thread: takes `keys` over in place of those before. */
 void app_use_keys(struct app *app, struct auth_keys *keys);
 
-/* The cell that the run is in, or would be made in; NULL as long as that has no database. */
+/* The cell that the run is in, or would be made in. */
+struct cell *app_home_of(const struct app *app, const struct run_key *run);
+/* The same; NULL as long as that has no database. */
 struct cell *app_cell_of(const struct app *app, const struct run_key *run);
 
-/* Ready to serve; else false with the reason in `why`. */
+/* Ready to serve: at least half of the cells are usable, and none of the others is only just being
+ * connected to; else false with the reason in `why`. */
 bool app_is_ready(const struct app *app, char *why, size_t why_size);
 
 /* Brings the gauges up to date, and the counters that others keep. */

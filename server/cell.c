@@ -41,12 +41,20 @@ static size_t usable_connections(const struct cell *cell)
            run_remover_is_ready(cell->remover);
 }
 
+static bool is_usable(const struct cell *cell)
+{
+    return cell->has_database && notify_listener_is_on(cell->listener) &&
+           action_repo_is_ready(cell->repo) && action_repo_is_ready(cell->live_repo) &&
+           event_writers_are_ready(cell->writers);
+}
+
 void cell_collect_metrics(struct cell *cell)
 {
     struct metrics *metrics = cell->options.metrics;
     struct run_hubs_stats hubs;
     struct list_hub_stats list;
 
+    metrics_set(metrics, METRIC_CELL_UP, is_usable(cell));
     if (!cell->has_database)
         return;
     hubs = run_hubs_stats(cell->hubs);
@@ -72,6 +80,7 @@ void cell_collect_metrics(struct cell *cell)
 
 static void note_lost(struct cell *cell, const char *what, const char *why)
 {
+    cell->has_failed = true;
     if (strcmp(cell->not_ready_why, why) != 0)
         log_write(cell->options.log, LOG_WARNING, "database connection lost", "s:s, s:s",
                   "connection", what, "why", why);
@@ -338,6 +347,7 @@ static void after_migrate(uv_work_t *work, int status)
         log_write(cell->options.log, LOG_ERROR, "the database is not usable", "s:s", "why",
                   runner->migrate_why);
     snprintf(cell->not_ready_why, sizeof cell->not_ready_why, "%s", runner->migrate_why);
+    cell->has_failed = true;
     uv_timer_start(&runner->retry, on_migrate_retry, MIGRATE_RETRY_MS, 0);
 }
 
@@ -382,9 +392,7 @@ bool cell_run(struct cell *cell)
 
 bool cell_is_ready(const struct cell *cell, char *why, size_t why_size)
 {
-    if (cell->has_database && notify_listener_is_on(cell->listener) &&
-        action_repo_is_ready(cell->repo) && action_repo_is_ready(cell->live_repo) &&
-        event_writers_are_ready(cell->writers))
+    if (is_usable(cell))
         return true;
     snprintf(why, why_size, "%s",
              cell->not_ready_why[0] == '\0' ? "it is being connected to." : cell->not_ready_why);

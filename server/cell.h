@@ -57,6 +57,7 @@ struct cell {
     struct {
         bool writers, hubs, list_hub;
     } due;                             /* which have something to do before the loop waits */
+    bool has_failed;                   /* something has failed */
     char not_ready_why[CELL_WHY_SIZE]; /* why it is not usable, for people; "" for none */
 };
 

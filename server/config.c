@@ -38,6 +38,8 @@ static const struct option_row options[] = {
     TEXT(listen, "listen", "RUNTREE_LISTEN", "127.0.0.1:8080", "address to serve HTTP on"),
     {"database-url", "RUNTREE_DATABASE_URL", OPTION_URL, 0, NULL, 0, 0, 0,
      "libpq connection string; without one runtree starts its own PostgreSQL; several are cells"},
+    TEXT(cells_file, "cells", "RUNTREE_CELLS", "",
+         "file of databases that share the runs, one a line: NAME active URL (docs/scale.md)"),
     TEXT(data_dir, "data-dir", "RUNTREE_DATA_DIR", "./runtree-data",
          "folder of that PostgreSQL's files"),
     NUMBER(threads, "threads", "RUNTREE_THREADS", 1, 1, 64,
@@ -249,26 +251,41 @@ static int check_texts(const struct config *config, char why[static CONFIG_WHY_S
     return -EINVAL;
 }
 
-/* Of the URLs behind the first `skipped`: flags are over the environment. */
-static int make_cells(struct config *config, size_t skipped, char why[static CONFIG_WHY_SIZE])
+/* Cells "1", "2" … of the URLs behind the first `skipped`: flags are over the environment. */
+static int list_urls(struct config *config, size_t skipped, char why[static CONFIG_WHY_SIZE])
 {
     size_t count = config->database_urls.count - skipped;
     const char **urls = &config->database_urls.items[skipped];
+    char name[CELL_NAME_SIZE], reason[CELL_LIST_WHY_SIZE];
 
     if (count == 1 && urls[0][0] == '\0')
         return 0;
     for (size_t i = 0; i < count; i++) {
-        struct cell_config *cell = &config->cells[i];
-
-        snprintf(cell->name, sizeof cell->name, "%zu", i + 1);
-        cell->url = strdup(urls[i]);
-        if (cell->url == NULL || urls[i][0] == '\0') {
-            snprintf(why, CONFIG_WHY_SIZE, "--database-url: the %zuth is empty", i + 1);
-            return -EINVAL;
-        }
-        config->cell_count++;
+        snprintf(name, sizeof name, "%zu", i + 1);
+        if (urls[i][0] == '\0')
+            snprintf(reason, sizeof reason, "that of cell %s is empty", name);
+        else if (cell_list_add(&config->cells, name, CELL_ACTIVE, urls[i], reason) == 0)
+            continue;
+        snprintf(why, CONFIG_WHY_SIZE, "--database-url (RUNTREE_DATABASE_URL): %.260s", reason);
+        return -EINVAL;
     }
     return 0;
+}
+
+static int list_cells(struct config *config, size_t skipped, char why[static CONFIG_WHY_SIZE])
+{
+    char reason[CELL_LIST_WHY_SIZE];
+
+    if (config->cells_file[0] == '\0')
+        return list_urls(config, skipped, why);
+    if (config->database_urls.count > 0)
+        snprintf(why, CONFIG_WHY_SIZE,
+                 "--cells (RUNTREE_CELLS) and --database-url (RUNTREE_DATABASE_URL): one of them");
+    else if (cell_list_load(&config->cells, config->cells_file, reason) < 0)
+        snprintf(why, CONFIG_WHY_SIZE, "--cells (RUNTREE_CELLS): %.280s", reason);
+    else
+        return 0;
+    return -EINVAL;
 }
 
 int config_read(struct config *config, int argc, char *const argv[],
@@ -299,7 +316,7 @@ int config_read(struct config *config, int argc, char *const argv[],
     }
     if (check_texts(config, why) < 0)
         return -EINVAL;
-    return make_cells(config, config->database_urls.count > from_environment ? from_environment : 0,
+    return list_cells(config, config->database_urls.count > from_environment ? from_environment : 0,
                       why);
 }
 
@@ -323,8 +340,7 @@ void config_hide_secrets(int argc, char *const argv[])
 
 void config_clear(struct config *config)
 {
-    for (size_t i = 0; i < config->cell_count; i++)
-        free((char *)config->cells[i].url);
+    cell_list_clear(&config->cells);
 }
 
 void config_print_help(void)

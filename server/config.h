@@ -6,15 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/placement.h"
+#include "server/cell_list.h"
 
 enum { CONFIG_WHY_SIZE = 320 };
-
-/* A database, or a schema of one, that holds whole runs. */
-struct cell_config {
-    char name[CELL_NAME_SIZE];
-    const char *url; /* owned by the configuration that it is part of */
-};
 
 /* Strings are borrowed from argv, the environment or the program, where they do not say otherwise.
  */
@@ -24,8 +18,8 @@ struct config {
         const char *items[CELLS_MAX];
         size_t count;
     } database_urls;
-    struct cell_config cells[CELLS_MAX];
-    size_t cell_count; /* 0: a PostgreSQL of our own */
+    const char *cells_file; /* "": none */
+    struct cell_list cells; /* of that file or those URLs; empty: a PostgreSQL of our own */
     const char *data_dir;
     const char *cors_origins;    /* comma-separated; "": same origin only; "*": any */
     const char *log_level;       /* error, warning, info, debug */

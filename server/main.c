@@ -17,7 +17,6 @@
 #include "server/app.h"
 #include "server/listen.h"
 #include "sql/embedded_postgres.h"
-#include "sql/migrate.h"
 
 enum {
     EXIT_USAGE = 2,
@@ -114,7 +113,7 @@ static int open_loop(struct process *process, const char *address, const struct 
         close(fd);
         return -1;
     }
-    process->loops[number] = app_new(shared, &process->metrics[number * shared->cell_count], fd,
+    process->loops[number] = app_new(shared, &process->metrics[number * shared->cells->alive], fd,
                                      own_keys, why, sizeof why);
     if (process->loops[number] == NULL) {
         log_write(shared->log, LOG_ERROR, "an event loop did not start", "s:s", "why", why);
@@ -154,11 +153,10 @@ static int start_loops(struct process *process, const struct auth_keys *keys)
 
 /* `postgres` is NULL for a database of somebody else. 0 or -1. */
 static int serve_on(const struct config *config, const struct secrets *secrets,
-                    const struct cell_config *cells, size_t cell_count,
-                    struct embedded_postgres *postgres, const struct log *log,
-                    const sigset_t *signals)
+                    const struct cell_list *cells, struct embedded_postgres *postgres,
+                    const struct log *log, const sigset_t *signals)
 {
-    size_t count = (size_t)config->threads * cell_count;
+    size_t count = (size_t)config->threads * cells->alive;
     struct process process = {.metrics = calloc(count, sizeof *process.metrics),
                               .all_metrics = calloc(count, sizeof *process.all_metrics)};
     struct memory *memory = memory_new((uint64_t)config->memory_max_bytes);
@@ -167,7 +165,6 @@ static int serve_on(const struct config *config, const struct secrets *secrets,
     process.shared = (struct app_shared){
         .config = config,
         .cells = cells,
-        .cell_count = cell_count,
         .log = log,
         .webhook_secrets = secrets->webhooks,
         .memory = memory,
@@ -200,12 +197,12 @@ static int serve_with_secrets(const struct config *config, const struct secrets 
                               const struct log *log, const sigset_t *signals)
 {
     struct embedded_postgres *postgres;
-    struct cell_config own = {.name = "1"};
+    struct cell_list own = {0};
     char why[APP_WHY_SIZE];
-    int status;
+    int status = -1;
 
-    if (config->cell_count > 0) {
-        status = serve_on(config, secrets, config->cells, config->cell_count, NULL, log, signals);
+    if (config->cells.count > 0) {
+        status = serve_on(config, secrets, &config->cells, NULL, log, signals);
         log_write(log, LOG_INFO, "stopped", "");
         return status;
     }
@@ -215,8 +212,9 @@ static int serve_with_secrets(const struct config *config, const struct secrets 
         log_write(log, LOG_ERROR, "PostgreSQL did not start", "s:s", "why", why);
         return -1;
     }
-    own.url = embedded_postgres_url(postgres);
-    status = serve_on(config, secrets, &own, 1, postgres, log, signals);
+    if (cell_list_add(&own, "1", CELL_ACTIVE, embedded_postgres_url(postgres), why) == 0)
+        status = serve_on(config, secrets, &own, postgres, log, signals);
+    cell_list_clear(&own);
     embedded_postgres_stop(postgres);
     log_write(log, LOG_INFO, "stopped", "");
     return status;
@@ -276,14 +274,6 @@ static int serve(const struct config *config)
     return status;
 }
 
-static int check_urls(const struct config *config, char why[static CONFIG_WHY_SIZE])
-{
-    for (size_t i = 0; i < config->cell_count; i++)
-        if (database_url_check(config->cells[i].url, why, CONFIG_WHY_SIZE) < 0)
-            return -1;
-    return 0;
-}
-
 /* What can be seen to lead nowhere before anything starts. 0, or -1 with the reason in `why`. */
 static int check_places(const struct config *config, char why[static CONFIG_WHY_SIZE])
 {
@@ -292,7 +282,7 @@ static int check_places(const struct config *config, char why[static CONFIG_WHY_
     if (listen_check(config->listen, reason, sizeof reason) < 0)
         snprintf(why, CONFIG_WHY_SIZE, "--listen (RUNTREE_LISTEN): %s", reason);
     else
-        return check_urls(config, why);
+        return 0;
     return -1;
 }
 

@@ -12,6 +12,7 @@ struct metric_description {
     const char *help;
     bool is_maximum; /* of all loops, not their sum */
     double unit;     /* in which the value is kept; 0: it is a count */
+    bool is_of_cell; /* of a database, not of the whole process */
 };
 
 static const struct metric_description descriptions[METRIC_COUNT] = {
@@ -33,23 +34,30 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_RATE_LIMITED] = {"runtree_rate_limited_total", "counter",
                              "Requests answered by 429: a rate, or a client's number of streams."},
     [METRIC_WRITE_BATCHES] = {"runtree_write_batches_total", "counter",
-                              "Transactions committed by the writers."},
+                              "Transactions committed by the writers.", .is_of_cell = true},
     [METRIC_WRITE_REFUSED] = {"runtree_write_refused_total", "counter",
-                              "Batches that the database refused."},
+                              "Batches that the database refused.", .is_of_cell = true},
     [METRIC_WRITE_CONFLICTS] = {"runtree_write_conflicts_total", "counter",
-                                "Batches decided again because another process changed a run."},
+                                "Batches decided again because another process changed a run.",
+                                .is_of_cell = true},
     [METRIC_DATABASE_LOST] = {"runtree_database_lost_total", "counter",
-                              "Database connections lost, and attempts to connect that failed."},
+                              "Database connections lost, and attempts to connect that failed.",
+                              .is_of_cell = true},
     [METRIC_NOTIFICATIONS] = {"runtree_notifications_total", "counter",
-                              "Notifications heard from the database."},
-    [METRIC_HUB_READS] = {"runtree_hub_reads_total", "counter", "Reads of a watched run."},
+                              "Notifications heard from the database.", .is_of_cell = true},
+    [METRIC_HUB_READS] = {"runtree_hub_reads_total", "counter", "Reads of a watched run.",
+                          .is_of_cell = true},
     [METRIC_HUB_POLLED] = {"runtree_hub_polled_total", "counter",
-                           "Watched runs found changed by the poll, not by a notification."},
+                           "Watched runs found changed by the poll, not by a notification.",
+                           .is_of_cell = true},
     [METRIC_LIST_READS] = {"runtree_list_reads_total", "counter",
-                           "Reads of the runs that moved, for the watchers of the list."},
+                           "Reads of the runs that moved, for the watchers of the list.",
+                           .is_of_cell = true},
     [METRIC_ACTIONS_ABANDONED] = {"runtree_actions_abandoned_total", "counter",
-                                  "Actions that nobody ended, recorded as ABORTED."},
-    [METRIC_RUNS_REMOVED] = {"runtree_runs_deleted_total", "counter", "Runs deleted."},
+                                  "Actions that nobody ended, recorded as ABORTED.",
+                                  .is_of_cell = true},
+    [METRIC_RUNS_REMOVED] = {"runtree_runs_deleted_total", "counter", "Runs deleted.",
+                             .is_of_cell = true},
     [METRIC_STREAMS_OPENED] = {"runtree_streams_opened_total", "counter", "Streams opened."},
     [METRIC_STREAMS_RESUMED] = {"runtree_streams_resumed_total", "counter",
                                 "Streams that went on from their last event id."},
@@ -57,7 +65,8 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
                               "Streams that had to start anew: their last event id was of no use."},
     [METRIC_HUB_RESETS] = {"runtree_hub_resets_total", "counter",
                            "Watched runs, and the list of runs, all of whose streams had to start "
-                           "anew."},
+                           "anew.",
+                           .is_of_cell = true},
     [METRIC_STREAMS_STALLED] = {"runtree_streams_stalled_total", "counter",
                                 "Streams cut off because they took nothing."},
     [METRIC_STREAM_FRAMES] = {"runtree_stream_frames_total", "counter", "Frames sent to streams."},
@@ -70,22 +79,29 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_AUTH_KEYS] = {"runtree_auth_keys", "gauge", "Keys that tokens are verified with.",
                           true},
     [METRIC_WRITE_QUEUE_BYTES] = {"runtree_write_queue_bytes", "gauge",
-                                  "Bytes of events that wait for a writer."},
-    [METRIC_READ_QUEUE] = {"runtree_read_queue", "gauge", "Reads that wait for the database."},
+                                  "Bytes of events that wait for a writer.", .is_of_cell = true},
+    [METRIC_READ_QUEUE] = {"runtree_read_queue", "gauge", "Reads that wait for the database.",
+                           .is_of_cell = true},
     [METRIC_DATABASE_CONNECTIONS] = {"runtree_database_connections", "gauge",
-                                     "Database connections that are usable."},
+                                     "Database connections that are usable.", .is_of_cell = true},
+    [METRIC_CELL_UP] = {"runtree_cell_up", "gauge",
+                        "Event loops that can read, write and listen in the database.",
+                        .is_of_cell = true},
     [METRIC_NOTIFICATION_QUEUE_MILLIONTHS] =
         {"runtree_notification_queue_usage_ratio", "gauge",
-         "Part of the database's notification queue that is in use.", true, 1e-6},
+         "Part of the database's notification queue that is in use.", true, 1e-6,
+         .is_of_cell = true},
     [METRIC_CONNECTIONS] = {"runtree_connections", "gauge",
                             "HTTP connections, streams not counted."},
     [METRIC_STREAMS] = {"runtree_streams", "gauge", "Open streams."},
-    [METRIC_HUBS] = {"runtree_hubs", "gauge", "Runs whose tree is held."},
-    [METRIC_VIEWS] = {"runtree_views", "gauge", "Filters over them."},
-    [METRIC_NODES] = {"runtree_nodes", "gauge", "Actions in the trees held."},
-    [METRIC_LIST_VIEWS] = {"runtree_list_views", "gauge", "Filters over the list of runs."},
+    [METRIC_HUBS] = {"runtree_hubs", "gauge", "Runs whose tree is held.", .is_of_cell = true},
+    [METRIC_VIEWS] = {"runtree_views", "gauge", "Filters over them.", .is_of_cell = true},
+    [METRIC_NODES] = {"runtree_nodes", "gauge", "Actions in the trees held.", .is_of_cell = true},
+    [METRIC_LIST_VIEWS] = {"runtree_list_views", "gauge", "Filters over the list of runs.",
+                           .is_of_cell = true},
     [METRIC_LIST_RUNS] = {"runtree_list_runs", "gauge",
-                          "Runs that moved lately, held for the watchers of the list."},
+                          "Runs that moved lately, held for the watchers of the list.",
+                          .is_of_cell = true},
     [METRIC_LOOP_BLOCKED_MAX_US] = {"runtree_loop_blocked_max_microseconds", "gauge",
                                     "Longest turn of an event loop since the start.", true},
     [METRIC_LOOP_CPU_MAX_US] = {"runtree_loop_cpu_max_microseconds", "gauge",
@@ -96,6 +112,7 @@ struct histogram_description {
     const char *name;
     const char *help;
     double bounds[HISTOGRAM_BUCKETS];
+    bool is_of_cell;
 };
 
 #define SECONDS                                                                                    \
@@ -107,24 +124,24 @@ struct histogram_description {
 static const struct histogram_description histograms[HISTOGRAM_COUNT] = {
     [HISTOGRAM_COMMIT] = {"runtree_commit_seconds",
                           "From the first byte of a batch to the database until its commit.",
-                          SECONDS},
+                          SECONDS, .is_of_cell = true},
     [HISTOGRAM_BATCH] = {"runtree_batch_events",
                          "Events in a transaction.",
-                         {1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1000, 1024, 2048, 4096,
-                          5000}},
+                         {1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1000, 1024, 2048, 4096, 5000},
+                         .is_of_cell = true},
     [HISTOGRAM_LAG] = {"runtree_flush_lag_seconds",
                        "From hearing that a watched run changed until the change is flushed.",
-                       SECONDS},
+                       SECONDS, .is_of_cell = true},
     [HISTOGRAM_LIST_LAG] = {"runtree_list_flush_lag_seconds",
                             "From hearing that a run changed until the change is flushed to the "
                             "watchers of the list of runs.",
-                            SECONDS},
+                            SECONDS, .is_of_cell = true},
     [HISTOGRAM_TURN] = {"runtree_loop_turn_seconds",
-                        "A turn of an event loop: everything between two waits.", SECONDS},
+                        "A turn of an event loop: everything between two waits.", SECONDS, false},
 };
 
 static const struct histogram_description request_histogram = {
-    "runtree_http_request_seconds", "From a request's head to its end.", SECONDS};
+    "runtree_http_request_seconds", "From a request's head to its end.", SECONDS, false};
 
 void metrics_add(struct metrics *metrics, enum metric metric, uint64_t more)
 {
@@ -327,36 +344,76 @@ static void write_memory(const struct memory *memory, struct buffer *out)
     write_line(out, "runtree_memory_refused_total %" PRIu64 "\n", memory_refusals(memory));
 }
 
-void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
-                   const struct log *log, const struct route *routes, struct buffer *out)
+/* The value of a metric in `count` of them, the first and each `step`th behind it. */
+static void write_metric(enum metric metric, const char *labels, const struct metrics *const *first,
+                         size_t count, size_t step, struct buffer *out)
 {
-    const struct histogram_values *values[METRICS_MAX] = {0};
+    const struct metric_description *description = &descriptions[metric];
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = first[i * step]->values[metric];
+
+        total = description->is_maximum ? (value > total ? value : total) : total + value;
+    }
+    if (description->unit > 0)
+        write_line(out, "%s%s %g\n", description->name, labels, (double)total * description->unit);
+    else
+        write_line(out, "%s%s %" PRIu64 "\n", description->name, labels, total);
+}
+
+static void write_metrics(const struct all_metrics *all, struct buffer *out)
+{
+    char labels[CELL_NAME_SIZE + 16];
 
     for (int metric = 0; metric < METRIC_COUNT; metric++) {
         const struct metric_description *description = &descriptions[metric];
-        uint64_t total = 0;
 
-        for (size_t i = 0; i < count; i++) {
-            uint64_t value = all[i]->values[metric];
-
-            total = description->is_maximum ? (value > total ? value : total) : total + value;
-        }
         write_head(out, description->name, description->type, description->help);
-        if (description->unit > 0)
-            write_line(out, "%s %g\n", description->name, (double)total * description->unit);
-        else
-            write_line(out, "%s %" PRIu64 "\n", description->name, total);
+        if (!description->is_of_cell || all->cells == 1) {
+            write_metric((enum metric)metric, "", all->items, all->loops * all->cells, 1, out);
+            continue;
+        }
+        for (size_t cell = 0; cell < all->cells; cell++) {
+            snprintf(labels, sizeof labels, "{cell=\"%s\"}", all->cell_names[cell]);
+            write_metric((enum metric)metric, labels, &all->items[cell], all->loops, all->cells,
+                         out);
+        }
     }
+}
+
+static void write_histograms(const struct all_metrics *all, struct buffer *out)
+{
+    const struct histogram_values *values[METRICS_MAX] = {0};
+    char labels[CELL_NAME_SIZE + 16];
+
     for (int histogram = 0; histogram < HISTOGRAM_COUNT; histogram++) {
-        for (size_t i = 0; i < count; i++)
-            values[i] = &all[i]->histograms[histogram];
-        write_head(out, histograms[histogram].name, "histogram", histograms[histogram].help);
-        write_histogram(out, &histograms[histogram], "", values, count);
+        const struct histogram_description *description = &histograms[histogram];
+        size_t parts = description->is_of_cell ? all->cells : 1;
+        size_t count = all->loops * all->cells / parts;
+
+        write_head(out, description->name, "histogram", description->help);
+        for (size_t part = 0; part < parts; part++) {
+            for (size_t i = 0; i < count; i++)
+                values[i] = &all->items[part + i * parts]->histograms[histogram];
+            snprintf(labels, sizeof labels, parts == 1 ? "" : "cell=\"%s\",",
+                     all->cell_names[part]);
+            write_histogram(out, description, labels, values, count);
+        }
     }
+}
+
+void metrics_write(const struct all_metrics *all, const struct memory *memory,
+                   const struct log *log, const struct route *routes, struct buffer *out)
+{
+    size_t count = all->loops * all->cells;
+
+    write_metrics(all, out);
+    write_histograms(all, out);
     write_memory(memory, out);
     write_head(out, "runtree_log_lines_dropped_total", "counter",
                "Lines of the log that were not written: nobody read them, or too many were alike.");
     write_line(out, "runtree_log_lines_dropped_total %" PRIu64 "\n", log_lines_dropped(log));
-    write_unmapped(all, count, out);
-    write_requests(all, count, routes, out);
+    write_unmapped(all->items, count, out);
+    write_requests(all->items, count, routes, out);
 }

@@ -48,6 +48,7 @@ enum metric {
     METRIC_WRITE_QUEUE_BYTES,
     METRIC_READ_QUEUE,
     METRIC_DATABASE_CONNECTIONS,
+    METRIC_CELL_UP,
     METRIC_NOTIFICATION_QUEUE_MILLIONTHS,
     METRIC_CONNECTIONS,
     METRIC_STREAMS,
@@ -109,13 +110,20 @@ void metrics_observe_request(struct metrics *metrics, size_t route, unsigned sta
  * number: together UNMAPPED_SLOTS are counted. */
 void metrics_add_unmapped(struct metrics *metrics, const char *tool, const char *kind,
                           uint64_t more);
-/* How many there were in all loops. */
+/* How many there were, in `count` of them. */
 uint64_t metrics_unmapped(const struct metrics *const *all, size_t count, const char *tool,
                           const char *kind);
 
-/* `count` of them as one, the account of memory, and what the log dropped, in the text format
- * 0.0.4; `routes` is the table, ended by one without a pattern. */
-void metrics_write(const struct metrics *const *all, size_t count, const struct memory *memory,
+/* Of each loop the metrics of each cell, one loop after the other. */
+struct all_metrics {
+    const struct metrics *const *items;
+    size_t loops, cells;
+    const char *const *cell_names; /* what is of a database is told of each, if there are several */
+};
+
+/* All of them, the account of memory, and what the log dropped, in the text format 0.0.4; `routes`
+ * is the table, ended by one without a pattern. */
+void metrics_write(const struct all_metrics *all, const struct memory *memory,
                    const struct log *log, const struct route *routes, struct buffer *out);
 
 #endif

@@ -285,7 +285,7 @@ int database_url_check(const char *url, char *why, size_t why_size)
     PQconninfoOption *options = pg_url_parse(url, reason);
 
     if (options == NULL) {
-        snprintf(why, why_size, "--database-url (RUNTREE_DATABASE_URL): %s", reason);
+        snprintf(why, why_size, "%s", reason);
         return -1;
     }
     PQconninfoFree(options);
