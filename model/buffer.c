@@ -18,10 +18,10 @@ char *buffer_grow(struct buffer *buffer, size_t more)
 {
     if (buffer->failed)
         return NULL;
-    size_t capacity = buffer->capacity < CAPACITY_MIN ? CAPACITY_MIN : buffer->capacity;
-    while (capacity - buffer->length <= more && capacity <= SIZE_MAX / 2)
-        capacity *= 2;
-    char *bytes = capacity - buffer->length <= more ? NULL : realloc(buffer->bytes, capacity);
+    size_t capacity = buffer->capacity < CAPACITY_MIN / 2 ? CAPACITY_MIN : buffer->capacity * 2;
+    if (capacity - buffer->length <= more)
+        capacity = buffer->length + more + 1;
+    char *bytes = more >= SIZE_MAX / 2 ? NULL : realloc(buffer->bytes, capacity);
     if (!bytes) {
         buffer->failed = true;
         buffer->capacity = buffer->length; /* so that nothing fits any more */

@@ -329,14 +329,17 @@ struct run_state_manager {
 
 /* -------- records -------- */
 
-/* Forgets the node's cached record. */
+/* In place of the length of a record that is not kept. */
+#define ENCODED_ONCE UINT32_MAX
+
+/* The node has changed: forgets its record, if it is kept. */
 static void node_update_forget(struct run_node *node)
 {
-    if (!node->encoded)
-        return;
-    node->manager->encoded_bytes -= node->encoded_length;
-    free(node->encoded);
-    node->encoded = NULL;
+    if (node->encoded) {
+        node->manager->encoded_bytes -= node->encoded_length;
+        free(node->encoded);
+        node->encoded = NULL;
+    }
     node->encoded_length = 0;
 }
 
@@ -346,28 +349,43 @@ static struct run_node *writable(const struct run_node *node)
     return node_table_at(&node->manager->nodes, (size_t)node->action.ordinal - 1);
 }
 
-const char *node_update_encode(const struct run_node *node, size_t *length)
+/* Into the manager's buffer; NULL when out of memory. */
+static const struct buffer *encode(const struct run_node *node)
 {
-    struct run_state_manager *manager = node->manager;
-    *length = node->encoded_length;
-    if (node->encoded)
-        return node->encoded;
-    struct buffer *out = &manager->scratch;
+    struct buffer *out = &node->manager->scratch;
     out->length = 0;
     record_write_node(out, &node->action, node->child_phase_counts);
     buffer_text(out, ",\"meetsFilter\":");
-    char *encoded = out->failed || out->length > UINT32_MAX ? NULL : malloc(out->length);
-    if (!encoded) {
-        buffer_free(out);
+    if (!out->failed && out->length < ENCODED_ONCE)
+        return out;
+    buffer_free(out);
+    return NULL;
+}
+
+/* A copy of what encode made; NULL when out of memory. */
+static char *copy_encoded(const struct buffer *record)
+{
+    char *copy = malloc(record->length);
+    if (copy)
+        memcpy(copy, record->bytes, record->length);
+    return copy;
+}
+
+const char *node_update_encode(const struct run_node *node, size_t *length)
+{
+    *length = node->encoded_length;
+    if (node->encoded)
+        return node->encoded;
+    const struct buffer *record = encode(node);
+    if (!record)
         return NULL;
-    }
-    memcpy(encoded, out->bytes, out->length);
     struct run_node *cache = writable(node);
-    cache->encoded = encoded;
-    cache->encoded_length = (uint32_t)out->length;
-    manager->encoded_bytes += out->length;
-    *length = out->length;
-    return encoded;
+    if (node->encoded_length == ENCODED_ONCE)
+        cache->encoded = copy_encoded(record);
+    cache->encoded_length = cache->encoded ? (uint32_t)record->length : ENCODED_ONCE;
+    node->manager->encoded_bytes += cache->encoded ? record->length : 0;
+    *length = record->length;
+    return record->bytes;
 }
 
 /* -------- the tree as it was, for who reads it slowly -------- */
@@ -442,16 +460,24 @@ const char *tree_hold_encode(const struct tree_hold *hold, int32_t ordinal, size
 /* The node's record as it is, which becomes the caller's; NULL when out of memory. */
 static struct node_record *take_record(struct run_node *node)
 {
-    size_t length;
-    if (!node_update_encode(node, &length))
-        return NULL;
     struct node_record *record = malloc(sizeof *record);
     if (!record)
         return NULL;
-    *record = (struct node_record){.node = node, .length = length, .bytes = node->encoded};
+    size_t length = node->encoded_length;
+    char *bytes = node->encoded;
+    if (!bytes) {
+        const struct buffer *encoded = encode(node);
+        bytes = encoded ? copy_encoded(encoded) : NULL;
+        length = encoded ? encoded->length : 0;
+    } else {
+        node->manager->encoded_bytes -= length;
+    }
+    if (!bytes) {
+        free(record);
+        return NULL;
+    }
     node->encoded = NULL;
-    node->encoded_length = 0;
-    node->manager->encoded_bytes -= length;
+    *record = (struct node_record){.node = node, .length = length, .bytes = bytes};
     return record;
 }
 

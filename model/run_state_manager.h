@@ -21,8 +21,8 @@ struct run_node {
     int64_t changed_revision;
     struct action action; /* action.parent is the parent's name, borrowed from that node */
     uint32_t child_phase_counts[PHASE_SLOTS]; /* all descendants */
-    uint32_t encoded_length;
-    char *encoded; /* cache of node_update_encode, NULL if stale */
+    uint32_t encoded_length;                  /* UINT32_MAX: it was encoded once, and not kept */
+    char *encoded;                            /* cache of node_update_encode, NULL if stale */
     char *strings; /* the block that holds strings of `action` that replaced its first ones, or NULL
                     */
     struct run_state_manager *manager;
@@ -75,7 +75,9 @@ const struct run_node *run_state_manager_newest(const struct run_state_manager *
 size_t run_state_manager_bytes(const struct run_state_manager *manager);
 
 /* The node's record without its last member: {"action":{…},"childPhaseCounts":{…},"meetsFilter":
- * encoded once per change and kept in the node. *length in bytes; NULL when out of memory. */
+ * until the next call that encodes or changes a node of its tree. *length in bytes; NULL when out
+ * of memory. A record that is asked for a second time before the node changes is kept in it: most
+ * never are, because watchers share what is made of them. */
 const char *node_update_encode(const struct run_node *node, size_t *length);
 
 /* Who reads the tree as it is at one moment, and takes his time. A plain value that must not move

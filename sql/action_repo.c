@@ -283,11 +283,14 @@ static void close_connections(struct action_repo *repo)
 
 /* Each read is a look-up by an index, in the order that it gives, of which a page takes the first
  * rows. A planner with the statistics of a table that was just filled reads and sorts it all, and
- * compiles a statement for which that is forbidden, but not possible to avoid. */
+ * compiles a statement for which that is forbidden, but not possible to avoid. Left the choice, it
+ * also plans most statements anew for each set of parameters, which takes longer than to run them;
+ * a plan that is kept must hold for tables that have grown, so none may begin by reading one. */
 static const struct pg_statement plan_by_index = {
-    .sql =
-        "SELECT set_config(name, 'off', false) FROM (VALUES ('enable_seqscan'), ('enable_sort'),"
-        " ('enable_bitmapscan'), ('enable_hashjoin'), ('enable_mergejoin'), ('jit')) AS s (name)"};
+    .sql = "SELECT set_config('plan_cache_mode', 'force_generic_plan', false),"
+           " set_config(name, 'off', false) FROM (VALUES ('enable_seqscan'), ('enable_sort'),"
+           " ('enable_bitmapscan'), ('enable_hashjoin'), ('enable_mergejoin'),"
+           " ('enable_material'), ('jit')) AS s (name)"};
 
 static int open_connections(struct action_repo *repo, const struct action_repo_options *options)
 {
@@ -514,13 +517,15 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
 #define CONTAINS(text, part)                                                                       \
     "coalesce(position(" part " IN lower((" text ") COLLATE \"C\")) > 0, false)"
 
-/* Its name or title does: list_filter_covers. */
+/* Its name or title does: list_filter_covers. OFFSET 0 keeps the planner from gathering the titles
+ * of all runs first. */
 #define RUN_IS_CALLED(part)                                                                        \
     "(" CONTAINS(                                                                                  \
         "r.run_name",                                                                              \
         part) " OR EXISTS (SELECT FROM run_additions x"                                            \
               " WHERE x.project = r.project AND x.domain = r.domain AND x.run_name = r.run_name"   \
-              " AND x.member = 'title' AND " CONTAINS("x.value::json #>> '{}'", part) "))"
+              " AND x.member = 'title' AND " CONTAINS("x.value::json #>> '{}'",                    \
+                                                      part) " OFFSET 0))"
 
 #define RUN_BYTES                                                                                  \
     "coalesce((SELECT sum(octet_length(x.value)) FROM run_additions x WHERE x.project = r.project" \
@@ -1181,11 +1186,16 @@ int action_repo_list_projects(struct action_repo *repo, const struct project_que
                                         .arg = arg});
 }
 
-/* One statement has one snapshot: the run's revision and the actions belong together. */
-#define RUN_AND_ACTIONS(run_columns, actions)                                                      \
-    "SELECT " run_columns ", r.waiting_for, c.* FROM (SELECT r.*, " WAITING_FOR " FROM runs r"     \
-    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3 OFFSET 0) r"                      \
-    " LEFT JOIN LATERAL (" actions ") c ON true"
+/* One statement has one snapshot: the run's revision and the actions belong together. The run is a
+ * row of its own, in columns of the actions: what a row of a big tree does not have is neither sent
+ * nor read a hundred thousand times. */
+#define RUN_AND_ACTIONS(actions)                                                                   \
+    "WITH r AS MATERIALIZED (SELECT r.*, " WAITING_FOR " FROM runs r"                              \
+    " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3)"                                 \
+    " SELECT r.incarnation, r.waiting_for, r.action_count, r.waiting_count, NULL::int2,"           \
+    " NULL::int4, NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::timestamptz,"       \
+    " NULL::timestamptz, NULL::text, r.revision, NULL::text, NULL::text, NULL::bool FROM r"        \
+    " UNION ALL SELECT a.* FROM r CROSS JOIN LATERAL (" actions ") a"
 
 static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
 
@@ -1195,33 +1205,27 @@ static const Oid changes_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
  * the tree. */
 static const struct pg_statement changes_statement = {
     .name = "changes_since",
-    .sql =
-        RUN_AND_ACTIONS(RUN_COLUMNS, "SELECT a.* FROM (SELECT DISTINCT c.name FROM ("
-                                     "SELECT e.name FROM action_events e"
-                                     " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
-                                     " AND e.revision > $4 AND e.revision > 0"
-                                     " ORDER BY e.revision OFFSET 0) c UNION SELECT b.name"
-                                     " FROM actions b WHERE b.project = $1 AND b.domain = $2"
-                                     " AND b.run_name = $3 AND b.changed_by_hand > $4"
-                                     " OFFSET 0) n"
-                                     " CROSS JOIN LATERAL (SELECT " ACTION_COLUMNS " FROM actions a"
-                                     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
-                                     " AND a.name = n.name OFFSET 0) a") " ORDER BY c.ordinal",
+    .sql = RUN_AND_ACTIONS("SELECT a.* FROM (SELECT DISTINCT c.name FROM ("
+                           "SELECT e.name FROM action_events e"
+                           " WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
+                           " AND e.revision > $4 AND e.revision > 0"
+                           " ORDER BY e.revision OFFSET 0) c UNION SELECT b.name"
+                           " FROM actions b WHERE b.project = $1 AND b.domain = $2"
+                           " AND b.run_name = $3 AND b.changed_by_hand > $4"
+                           " OFFSET 0) n"
+                           " CROSS JOIN LATERAL (SELECT " TREE_ACTION_COLUMNS " FROM actions a"
+                           " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
+                           " AND a.name = n.name OFFSET 0) a"),
     .parameter_count = 4,
     .types = changes_types,
 };
 
 static const Oid tree_part_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4, PG_INT4};
 
-#define TREE_PART_RUN_COLUMNS "r.incarnation, r.revision, r.action_count, r.waiting_count"
-enum { TREE_PART_RUN_COLUMN_COUNT = 5 };
-
-/* No ORDER BY around it: the plan keeps the order of the inner one, and sorting what is sorted
- * would cost as much as reading it. on_tree_part_rows sees to it that it is so. */
+/* The plan keeps the order of the inner ORDER BY; on_run_and_actions sees to it that it is so. */
 static const struct pg_statement tree_part_statement = {
     .name = "tree_part",
-    .sql = RUN_AND_ACTIONS(TREE_PART_RUN_COLUMNS,
-                           "SELECT " ACTION_COLUMNS " FROM actions a"
+    .sql = RUN_AND_ACTIONS("SELECT " TREE_ACTION_COLUMNS " FROM actions a"
                            " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3"
                            " AND a.ordinal > $4 AND a.ordinal > 0 ORDER BY a.ordinal LIMIT $5"),
     .parameter_count = 5,
@@ -1245,50 +1249,47 @@ static void sort_by_ordinal(struct action *actions, size_t count)
     }
 }
 
-/* Hands out a run and its actions, whose columns begin with column `first`. */
-static void hand_out(struct repo_call *call, const struct run *run, const PGresult *result,
-                     int first)
-{
-    size_t count = PQgetisnull(result, 0, first) ? 0 : (size_t)PQntuples(result);
-    struct action *actions = malloc((count + 1) * sizeof *actions);
+/* Of RUN_AND_ACTIONS. */
+enum { COLUMN_PHASE = 4 };
 
+static struct run run_beside_actions(const PGresult *result, int row)
+{
+    struct run run = {
+        .waiting_for = pg_text(result, row, 1),
+        .action_count = pg_int4(result, row, 2),
+        .waiting_count = pg_int4(result, row, 3),
+        .revision = pg_int8(result, row, 13),
+    };
+
+    snprintf(run.incarnation, sizeof run.incarnation, "%s", pg_text(result, row, 0));
+    return run;
+}
+
+static void on_run_and_actions(struct repo_call *call, const PGresult *result)
+{
+    int rows = PQntuples(result);
+    size_t count = 0;
+    struct run run = {0};
+    struct action *actions;
+
+    if (rows == 0) {
+        call->fn.changes(call->arg, NULL, NULL, 0);
+        return;
+    }
+    actions = malloc((size_t)rows * sizeof *actions);
     if (actions == NULL) {
         call->is_out_of_memory = true;
         return;
     }
-    for (size_t i = 0; i < count; i++)
-        action_from_row(result, (int)i, first, &actions[i]);
+    for (int row = 0; row < rows; row++) {
+        if (PQgetisnull(result, row, COLUMN_PHASE))
+            run = run_beside_actions(result, row);
+        else
+            tree_action_from_row(result, row, 0, &actions[count++]);
+    }
     sort_by_ordinal(actions, count);
-    call->fn.changes(call->arg, run, actions, count);
+    call->fn.changes(call->arg, &run, actions, count);
     free(actions);
-}
-
-static void on_changes_rows(struct repo_call *call, const PGresult *result)
-{
-    struct run run;
-
-    if (PQntuples(result) == 0) {
-        call->fn.changes(call->arg, NULL, NULL, 0);
-        return;
-    }
-    watched_run_from_row(result, 0, 0, &run);
-    hand_out(call, &run, result, WATCHED_RUN_COLUMN_COUNT);
-}
-
-static void on_tree_part_rows(struct repo_call *call, const PGresult *result)
-{
-    struct run run = {0};
-
-    if (PQntuples(result) == 0) {
-        call->fn.changes(call->arg, NULL, NULL, 0);
-        return;
-    }
-    snprintf(run.incarnation, sizeof run.incarnation, "%s", pg_text(result, 0, 0));
-    run.revision = pg_int8(result, 0, 1);
-    run.action_count = pg_int4(result, 0, 2);
-    run.waiting_count = pg_int4(result, 0, 3);
-    run.waiting_for = pg_text(result, 0, 4);
-    hand_out(call, &run, result, TREE_PART_RUN_COLUMN_COUNT);
 }
 
 int action_repo_changes_since(struct action_repo *repo, const struct run_key *run, int64_t revision,
@@ -1301,7 +1302,7 @@ int action_repo_changes_since(struct action_repo *repo, const struct run_key *ru
     return run_call(
         repo, &changes_statement, &parameters,
         &(struct repo_call){
-            .on_rows = on_changes_rows, .fn.changes = on_changes, .on_end = end, .arg = arg});
+            .on_rows = on_run_and_actions, .fn.changes = on_changes, .on_end = end, .arg = arg});
 }
 
 int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
@@ -1319,7 +1320,7 @@ int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
     return run_calls(
         repo, &tree_part_statement, sets, parts,
         &(struct repo_call){
-            .on_rows = on_tree_part_rows, .fn.changes = on_part, .on_end = end, .arg = arg});
+            .on_rows = on_run_and_actions, .fn.changes = on_part, .on_end = end, .arg = arg});
 }
 
 static const Oid moved_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,

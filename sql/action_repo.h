@@ -248,18 +248,17 @@ int action_repo_list_projects(struct action_repo *repo, const struct project_que
                               repo_project_fn *on_project, repo_end_fn *on_end, void *arg);
 
 /* The change feed: the state of every action of the tree with an event after `revision`, by
- * ordinal, and the run, all as of one moment. `run` is NULL, and `count` 0, if there is no such
- * run. Called once, before on_end. */
+ * ordinal, and of the run incarnation, revision, action_count and what waits, all as of one moment.
+ * `run` is NULL, and `count` 0, if there is no such run. Called once, before on_end. */
 typedef void repo_changes_fn(void *arg, const struct run *run, const struct action *actions,
                              size_t count);
 
 int action_repo_changes_since(struct action_repo *repo, const struct run_key *run, int64_t revision,
                               repo_changes_fn *on_changes, repo_end_fn *on_end, void *arg);
 
-/* A stretch of the tree, by ordinal: the actions behind `after_ordinal`, at most `part_size`, as
- * they are now, and of the run only incarnation, revision, action_count and what waits, as of the
- * same moment. Then the next stretch, which begins where the last would have ended had it been
- * full: `parts` of them, TREE_PARTS_MAX at most, each as of a later moment. */
+/* The same of a stretch of the tree, by ordinal: the actions behind `after_ordinal`, at most
+ * `part_size`, as they are now. Then the next stretch, which begins where the last would have ended
+ * had it been full: `parts` of them, TREE_PARTS_MAX at most, each as of a later moment. */
 enum { TREE_PARTS_MAX = 16 };
 int action_repo_tree_parts(struct action_repo *repo, const struct run_key *run,
                            int32_t after_ordinal, int32_t part_size, size_t parts,

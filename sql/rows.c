@@ -29,41 +29,42 @@ void run_from_row(const PGresult *result, int row, int first, struct run *run)
     pg_int4_array(result, row, first + 13, run->root_counts + 1, PHASE_SLOTS - 1);
 }
 
-void watched_run_from_row(const PGresult *result, int row, int first, struct run *run)
+void shown_run_from_row(const PGresult *result, int row, int first, struct run *run)
 {
     run_from_row(result, row, first, run);
     run->waiting_for = pg_text(result, row, first + RUN_COLUMN_COUNT);
+    run->additions = pg_text(result, row, first + RUN_COLUMN_COUNT + 1);
 }
 
-void shown_run_from_row(const PGresult *result, int row, int first, struct run *run)
+void tree_action_from_row(const PGresult *result, int row, int first, struct action *action)
 {
-    watched_run_from_row(result, row, first, run);
-    run->additions = pg_text(result, row, first + WATCHED_RUN_COLUMN_COUNT);
+    *action = (struct action){
+        .name = pg_text(result, row, first),
+        .parent_named = true,
+        .parent = pg_text(result, row, first + 1),
+        .ordinal = pg_int4(result, row, first + 2),
+        .attempt = pg_int4(result, row, first + 3),
+        .phase = phase_from_index(pg_int2(result, row, first + 4)),
+        .version = pg_int4(result, row, first + 5),
+        .group = pg_text(result, row, first + 6),
+        .task_name = pg_text(result, row, first + 7),
+        .short_name = pg_text(result, row, first + 8),
+        .created_us = pg_time(result, row, first + 9),
+        .started_us = pg_time(result, row, first + 10),
+        .ended_us = pg_time(result, row, first + 11),
+        .error_info = pg_text(result, row, first + 12),
+        .revision = pg_int8(result, row, first + 13),
+        .additions = pg_text(result, row, first + 14),
+        .abort_requested = pg_text(result, row, first + 15),
+        .is_removed = pg_bool(result, row, first + 16),
+    };
 }
 
 void action_from_row(const PGresult *result, int row, int first, struct action *action)
 {
-    *action = (struct action){
-        .name = pg_text(result, row, first),
-        .parent_named = pg_bool(result, row, first + 1),
-        .parent = pg_text(result, row, first + 2),
-        .ordinal = pg_int4(result, row, first + 3),
-        .level = pg_int4(result, row, first + 4),
-        .attempt = pg_int4(result, row, first + 5),
-        .phase = phase_from_index(pg_int2(result, row, first + 6)),
-        .version = pg_int4(result, row, first + 7),
-        .group = pg_text(result, row, first + 8),
-        .task_name = pg_text(result, row, first + 9),
-        .short_name = pg_text(result, row, first + 10),
-        .created_us = pg_time(result, row, first + 11),
-        .started_us = pg_time(result, row, first + 12),
-        .ended_us = pg_time(result, row, first + 13),
-        .error_info = pg_text(result, row, first + 14),
-        .revision = pg_int8(result, row, first + 15),
-        .additions = pg_text(result, row, first + 16),
-        .abort_requested = pg_text(result, row, first + 17),
-        .is_removed = pg_bool(result, row, first + 18),
-    };
+    tree_action_from_row(result, row, first, action);
+    action->parent_named = pg_bool(result, row, first + TREE_ACTION_COLUMN_COUNT);
+    action->level = pg_int4(result, row, first + TREE_ACTION_COLUMN_COUNT + 1);
 }
 
 static struct event_order order_from_row(const PGresult *result, int row, int first)

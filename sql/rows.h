@@ -35,12 +35,8 @@ enum { RUN_COLUMN_COUNT = 19 };
     " FROM run_additions x WHERE x.project = r.project AND x.domain = r.domain"                    \
     " AND x.run_name = r.run_name) AS additions"
 
-/* Who watches a run sees RUN_COLUMNS and WAITING_FOR of it, others also what is said of it. */
 #define SHOWN_RUN_COLUMNS RUN_COLUMNS ", " WAITING_FOR ", " RUN_ADDITIONS_OF_R
-enum {
-    WATCHED_RUN_COLUMN_COUNT = RUN_COLUMN_COUNT + 1,
-    SHOWN_RUN_COLUMN_COUNT = WATCHED_RUN_COLUMN_COUNT + 1,
-};
+enum { SHOWN_RUN_COLUMN_COUNT = RUN_COLUMN_COUNT + 2 };
 
 /* An older version kept errors whole; what it wrote is cut about as model/error_info.h does it. */
 #define ERROR_INFO_OF(a)                                                                           \
@@ -49,16 +45,21 @@ enum {
     ".error_info::json->>'message', 1024), 'truncated', true))::text"                              \
     " ELSE " a ".error_info END AS error_info"
 
-/* What is removed has its name, a U+001F and its ordinal for a name. */
-#define ACTION_COLUMNS_OF(a)                                                                       \
+/* What a tree shows of an action. What is removed has its name, a U+001F and its ordinal for a
+ * name.
+ */
+#define TREE_ACTION_COLUMNS_OF(a)                                                                  \
     "CASE WHEN " a ".removed THEN split_part(" a ".name, chr(31), 1) ELSE " a                      \
-    ".name END AS name, " a ".parent_named, " a ".parent, " a ".ordinal, " a ".level, " a          \
-    ".attempt, " a ".phase, " a ".version, " a ".action_group, " a ".task_name, " a                \
-    ".short_name, " a ".created_at, " a ".started_at, " a                                          \
-    ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision, " a ".additions, " a ".abort_requested, " a  \
-                                   ".removed"
+    ".name END AS name, " a ".parent, " a ".ordinal, " a ".attempt, " a ".phase, " a               \
+    ".version, " a ".action_group, " a ".task_name, " a ".short_name, " a ".created_at, " a        \
+    ".started_at, " a ".ended_at, " ERROR_INFO_OF(a) ", " a ".revision, " a ".additions, " a       \
+                                                     ".abort_requested, " a ".removed"
+enum { TREE_ACTION_COLUMN_COUNT = 17 };
+
+#define TREE_ACTION_COLUMNS TREE_ACTION_COLUMNS_OF("a")
+#define ACTION_COLUMNS_OF(a) TREE_ACTION_COLUMNS_OF(a) ", " a ".parent_named, " a ".level"
 #define ACTION_COLUMNS ACTION_COLUMNS_OF("a")
-enum { ACTION_COLUMN_COUNT = 19 };
+enum { ACTION_COLUMN_COUNT = TREE_ACTION_COLUMN_COUNT + 2 };
 
 enum { NO_VERSION = -1 }; /* in running_version: no wait is shown */
 
@@ -72,8 +73,9 @@ enum { DECIDED_ACTION_COLUMN_COUNT = ACTION_COLUMN_COUNT + 9 };
 /* From the columns above, the first of which is column `first`; strings are borrowed from `result`.
  */
 void run_from_row(const PGresult *result, int row, int first, struct run *run);
-void watched_run_from_row(const PGresult *result, int row, int first, struct run *run);
 void shown_run_from_row(const PGresult *result, int row, int first, struct run *run);
+/* An action of a tree: its parent is named; level is not known, 0. */
+void tree_action_from_row(const PGresult *result, int row, int first, struct action *action);
 void action_from_row(const PGresult *result, int row, int first, struct action *action);
 void decided_action_from_row(const PGresult *result, int row, int first, struct action *action,
                              struct action_origin *origin);

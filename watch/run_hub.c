@@ -22,8 +22,9 @@ enum {
     OTHERS_PART = 8,          /* of the account: an eighth is left to those who post and read */
     HUB_BYTES = 4096,         /* that are wanted for a further one, about */
     NODE_BYTES = 512,         /* that an action takes in a tree with its texts and record, about */
-    PIECE_BYTES = 64 * 1024,  /* of one piece of a walk, about */
-    WALK_NODES_MAX = 20000,   /* looked at for one piece */
+    PIECE_BYTES = 64 * 1024,  /* of one piece of a walk, about, without what frames its records */
+    PIECE_RESERVED = PIECE_BYTES / 4 * 5,
+    WALK_NODES_MAX = 20000, /* looked at for one piece */
 };
 
 /* One filter over the hub, shared by all watchers with that filter. */
@@ -304,9 +305,12 @@ static int on_make_piece(void *source, void *at, struct buffer *records)
     struct hub_view *view = source;
     struct hub_place *place = at;
     struct piece_writer writer = {.view = view, .buffer = records};
-    int status =
-        run_view_walk(view->seen, &place->walk, PIECE_BYTES, WALK_NODES_MAX, add_record, &writer);
+    int status;
 
+    if (place->walk.next_ordinal > 1) /* the piece before was full, so this one will be */
+        buffer_reserve(records, PIECE_RESERVED);
+    status =
+        run_view_walk(view->seen, &place->walk, PIECE_BYTES, WALK_NODES_MAX, add_record, &writer);
     if (status == 1)
         end_walk(view, &writer, place);
     else if (writer.records > 0)

@@ -87,7 +87,7 @@ def test_views_past_the_limit(start_runtree, database, run):
 
 def test_a_tree_that_nobody_watches_makes_room(start_runtree, database, run):
     """One that is watched does not."""
-    server = start_runtree("--memory-max-bytes", str(20 << 20), database_url=database)
+    server = start_runtree("--memory-max-bytes", str(14 << 20), database_url=database)
     first, second, third = (dataclasses.replace(run, name=f"r{number}") for number in range(3))
     for key in (first, second, third):
         post_children(server.url, key, 20_000)

@@ -551,7 +551,7 @@ def test_no_room_for_one_run(start_runtree, database, api, run):
             api.post_all(events[start : start + 4000])
     api.post_one(run.event("a0", "RUNNING", parent=None))
     runtree = start_runtree(
-        "--memory-max-bytes", str(24 << 20), "--heartbeat-ms", "500", database_url=database
+        "--memory-max-bytes", str(16 << 20), "--heartbeat-ms", "500", database_url=database
     )
     holds_room = EventStream(runtree.url, f"{first.path}/watch")
     holds_room.read_until("synced")
