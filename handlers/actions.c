@@ -80,7 +80,7 @@ void list_actions(struct cell *cell, struct http_request *request, struct action
                   const char *cursor, const struct page_taker *taker)
 {
     struct actions_list *actions = malloc(sizeof *actions);
-    struct page_reply *page = page_begin(request, "actions", taker);
+    struct page_reply *page = page_begin(request, "actions", 1, taker);
     int64_t ordinal = 0;
     struct cursor place;
     int status;
@@ -309,7 +309,7 @@ void handle_list_events(struct app *app, struct http_request *request)
                                    .name = query.name,
                                    .are_cloud_events = wants_cloud_events(request)};
     events->page =
-        page_begin(request, "events", events->are_cloud_events ? &cloud_events_taker : NULL);
+        page_begin(request, "events", 1, events->are_cloud_events ? &cloud_events_taker : NULL);
     if (events->page == NULL) {
         free(events);
         return;

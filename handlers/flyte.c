@@ -19,7 +19,7 @@
 /* An empty answer is this endpoint. */
 static void handle_select_cluster(const struct flyte_method *method, struct connect_call *call)
 {
-    flyte_reply(call->request, method->answer, json_object(), call->is_json);
+    flyte_reply(call->request, method->answer, json_object(), call->is_json, NULL);
     connect_clear(call);
 }
 
@@ -92,7 +92,7 @@ static void handle_create_upload_location(const struct flyte_method *method,
         reply_problem(call->request, &problem);
     else
         flyte_reply(call->request, method->answer, upload_location(call->request, message),
-                    call->is_json);
+                    call->is_json, NULL);
     arena_free(&arena);
     connect_clear(call);
 }

@@ -27,7 +27,7 @@ static void on_noted(void *arg, enum abort_outcome outcome, const char *noted, e
     else if (outcome == ABORT_ABSENT)
         reply_problemf(abort->request, PROBLEM_NOT_FOUND, NULL, "There is nothing to abort.");
     else
-        flyte_reply(abort->request, abort->answer, json_object(), abort->is_json);
+        flyte_reply(abort->request, abort->answer, json_object(), abort->is_json, NULL);
     free(abort);
 }
 

@@ -17,8 +17,9 @@ struct flyte_method {
     flyte_handler *handle;
 };
 
-/* Answers a unary call; takes the document over. NULL is out of memory. */
+/* Answers a unary call; takes the document over. NULL is out of memory. `headers` as of
+ * reply_buffer_with. */
 void flyte_reply(struct http_request *request, const ProtobufCMessageDescriptor *answer,
-                 json_t *document, bool is_json);
+                 json_t *document, bool is_json, const struct reply_header *headers);
 
 #endif

@@ -129,7 +129,28 @@ static bool find_run(struct flyte_read *read, const Flyte__RunIdentifier *id)
 /* Takes the answer over. */
 static void answer(struct flyte_read *read, json_t *document)
 {
-    flyte_reply(read->request, read->method->answer, document, read->is_json);
+    flyte_reply(read->request, read->method->answer, document, read->is_json, NULL);
+    read_free(read);
+}
+
+/* Likewise, of a page of a list over cells: Flyte's message has no place for those that are away.
+ */
+static void answer_page(struct flyte_read *read, const json_t *page, json_t *document)
+{
+    struct buffer names = {0};
+    struct reply_header headers[] = {{"Runtree-Unavailable-Cells", NULL}, {NULL, NULL}};
+    json_t *name;
+    size_t index;
+
+    json_array_foreach (json_object_get(page, "unavailableCells"), index, name) {
+        buffer_text(&names, index > 0 ? ", " : "");
+        buffer_text(&names, json_string_value(name));
+    }
+    buffer_append(&names, "", names.length > 0); /* the NUL */
+    headers[0].value = names.bytes;
+    flyte_reply(read->request, read->method->answer, document, read->is_json,
+                names.bytes == NULL || names.failed ? NULL : headers);
+    buffer_free(&names);
     read_free(read);
 }
 
@@ -344,8 +365,9 @@ static void read_next_root(struct flyte_read *read)
         }
         return;
     }
-    answer(read, json_pack("{s:O, s:O?}", "runs", read->runs, "token",
-                           json_object_get(read->document, "nextCursor")));
+    answer_page(read, read->document,
+                json_pack("{s:O, s:O?}", "runs", read->runs, "token",
+                          json_object_get(read->document, "nextCursor")));
 }
 
 static void take_runs(void *arg, struct http_request *request, struct buffer *text)
@@ -407,7 +429,7 @@ static void take_projects(void *arg, struct http_request *request, struct buffer
     json_t *page = document_of(text);
 
     (void)request;
-    answer(read, flyte_projects(read->scope.org, page));
+    answer_page(read, page, flyte_projects(read->scope.org, page));
     json_decref(page);
 }
 

@@ -121,7 +121,7 @@ static void report_reply(void *arg, struct http_request *request, const struct e
         return;
     }
     flyte_reply(request, report->method->answer, answer_of(report, batch, problem),
-                report->call.is_json);
+                report->call.is_json, NULL);
 }
 
 void flyte_report(const struct flyte_method *method, struct connect_call *call)

@@ -15,13 +15,13 @@ static struct page_reply *refuse_page(struct http_request *request, int status,
     return NULL;
 }
 
-struct page_reply *page_begin(struct http_request *request, const char *things,
+struct page_reply *page_begin(struct http_request *request, const char *things, size_t pages,
                               const struct page_taker *taker)
 {
     struct memory *memory = http_request_app(request)->shared->memory;
     struct page_reply *page;
 
-    if (!memory_has_room(memory, REPO_PAGE_BYTES))
+    if (!memory_has_room(memory, pages * REPO_PAGE_BYTES))
         return refuse_page(request, -ENOBUFS, taker);
     page = calloc(1, sizeof *page);
     if (page == NULL)
@@ -50,6 +50,7 @@ void page_cancel(struct page_reply *page)
         page->taker.drop(page->taker.arg);
     buffer_free(&page->body);
     buffer_free(&page->next_cursor);
+    buffer_free(&page->also);
     free(page);
 }
 
@@ -95,8 +96,9 @@ void page_end(struct page_reply *page, enum repo_outcome outcome, const char *me
     buffer_text(&page->body, "]");
     if (page->goes_on)
         buffer_append(&page->body, page->next_cursor.bytes, page->next_cursor.length);
+    buffer_append(&page->body, page->also.bytes, page->also.length);
     buffer_text(&page->body, "}");
-    page->body.failed |= page->next_cursor.failed;
+    page->body.failed |= page->next_cursor.failed || page->also.failed;
     if (page->taker.take != NULL && !page->body.failed) {
         page->taker.take(page->taker.arg, page->request, &page->body);
         page->taker = (struct page_taker){0};

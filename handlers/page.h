@@ -20,12 +20,14 @@ struct page_reply {
     struct page_taker taker; /* `take` NULL: the document is the answer */
     struct buffer body;
     struct buffer next_cursor; /* of the last row so far */
+    struct buffer also;        /* members behind the list */
     int32_t rows;              /* that are listed */
     bool goes_on;
 };
 
-/* NULL after having answered, when there is no memory for a page. `taker` may be NULL. */
-struct page_reply *page_begin(struct http_request *request, const char *things,
+/* NULL after having answered, when there is no memory for a page that is made of `pages` pages of
+ * the database. `taker` may be NULL. */
+struct page_reply *page_begin(struct http_request *request, const char *things, size_t pages,
                               const struct page_taker *taker);
 
 /* For each row that was read. Whether it is to be written (into page->body); its cursor goes into

@@ -1,27 +1,69 @@
 /* Reading runs and projects. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "handlers/handlers.h"
 #include "handlers/lists.h"
-#include "handlers/page.h"
+#include "handlers/merged_page.h"
 #include "handlers/parameters.h"
 #include "model/records.h"
 #include "server/http.h"
 
-static void on_page_end(void *arg, enum repo_outcome outcome, const char *message)
+/* -------- lists -------- */
+
+static int compare_parts(const struct merged_row *a, const struct merged_row *b, size_t count)
 {
-    page_end(arg, outcome, message);
+    int order = 0;
+
+    for (size_t i = 0; i < count && order == 0; i++)
+        order = strcmp(a->parts[i], b->parts[i]);
+    return order;
 }
 
-static void on_listed_run(void *arg, const struct run *run, struct page_row row)
+/* As action_repo_list_runs has them: the newest first, then by key backwards. */
+static int compare_runs(const struct merged_row *a, const struct merged_row *b)
 {
-    struct page_reply *page = arg;
+    if (a->shown_us != b->shown_us)
+        return a->shown_us > b->shown_us ? -1 : 1;
+    return compare_parts(b, a, 3);
+}
 
-    if (page_add_row(page, row))
-        record_write_run(&page->body, run);
-    write_next_cursor(&page->next_cursor, 'r', "%lld/%s/%s/%s", (long long)run_shown_us(run),
-                      run->key.project, run->key.domain, run->key.run_name);
+static void write_run(struct buffer *out, const struct merged_row *row)
+{
+    buffer_text(out, row->text);
+}
+
+static void write_runs_cursor(struct buffer *out, const struct merged_row *row)
+{
+    write_next_cursor(out, 'r', "%lld/%s/%s/%s", (long long)row->shown_us, row->parts[0],
+                      row->parts[1], row->parts[2]);
+}
+
+static const struct merged_list runs_list = {.things = "runs",
+                                             .compare = compare_runs,
+                                             .write = write_run,
+                                             .write_cursor = write_runs_cursor};
+
+static void on_listed_run(void *arg, const struct run *run, struct page_row place)
+{
+    struct merged_row row = {.place = place,
+                             .shown_us = run_shown_us(run),
+                             .parts = {run->key.project, run->key.domain, run->key.run_name}};
+    struct buffer text = {0};
+
+    if (place.is_listed) {
+        record_write_run(&text, run);
+        buffer_append(&text, "", 1);
+        row.text = text.failed ? NULL : text.bytes;
+    }
+    merged_part_add(arg, &row);
+    buffer_free(&text);
+}
+
+static int read_runs(struct action_repo *repo, const void *query, struct merged_part *part)
+{
+    return action_repo_list_runs(repo, query, on_listed_run, merged_part_end, part);
 }
 
 /* Where the page begins. */
@@ -39,23 +81,16 @@ static int read_place(struct http_request *request, const char *hex, struct curs
 void list_runs(struct app *app, struct http_request *request, struct run_query *query,
                const char *cursor, const struct page_taker *taker)
 {
-    struct page_reply *page = page_begin(request, "runs", taker);
     struct cursor place;
-    int status;
 
-    if (page == NULL)
-        return;
     if (read_place(request, cursor, &place, query) < 0) {
-        page_cancel(page);
+        if (taker != NULL)
+            taker->drop(taker->arg);
         return;
     }
     query->access = http_request_access(request);
     query->client = repo_client_of(request);
-    status = !app->cells[0]->has_database ? -ENOTCONN
-                                          : action_repo_list_runs(app->cells[0]->repo, query,
-                                                                  on_listed_run, on_page_end, page);
-    if (status < 0)
-        page_fail(page, status);
+    merged_page_read(app, request, &runs_list, read_runs, query, query->limit, taker);
 }
 
 void handle_list_runs(struct app *app, struct http_request *request)
@@ -73,6 +108,8 @@ void handle_list_runs(struct app *app, struct http_request *request)
     query.name = filter.name[0] == '\0' ? NULL : filter.name;
     list_runs(app, request, &query, http_request_parameter(request, "cursor"), NULL);
 }
+
+/* -------- one run -------- */
 
 struct run_reply {
     struct http_request *request;
@@ -123,17 +160,42 @@ void handle_get_run(struct app *app, struct http_request *request)
     }
 }
 
-static void on_listed_project(void *arg, const char *project, const char *domain, int64_t runs,
-                              struct page_row row)
-{
-    struct page_reply *page = arg;
+/* -------- projects -------- */
 
-    page_add_row(page, row);
-    buffer_string_member(&page->body, "{\"project\":", project);
-    buffer_string_member(&page->body, ",\"domain\":", domain);
-    buffer_integer_member(&page->body, ",\"runs\":", runs);
-    buffer_text(&page->body, "}");
-    write_next_cursor(&page->next_cursor, 'p', "%s/%s", project, domain);
+static int compare_projects(const struct merged_row *a, const struct merged_row *b)
+{
+    return compare_parts(a, b, 2);
+}
+
+static void write_project(struct buffer *out, const struct merged_row *row)
+{
+    buffer_string_member(out, "{\"project\":", row->parts[0]);
+    buffer_string_member(out, ",\"domain\":", row->parts[1]);
+    buffer_integer_member(
+        out, ",\"runs\":", row->runs < REPO_RUNS_COUNTED ? row->runs : REPO_RUNS_COUNTED);
+    buffer_text(out, "}");
+}
+
+static void write_projects_cursor(struct buffer *out, const struct merged_row *row)
+{
+    write_next_cursor(out, 'p', "%s/%s", row->parts[0], row->parts[1]);
+}
+
+static const struct merged_list projects_list = {.things = "projects",
+                                                 .compare = compare_projects,
+                                                 .write = write_project,
+                                                 .write_cursor = write_projects_cursor};
+
+static void on_listed_project(void *arg, const char *project, const char *domain, int64_t runs,
+                              struct page_row place)
+{
+    merged_part_add(arg,
+                    &(struct merged_row){.place = place, .runs = runs, .parts = {project, domain}});
+}
+
+static int read_projects(struct action_repo *repo, const void *query, struct merged_part *part)
+{
+    return action_repo_list_projects(repo, query, on_listed_project, merged_part_end, part);
 }
 
 void list_projects(struct app *app, struct http_request *request, int32_t limit, const char *cursor,
@@ -141,26 +203,18 @@ void list_projects(struct app *app, struct http_request *request, int32_t limit,
 {
     struct project_query query = {
         .client = repo_client_of(request), .access = http_request_access(request), .limit = limit};
-    struct page_reply *page = page_begin(request, "projects", taker);
     struct cursor place;
-    int status;
 
-    if (page == NULL)
-        return;
     if (read_cursor_text(request, cursor, 'p', 2, &place) < 0) {
-        page_cancel(page);
+        if (taker != NULL)
+            taker->drop(taker->arg);
         return;
     }
     if (place.count > 0) {
         query.after_project = place.parts[0];
         query.after_domain = place.parts[1];
     }
-    status = !app->cells[0]->has_database
-                 ? -ENOTCONN
-                 : action_repo_list_projects(app->cells[0]->repo, &query, on_listed_project,
-                                             on_page_end, page);
-    if (status < 0)
-        page_fail(page, status);
+    merged_page_read(app, request, &projects_list, read_projects, &query, limit, taker);
 }
 
 void handle_list_projects(struct app *app, struct http_request *request)

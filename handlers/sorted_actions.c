@@ -51,7 +51,7 @@ static void write_cursor(struct page_reply *page, struct action_order order,
 
 static void write_page(struct sorted_list *list)
 {
-    struct page_reply *page = page_begin(list->request, "actions", NULL);
+    struct page_reply *page = page_begin(list->request, "actions", 1, NULL);
     const struct action_place *places;
     size_t count, limit = (size_t)list->query.limit;
 

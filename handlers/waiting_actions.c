@@ -82,7 +82,7 @@ static void write_row(struct waiting_list *list, struct page_reply *page,
 
 static void write_page(struct waiting_list *list)
 {
-    struct page_reply *page = page_begin(list->request, "actions", NULL);
+    struct page_reply *page = page_begin(list->request, "actions", 1, NULL);
 
     for (size_t i = 0; page != NULL && i < list->count; i++)
         write_row(list, page, &list->rows[i]);
