@@ -581,6 +581,38 @@ def case_13(bench):
     )
 
 
+def cpu_of_an_event(bench, cells, connections, events_per_request):
+    """Microseconds of processor time, runtree's and PostgreSQL's, for each new event."""
+    with bench.cells(cells) as (runtree, clusters):
+        seed_runs(runtree, "p0", MANY_RUNS)
+        events, spent = runtree.new_events(), runtree.cpu_seconds()
+        spent += sum(cluster.cpu_seconds() for cluster in clusters)
+        bench.wrk((runtree,), connections, events_per_request, MANY_RUNS, ["p0"])
+        events = runtree.new_events() - events
+        spent = runtree.cpu_seconds() + sum(c.cpu_seconds() for c in clusters) - spent
+        return spent / events * 1e6
+
+
+def case_15(bench):
+    for name, connections, events, what in (
+        ("15a", 64, 1, "one event a POST"),
+        ("15b", 16, 100, "100 events a POST"),
+    ):
+        one, two = [], []
+        for _ in range(2):  # in turns, for the machine is not the same a minute later
+            one.append(cpu_of_an_event(bench, 1, connections, events))
+            two.append(cpu_of_an_event(bench, 2, connections, events))
+        one, two = statistics.mean(one), statistics.mean(two)
+        yield at_most(
+            name,
+            f"two cells on two PostgreSQL servers against one, {what}: processor time of an event",
+            f"{two:.0f} µs",
+            f"{one:.0f} µs",
+            two / one,
+            1.1,
+        )
+
+
 CASES = {
     "1": case_1,
     "2": case_2,
@@ -595,4 +627,5 @@ CASES = {
     "11": case_11,
     "12": case_12,
     "13": case_13,
+    "15": case_15,
 }

@@ -134,6 +134,19 @@ class Postgres:
         self.query("TRUNCATE runs, actions, action_events")
         self.query("CHECKPOINT")
 
+    def cpu_seconds(self):
+        """Of all its processes, those that have ended included."""
+        postmaster = str(self.process.pid)
+        ticks = 0
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if stat.parent.name == postmaster:
+                    ticks += sum(int(field) for field in fields[11:15])
+                elif fields[1] == postmaster:
+                    ticks += sum(int(field) for field in fields[11:13])
+        return ticks / CLOCK_TICKS
+
     def stop(self):
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)
@@ -142,9 +155,9 @@ class Postgres:
 
 
 class Runtree:
-    """One `runtree serve` on the bench's database."""
+    """One `runtree serve` on the bench's database, or with a cell on each of several."""
 
-    def __init__(self, binary, postgres, *arguments):
+    def __init__(self, binary, clusters, *arguments):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
@@ -153,8 +166,7 @@ class Runtree:
                 "serve",
                 "--listen",
                 f"127.0.0.1:{self.port}",
-                "--database-url",
-                postgres.url,
+                *(part for cluster in clusters for part in ("--database-url", cluster.url)),
                 "--log-level",
                 "error",
                 *arguments,
@@ -187,8 +199,10 @@ class Runtree:
             raise SystemExit(f"POST answered {status}: {body[:300]!r}")
 
     def metric(self, name):
+        """The sum over its labels."""
         _, text = self.request("GET", "/metrics")
-        return float(re.search(rf"^{name} (\S+)", text.decode(), re.MULTILINE).group(1))
+        found = re.findall(rf"^{name}(?:{{.*}})? (\S+)", text.decode(), re.MULTILINE)
+        return sum(float(value) for value in found)
 
     def new_events(self):
         """Recorded so far, whether they are their actions' state or only in the history."""
@@ -228,7 +242,7 @@ class Bench:
     def runtrees(self, count=1, *arguments, keep=False):
         """Fresh processes, on empty tables unless these are to be kept."""
         started = [
-            Runtree(self.folder / "runtree", self.postgres, *arguments) for _ in range(count)
+            Runtree(self.folder / "runtree", [self.postgres], *arguments) for _ in range(count)
         ]
         try:
             if not keep:
@@ -237,6 +251,22 @@ class Bench:
         finally:
             for runtree in started:
                 runtree.stop()
+
+    @contextlib.contextmanager
+    def cells(self, count):
+        """A process with cells on as many new PostgreSQL servers: (runtree, servers)."""
+        clusters = [Postgres() for _ in range(count)]
+        try:
+            for cluster in clusters:
+                cluster.start()
+            runtree = Runtree(self.folder / "runtree", clusters)
+            try:
+                yield runtree, clusters
+            finally:
+                runtree.stop()
+        finally:
+            for cluster in clusters:
+                cluster.stop()
 
     def tool(self, name, *arguments):
         """Runs a load generator to its end: its JSON."""
