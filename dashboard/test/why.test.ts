@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { NodeUpdate } from "../src/api/types";
 import { causeLine, causesOf } from "../src/model/failures";
 import type { Phase } from "../src/model/phase";
@@ -72,7 +72,14 @@ it("finds names, tasks, groups and errors, and goes around from hit to hit", () 
   const search = new Search();
   const hits = (text: string): string[] => {
     search.find(tree, text);
-    return search.hits.map((node) => tree.name[node]!);
+    expect(search.isComplete).toBe(true);
+    const found: string[] = [];
+    for (let node = tree.next(NONE); node !== NONE; node = tree.next(node)) {
+      const place = search.placeOf(node);
+      if (place !== NONE) expect(found.push(tree.name[node]!)).toBe(place + 1);
+    }
+    expect(search.count).toBe(found.length);
+    return found;
   };
   expect(hits("part-01")).toEqual(["Part-0133", "part-0134"]);
   expect(hits("PKG.")).toEqual(["a0", "Part-0133"]);
@@ -84,9 +91,58 @@ it("finds names, tasks, groups and errors, and goes around from hit to hit", () 
   expect(tree.name[search.next(tree.find("part-0134"), 1)]).toBe("Part-0133");
   expect(tree.name[search.next(tree.find("a0"), -1)]).toBe("part-0134");
   put(tree, "part-0135", "a0", "RUNNING");
-  expect(hits("part")).toHaveLength(3);
+  expect(hits("part")).toEqual(["Part-0133", "part-0134", "part-0135"]);
   search.find(tree, "nothing");
   expect(search.next(tree.find("a0"), 1)).toBe(NONE);
+});
+
+it("keeps up with a tree whose actions say something else, go, and leave their place to others", () => {
+  const tree = new TreeStore();
+  put(tree, "a0", null, "RUNNING");
+  for (const name of ["x1", "x2", "x3"]) put(tree, name, "a0", "RUNNING");
+  const search = new Search();
+  const count = (text: string): number => {
+    search.find(tree, text);
+    return search.count;
+  };
+  expect(count("x")).toBe(3);
+  put(tree, "x2", "a0", "FAILED", { message: "boom" });
+  expect(count("x")).toBe(3);
+  expect(count("boom")).toBe(1);
+  put(tree, "x2", "a0", "RUNNING");
+  expect(count("boom")).toBe(0);
+  expect(count("x")).toBe(3);
+  const gone = tree.find("x3");
+  tree.remove("x3");
+  expect(count("x")).toBe(2);
+  expect(search.placeOf(gone)).toBe(NONE);
+  put(tree, "other", "a0", "RUNNING");
+  expect(tree.find("other")).toBe(gone);
+  expect(count("x")).toBe(2);
+  put(tree, "x4", "a0", "RUNNING");
+  expect(count("x")).toBe(3);
+  const another = new TreeStore();
+  put(another, "x9", null, "RUNNING");
+  search.find(another, "x");
+  expect(search.count).toBe(1);
+});
+
+it("looks at a large tree a moment at a time, and finds the next hit before it is through", () => {
+  const tree = new TreeStore();
+  put(tree, "a0", null, "RUNNING");
+  for (let index = 0; index < 5000; index++) put(tree, `part-${index}`, "a0", "RUNNING");
+  const clock = vi.spyOn(performance, "now");
+  let now = 0;
+  clock.mockImplementation(() => (now += 5));
+  const search = new Search();
+  search.find(tree, "part-499");
+  expect([search.isComplete, search.count]).toEqual([false, 0]);
+  expect(search.next(NONE, 1)).toBe(tree.find("part-499"));
+  let frames = 1;
+  for (; !search.isComplete; frames++) search.find(tree, "part-499");
+  expect(frames).toBeGreaterThan(3);
+  expect(search.count).toBe(11);
+  clock.mockRestore();
 });
 
 it("marks each hit in a text, in any case", () => {

@@ -52,8 +52,8 @@ class Walk {
       if (this.tree.isGroup(node)) for (const child of this.tree.children(node)) add(child);
       else found.push(node);
     };
-    if (parent === NONE) found.push(...this.tree.rootActions());
-    else for (const child of this.tree.children(parent)) add(child);
+    const right = parent === NONE ? this.tree.rootActions() : this.tree.children(parent);
+    for (const node of right) add(node);
     found.sort((a, b) => this.#endOf(a) - this.#endOf(b));
     this.#byEnd.set(parent, found);
     return found;

@@ -1,50 +1,101 @@
 import { NONE, type TreeStore } from "./tree_store";
 
+/** So long may it look at a time; the page is drawn in between. */
+const SLICE_MS = 6;
+/** The clock is read after so many nodes. */
+const LOOKS_AT_ONCE = 128;
+
 /**
  * What of a tree a search finds: the actions that have the text, in any case, in their name, label, task, group or
- * error, in tree order.
+ * error. It keeps up with a tree that changes: only what has been written since is looked at again.
  */
 export class Search {
-  /** The actions found; the tree's nodes. */
-  hits: readonly number[] = [];
-  #text = "";
+  /** How many actions have the text, of those looked at so far. */
+  count = 0;
+  /** Whether all of the tree has been looked at. */
+  isComplete = true;
   #tree: TreeStore | null = null;
+  #text = "";
+  #wanted = "";
   #version = -1;
-  #places = new Map<number, number>();
+  /** By node: as of which write it was looked at, and whether it has the text. */
+  #seen = new Int32Array(0);
+  #isHit = new Uint8Array(0);
+  #place = { node: NONE, of: "", place: NONE };
 
-  /** Brings `hits` up to date with the tree; cheap when nothing has changed. */
+  /** Looks at what of the tree it has not seen, for a moment; `isComplete` says whether that was all. */
   find(tree: TreeStore, text: string): void {
-    if (tree === this.#tree && tree.version === this.#version && text === this.#text) return;
-    this.#tree = tree;
+    if (tree !== this.#tree || text !== this.#text) {
+      this.#tree = tree;
+      this.#text = text;
+      this.#wanted = text.toLowerCase();
+      this.#seen.fill(NONE);
+      this.#isHit.fill(0);
+      this.count = 0;
+    } else if (this.isComplete && this.#version === tree.version) return;
     this.#version = tree.version;
-    this.#text = text;
-    const wanted = text.toLowerCase();
-    const hits: number[] = [];
-    if (wanted !== "") {
-      for (let node = tree.next(NONE); node !== NONE; node = tree.next(node))
-        if (hasText(tree, node, wanted)) hits.push(node);
-    }
-    this.hits = hits;
-    this.#places = new Map(hits.map((node, index) => [node, index]));
+    this.isComplete = text === "" || this.#lookOn(tree);
   }
 
-  /** The place of a node among the hits, from 0; NONE if it is none. */
+  #lookOn(tree: TreeStore): boolean {
+    const nodes = tree.name.length;
+    this.#makeRoom(nodes);
+    const until = performance.now() + SLICE_MS;
+    let looks = 0;
+    for (let node = 0; node < nodes; node++) {
+      if (this.#seen[node] === tree.writtenAt[node]) continue;
+      if (++looks % LOOKS_AT_ONCE === 0 && performance.now() > until) return false;
+      this.#look(tree, node);
+    }
+    return true;
+  }
+
+  #makeRoom(nodes: number): void {
+    if (nodes <= this.#seen.length) return;
+    const seen = new Int32Array(nodes * 2).fill(NONE);
+    seen.set(this.#seen);
+    const isHit = new Uint8Array(nodes * 2);
+    isHit.set(this.#isHit);
+    this.#seen = seen;
+    this.#isHit = isHit;
+  }
+
+  #look(tree: TreeStore, node: number): boolean {
+    if (this.#seen[node] !== tree.writtenAt[node]) {
+      const isHit = hasText(tree, node, this.#wanted);
+      this.count += Number(isHit) - this.#isHit[node]!;
+      this.#isHit[node] = Number(isHit);
+      this.#seen[node] = tree.writtenAt[node]!;
+    }
+    return this.#isHit[node] === 1;
+  }
+
+  /** The place of a node among the hits in tree order, from 0; NONE if it is none. */
   placeOf(node: number): number {
-    return this.#places.get(node) ?? NONE;
+    const tree = this.#tree;
+    if (!tree || node === NONE || this.count === 0 || this.#isHit[node] !== 1) return NONE;
+    const of = `${tree.version} ${this.count} ${this.#text}`;
+    if (this.#place.node !== node || this.#place.of !== of) {
+      let place = 0;
+      for (let at = tree.next(NONE); at !== node && at !== NONE; at = tree.next(at))
+        place += this.#isHit[at]!;
+      this.#place = { node, of, place };
+    }
+    return this.#place.place;
   }
 
   /** The next hit behind a node of the tree, around the end; NONE without any. */
   next(node: number, step: 1 | -1): number {
-    const count = this.hits.length;
-    if (count === 0 || !this.#tree) return NONE;
-    const place = this.placeOf(node);
-    if (place !== NONE) return this.hits[(place + step + count) % count]!;
+    const tree = this.#tree;
+    if (!tree || this.#text === "" || (this.isComplete && this.count === 0)) return NONE;
+    const nodes = tree.name.length;
+    this.#makeRoom(nodes);
     let at = node;
-    for (let steps = 0; at !== NONE && steps <= this.#tree.name.length; steps++) {
-      at = step === 1 ? this.#tree.next(at) : this.#tree.previous(at);
-      if (at !== NONE && this.#places.has(at)) return at;
+    for (let steps = 0; steps <= nodes; steps++) {
+      at = step === 1 ? tree.next(at) : tree.previous(at);
+      if (at !== NONE && this.#look(tree, at)) return at;
     }
-    return step === 1 ? this.hits[0]! : this.hits[count - 1]!;
+    return NONE;
   }
 }
 

@@ -91,6 +91,8 @@ export class TreeStore {
   attempt = new Int32Array(FIRST_CAPACITY);
   actionVersion = new Int32Array(FIRST_CAPACITY);
   revision = new Float64Array(FIRST_CAPACITY);
+  /** The version in which the node was written, or given up, last. */
+  writtenAt = new Int32Array(FIRST_CAPACITY);
   /** Milliseconds since 1970; NaN for none. */
   createdAt = new Float64Array(FIRST_CAPACITY);
   startedAt = new Float64Array(FIRST_CAPACITY);
@@ -122,6 +124,8 @@ export class TreeStore {
   #toggled: Set<string>;
   #rowsAreStale = false;
   #staleGroups = new Set<number>();
+  /** By label, what it is sorted by. */
+  #nameKeys = new Map<string, string>();
 
   /** An empty tree. Actions start expanded and groups folded, but for those with one of these names. */
   constructor(toggled: Iterable<string> = [], view: TreeView = WHOLE_TREE) {
@@ -141,6 +145,7 @@ export class TreeStore {
   set view(view: TreeView) {
     if (JSON.stringify(view) === JSON.stringify(this.#view)) return;
     this.#view = view;
+    if (view.sort !== "name") this.#nameKeys.clear();
     this.#change();
   }
 
@@ -369,12 +374,18 @@ export class TreeStore {
     if (!this.#rowsAreStale) return false;
     this.#rowsAreStale = false;
     if (this.rows.length < this.#index.size)
-      this.rows = new Int32Array(Math.max(this.#index.size, this.rows.length * 2));
+      this.rows = grown(this.rows, Math.max(this.#index.size, this.rows.length * 2));
+    if (this.#view.sort !== null) this.#placeTable(this.#view.sort, nowMs);
+    else {
+      this.#clearRows();
+      this.#placeRows(this.#firstRoot, 1, false);
+    }
+    return true;
+  }
+
+  #clearRows(): void {
     this.rowOf.fill(NONE, 0, this.#used);
     this.rowCount = 0;
-    if (this.#view.sort === null) this.#placeRows(this.#firstRoot, 1, false);
-    else this.#placeTable(this.#view.sort, nowMs);
-    return true;
   }
 
   /** How long the node ran, or has been at it since its start or else its creation; NaN if it ended without
@@ -425,25 +436,50 @@ export class TreeStore {
     this.siblings[node] = siblings;
   }
 
+  /** All that the view has, sorted from the order that it had before: then what has not moved costs next to
+   *  nothing. */
   #placeTable(sort: SortKey, nowMs: number): void {
     const nodes: number[] = [];
-    for (const node of this.#index.values())
-      if (!this.isGroup(node) && this.#matches(node)) nodes.push(node);
-    const sign = this.#view.isDescending ? -1 : 1;
-    if (sort === "name") {
-      const keys = new Map(nodes.map((node) => [node, naturalKey(this.label[node]!)]));
-      nodes.sort((a, b) => sign * (keys.get(a)! < keys.get(b)! ? -1 : 1));
-    } else {
-      const key = this.#sortKey(sort, nowMs);
-      nodes.sort((a, b) => {
-        const [left, right] = [key(a), key(b)];
-        // What has none comes last, whichever way.
-        if (Number.isNaN(left) || Number.isNaN(right))
-          return Number(Number.isNaN(left)) - Number(Number.isNaN(right));
-        return sign * (left - right) || a - b;
-      });
+    for (let row = 0; row < this.rowCount; row++) {
+      const node = this.rows[row]!;
+      if (this.rowOf[node] === row && this.#isInTable(node)) nodes.push(node);
     }
+    for (let node = 0; node < this.#used; node++)
+      if (this.rowOf[node] === NONE && this.#isInTable(node)) nodes.push(node);
+    const compare = sort === "name" ? this.#byLabel() : this.#byValue(sort, nowMs);
+    nodes.sort((a, b) => compare(a, b) || a - b);
+    this.#clearRows();
     nodes.forEach((node, index) => this.#placeRow(node, 1, index + 1, nodes.length));
+  }
+
+  #isInTable(node: number): boolean {
+    return this.name[node] !== "" && !this.isGroup(node) && this.#matches(node);
+  }
+
+  #byLabel(): (a: number, b: number) => number {
+    const sign = this.#view.isDescending ? -1 : 1;
+    const key = (node: number): string => {
+      const label = this.label[node]!;
+      let known = this.#nameKeys.get(label);
+      if (known === undefined) this.#nameKeys.set(label, (known = naturalKey(label)));
+      return known;
+    };
+    return (a, b) => {
+      const [left, right] = [key(a), key(b)];
+      return left === right ? 0 : left < right ? -sign : sign;
+    };
+  }
+
+  /** What has no value comes last, whichever way. */
+  #byValue(sort: Exclude<SortKey, "name">, nowMs: number): (a: number, b: number) => number {
+    const sign = this.#view.isDescending ? -1 : 1;
+    const value = this.#sortKey(sort, nowMs);
+    const keys = new Float64Array(this.#used);
+    for (let node = 0; node < this.#used; node++) {
+      const key = value(node);
+      keys[node] = Number.isNaN(key) ? Infinity : sign * key;
+    }
+    return (a, b) => (keys[a] === keys[b] ? 0 : keys[a]! < keys[b]! ? -1 : 1);
   }
 
   #sortKey(sort: Exclude<SortKey, "name">, nowMs: number): (node: number) => number {
@@ -502,6 +538,7 @@ export class TreeStore {
     this.name[node] = this.label[node] = "";
     this.taskName[node] = this.group[node] = null;
     this.rowOf[node] = NONE;
+    this.writtenAt[node] = ++this.version;
     this.#free.push(node);
   }
 
@@ -513,6 +550,7 @@ export class TreeStore {
     this.attempt = grown(this.attempt, length);
     this.actionVersion = grown(this.actionVersion, length);
     this.revision = grown(this.revision, length);
+    this.writtenAt = grown(this.writtenAt, length);
     this.createdAt = grown(this.createdAt, length);
     this.startedAt = grown(this.startedAt, length);
     this.endedAt = grown(this.endedAt, length);
@@ -618,7 +656,7 @@ export class TreeStore {
       this.#counts[base]! += count;
     }
     this.#groupsChanged(this.parent[node]!);
-    this.version++;
+    this.writtenAt[node] = ++this.version;
   }
 
   #isInGroup(node: number): boolean {

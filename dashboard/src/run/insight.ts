@@ -7,5 +7,5 @@ export interface Insight {
   /** How far it is beyond those like it; null if it is not. */
   outlier: (node: number) => Outlier | null;
   /** The nodes of the critical path in order of time; empty while it is not shown. */
-  critical: readonly number[];
+  critical: ReadonlySet<number>;
 }

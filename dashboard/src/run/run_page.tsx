@@ -5,7 +5,6 @@ import { formatClock, setTimeStyle, TIME_STYLES, type TimeStyle } from "../model
 import { phaseTitle } from "../model/phase";
 import { progressOf, runPhase } from "../model/progress";
 import { parseRoute, type RunRoute } from "../model/route";
-import { Search } from "../model/search";
 import { NONE, WHOLE_TREE, type SortKey, type TreeStore, type TreeView } from "../model/tree_store";
 import { HelpDialog } from "../ui/help_dialog";
 import {
@@ -33,6 +32,7 @@ import { timelineDomain } from "./timeline";
 import { TreeGrid, type TreeGridHandle } from "./tree_grid";
 import { useEarlier, useInsight, usePace } from "./use_insight";
 import { useReplay } from "./use_replay";
+import { useSearch } from "./use_search";
 import { useCursor } from "./use_cursor";
 import { useNotice, useFavicon } from "./use_notice";
 import { useRunRecord } from "./use_run_record";
@@ -72,7 +72,6 @@ export function RunPage({ route }: { route: RunRoute }) {
   const scroller = useRef<HTMLDivElement>(null);
   const search = useRef<HTMLInputElement>(null);
   const grid = useRef<TreeGridHandle>(null);
-  const finder = useMemo(() => new Search(), []);
 
   const totals = tree.totals();
   const progress = progressOf(totals);
@@ -102,7 +101,7 @@ export function RunPage({ route }: { route: RunRoute }) {
     if (action !== null && route.action === "") openPanel(next);
     else navigate(next, "replace");
   });
-  finder.find(shown.tree, route.name);
+  const finder = useSearch(shown.tree, route.name, redraw);
   const hasFailed = shown.progress.failed > 0;
   const causes = useSettled<readonly Cause[]>(
     () => (hasFailed ? causesOf(shown.tree) : []),
@@ -184,7 +183,8 @@ export function RunPage({ route }: { route: RunRoute }) {
         route={route}
         totals={shown.totals}
         search={search}
-        hits={finder.hits.length}
+        hits={finder.count}
+        isSearched={finder.isComplete}
         hit={finder.placeOf(current) + 1}
         isTimelineShown={timeline === "on"}
         isReplay={past.isOpen}

@@ -15,6 +15,8 @@ interface RunToolbarProps {
   /** How many actions the search finds, and which of them is current, from 1; 0 for none. */
   hits: number;
   hit: number;
+  /** Whether all of the tree has been searched. */
+  isSearched: boolean;
   isTimelineShown: boolean;
   isReplay: boolean;
   onPhases: (phases: Phase[]) => void;
@@ -53,7 +55,9 @@ export function RunToolbar(props: RunToolbarProps) {
       {route.name && (
         <span class="hits" role="status">
           {hits === 0
-            ? "nothing found"
+            ? props.isSearched
+              ? "nothing found"
+              : "searching…"
             : `${props.hit > 0 ? `${formatCount(props.hit)} of ` : ""}${formatCount(hits)}`}
           <button
             type="button"

@@ -111,7 +111,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
   const elapsed = tree.elapsedMs(node, nowMs);
   const error = tree.hasFailed(node) ? causeLine(tree.error(node)?.message ?? "") : "";
   const outlier = insight.outlier(node);
-  const isCritical = insight.critical.includes(node);
+  const isCritical = insight.critical.has(node);
   return (
     <div
       id={`row-${item.index}`}

@@ -66,7 +66,7 @@ export function useInsight(
 ): Insight {
   const outliers = useMemo(() => new Outliers(), []);
   const critical = useSettled(
-    () => (isCritical ? criticalPath(shown, nowMs) : []),
+    () => new Set(isCritical ? criticalPath(shown, nowMs) : []),
     [shown, isCritical],
     shown.version,
   );
