@@ -57,16 +57,31 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
   return (await request(path, signal ? { signal } : {})).json() as Promise<T>;
 }
 
+/** What a large answer says, while it comes. */
+export async function getStream(
+  path: string,
+  signal: AbortSignal,
+): Promise<ReadableStreamDefaultReader<Uint8Array>> {
+  return (await request(path, { signal })).body!.getReader();
+}
+
 export async function deleteAt(path: string): Promise<void> {
   await request(path, { method: "DELETE" });
 }
 
-export async function postJson<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
-  const init: RequestInit = {
+function posting(body: unknown): RequestInit {
+  return {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   };
-  if (signal) init.signal = signal;
-  return (await request(path, init)).json() as Promise<T>;
+}
+
+export async function postJson<T>(path: string, body: unknown): Promise<T> {
+  return (await request(path, posting(body))).json() as Promise<T>;
+}
+
+/** Posts what is to be said although the page goes; nobody waits for the answer. */
+export function postLast(path: string, body: unknown): void {
+  request(path, { ...posting(body), keepalive: true }).catch(() => undefined);
 }

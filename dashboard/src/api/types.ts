@@ -5,7 +5,6 @@ type Schemas = components["schemas"];
 
 export type PhaseCounts = Schemas["PhaseCounts"];
 export type ErrorInfo = NonNullable<Schemas["NullableErrorInfo"]>;
-export type Tree = Schemas["Tree"];
 export type NodeUpdate = Schemas["NodeUpdate"];
 export type RunSummary = Schemas["Run"];
 export type RunUpdate = Schemas["RunUpdate"];

@@ -30,32 +30,37 @@ export function compareTrees(
   match: Match,
   nowMs: number,
 ): Compared[] {
-  const rows: Compared[] = [];
   const matched = new Set(match.values());
+  const found = new Map<Change, Compared[]>(CHANGES.map((change) => [change, []]));
   const add = (ours: number, theirs: number): void => {
     const took = ours === NONE ? NaN : tookMs(now, ours, nowMs);
     const thenTook = theirs === NONE ? NaN : tookMs(then, theirs, NaN);
-    const row = { now: ours, then: theirs, nowMs: took, thenMs: thenTook };
     const differenceMs = took - thenTook;
-    rows.push({ ...row, differenceMs, change: changeOf(now, then, { ...row, differenceMs }) });
+    const change = changeOf(now, then, ours, theirs, thenTook, differenceMs);
+    const row = { change, now: ours, then: theirs, nowMs: took, thenMs: thenTook, differenceMs };
+    found.get(change)!.push(row);
   };
   for (let node = now.next(NONE); node !== NONE; node = now.next(node))
     if (!now.isGroup(node)) add(node, match.get(node) ?? NONE);
   for (let node = then.next(NONE); node !== NONE; node = then.next(node))
     if (!then.isGroup(node) && !matched.has(node)) add(NONE, node);
   const size = ({ differenceMs }: Compared): number => Math.abs(differenceMs) || 0;
-  return rows
-    .map((row, index) => ({ row, index, rank: CHANGES.indexOf(row.change) }))
-    .sort((a, b) => a.rank - b.rank || size(b.row) - size(a.row) || a.index - b.index)
-    .map(({ row }) => row);
+  return [...found.values()].flatMap((rows) => rows.sort((a, b) => size(b) - size(a)));
 }
 
-function changeOf(now: TreeStore, then: TreeStore, row: Omit<Compared, "change">): Change {
-  if (row.now === NONE) return "gone";
-  if (now.hasFailed(row.now) && (row.then === NONE || !then.hasFailed(row.then))) return "failed";
-  if (row.then === NONE) return "new";
-  const least = Math.max(DIFFERENCE_MIN_MS, row.thenMs * DIFFERENCE_PART);
-  if (row.differenceMs > least) return "slower";
+function changeOf(
+  now: TreeStore,
+  then: TreeStore,
+  ours: number,
+  theirs: number,
+  thenMs: number,
+  differenceMs: number,
+): Change {
+  if (ours === NONE) return "gone";
+  if (now.hasFailed(ours) && (theirs === NONE || !then.hasFailed(theirs))) return "failed";
+  if (theirs === NONE) return "new";
+  const least = Math.max(DIFFERENCE_MIN_MS, thenMs * DIFFERENCE_PART);
+  if (differenceMs > least) return "slower";
   // What still runs may yet be slower.
-  return row.differenceMs < -least && !now.isLive(row.now) ? "faster" : "same";
+  return differenceMs < -least && !now.isLive(ours) ? "faster" : "same";
 }

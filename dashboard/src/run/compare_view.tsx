@@ -45,8 +45,13 @@ export function CompareView(props: CompareViewProps) {
     for (const { change } of all) found.set(change, (found.get(change) ?? 0) + 1);
     return found;
   }, [all]);
-  const rows = all.filter(
-    (row) => (only === "" || row.change === only) && isWanted(row, props, earlier.tree),
+  const { phases, hidesSucceeded, name } = props.route;
+  const rows = useMemo(
+    () =>
+      all.filter(
+        (row) => (only === "" || row.change === only) && isWanted(row, props, earlier.tree),
+      ),
+    [all, only, phases.join(), hidesSucceeded, name],
   );
   return (
     <section class="compare" aria-label="Comparison">

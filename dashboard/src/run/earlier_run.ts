@@ -1,5 +1,6 @@
 import { actionPath, getJson, runPath } from "../api/client";
-import type { ActionDetails, RunSummary, Runs, Tree } from "../api/types";
+import { getTree } from "../api/tree";
+import type { ActionDetails, RunSummary, Runs } from "../api/types";
 import type { RunKey } from "../model/route";
 import { TreeStore } from "../model/tree_store";
 
@@ -72,9 +73,8 @@ export class EarlierRun {
         this.tree = null;
       } else if (found !== this.name || !this.tree) {
         const path = `${runPath({ ...this.run, runName: found })}/tree`;
-        const { nodes } = await getJson<Tree>(path, signal);
         const tree = new TreeStore();
-        for (const node of nodes) tree.apply(node);
+        await getTree(path, signal, (node) => tree.apply(node));
         tree.layout();
         this.name = found;
         this.tree = tree;

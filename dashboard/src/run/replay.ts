@@ -1,5 +1,5 @@
-import { getJson, runPath } from "../api/client";
-import type { Tree } from "../api/types";
+import { runPath } from "../api/client";
+import { getTree } from "../api/tree";
 import { paceOf, type Speed } from "../model/replay";
 import type { RunKey } from "../model/route";
 import { TreeStore } from "../model/tree_store";
@@ -112,11 +112,12 @@ export class Replay {
     try {
       const query = `at=${encodeURIComponent(new Date(at).toISOString())}`;
       const path = `${runPath(this.run)}/tree?${query}`;
-      const { nodes } = await getJson<Tree>(path, abort.signal);
+      const tree = new TreeStore();
+      await getTree(path, abort.signal, (node) => tree.apply(node));
       if (abort.signal.aborted) return;
       const before = this.tree ?? live;
-      const tree = new TreeStore(before.toggled, before.view);
-      for (const node of nodes) tree.apply(node);
+      tree.setToggled(before.toggled);
+      tree.view = before.view;
       this.tree = tree;
       this.shownAt = at;
     } catch (cause) {

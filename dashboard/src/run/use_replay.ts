@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { nextChange, type Speed } from "../model/replay";
-import type { RunRoute } from "../model/route";
+import { parseRoute, type RunRoute } from "../model/route";
 import type { TreeStore } from "../model/tree_store";
 import { Replay } from "./replay";
 
@@ -49,6 +49,8 @@ export function useReplay(
   }, []);
   useEffect(() => () => replay.close(), []);
   useEffect(() => {
+    // While it plays the address can be further on than what was drawn last.
+    if (route.at !== (parseRoute(location.hash) as RunRoute).at) return;
     if (route.at === null) {
       if (replay.isOpen) close();
     } else if (route.at !== told.current.at || !replay.isOpen) {
