@@ -173,3 +173,33 @@ test(
     assertCleanPage(page);
   },
 );
+
+test("a sample run whose page goes is aborted, and can be deleted from the list", async () => {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1200 } });
+  const player = await openPage(context, runtree.url);
+  await player.click("text=Play a sample run");
+  await player.waitForURL(/#\/runs\/samples\/playground\/sample-/);
+  await player.waitForSelector("[data-name=a0] .phase:text-is('Running')");
+  const runName = new URL(player.url()).hash.match(/sample-[^/?]+/)[0];
+  const run = { project: "samples", domain: "playground", runName };
+  await player.goto("about:blank");
+  await until(
+    async () => (await runtree.get(runPath(run))).phase === "ABORTED",
+    "the run is aborted, it does not run for ever",
+  );
+  const { phaseCounts } = await runtree.get(runPath(run));
+  const ends = Object.keys(phaseCounts);
+  assert.ok(
+    ends.every((phase) => ["ABORTED", "SUCCEEDED"].includes(phase)),
+    ends.join(),
+  );
+
+  const list = await openPage(context, `${runtree.url}/#/?project=samples`);
+  const row = list.locator(`.runs tr:has([title='${runName}'])`);
+  await row.hover();
+  await list.click(`[aria-label='Delete ${runName}']`);
+  await list.click("dialog .danger");
+  await row.waitFor({ state: "detached" });
+  assertCleanPage(list);
+  await context.close();
+});

@@ -1,7 +1,7 @@
 import { actionPath, getJson } from "../api/client";
 import type { ActionDetails } from "../api/types";
 import { parseTime } from "../model/format";
-import { phaseNumber } from "../model/phase";
+import { isTerminalNumber, phaseNumber } from "../model/phase";
 import type { RunKey } from "../model/route";
 import { NONE, type TreeStore } from "../model/tree_store";
 
@@ -19,6 +19,7 @@ export interface AttemptBar {
   parts: AttemptPart[];
 }
 
+const RUNNING = phaseNumber("RUNNING");
 const REQUESTS_AT_ONCE = 3;
 const KEPT_MAX = 2000;
 /** Rows that are only scrolled past are not asked for. */
@@ -71,9 +72,22 @@ export class AttemptDetails {
     private readonly onChange: () => void,
   ) {}
 
+  /** All attempts; when the current one has gone on since they were fetched, that one as the stream tells it. Null if
+   *  they are not known. */
   get(tree: TreeStore, node: number): readonly AttemptBar[] | null {
     const known = this.#known.get(tree.name[node]!);
-    return known?.state === stateOf(tree, node) ? known.bars : null;
+    if (!known || known.state === stateOf(tree, node)) return known?.bars ?? null;
+    const number = tree.attempt[node]!;
+    const earlier = known.bars.filter((bar) => bar.number < number);
+    const areOver = earlier.every(({ outcome }) => isTerminalNumber(outcome));
+    if (number === 1 || earlier.length < number - 1 || !areOver) return null;
+    const from = tree.startedAt[node]!;
+    const parts = Number.isNaN(from) ? [] : [{ phase: RUNNING, from, to: tree.endedAt[node]! }];
+    return [...earlier, { number, outcome: tree.phase[node]!, parts }];
+  }
+
+  #isKnown(tree: TreeStore, node: number): boolean {
+    return this.#known.get(tree.name[node]!)?.state === stateOf(tree, node);
   }
 
   /** The same for a replay, whose tree is that of the time `at`. */
@@ -91,11 +105,15 @@ export class AttemptDetails {
   /** Says which rows are in view now; what was wanted before no longer is. `live` has the actions as they are now. */
   want(tree: TreeStore, first: number, last: number, live = tree): void {
     this.#wanted = [];
+    let retried = 0;
     for (let row = first; row < last; row++) {
       const name = tree.name[tree.rows[row]!]!;
       const node = live.find(name);
-      if (node !== NONE && live.childCount[node]! === 0 && !this.get(live, node))
-        this.#wanted.push({ name, state: stateOf(live, node) });
+      if (node === NONE || live.childCount[node]! > 0 || this.#isKnown(live, node)) continue;
+      const wanted = { name, state: stateOf(live, node) };
+      // Those of which most is missing come first.
+      if (live.attempt[node]! > 1) this.#wanted.splice(retried++, 0, wanted);
+      else this.#wanted.push(wanted);
     }
     // Rows that change while they stay in view are not waited for any longer.
     const rows = `${first}-${last}`;

@@ -61,6 +61,7 @@ const LABEL_WIDTH = 48;
 const ARROW_PX = 8;
 const EARLIER_HEIGHT = 22;
 const EARLIER_ALPHA = 0.16;
+const UNKNOWN_ALPHA = 0.3;
 const CRITICAL_WIDTH = 2;
 const CRITICAL_INSET = 6;
 const QUEUED = phaseNumber("QUEUED");
@@ -123,7 +124,7 @@ function drawEarlier(frame: TimelineFrame, node: number, middle: number): void {
 
 /** A line below each bar of the critical path, and in the tree from the end of one to the next. */
 function drawCritical(frame: TimelineFrame): void {
-  const { tree, scale, context, colors, insight, first } = frame;
+  const { tree, scale, context, colors, insight, first, last } = frame;
   context.fillStyle = colors.critical;
   let before = NaN;
   for (const node of insight.critical) {
@@ -131,12 +132,14 @@ function drawCritical(frame: TimelineFrame): void {
     while (shown !== NONE && tree.rowOf[shown] === NONE) shown = tree.parent[shown]!;
     if (shown === NONE) continue;
     const y = (tree.rowOf[shown]! - first + 1) * ROW_HEIGHT - CRITICAL_INSET;
+    const isLinked = tree.view.sort === null && !Number.isNaN(before);
+    const [top, bottom] = isLinked ? [Math.min(before, y), Math.max(before, y)] : [y, y];
+    before = y;
+    if (bottom < 0 || top > (last - first) * ROW_HEIGHT) continue;
     const from = scale(tree.createdAt[node]!);
     const to = Math.max(from + BAR_WIDTH_MIN, scale(endOf(frame, node)));
     context.fillRect(from, y, to - from, CRITICAL_WIDTH);
-    if (tree.view.sort === null && !Number.isNaN(before))
-      context.fillRect(from, Math.min(before, y), CRITICAL_WIDTH, Math.abs(y - before));
-    before = y;
+    if (isLinked) context.fillRect(from, top, CRITICAL_WIDTH, bottom - top);
   }
 }
 
@@ -190,11 +193,19 @@ function drawAction(frame: TimelineFrame, node: number, middle: number): void {
         bar(frame, created, end, middle, BAR_HEIGHT, colors.fill[phase]!);
       else bar(frame, created, end, middle, WAIT_HEIGHT, colors.fill[phase]!);
     } else {
-      bar(frame, created, started, middle, WAIT_HEIGHT, colors.fill[QUEUED]!);
+      if (tree.attempt[node]! > 1) drawUnknown(frame, created, started, middle);
+      else bar(frame, created, started, middle, WAIT_HEIGHT, colors.fill[QUEUED]!);
       bar(frame, started, end, middle, BAR_HEIGHT, colors.fill[phase]!);
     }
   }
   drawLabel(frame, node, endOf(frame, node), middle);
+}
+
+/** Attempts of which nothing is known yet but that there were some. */
+function drawUnknown(frame: TimelineFrame, from: number, to: number, middle: number): void {
+  frame.context.globalAlpha = UNKNOWN_ALPHA;
+  bar(frame, from, to, middle, BAR_HEIGHT, frame.colors.line);
+  frame.context.globalAlpha = 1;
 }
 
 /** One attempt: a thin part for each phase before it ran, a thick one in the colour of how it ended. What
