@@ -68,6 +68,8 @@ describe("Replay", () => {
     vi.useFakeTimers();
     asked = [];
     vi.stubGlobal("document", { baseURI: "http://localhost/" });
+    vi.stubGlobal("addEventListener", () => undefined);
+    vi.stubGlobal("removeEventListener", () => undefined);
     vi.stubGlobal("fetch", (url: string) => {
       const at = new URL(url).searchParams.get("at")!;
       return new Promise<Response>((resolve) => {
@@ -125,19 +127,23 @@ describe("Replay", () => {
     replay.close();
   });
 
-  it("stops where the server refuses and says why, and goes on when asked again", async () => {
+  it("stops where the server refuses, says why and asks again by itself, or for where the reader goes", async () => {
     const replay = new Replay(RUN, changed, ended);
     replay.seek(T0 + 9000, tree());
     replay.play(T0, T0 + 9000, tree());
     await asked[0]!.answer(503);
     expect([replay.error, replay.isPlaying]).toEqual(["too much", false]);
-    await vi.advanceTimersByTimeAsync(5000);
-    expect(asked.length).toBe(1);
-    replay.seek(T0 + 4000, tree());
-    expect(replay.error).toBe("");
-    expect(asked.length).toBe(2);
-    replay.close();
+    await vi.advanceTimersByTimeAsync(1000);
     await asked[1]!.answer();
+    expect([replay.error, replay.shownAt]).toEqual(["", T0 + 9000]);
+    replay.seek(T0 + 4000, tree());
+    await vi.advanceTimersByTimeAsync(150);
+    await asked[2]!.answer(503);
+    replay.seek(T0 + 5000, tree());
+    expect(replay.error).toBe("");
+    expect(asked.map(({ at }) => at).slice(3)).toEqual(["2026-01-01T00:00:05.000Z"]);
+    replay.close();
+    await asked[3]!.answer();
     expect(replay.tree).toBeNull();
   });
 

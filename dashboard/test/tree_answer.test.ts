@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from "vitest";
-import { getTree, RecordReader } from "../src/api/tree";
+import { readNodes, RecordReader } from "../src/api/tree";
 import { record } from "./records";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -35,7 +35,7 @@ async function read(body: BodyInit): Promise<string[]> {
   vi.stubGlobal("document", { baseURI: "http://localhost/", hidden: false });
   vi.stubGlobal("fetch", () => Promise.resolve(new Response(body)));
   const names: string[] = [];
-  await getTree("/tree", new AbortController().signal, ({ action }) => names.push(action.name));
+  await readNodes("/tree", new AbortController().signal, ({ action }) => names.push(action.name));
   return names;
 }
 

@@ -172,22 +172,79 @@ test("a search marks what it finds in names and errors, leads from hit to hit, a
   assertCleanPage(page);
 });
 
-test("a run that goes on after its end goes on on the page, and one that has not begun is waited for", async () => {
+test("a run that goes on after its end goes on on the page: a retry, a late child", async () => {
   const run = { ...RUN, runName: "night-again" };
   const say = (name, phase, more = {}) =>
     runtree.report([{ ...run, name, phase, parent: name === "root" ? null : "root", ...more }]);
-  const page = await openPage(await browser.newContext(), runAddress(runtree.url, run));
-  await page.waitForSelector("text=has not begun");
   await say("root", "RUNNING");
+  const page = await openPage(await browser.newContext(), runAddress(runtree.url, run));
   await page.waitForSelector("[data-name=root]");
   await say("root", "FAILED");
   await page.waitForSelector(".facts .phase:text-is('Failed')");
   await say("root", "RUNNING", { attempt: 2 });
   await page.waitForSelector(".facts .phase:text-is('Running')");
+  await say("root", "SUCCEEDED", { attempt: 2 });
+  await page.waitForSelector(".facts .phase:text-is('Succeeded')");
   await say("late", "SUCCEEDED");
   await page.waitForSelector("[data-name=late]");
   await waitForStream(page, ["Live"]);
   assertCleanPage(page);
+});
+
+test("a link to a run that has not begun waits for it", async () => {
+  const run = { ...RUN, runName: "night-to-come" };
+  const page = await openPage(await browser.newContext(), runAddress(runtree.url, run));
+  await page.waitForSelector("text=has not begun");
+  await runtree.report([{ ...run, name: "root", parent: null, phase: "RUNNING" }]);
+  await page.waitForSelector("[data-name=root]");
+  await waitForStream(page, ["Live"]);
+  assertCleanPage(page);
+});
+
+test("what a request failed to get comes by itself: an action, its events, another run, the run as it was", async () => {
+  const run = { ...RUN, runName: "night-cut" };
+  const time = "2026-04-12T20:00:00.000Z";
+  await runtree.report(
+    ["night-cut", "night-uncut"].map((runName) => ({
+      ...run,
+      ...{ runName, name: "root", parent: null, phase: "SUCCEEDED", updatedTime: time },
+    })),
+  );
+  const context = await browser.newContext({ viewport: { width: 1600, height: 1000 } });
+  let isCut = false;
+  await context.route(/\/v1\/(?!.*watch)/, (route) => (isCut ? route.abort() : route.continue()));
+  const page = await openPage(context, runAddress(runtree.url, run));
+  /** Does it while no request gets through; what is missing is told, and there once they do. */
+  const withoutNetwork = async (act, problem, there) => {
+    isCut = true;
+    await act();
+    await page.waitForSelector(problem);
+    isCut = false;
+    await page.waitForSelector(there);
+    await page.waitForSelector(problem, { state: "detached" });
+  };
+  await withoutNetwork(
+    () => page.click("[data-name=root]"),
+    ".panel .problem:text-is('The server does not answer')",
+    ".panel .attempt",
+  );
+  await withoutNetwork(
+    () => page.click("role=tab[name='Raw events']"),
+    ".panel .problem",
+    ".events li",
+  );
+  await withoutNetwork(
+    () => page.goto(runAddress(runtree.url, run, "compare=night-uncut")),
+    ".compare [role=status]:text-is('The server does not answer')",
+    "[data-compared]",
+  );
+  await withoutNetwork(
+    () => page.goto(runAddress(runtree.url, run, `at=${time}`)),
+    ".replay-error",
+    ".replay-time[aria-busy=false]",
+  );
+  assertCleanPage(page);
+  await context.close();
 });
 
 test("why it failed is on top: the first cause, its trace's last line, equal ones once", async () => {

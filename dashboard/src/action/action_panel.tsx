@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { serviceBase } from "../api/base";
-import { actionPath, ApiError, getJson } from "../api/client";
+import { actionPath, errorText, getJson } from "../api/client";
 import type { ActionDetails } from "../api/types";
 import { curlGet } from "../model/curl";
 import { formatDate, formatDuration, formatTicking, parseTime } from "../model/format";
@@ -17,9 +17,6 @@ import { EventList } from "./event_list";
 
 /** An action that changes quickly is asked for at most this often. */
 const REFRESH_MS = 400;
-/** After a failure the action is asked for again, after twice as long each time, up to the second. */
-const RETRY_MIN_MS = 1000;
-const RETRY_MAX_MS = 15_000;
 const WIDTH_MIN_PX = 300;
 const WIDTH_STEP_PX = 20;
 
@@ -227,30 +224,20 @@ function useDetails(run: RunKey, name: string, treeRevision: number) {
   const askedAt = useRef(0);
   useEffect(() => {
     const abort = new AbortController();
-    let timer: ReturnType<typeof setTimeout>;
-    let retryMs = RETRY_MIN_MS;
     const ask = async (): Promise<void> => {
       askedAt.current = Date.now();
       try {
-        setDetails(await getJson<ActionDetails>(actionPath(run, name), abort.signal));
+        setDetails(await getJson<ActionDetails>(actionPath(run, name), abort.signal, setProblem));
         setProblem("");
       } catch (cause) {
-        if (abort.signal.aborted) return;
-        setProblem(cause instanceof ApiError ? cause.message : String(cause));
-        const isFinal = cause instanceof ApiError && cause.status >= 400 && cause.status < 500;
-        if (isFinal && cause.status !== 429) return;
-        timer = setTimeout(() => void ask(), retryMs);
-        retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
+        if (!abort.signal.aborted) setProblem(errorText(cause));
       }
     };
-    const askNow = (): void => {
-      clearTimeout(timer);
-      void ask();
-    };
-    timer = setTimeout(() => void ask(), Math.max(0, askedAt.current + REFRESH_MS - Date.now()));
-    addEventListener("online", askNow);
+    const timer = setTimeout(
+      () => void ask(),
+      Math.max(0, askedAt.current + REFRESH_MS - Date.now()),
+    );
     return () => {
-      removeEventListener("online", askNow);
       clearTimeout(timer);
       abort.abort();
     };

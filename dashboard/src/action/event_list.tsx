@@ -1,6 +1,6 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { serviceBase } from "../api/base";
-import { actionPath, ApiError, getJson } from "../api/client";
+import { actionPath, errorText, getJson } from "../api/client";
 import type { RecordedEvent, RecordedEvents } from "../api/types";
 import { curlPost } from "../model/curl";
 import { formatClock, parseTime } from "../model/format";
@@ -25,30 +25,33 @@ export function EventList({
   const [cursor, setCursor] = useState("");
   const [problem, setProblem] = useState("");
 
-  const load = async (from: string, signal?: AbortSignal): Promise<void> => {
+  const abort = useRef(new AbortController());
+  const load = async (from: string): Promise<void> => {
+    const { signal } = abort.current;
     const query = `limit=${PAGE_SIZE}${from ? `&cursor=${encodeURIComponent(from)}` : ""}`;
     try {
       const page = await getJson<RecordedEvents>(
         `${actionPath(run, name)}/events?${query}`,
         signal,
+        setProblem,
       );
       setEvents((old) => [...(from && old ? old : []), ...page.events]);
       setCursor(page.nextCursor ?? "");
       setProblem("");
     } catch (cause) {
-      if (!signal?.aborted) setProblem(cause instanceof ApiError ? cause.message : String(cause));
+      if (!signal.aborted) setProblem(errorText(cause));
     }
   };
   useEffect(() => {
-    const abort = new AbortController();
-    void load("", abort.signal);
-    return () => abort.abort();
+    abort.current = new AbortController();
+    void load("");
+    return () => abort.current.abort();
   }, [name, revision]);
 
-  if (problem) return <p class="note problem">{problem}</p>;
-  if (!events) return <p class="note">Loading…</p>;
+  if (!events) return problem ? <Problem text={problem} /> : <p class="note">Loading…</p>;
   return (
     <>
+      {problem && <Problem text={problem} />}
       <ol class="events">
         {events.map((event) => (
           <li key={`${event.attempt}/${event.phase}/${event.version}`}>
@@ -76,6 +79,10 @@ export function EventList({
       )}
     </>
   );
+}
+
+function Problem({ text }: { text: string }) {
+  return <p class="note problem">{text}</p>;
 }
 
 /** The event without what the server added: what an executor would send. */

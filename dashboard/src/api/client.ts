@@ -3,6 +3,10 @@ import { askForSignIn } from "./session";
 import { clock } from "../model/clock";
 import type { RunKey } from "../model/route";
 
+/** What failed to be read is asked for again, after twice as long each time, up to the second. */
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 15_000;
+
 /** A request that failed, with what the server said about it (RFC 9457) where it said something. */
 export class ApiError extends Error {
   constructor(
@@ -11,6 +15,16 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
+
+  /** Whether the same request may succeed later: nobody answered, or the server could not or would not just then. */
+  get mayPass(): boolean {
+    return this.status < 400 || this.status >= 500 || this.status === 429;
+  }
+}
+
+/** What went wrong, in one line. */
+export function errorText(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** `…/runs/{run}` of the API. */
@@ -53,8 +67,52 @@ async function request(path: string, init: RequestInit): Promise<Response> {
   return response;
 }
 
-export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await request(path, signal ? { signal } : {})).json() as Promise<T>;
+/** Reads it, however often that takes: persistently(). */
+export function getJson<T>(
+  path: string,
+  signal: AbortSignal,
+  onFailure?: (problem: string) => void,
+): Promise<T> {
+  const read = async (): Promise<T> => {
+    const response = await request(path, { signal });
+    return (response.json() as Promise<T>).catch((cause: unknown) => {
+      throw signal.aborted ? cause : new ApiError(0, "The answer cannot be read");
+    });
+  };
+  return persistently(read, signal, onFailure);
+}
+
+/** What `read` gives, however often that takes: a failure that may pass is told to `onFailure`, and after a while, or
+ *  when the browser is online again, `read` is called again, until `signal` is aborted. Throws what does not pass. */
+export async function persistently<T>(
+  read: () => Promise<T>,
+  signal: AbortSignal,
+  onFailure?: (problem: string) => void,
+): Promise<T> {
+  for (let waitMs = RETRY_MIN_MS; ; waitMs = Math.min(RETRY_MAX_MS, waitMs * 2)) {
+    try {
+      return await read();
+    } catch (cause) {
+      if (signal.aborted || !(cause instanceof ApiError) || !cause.mayPass) throw cause;
+      onFailure?.(cause.message);
+    }
+    await pause(waitMs, signal);
+  }
+}
+
+/** Ends after so long, when the browser is online again, or when `signal` is aborted. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      removeEventListener("online", end);
+      signal.removeEventListener("abort", end);
+      done();
+    };
+    const timer = setTimeout(end, ms);
+    addEventListener("online", end);
+    signal.addEventListener("abort", end);
+  });
 }
 
 /** What a large answer says, while it comes. */

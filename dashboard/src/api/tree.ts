@@ -1,10 +1,12 @@
 import type { NodeUpdate } from "./types";
-import { getStream } from "./client";
+import { ApiError, getStream, persistently } from "./client";
+import { TreeStore } from "../model/tree_store";
 
 /** So long is worked at a time; the page is drawn in between. */
 const SLICE_MS = 8;
 /** The clock is read after so many records. */
 const RECORDS_AT_ONCE = 32;
+const BROKEN_OFF = "The server has broken off";
 
 const QUOTE = 34;
 const BACKSLASH = 92;
@@ -55,8 +57,22 @@ export class RecordReader {
   }
 }
 
-/** Hands on the nodes of a tree, which may be large, one by one as they come. */
-export async function getTree(
+/** Reads a tree, which may be large, a moment at a time, and as persistently() does. */
+export function getTree(
+  path: string,
+  signal: AbortSignal,
+  onFailure: (problem: string) => void,
+): Promise<TreeStore> {
+  const read = async (): Promise<TreeStore> => {
+    const tree = new TreeStore();
+    await readNodes(path, signal, (node) => tree.apply(node));
+    return tree;
+  };
+  return persistently(read, signal, onFailure);
+}
+
+/** Hands on the nodes of a tree one by one as they come. */
+export async function readNodes(
   path: string,
   signal: AbortSignal,
   take: (node: NodeUpdate) => void,
@@ -66,7 +82,9 @@ export async function getTree(
   const records = new RecordReader();
   let until = performance.now() + SLICE_MS;
   for (let count = 0; ;) {
-    const { done, value } = await body.read();
+    const { done, value } = await body.read().catch((cause: unknown) => {
+      throw signal.aborted ? cause : new ApiError(0, BROKEN_OFF);
+    });
     records.add(decoder.decode(value, { stream: !done }));
     for (let node = records.next(); node; node = records.next()) {
       take(node);
@@ -77,5 +95,5 @@ export async function getTree(
     }
     if (done) break;
   }
-  if (!records.isComplete) throw new Error("The server has broken off");
+  if (!records.isComplete) throw new ApiError(0, BROKEN_OFF);
 }

@@ -1,5 +1,5 @@
 import { useRef, useState } from "preact/hooks";
-import { ApiError, postJson } from "../api/client";
+import { errorText, postJson } from "../api/client";
 import { Icon } from "../ui/icons";
 import { QuestionDialog } from "../ui/question_dialog";
 
@@ -19,7 +19,7 @@ export function AbortButton({ path, what }: AbortButtonProps) {
       setProblem("");
       await postJson(`${path}/abort`, reason ? { reason } : {});
     } catch (cause) {
-      setProblem(cause instanceof ApiError ? cause.message : String(cause));
+      setProblem(errorText(cause));
     }
   };
   return (

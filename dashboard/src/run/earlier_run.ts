@@ -1,8 +1,8 @@
-import { actionPath, getJson, runPath } from "../api/client";
+import { actionPath, errorText, getJson, runPath } from "../api/client";
 import { getTree } from "../api/tree";
 import type { ActionDetails, RunSummary, Runs } from "../api/types";
 import type { RunKey } from "../model/route";
-import { TreeStore } from "../model/tree_store";
+import type { TreeStore } from "../model/tree_store";
 
 /** Stands for the newest earlier run of the same work that succeeded; no run can be called so. */
 export const PREVIOUS = ".";
@@ -32,6 +32,10 @@ export class EarlierRun {
   /** Why there is nothing; "" while it is being fetched or is there. */
   problem = "";
 
+  readonly #tell = (problem: string): void => {
+    this.problem = problem;
+    this.onChange();
+  };
   #wanted = "";
   #abort = new AbortController();
   #identity: Promise<Identity & { begunAt: string }> | null = null;
@@ -73,18 +77,22 @@ export class EarlierRun {
         this.tree = null;
       } else if (found !== this.name || !this.tree) {
         const path = `${runPath({ ...this.run, runName: found })}/tree`;
-        const tree = new TreeStore();
-        await getTree(path, signal, (node) => tree.apply(node));
+        const tree = await getTree(path, signal, this.#tell);
         tree.layout();
         this.name = found;
         this.tree = tree;
-      }
+        this.problem = "";
+      } else this.problem = "";
     } catch (cause) {
       if (signal.aborted) return;
-      this.problem = cause instanceof Error ? cause.message : String(cause);
+      this.problem = errorText(cause);
       this.tree = null;
     }
     if (!signal.aborted) this.onChange();
+  }
+
+  #get<T>(path: string, signal: AbortSignal): Promise<T> {
+    return getJson<T>(path, signal, this.#tell);
   }
 
   #sizeOf(name: string): number {
@@ -94,7 +102,7 @@ export class EarlierRun {
   async #query(more: Record<string, string>, signal: AbortSignal): Promise<RunSummary[]> {
     const { project, domain, runName } = this.run;
     const query = new URLSearchParams({ project, domain, ...more });
-    const { runs } = await getJson<Runs>(`/v1/runs?${query.toString()}`, signal);
+    const { runs } = await this.#get<Runs>(`/v1/runs?${query.toString()}`, signal);
     return runs.filter((run) => run.runName !== runName && run.root !== null);
   }
 
@@ -140,7 +148,7 @@ export class EarlierRun {
 
   #identify(signal: AbortSignal): Promise<Identity & { begunAt: string }> {
     this.#identity ??= (async () => {
-      const run = await getJson<RunSummary>(runPath(this.run), signal);
+      const run = await this.#get<RunSummary>(runPath(this.run), signal);
       const begunAt = run.createdAt ?? run.firstSeenAt;
       return {
         title: run.title ?? null,
@@ -156,7 +164,7 @@ export class EarlierRun {
   }
 
   async #taskOf(run: RunKey, root: string, signal: AbortSignal): Promise<string | null> {
-    const { taskName, title } = await getJson<ActionDetails>(actionPath(run, root), signal);
+    const { taskName, title } = await this.#get<ActionDetails>(actionPath(run, root), signal);
     return taskName ?? title ?? null;
   }
 

@@ -1,8 +1,8 @@
-import { runPath } from "../api/client";
+import { errorText, runPath } from "../api/client";
 import { getTree } from "../api/tree";
 import { paceOf, type Speed } from "../model/replay";
 import type { RunKey } from "../model/route";
-import { TreeStore } from "../model/tree_store";
+import type { TreeStore } from "../model/tree_store";
 
 /** The slider moves so often while it plays. */
 const TICK_MS = 50;
@@ -71,11 +71,21 @@ export class Replay {
     this.#stop();
     if (this.#pause !== null) clearTimeout(this.#pause);
     this.#pause = null;
-    this.#abort?.abort();
-    this.#abort = null;
+    this.#abandon();
     this.tree = null;
     this.at = this.shownAt = NaN;
+  }
+
+  #abandon(): void {
+    this.#abort?.abort();
+    this.#abort = null;
     this.error = "";
+  }
+
+  #fail(problem: string): void {
+    this.#stop();
+    this.error = problem;
+    this.onChange();
   }
 
   #stop(): void {
@@ -98,7 +108,8 @@ export class Replay {
 
   #goTo(at: number, live: TreeStore): void {
     this.at = at;
-    this.error = "";
+    // What is asked for again and again is not waited for when the reader goes elsewhere.
+    if (this.error) this.#abandon();
     this.onChange();
     void this.#ask(live);
   }
@@ -112,9 +123,9 @@ export class Replay {
     try {
       const query = `at=${encodeURIComponent(new Date(at).toISOString())}`;
       const path = `${runPath(this.run)}/tree?${query}`;
-      const tree = new TreeStore();
-      await getTree(path, abort.signal, (node) => tree.apply(node));
+      const tree = await getTree(path, abort.signal, (problem) => this.#fail(problem));
       if (abort.signal.aborted) return;
+      this.error = "";
       const before = this.tree ?? live;
       tree.setToggled(before.toggled);
       tree.view = before.view;
@@ -122,8 +133,7 @@ export class Replay {
       this.shownAt = at;
     } catch (cause) {
       if (abort.signal.aborted) return;
-      this.#stop();
-      this.error = cause instanceof Error ? cause.message : String(cause);
+      this.#fail(errorText(cause));
     }
     this.#abort = null;
     const tookMs = performance.now() - asked;

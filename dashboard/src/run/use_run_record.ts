@@ -15,12 +15,16 @@ export function useRunRecord(run: RunKey, version: number, isAbsent: boolean): R
     if (isAbsent) return;
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout>;
-    const ask = (): void => {
+    const ask = async (): Promise<void> => {
       askedAt.current = Date.now();
-      getJson<RunSummary>(runPath(run), abort.signal).then(setRecord, () => undefined);
-      timer = setTimeout(ask, QUIET_MS);
+      try {
+        setRecord(await getJson<RunSummary>(runPath(run), abort.signal));
+      } catch {
+        // The tree says what there is to say of a run that is gone.
+      }
+      if (!abort.signal.aborted) timer = setTimeout(() => void ask(), QUIET_MS);
     };
-    timer = setTimeout(ask, Math.max(0, askedAt.current + CHANGED_MS - Date.now()));
+    timer = setTimeout(() => void ask(), Math.max(0, askedAt.current + CHANGED_MS - Date.now()));
     return () => {
       clearTimeout(timer);
       abort.abort();

@@ -63,7 +63,7 @@ export class Reasons {
       this.#known.set(state, causeLine(said[0]?.errorInfo?.message ?? ""));
       this.onChange();
     } catch {
-      // Asked again when the run is in view the next time.
+      // The run is gone: asked again should it be in view another time.
     } finally {
       this.#asking--;
       this.#next();

@@ -132,6 +132,7 @@ export class RunsModel {
   #query = "";
   #cursor: string | undefined;
   #loading: Promise<void> | null = null;
+  #abort = new AbortController();
   #subscription: Subscription | null = null;
   readonly #frame: NextFrame;
 
@@ -151,6 +152,7 @@ export class RunsModel {
     this.#frame.request();
     if (isSame) return;
     this.#query = query;
+    this.#stopLoading();
     this.#subscription?.close();
     const kept = left?.query === query ? left : null;
     this.#known = new Map(kept?.known);
@@ -196,6 +198,7 @@ export class RunsModel {
     };
     this.#route = null;
     this.#query = "";
+    this.#stopLoading();
     this.pause();
     this.#frame.cancel();
   }
@@ -203,10 +206,23 @@ export class RunsModel {
   /** Adds the next page of older runs; they stand still, only the newest are watched. One at a time: a call while
    *  one is under way waits for that. */
   loadOlder(): Promise<void> {
-    this.#loading ??= this.#loadOlder().finally(() => {
-      this.#loading = null;
-    });
-    return this.#loading;
+    if (this.#loading) return this.#loading;
+    const { signal } = this.#abort;
+    const loading = this.#loadOlder(signal)
+      .catch((cause: unknown) => {
+        if (!signal.aborted) throw cause;
+      })
+      .finally(() => {
+        if (!signal.aborted) this.#loading = null;
+      });
+    this.#loading = loading;
+    return loading;
+  }
+
+  #stopLoading(): void {
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    this.#loading = null;
   }
 
   /** Takes a run out, which has just been deleted. */
@@ -215,21 +231,19 @@ export class RunsModel {
     this.#frame.request();
   }
 
-  async #loadOlder(): Promise<void> {
-    const query = this.#query;
+  async #loadOlder(signal: AbortSignal): Promise<void> {
     const isFirst = this.#cursor === undefined;
-    let page = await this.#list(query);
-    if (isFirst && page.nextCursor) page = await this.#list(query);
+    let page = await this.#list(signal);
+    if (isFirst && page.nextCursor) page = await this.#list(signal);
     // A page in which a filter found nothing says only that the list goes on.
-    while (page.runs.length === 0 && page.nextCursor && this.#query === query)
-      page = await this.#list(query);
-    if (this.#query === query) this.#frame.request();
+    while (page.runs.length === 0 && page.nextCursor) page = await this.#list(signal);
+    this.#frame.request();
   }
 
-  async #list(query: string): Promise<Runs> {
+  async #list(signal: AbortSignal): Promise<Runs> {
     const cursor = this.#cursor ? `&cursor=${encodeURIComponent(this.#cursor)}` : "";
-    const page = await getJson<Runs>(`/v1/runs?${query}${cursor}`);
-    if (this.#query !== query) return page;
+    const page = await getJson<Runs>(`/v1/runs?${this.#query}${cursor}`, signal);
+    signal.throwIfAborted();
     for (const run of page.runs) {
       const known = this.#known.get(keyOf(run));
       if (!known || known.revision <= run.revision) this.#known.set(keyOf(run), run);

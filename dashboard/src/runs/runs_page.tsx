@@ -1,6 +1,6 @@
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, deleteAt, getJson, runPath } from "../api/client";
+import { deleteAt, errorText, getJson, runPath } from "../api/client";
 import type { Runs, RunSummary } from "../api/types";
 import { formatCount } from "../model/format";
 import { isTerminal, PHASES } from "../model/phase";
@@ -108,7 +108,7 @@ export function RunsPage({ route }: { route: RunsRoute }) {
       setProblem("");
       await action();
     } catch (cause) {
-      setProblem(cause instanceof ApiError ? cause.message : String(cause));
+      setProblem(errorText(cause));
     }
   };
   const play = (): Promise<void> =>
