@@ -52,6 +52,14 @@ bool stream_admit_any(struct app *app, struct http_request *request)
     return false;
 }
 
+bool stream_has_cell(const struct app *app)
+{
+    for (size_t i = 0; i < app->cell_count; i++)
+        if (cell_is_up(app->cells[i]))
+            return true;
+    return false;
+}
+
 const char *stream_last_event_id(const struct http_request *request)
 {
     const char *id = http_request_header(request, "Last-Event-ID");

@@ -13,6 +13,9 @@ bool stream_admit(struct app *app, struct http_request *request);
 /* The same for a stream of another type than text/event-stream, whatever the client takes. */
 bool stream_admit_any(struct app *app, struct http_request *request);
 
+/* Whether any of the cells can be read. */
+bool stream_has_cell(const struct app *app);
+
 /* What the client last heard: of the header, else of the query; NULL if neither says anything.
  * Borrowed. */
 const char *stream_last_event_id(const struct http_request *request);

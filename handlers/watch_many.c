@@ -78,6 +78,22 @@ static int read_subscription(struct many_watch *watch, enum subscription_kind ki
     return check_access(watch, subscription);
 }
 
+/* An id must fit into the head of the request that brings it back. */
+static int check_positions(const struct many_watch *watch)
+{
+    size_t positions = 0;
+
+    for (size_t i = 0; i < watch->count; i++)
+        positions += watch->subscriptions[i].kind == SUBSCRIPTION_RUN ? 1 : watch->app->cell_count;
+    if (positions <= WATCH_POSITIONS_MAX)
+        return 0;
+    reply_problemf(watch->request, PROBLEM_INVALID_FIELD, NULL,
+                   "Query parameters run, list: one stream may have %d, where each list counts as "
+                   "many as there are cells (%zu).",
+                   WATCH_POSITIONS_MAX, watch->app->cell_count);
+    return -1;
+}
+
 static int read_subscriptions(struct many_watch *watch)
 {
     const struct uri *uri = http_request_uri(watch->request);
@@ -91,7 +107,7 @@ static int read_subscriptions(struct many_watch *watch)
             return -1;
     }
     if (watch->count > 0)
-        return 0;
+        return check_positions(watch);
     reply_problemf(watch->request, PROBLEM_INVALID_FIELD, NULL,
                    "Query parameters run, list: there must be at least one.");
     return -1;
@@ -139,20 +155,15 @@ static int subscribe(struct many_watch *watch, const struct subscription *subscr
     struct list_filter filter = {.filter = subscription->filter,
                                  .access = http_request_access(watch->request)};
 
-    if (subscription->kind == SUBSCRIPTION_RUN) {
-        const struct cell *cell = app_cell_of(watch->app, &subscription->key);
-
-        return cell == NULL
-                   ? -ENOTCONN
-                   : multiplexer_add_run(watch->multiplexer, cell->hubs, &subscription->key,
-                                         &subscription->filter, subscription->text, &watch->id);
-    }
+    if (subscription->kind == SUBSCRIPTION_RUN)
+        return multiplexer_add_run(watch->multiplexer, app_home_of(watch->app, &subscription->key),
+                                   &subscription->key, &subscription->filter, subscription->text,
+                                   &watch->id);
     memcpy(filter.labels, subscription->labels, sizeof filter.labels);
     snprintf(filter.project, sizeof filter.project, "%s", subscription->key.project);
     snprintf(filter.domain, sizeof filter.domain, "%s", subscription->key.domain);
-    memcpy(filter.labels, subscription->labels, sizeof filter.labels);
-    return multiplexer_add_list(watch->multiplexer, watch->app->cells[0]->list_hub, &filter,
-                                subscription->limit, subscription->text, &watch->id);
+    return multiplexer_add_list(watch->multiplexer, &filter, subscription->limit,
+                                subscription->text, &watch->id);
 }
 
 static void read_last_event_id(struct many_watch *watch)
@@ -171,6 +182,8 @@ static int subscribe_all(struct many_watch *watch)
 {
     const struct multiplexer_options options = {.loop = watch->app->loop,
                                                 .memory = watch->app->shared->memory,
+                                                .cells = watch->app->cells,
+                                                .cell_count = watch->app->cell_count,
                                                 .is_following = watch->follow};
     int status;
 
@@ -187,7 +200,7 @@ static void start(struct many_watch *watch)
     struct app *app = watch->app;
     int status = -ENOBUFS;
 
-    if (!app->cells[0]->has_database || !action_repo_is_ready(app->cells[0]->live_repo))
+    if (!stream_has_cell(app))
         status = -ENOTCONN;
     else if (memory_has_room(app->shared->memory, 0))
         status = subscribe_all(watch);

@@ -151,12 +151,21 @@ bool subscription_equal(const struct subscription *a, const struct subscription 
            memcmp(a->labels, b->labels, LIST_LABELS_SIZE) == 0;
 }
 
-char *subscription_label(const char *text)
+static void add_member(struct buffer *label, const char *name, const char *text)
+{
+    if (text == NULL)
+        return;
+    buffer_string_member(label, name, text);
+    buffer_text(label, ",");
+}
+
+char *subscription_label(const char *text, const char *cell)
 {
     struct buffer label = {0};
 
-    buffer_string_member(&label, "\"subscription\":", text);
-    buffer_append(&label, ",", sizeof ",");
+    add_member(&label, "\"subscription\":", text);
+    add_member(&label, "\"cell\":", cell);
+    buffer_append(&label, "", 1);
     if (label.failed)
         buffer_free(&label);
     return label.bytes;

@@ -39,8 +39,8 @@ void subscription_clear(struct subscription *subscription);
 /* Whether both mean the same, however they are written. */
 bool subscription_equal(const struct subscription *a, const struct subscription *b);
 
-/* The first member of the data of its records, with a comma behind it: "subscription":"…", ; to be
- * freed, NULL when out of memory. */
-char *subscription_label(const char *text);
+/* The first members of the data of its records, each with a comma behind it:
+ * "subscription":"…","cell":"2", ; NULL: without that one. To be freed, NULL when out of memory. */
+char *subscription_label(const char *text, const char *cell);
 
 #endif

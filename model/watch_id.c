@@ -15,9 +15,9 @@ static uint64_t fold(uint64_t hash, int bits)
     return (hash >> bits ^ hash) & ((UINT64_C(1) << bits) - 1);
 }
 
-uint64_t watch_key(const char *run_path, const char *filter_hash)
+uint64_t watch_key(const char *what, const char *filter_hash)
 {
-    uint64_t hash = hash_bytes(HASH_START, run_path, strlen(run_path) + 1);
+    uint64_t hash = hash_bytes(HASH_START, what, strlen(what) + 1);
 
     return fold(hash_bytes(hash, filter_hash, strlen(filter_hash) + 1), KEY_BITS);
 }
@@ -109,7 +109,8 @@ int watch_id_parse(const char *text, struct watch_id *id)
     if (*text++ != 'w')
         return -EINVAL;
     while (*text != '\0')
-        if (id->count == SUBSCRIPTIONS_MAX || take_position(&text, &id->positions[id->count++]) < 0)
+        if (id->count == WATCH_POSITIONS_MAX ||
+            take_position(&text, &id->positions[id->count++]) < 0)
             return -EINVAL;
     return 0;
 }

@@ -16,11 +16,12 @@
 
 enum {
     SUBSCRIPTIONS_MAX = 100,
+    WATCH_POSITIONS_MAX = 256, /* a list has one for each cell */
     WATCH_KEY_DIGITS = 8,
     WATCH_STATE_DIGITS = 6,
     WATCH_NUMBER_DIGITS_MAX = 11,
-    WATCH_ID_SIZE = 2 + SUBSCRIPTIONS_MAX * (1 + WATCH_KEY_DIGITS + WATCH_STATE_DIGITS +
-                                             2 * WATCH_NUMBER_DIGITS_MAX + 2),
+    WATCH_ID_SIZE = 2 + WATCH_POSITIONS_MAX * (1 + WATCH_KEY_DIGITS + WATCH_STATE_DIGITS +
+                                               2 * WATCH_NUMBER_DIGITS_MAX + 2),
 };
 
 /* A plain value. */
@@ -34,11 +35,12 @@ struct watch_position {
 
 struct watch_id {
     size_t count;
-    struct watch_position positions[SUBSCRIPTIONS_MAX];
+    struct watch_position positions[WATCH_POSITIONS_MAX];
 };
 
-/* Of a run ("project/domain/run", filter_hash) or a list ("", list_filter_hash). */
-uint64_t watch_key(const char *run_path, const char *filter_hash);
+/* Of a run (its path, filter_hash) or a list ("", list_filter_hash); of a cell's part of a list its
+ * name, which is no path, instead of "". */
+uint64_t watch_key(const char *what, const char *filter_hash);
 
 /* Of a run's tree in one database. */
 uint64_t watch_state(const char *incarnation, uint32_t timeline);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "sql/migrate.h"
 #include "watch/list_hub.h"
@@ -377,10 +378,42 @@ void cell_start(struct cell *cell)
     start_migration(runner_of(cell));
 }
 
+/* -------- who listens -------- */
+
+bool cell_is_up(const struct cell *cell)
+{
+    return cell->has_database && action_repo_is_ready(cell->live_repo);
+}
+
+void cell_listen(struct cell *cell, struct cell_listener *listener)
+{
+    if (cell->listeners == NULL)
+        cell->was_up = cell_is_up(cell);
+    DL_APPEND(cell->listeners, listener);
+}
+
+void cell_unlisten(struct cell *cell, struct cell_listener *listener)
+{
+    DL_DELETE(cell->listeners, listener);
+}
+
+static void tell_listeners(struct cell *cell)
+{
+    struct cell_listener *listener;
+
+    if (cell->was_up == cell_is_up(cell))
+        return;
+    cell->was_up = !cell->was_up;
+    DL_FOREACH (cell->listeners, listener)
+        listener->on_change(listener->arg);
+}
+
 /* -------- once per turn -------- */
 
 bool cell_run(struct cell *cell)
 {
+    if (cell->listeners != NULL)
+        tell_listeners(cell);
     if (cell->due.writers)
         event_writers_run(cell->writers);
     if (cell->due.hubs)

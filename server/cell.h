@@ -41,6 +41,13 @@ struct cell_options {
     void *arg;
 };
 
+/* Who wants to know when the cell goes away and when it is back. */
+struct cell_listener {
+    struct cell_listener *prev, *next;
+    void (*on_change)(void *arg); /* must not unlisten */
+    void *arg;
+};
+
 /* Handlers read it; only cell.c writes it. */
 struct cell {
     struct cell_options options;
@@ -59,6 +66,8 @@ struct cell {
     } due;                             /* which have something to do before the loop waits */
     bool has_failed;                   /* something has failed */
     char not_ready_why[CELL_WHY_SIZE]; /* why it is not usable, for people; "" for none */
+    struct cell_listener *listeners;
+    bool was_up; /* as the listeners know */
 };
 
 /* Connections to its database that all loops of a process together hold open. */
@@ -76,6 +85,13 @@ bool cell_run(struct cell *cell);
 
 /* Connected and listening; else false with a sentence in `why`. */
 bool cell_is_ready(const struct cell *cell, char *why, size_t why_size);
+
+/* What hubs show of it is read. */
+bool cell_is_up(const struct cell *cell);
+
+/* From then on, until cell_unlisten: told in the turn of the loop in which cell_is_up changed. */
+void cell_listen(struct cell *cell, struct cell_listener *listener);
+void cell_unlisten(struct cell *cell, struct cell_listener *listener);
 
 void cell_collect_metrics(struct cell *cell);
 

@@ -227,6 +227,16 @@ void channel_reset(struct channel *channel, bool is_gone)
     }
 }
 
+void *channel_member_source(const struct channel_member *member)
+{
+    return member->channel->source;
+}
+
+void *channel_member_place(const struct channel_member *member)
+{
+    return (void *)(uintptr_t)member->place.bytes;
+}
+
 /* -------- streams -------- */
 
 static enum stream_next on_next(void *arg, struct frame **frame)

@@ -36,6 +36,16 @@ static inline void record_write_reset(struct buffer *records, const char *label)
     buffer_text(records, "}\n\n");
 }
 
+/* The whole of what is told when nothing can be shown of a run now, and why: "not-found" or
+ * "unavailable". */
+static inline void record_write_absent(struct buffer *records, const char *label,
+                                       const char *reason)
+{
+    record_begin(records, "absent", label);
+    buffer_string_member(records, "\"reason\":", reason);
+    buffer_text(records, "}\n\n");
+}
+
 /* -------- channels -------- */
 
 /* The channels of a loop. */
@@ -133,6 +143,10 @@ enum channel_next channel_member_next(struct channel_member *member, struct fram
 
 /* See struct channel_source. */
 bool channel_member_position(const struct channel_member *member, struct watch_position *position);
+
+/* For the source: what it was made with, and where the member stands. */
+void *channel_member_source(const struct channel_member *member);
+void *channel_member_place(const struct channel_member *member);
 
 /* A stream of this channel alone; see stream_new. */
 struct stream *channel_add_stream(struct channel *channel, struct streams *streams, int fd,

@@ -45,7 +45,8 @@ struct list_view {
     struct list_filter filter;
     char filter_hash[LIST_FILTER_HASH_SIZE];
     int32_t limit;
-    char *label; /* the first member of its data, with a comma; NULL: a view of single streams */
+    char *label;  /* the first members of its data, with a comma; NULL: a view of single streams */
+    bool is_part; /* of a list over several cells */
     struct channel *channel;
     struct {
         size_t awaited_by; /* streams */
@@ -58,7 +59,11 @@ struct list_view {
         char after[RUN_PATH_SIZE];
         int64_t heard_below, sequence_begun; /* when the first page had come */
         int64_t sequence, below;             /* the move and the transactions that it includes */
+        int64_t runs;                        /* in `frame` */
         struct frame *frame;                 /* NULL unless somebody waits for it */
+        struct list_order reading, order;    /* of a part: the runs of `records`, of `frame` */
+        struct frame *newest;                /* `newest_count` runs of `frame`; NULL: nobody … */
+        size_t newest_count;                 /* … took so many of them */
     } snapshot;
     size_t holds;
 };
@@ -79,7 +84,9 @@ struct list_place {
     int64_t runs_sent;    /* before `synced` */
     int64_t known_below;  /* the client has all moves of transactions below it */
     bool is_walking;
-    bool is_synced; /* `synced` was sent */
+    bool is_synced;      /* `synced` was sent */
+    bool is_merged;      /* is told how much of the snapshot it takes */
+    int64_t runs_synced; /* `runs` of its `synced` */
 };
 
 _Static_assert(sizeof(struct list_place) <= CHANNEL_PLACE_BYTES, "a place has room for it");
@@ -424,18 +431,34 @@ static void on_snapshot_run(void *arg, const struct run *run, struct page_row ro
     record_write_run(&record, run);
     add_run(view, &view->snapshot.records, record.bytes, record.length);
     buffer_text(&view->snapshot.records, "\n");
+    if (view->is_part)
+        list_order_add(&view->snapshot.reading, run_shown_us(run), &run->key,
+                       view->snapshot.records.length);
     view->snapshot.records.failed |= record.failed;
     buffer_free(&record);
     view->snapshot.count++;
 }
 
+static void drop_snapshot(struct list_view *view)
+{
+    frame_release(view->snapshot.frame);
+    frame_release(view->snapshot.newest);
+    view->snapshot.frame = view->snapshot.newest = NULL;
+    list_order_free(&view->snapshot.order);
+}
+
 static void finish_snapshot(struct list_view *view)
 {
-    add_synced(view, &view->snapshot.records, view->snapshot.count, view->snapshot.heard_below);
-    frame_release(view->snapshot.frame);
+    if (!view->is_part)
+        add_synced(view, &view->snapshot.records, view->snapshot.count, view->snapshot.heard_below);
+    view->snapshot.records.failed |= list_order_failed(&view->snapshot.reading);
+    drop_snapshot(view);
+    view->snapshot.order = view->snapshot.reading;
+    view->snapshot.reading = (struct list_order){0};
     view->snapshot.frame = frame_new(view->hub->options.memory, &view->snapshot.records);
     view->snapshot.sequence = view->snapshot.sequence_begun;
     view->snapshot.below = view->snapshot.heard_below;
+    view->snapshot.runs = view->snapshot.count;
     if (view->snapshot.frame != NULL)
         view->snapshot.done = view->snapshot.begun;
 }
@@ -464,6 +487,7 @@ static void on_snapshot_end(void *arg, enum repo_outcome outcome, const char *me
     }
     buffer_free(&view->snapshot.records);
     view->snapshot.records = (struct buffer){0};
+    list_order_free(&view->snapshot.reading);
 }
 
 /* The repo answers in the order of asking: moves that are known when the first page has come are in
@@ -505,10 +529,19 @@ static void read_snapshot(struct list_view *view)
 static void stop_awaiting_snapshot(struct list_view *view)
 {
     view->snapshot.awaited_by--;
-    if (view->snapshot.awaited_by > 0)
-        return;
-    frame_release(view->snapshot.frame);
-    view->snapshot.frame = NULL;
+    if (view->snapshot.awaited_by == 0)
+        drop_snapshot(view);
+}
+
+/* Whoever stands there has the newest `count` runs of the snapshot. */
+static void give_snapshot(struct list_view *view, struct list_place *place, int64_t count)
+{
+    *place = (struct list_place){.stage = LIST_TOLD,
+                                 .cursor = view->snapshot.sequence,
+                                 .known_below = view->snapshot.below,
+                                 .is_synced = true,
+                                 .runs_synced = count};
+    stop_awaiting_snapshot(view);
 }
 
 /* Whoever asked before a read began is content with it: it has all that was committed before. */
@@ -519,17 +552,17 @@ static enum channel_next next_snapshot(struct list_view *view, struct list_place
         place->awaited_read = view->snapshot.begun + 1;
         view->snapshot.awaited_by++;
     }
-    if (view->snapshot.done < place->awaited_read) {
+    *frame = NULL;
+    if (view->snapshot.done < place->awaited_read || view->snapshot.frame == NULL) {
         read_snapshot(view);
         return CHANNEL_IDLE;
     }
-    *frame = frame_keep(view->snapshot.frame);
-    *place = (struct list_place){.stage = LIST_TOLD,
-                                 .cursor = view->snapshot.sequence,
-                                 .known_below = view->snapshot.below,
-                                 .is_synced = true};
-    stop_awaiting_snapshot(view);
-    return CHANNEL_FRAME;
+    if (place->is_merged)
+        return CHANNEL_IDLE;
+    if (frame_length(view->snapshot.frame) > 0)
+        *frame = frame_keep(view->snapshot.frame);
+    give_snapshot(view, place, view->snapshot.runs);
+    return *frame == NULL ? CHANNEL_LATER : CHANNEL_FRAME;
 }
 
 /* -------- ids -------- */
@@ -592,7 +625,7 @@ static enum channel_next check_id(struct list_view *view, struct list_place *pla
 
 static void end_walk(const struct list_view *view, struct buffer *buffer, struct list_place *place)
 {
-    if (!place->is_synced) {
+    if (!place->is_synced && !view->is_part) {
         if (buffer->length > 0)
             buffer_text(buffer, "\n");
         add_synced(view, buffer, place->runs_sent, view->hub->heard_below);
@@ -602,7 +635,9 @@ static void end_walk(const struct list_view *view, struct buffer *buffer, struct
     *place = (struct list_place){.stage = LIST_TOLD,
                                  .cursor = moved_runs_sequence(view->hub->runs),
                                  .known_below = view->hub->heard_below,
-                                 .is_synced = true};
+                                 .is_synced = true,
+                                 .runs_synced =
+                                     place->is_synced ? place->runs_synced : place->runs_sent};
 }
 
 /* Of a run that was deleted nobody knows what its title and its labels were. */
@@ -727,9 +762,12 @@ struct stream *list_view_add_stream(struct list_view *view, struct streams *stre
     return channel_add_stream(view->channel, streams, fd, head, &start);
 }
 
-uint64_t list_view_key(const struct list_view *view)
+uint64_t list_view_key(const struct list_filter *filter, const char *cell)
 {
-    return watch_key("", view->filter_hash);
+    char filter_hash[LIST_FILTER_HASH_SIZE];
+
+    list_filter_hash(filter, filter_hash);
+    return watch_key(cell == NULL ? "" : cell, filter_hash);
 }
 
 struct channel_member *list_view_join(struct list_view *view, const struct watch_position *position,
@@ -748,13 +786,86 @@ struct channel_member *list_view_join(struct list_view *view, const struct watch
     return channel_join(view->channel, &start, wake, arg);
 }
 
+/* -------- of a list over several cells -------- */
+
+struct channel_member *list_view_join_merged(struct list_view *view, channel_wake_fn *wake,
+                                             void *arg)
+{
+    const struct list_place place = {.stage = LIST_WANTS_SNAPSHOT, .is_merged = true};
+    struct channel_start start = {0};
+
+    memcpy(start.place.bytes, &place, sizeof place);
+    return channel_join(view->channel, &start, wake, arg);
+}
+
+static const struct list_place *place_of(const struct channel_member *member)
+{
+    return channel_member_place(member);
+}
+
+const struct list_order *list_member_snapshot(const struct channel_member *member)
+{
+    const struct list_view *view = channel_member_source(member);
+    const struct list_place *place = place_of(member);
+
+    if (!place->is_merged || place->awaited_read == 0 ||
+        view->snapshot.done < place->awaited_read || view->snapshot.frame == NULL)
+        return NULL;
+    return &view->snapshot.order;
+}
+
+/* The same for all who take as many. */
+static struct frame *newest_of_snapshot(struct list_view *view, size_t count)
+{
+    size_t length = list_order_end(&view->snapshot.order, count);
+
+    if (length == frame_length(view->snapshot.frame))
+        return view->snapshot.frame;
+    if (view->snapshot.newest != NULL && view->snapshot.newest_count != count) {
+        frame_release(view->snapshot.newest);
+        view->snapshot.newest = NULL;
+    }
+    if (view->snapshot.newest == NULL)
+        view->snapshot.newest =
+            frame_new_of_start(view->hub->options.memory, view->snapshot.frame, length);
+    view->snapshot.newest_count = count;
+    return view->snapshot.newest;
+}
+
+int list_member_take(struct channel_member *member, size_t count, struct frame **frame)
+{
+    struct list_view *view = channel_member_source(member);
+    struct frame *newest = count == 0 ? NULL : newest_of_snapshot(view, count);
+
+    *frame = NULL;
+    if (newest == NULL && count > 0)
+        return -ENOMEM;
+    if (newest != NULL)
+        *frame = frame_keep(newest);
+    give_snapshot(view, channel_member_place(member), (int64_t)count);
+    return 0;
+}
+
+void list_member_take_all(struct channel_member *member)
+{
+    struct list_place *place = channel_member_place(member);
+
+    place->is_merged = false;
+}
+
+int64_t list_member_runs(const struct channel_member *member)
+{
+    return place_of(member)->runs_synced;
+}
+
 /* -------- views -------- */
 
 static void free_view(struct list_view *view)
 {
     free(view->label);
     channel_free(view->channel);
-    frame_release(view->snapshot.frame);
+    drop_snapshot(view);
+    list_order_free(&view->snapshot.reading);
     buffer_free(&view->snapshot.records);
     access_release(view->filter.access);
     free(view);
@@ -784,7 +895,7 @@ static struct list_view *find_view(const struct list_hub *hub, const struct list
 
 /* With the label taken over, also on failure. */
 static struct list_view *add_view(struct list_hub *hub, const struct list_filter *filter,
-                                  int32_t limit, char *label)
+                                  int32_t limit, char *label, bool is_part)
 {
     static const struct channel_source source_class = {
         .next = on_next,
@@ -811,21 +922,23 @@ static struct list_view *add_view(struct list_hub *hub, const struct list_filter
     list_filter_hash(filter, view->filter_hash);
     view->limit = limit;
     view->label = label;
+    view->is_part = is_part;
     DL_APPEND(hub->views, view);
     return view;
 }
 
 struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_filter *filter,
-                                     int32_t limit, const char *subscription)
+                                     int32_t limit, const char *subscription, const char *cell)
 {
-    char *label = subscription == NULL ? NULL : subscription_label(subscription);
+    bool is_alone = subscription == NULL && cell == NULL;
+    char *label = is_alone ? NULL : subscription_label(subscription, cell);
     struct list_view *view;
 
-    if (subscription != NULL && label == NULL)
+    if (!is_alone && label == NULL)
         return NULL;
     view = find_view(hub, filter, limit, label);
     if (view == NULL)
-        view = add_view(hub, filter, limit, label);
+        view = add_view(hub, filter, limit, label, cell != NULL);
     else
         free(label);
     if (view != NULL)

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "model/list_filter.h"
+#include "model/list_order.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "sql/action_repo.h"
@@ -60,11 +61,12 @@ struct list_hub_stats list_hub_stats(const struct list_hub *hub);
  * it wants them. */
 
 /* The view of this filter, made if nobody has it, with a hold (list_view_release); it is dropped
- * some time after nobody uses it. `limit` is the size of the snapshot. `subscription` NULL: for
- * streams of this view alone. Else for streams of many: its records say that they belong to this
- * subscription, and have no id. NULL when out of memory. */
+ * some time after nobody uses it. `limit` is the size of the snapshot. `subscription` and `cell`
+ * NULL: for streams of this view alone. Else for streams of many: its records say that they belong
+ * to this subscription, and are of this cell, and have no id. With a cell the view is a part of a
+ * list over several, see below. NULL when out of memory. */
 struct list_view *list_hub_hold_view(struct list_hub *hub, const struct list_filter *filter,
-                                     int32_t limit, const char *subscription);
+                                     int32_t limit, const char *subscription, const char *cell);
 void list_view_release(struct list_view *view);
 
 /* Whether a client may go on at the id, as far as can be seen without the database. */
@@ -77,11 +79,36 @@ struct stream *list_view_add_stream(struct list_view *view, struct streams *stre
 
 /* -------- of a stream of many -------- */
 
-uint64_t list_view_key(const struct list_view *view);
+/* By which an id finds what the client has of such a view; `cell` NULL: of no part. */
+uint64_t list_view_key(const struct list_filter *filter, const char *cell);
 
 /* A member of the view's channel; see channel_join. It starts at the position, or with a reset and
  * a snapshot if that is NULL or of no use. */
 struct channel_member *list_view_join(struct list_view *view, const struct watch_position *position,
                                       channel_wake_fn *wake, void *arg);
+
+/* -------- of a list over several cells --------
+ *
+ * Such a view says nothing of `synced`, for that is of all parts together: its member is synced
+ * when it has a position. */
+
+/* A member that starts with as much of the snapshot as it is told to take, and until then is woken
+ * when the snapshot is there. */
+struct channel_member *list_view_join_merged(struct list_view *view, channel_wake_fn *wake,
+                                             void *arg);
+
+/* The runs of the snapshot that is there for such a member, until the next turn of the loop; NULL:
+ * not yet. */
+const struct list_order *list_member_snapshot(const struct channel_member *member);
+
+/* The member has the newest `count` of them with *frame; NULL if that is none of them. 0 or
+ * -ENOMEM. */
+int list_member_take(struct channel_member *member, size_t count, struct frame **frame);
+
+/* It takes all of them by itself. */
+void list_member_take_all(struct channel_member *member);
+
+/* How many runs a member was given up to when it was synced. */
+int64_t list_member_runs(const struct channel_member *member);
 
 #endif

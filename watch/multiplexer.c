@@ -2,19 +2,45 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
+
+#include "model/list_order.h"
+#include "model/subscription.h"
+#include "server/cell.h"
 
 enum {
     RETRY_MS = 5000,           /* of what could not be read, at the earliest */
     POSITION_MS = 250,         /* between two ids, at least … */
     UNSAID_BYTES = 128 * 1024, /* … unless so much was sent since, about */
-    ONE_BYTES = 384,           /* that a subscription takes, about */
+    ONE_BYTES = 448,           /* that a subscription, or a part of one, takes, about … */
+    MERGED_BYTES = 2048,       /* … and what its parts have in common */
 };
 
 enum subscription_state {
     SUBSCRIPTION_READING, /* the run is being read */
     SUBSCRIPTION_REFUSED, /* it could not be, or there is no room for what would be known of it */
     SUBSCRIPTION_JOINED,  /* has a member of a channel */
+};
+
+/* A run of a cell whose database has not been seen yet. */
+struct unopened_run {
+    struct run_key key;
+    char key_text[RUN_PATH_SIZE];
+    struct filter filter;
+    char *text;
+};
+
+/* A list over several cells, each of which has a part of it: one `multiplexed`. */
+struct merged_list {
+    struct merged_list *prev, *next;
+    struct multiplexer *owner;
+    struct list_filter filter; /* its access held */
+    int32_t limit;
+    char *text;      /* NULL: it is alone on its stream */
+    bool owes_reset; /* of all of it */
+    bool is_merging; /* the snapshots of the cells that are up will be made one */
+    bool is_synced;  /* that was said, of all that were up */
 };
 
 struct multiplexed {
@@ -26,6 +52,14 @@ struct multiplexed {
     struct hub_view *view;
     struct list_view *list; /* held */
     struct channel_member *member;
+    /* Where there are several cells: */
+    struct cell *cell; /* NULL: there is one */
+    struct cell_listener listener;
+    struct unopened_run *unopened;
+    struct merged_list *merged;     /* whose part it is */
+    struct frame *taken;            /* of the merged snapshot, not given yet */
+    bool is_synced;                 /* the part is … */
+    bool owes_synced;               /* … which is to be said of it alone */
     struct watch_position position; /* what the client has, as far as its id says */
     bool is_known;                  /* that it says anything */
     bool is_ready;                  /* in the list of those that may have something */
@@ -39,12 +73,15 @@ struct multiplexer {
     struct stream *stream; /* NULL: not yet */
     struct multiplexed *all;
     struct multiplexed *ready; /* who comes next first */
-    size_t count, reading, refused, ended;
+    size_t count, reading, refused, ended, merged_count;
     size_t held;         /* of the account */
     size_t unsaid_bytes; /* since the last id … */
     uint64_t said_ms;    /* … which was then */
     bool owes_id;        /* the client has more than that says */
     bool owes_id_first;  /* the client is about to have less than that says */
+    bool owes_cells;     /* which are away has changed */
+    bool owes_lists;     /* some merged list or part may owe a record */
+    struct merged_list *merged;
     struct frame *reset; /* the record that takes it; NULL: none */
     bool is_lost;
     multiplexer_read_fn *on_read;
@@ -145,8 +182,11 @@ static void tell_read(struct multiplexer *multiplexer)
     fn(multiplexer->on_read_arg, has_news(multiplexer));
 }
 
+static void free_unopened(struct multiplexed *one);
+
 static void forget_run(struct multiplexed *one)
 {
+    free_unopened(one);
     if (one->view != NULL)
         hub_view_release(one->view);
     if (one->hub != NULL)
@@ -170,11 +210,48 @@ static void on_run_read(void *arg, enum hub_outcome outcome)
     tell_read(one->owner);
 }
 
+static int open_run(struct multiplexed *one, struct run_hubs *hubs, const struct run_key *run,
+                    const struct filter *filter, const char *text)
+{
+    int status = run_hub_open(hubs, run, &one->hub);
+
+    if (status < 0)
+        return status;
+    one->view = run_hub_hold_view(one->hub, filter, text);
+    if (one->view != NULL)
+        return 0;
+    run_hub_release(one->hub);
+    one->hub = NULL;
+    return -ENOMEM;
+}
+
+static void free_unopened(struct multiplexed *one)
+{
+    if (one->unopened != NULL)
+        free(one->unopened->text);
+    free(one->unopened);
+    one->unopened = NULL;
+}
+
+/* Whether it is open, which it may have become. */
+static bool is_opened(struct multiplexed *one)
+{
+    const struct unopened_run *run = one->unopened;
+
+    if (run == NULL)
+        return true;
+    if (!one->cell->has_database ||
+        open_run(one, one->cell->hubs, &run->key, &run->filter, run->text) < 0)
+        return false;
+    free_unopened(one);
+    return true;
+}
+
 /* Whoever comes from a replica that was ahead must not be shown less than it has seen. */
 static void read_run(struct multiplexed *one)
 {
     set_state(one, SUBSCRIPTION_READING);
-    if (run_hub_when_read(one->hub, INT64_MAX, on_run_read, one) < 0)
+    if (!is_opened(one) || run_hub_when_read(one->hub, INT64_MAX, on_run_read, one) < 0)
         refuse(one);
 }
 
@@ -192,28 +269,36 @@ static void retry_refused(struct multiplexer *multiplexer)
 
 /* -------- records -------- */
 
-static struct frame *position_frame(const struct multiplexer *multiplexer)
+static void write_id(const struct multiplexer *multiplexer, struct buffer *records)
 {
-    struct buffer records = {0};
     const struct multiplexed *one;
 
-    buffer_text(&records, "event: position\ndata: {}\nid: ");
-    watch_id_begin(&records);
+    buffer_text(records, "id: ");
+    watch_id_begin(records);
     DL_FOREACH (multiplexer->all, one)
         if (one->is_known)
-            watch_id_add(&records, &one->position);
-    buffer_text(&records, "\n\n");
-    return frame_new(multiplexer->options.memory, &records);
+            watch_id_add(records, &one->position);
+    buffer_text(records, "\n");
+}
+
+static void note_id_given(struct multiplexer *multiplexer)
+{
+    multiplexer->owes_id = multiplexer->owes_id_first = false;
+    multiplexer->unsaid_bytes = 0;
+    multiplexer->said_ms = uv_now(multiplexer->options.loop);
 }
 
 static enum stream_next give_id(struct multiplexer *multiplexer, struct frame **frame)
 {
-    *frame = position_frame(multiplexer);
+    struct buffer records = {0};
+
+    buffer_text(&records, "event: position\ndata: {}\n");
+    write_id(multiplexer, &records);
+    buffer_text(&records, "\n");
+    *frame = frame_new(multiplexer->options.memory, &records);
     if (*frame == NULL)
         return STREAM_LATER;
-    multiplexer->owes_id = multiplexer->owes_id_first = false;
-    multiplexer->unsaid_bytes = 0;
-    multiplexer->said_ms = uv_now(multiplexer->options.loop);
+    note_id_given(multiplexer);
     return STREAM_FRAME;
 }
 
@@ -227,16 +312,260 @@ static void note_given(struct multiplexed *one, const struct frame *frame)
     owner->unsaid_bytes += frame_length(frame);
 }
 
+static void write_unavailable(const struct multiplexed *one, struct buffer *records)
+{
+    char *label;
+
+    if (one->view != NULL) {
+        hub_view_write_absent(one->view, "unavailable", records);
+        return;
+    }
+    label = subscription_label(one->unopened->text, NULL);
+    records->failed |= label == NULL;
+    record_write_absent(records, label, "unavailable");
+    free(label);
+}
+
 static enum channel_next say_absent(struct multiplexed *one, struct frame **frame)
 {
     struct buffer records = {0};
 
     if (one->state != SUBSCRIPTION_REFUSED || one->is_told)
         return CHANNEL_IDLE;
-    hub_view_write_absent(one->view, "unavailable", &records);
+    write_unavailable(one, &records);
     *frame = frame_of_kind(&records, FRAME_RECORDS);
     one->is_told = *frame != NULL;
     return *frame == NULL ? CHANNEL_LATER : CHANNEL_FRAME;
+}
+
+/* -------- lists over several cells -------- */
+
+/* The client goes on where it was, or at the start; a part of a cell that was never seen waits. */
+static void join_part(struct multiplexed *one)
+{
+    struct merged_list *merged = one->merged;
+
+    if (one->member != NULL || !one->cell->has_database)
+        return;
+    if (one->list == NULL)
+        one->list = list_hub_hold_view(one->cell->list_hub, &merged->filter, merged->limit,
+                                       merged->text, one->cell->options.name);
+    if (one->list == NULL)
+        return;
+    if (merged->is_merging)
+        one->member = list_view_join_merged(one->list, on_wake, one);
+    else
+        one->member =
+            list_view_join(one->list, one->is_known ? &one->position : NULL, on_wake, one);
+}
+
+/* The parts whose snapshots are there; 0 while one of a cell that is up is not. */
+static size_t gather_snapshots(const struct merged_list *merged, struct multiplexed *parts[],
+                               const struct list_order *orders[])
+{
+    struct multiplexed *one;
+    size_t count = 0;
+
+    DL_FOREACH (merged->owner->all, one) {
+        if (one->merged != merged)
+            continue;
+        orders[count] = one->member == NULL ? NULL : list_member_snapshot(one->member);
+        if (orders[count] != NULL)
+            parts[count++] = one;
+        else if (cell_is_up(one->cell))
+            return 0;
+    }
+    return count;
+}
+
+/* The newest runs of all, each part its own; those that come later give all of theirs. */
+static void merge_snapshots(struct merged_list *merged)
+{
+    struct multiplexed *parts[CELLS_MAX], *one;
+    const struct list_order *orders[CELLS_MAX];
+    size_t taken[CELLS_MAX];
+    size_t count = gather_snapshots(merged, parts, orders);
+
+    if (count == 0)
+        return;
+    merged->is_merging = false;
+    list_order_merge(orders, count, (size_t)merged->limit, taken);
+    for (size_t i = 0; i < count; i++)
+        merged->owner->is_lost |=
+            list_member_take(parts[i]->member, taken[i], &parts[i]->taken) < 0;
+    DL_FOREACH (merged->owner->all, one) {
+        if (one->merged != merged)
+            continue;
+        if (one->member != NULL)
+            list_member_take_all(one->member);
+        set_ready(one);
+    }
+}
+
+/* The client has all of the part: it is said when it has all of each part, or if that was said
+ * before. */
+static void note_synced(struct multiplexed *one)
+{
+    if (one->is_synced || one->taken != NULL || one->member == NULL ||
+        !channel_member_position(one->member, &one->position))
+        return;
+    one->is_synced = one->is_known = true;
+    one->owner->owes_id = one->owner->owes_lists = true;
+    one->owes_synced = one->merged->is_synced;
+}
+
+/* The part of a client that is too far behind, or whose cell is another one, goes on as that of one
+ * that comes back. */
+static void rejoin_part(struct multiplexed *one)
+{
+    channel_leave(one->member);
+    one->member = NULL;
+    one->is_synced = false;
+    join_part(one);
+}
+
+static enum channel_next next_of_part(struct multiplexed *one, struct frame **frame)
+{
+    enum channel_next next = CHANNEL_IDLE;
+
+    join_part(one);
+    if (one->taken != NULL) {
+        *frame = one->taken;
+        one->taken = NULL;
+        return CHANNEL_FRAME;
+    }
+    if (one->member != NULL)
+        next = channel_member_next(one->member, frame);
+    if (next == CHANNEL_LOST) {
+        rejoin_part(one);
+        return CHANNEL_LATER;
+    }
+    if (next == CHANNEL_RESET)
+        one->is_synced = false;
+    if (one->merged->is_merging)
+        merge_snapshots(one->merged);
+    return next;
+}
+
+/* -------- what is said of lists and cells -------- */
+
+static bool is_whole(const struct merged_list *merged)
+{
+    const struct multiplexed *one;
+    size_t synced = 0;
+
+    DL_FOREACH (merged->owner->all, one) {
+        if (one->merged != merged)
+            continue;
+        if (!one->is_synced && cell_is_up(one->cell))
+            return false;
+        synced += one->is_synced;
+    }
+    return synced > 0;
+}
+
+static int64_t runs_of(const struct merged_list *merged)
+{
+    const struct multiplexed *one;
+    int64_t runs = 0;
+
+    DL_FOREACH (merged->owner->all, one)
+        if (one->merged == merged && one->is_synced)
+            runs += list_member_runs(one->member);
+    return runs;
+}
+
+static void write_synced(struct buffer *records, const char *label, int64_t runs)
+{
+    record_begin(records, "synced", label);
+    buffer_integer_member(records, "\"runs\":", runs);
+    buffer_text(records, "}\n");
+}
+
+/* What the list owes, or nothing. */
+static void write_owed_of_list(struct merged_list *merged, const char *label,
+                               struct buffer *records)
+{
+    struct multiplexer *owner = merged->owner;
+
+    if (merged->owes_reset) {
+        merged->owes_reset = false;
+        record_write_reset(records, label);
+    }
+    if (merged->is_synced || !is_whole(merged))
+        return;
+    merged->is_synced = true;
+    write_synced(records, label, runs_of(merged));
+    if (merged->text == NULL) {
+        write_id(owner, records);
+        note_id_given(owner);
+    }
+    buffer_text(records, "\n");
+}
+
+static void write_owed_of_part(struct multiplexed *one, struct buffer *records)
+{
+    char *label;
+
+    if (!one->owes_synced)
+        return;
+    label = subscription_label(one->merged->text, one->cell->options.name);
+    records->failed |= label == NULL;
+    one->owes_synced = false;
+    write_synced(records, label, list_member_runs(one->member));
+    buffer_text(records, "\n");
+    free(label);
+}
+/* Those that this stream has to do with. */
+static void write_cells(const struct multiplexer *multiplexer, struct buffer *records)
+{
+    const struct multiplexer_options *options = &multiplexer->options;
+    const struct multiplexed *one;
+    const char *before = "";
+
+    record_begin(records, "cells", NULL);
+    buffer_text(records, "\"unavailable\":[");
+    for (size_t i = 0; i < options->cell_count; i++) {
+        DL_SEARCH_SCALAR(multiplexer->all, one, cell, options->cells[i]);
+        if (one == NULL || cell_is_up(options->cells[i]))
+            continue;
+        buffer_text(records, before);
+        buffer_string(records, options->cells[i]->options.name);
+        before = ",";
+    }
+    buffer_text(records, "]}\n\n");
+}
+
+static void write_owed(struct multiplexer *multiplexer, struct buffer *records)
+{
+    struct merged_list *merged;
+    struct multiplexed *one;
+    char *label;
+
+    if (multiplexer->owes_cells)
+        write_cells(multiplexer, records);
+    DL_FOREACH (multiplexer->merged, merged) {
+        label = merged->text == NULL ? NULL : subscription_label(merged->text, NULL);
+        records->failed |= label == NULL && merged->text != NULL;
+        write_owed_of_list(merged, label, records);
+        free(label);
+    }
+    DL_FOREACH (multiplexer->all, one)
+        write_owed_of_part(one, records);
+    multiplexer->owes_cells = multiplexer->owes_lists = false;
+}
+
+/* STREAM_IDLE: nothing is owed. */
+static enum stream_next give_owed(struct multiplexer *multiplexer, struct frame **frame)
+{
+    struct buffer records = {0};
+
+    write_owed(multiplexer, &records);
+    if (records.length == 0 && !records.failed)
+        return STREAM_IDLE;
+    *frame = frame_new(multiplexer->options.memory, &records);
+    multiplexer->is_lost |= *frame == NULL;
+    return *frame == NULL ? STREAM_LATER : STREAM_FRAME;
 }
 
 /* -------- the stream -------- */
@@ -247,9 +576,12 @@ static enum channel_next next_of(struct multiplexed *one, struct frame **frame)
 {
     enum channel_next next;
 
-    if (one->member == NULL)
+    if (one->merged == NULL && one->member == NULL)
         return say_absent(one, frame);
-    next = channel_member_next(one->member, frame);
+    if (one->merged == NULL)
+        next = channel_member_next(one->member, frame);
+    else
+        next = next_of_part(one, frame);
     if (next == CHANNEL_RESET && one->is_known) {
         one->is_known = false;
         one->owner->owes_id_first = true;
@@ -259,6 +591,8 @@ static enum channel_next next_of(struct multiplexed *one, struct frame **frame)
     }
     if (next != CHANNEL_RESET && *frame != NULL)
         note_given(one, *frame);
+    if (one->merged != NULL)
+        note_synced(one);
     return next;
 }
 
@@ -313,8 +647,13 @@ static enum stream_next on_next(void *arg, struct frame **frame)
         multiplexer->reset = NULL;
         return STREAM_FRAME;
     }
-    while (next == STREAM_IDLE && !multiplexer->is_lost && multiplexer->ready != NULL)
+    if (multiplexer->owes_cells || multiplexer->owes_lists)
+        next = give_owed(multiplexer, frame);
+    while (next == STREAM_IDLE && !multiplexer->is_lost && multiplexer->ready != NULL &&
+           !multiplexer->owes_lists)
         next = take_turn(multiplexer, frame);
+    if (next == STREAM_IDLE && multiplexer->owes_lists)
+        next = give_owed(multiplexer, frame);
     return next == STREAM_IDLE ? end_turns(multiplexer, frame) : next;
 }
 
@@ -348,12 +687,18 @@ struct stream *multiplexer_add_stream(struct multiplexer *multiplexer, struct st
 /* The client has of it what the id says. */
 static void take_position(struct multiplexed *one, uint64_t key, const struct watch_id *id)
 {
-    const struct watch_position *found = watch_id_find(id, key);
+    const struct watch_position *found = id == NULL ? NULL : watch_id_find(id, key);
 
     one->is_known = found != NULL;
     if (found != NULL)
         one->position = *found;
     one->position.key = key;
+}
+
+static void account(struct multiplexer *multiplexer)
+{
+    memory_hold(multiplexer->options.memory, MEMORY_VIEWS, &multiplexer->held,
+                multiplexer->count * ONE_BYTES + multiplexer->merged_count * MERGED_BYTES);
 }
 
 static struct multiplexed *add_one(struct multiplexer *multiplexer)
@@ -366,12 +711,54 @@ static struct multiplexed *add_one(struct multiplexer *multiplexer)
     one->state = SUBSCRIPTION_JOINED;
     DL_APPEND(multiplexer->all, one);
     multiplexer->count++;
-    memory_hold(multiplexer->options.memory, MEMORY_VIEWS, &multiplexer->held,
-                multiplexer->count * ONE_BYTES);
+    account(multiplexer);
     return one;
 }
 
-int multiplexer_add_run(struct multiplexer *multiplexer, struct run_hubs *hubs,
+static bool has_several_cells(const struct multiplexer *multiplexer)
+{
+    return multiplexer->options.cell_count > 1;
+}
+
+static void on_cell_change(void *arg)
+{
+    struct multiplexed *one = arg;
+
+    one->owner->owes_cells = one->owner->owes_lists = true;
+    if (one->state == SUBSCRIPTION_REFUSED && cell_is_up(one->cell))
+        read_run(one);
+    on_wake(one);
+}
+
+static void listen_to_cell(struct multiplexed *one, struct cell *cell)
+{
+    one->cell = cell;
+    one->listener = (struct cell_listener){.on_change = on_cell_change, .arg = one};
+    cell_listen(cell, &one->listener);
+    one->owner->owes_cells = true;
+}
+
+/* The run is opened when its cell has been seen. 0 or -ENOMEM. */
+static int open_later(struct multiplexed *one, const struct run_key *run,
+                      const struct filter *filter, const char *text)
+{
+    struct unopened_run *unopened = calloc(1, sizeof *unopened);
+
+    if (unopened == NULL)
+        return -ENOMEM;
+    one->unopened = unopened;
+    run_key_path(run, unopened->key_text);
+    unopened->key = run_key_split(unopened->key_text);
+    unopened->filter = *filter;
+    unopened->text = strdup(text);
+    if (unopened->text == NULL)
+        return -ENOMEM;
+    refuse(one);
+    set_ready(one);
+    return 0;
+}
+
+int multiplexer_add_run(struct multiplexer *multiplexer, struct cell *cell,
                         const struct run_key *run, const struct filter *filter, const char *text,
                         const struct watch_id *id)
 {
@@ -380,34 +767,92 @@ int multiplexer_add_run(struct multiplexer *multiplexer, struct run_hubs *hubs,
 
     if (one == NULL)
         return -ENOMEM;
-    status = run_hub_open(hubs, run, &one->hub);
+    take_position(one, hub_view_key(run, filter), id);
+    if (has_several_cells(multiplexer))
+        listen_to_cell(one, cell);
+    if (!cell->has_database)
+        return has_several_cells(multiplexer) ? open_later(one, run, filter, text) : -ENOTCONN;
+    status = open_run(one, cell->hubs, run, filter, text);
     if (status < 0)
         return status;
-    one->view = run_hub_hold_view(one->hub, filter, text);
-    if (one->view == NULL)
-        return -ENOMEM;
-    take_position(one, hub_view_key(one->view), id);
     read_run(one);
     return 0;
 }
 
-int multiplexer_add_list(struct multiplexer *multiplexer, struct list_hub *hub,
-                         const struct list_filter *filter, int32_t limit, const char *text,
-                         const struct watch_id *id)
+static int add_list_of_one(struct multiplexer *multiplexer, const struct list_filter *filter,
+                           int32_t limit, const char *text, const struct watch_id *id)
 {
+    struct list_hub *hub = multiplexer->options.cells[0]->list_hub;
     struct multiplexed *one = add_one(multiplexer);
 
     if (one == NULL)
         return -ENOMEM;
-    one->list = list_hub_hold_view(hub, filter, limit, text);
+    one->list = list_hub_hold_view(hub, filter, limit, text, NULL);
     if (one->list == NULL)
         return -ENOMEM;
-    take_position(one, list_view_key(one->list), id);
+    take_position(one, list_view_key(filter, NULL), id);
     one->member = list_view_join(one->list, one->is_known ? &one->position : NULL, on_wake, one);
     if (one->member == NULL)
         return -ENOMEM;
     set_ready(one);
     return 0;
+}
+
+static struct merged_list *new_merged_list(struct multiplexer *multiplexer,
+                                           const struct list_filter *filter, int32_t limit,
+                                           const char *text)
+{
+    struct merged_list *merged = calloc(1, sizeof *merged);
+
+    if (merged == NULL)
+        return NULL;
+    merged->owner = multiplexer;
+    merged->filter = *filter;
+    access_hold(filter->access);
+    merged->limit = limit;
+    merged->text = text == NULL ? NULL : strdup(text);
+    DL_APPEND(multiplexer->merged, merged);
+    multiplexer->merged_count++;
+    return text != NULL && merged->text == NULL ? NULL : merged;
+}
+
+/* A part for each cell. The client goes on at those that its id knows. If it knows none, or, where
+ * it is of this list alone, any that is none of ours, all begins anew. */
+static int add_merged_list(struct multiplexer *multiplexer, const struct list_filter *filter,
+                           int32_t limit, const char *text, const struct watch_id *id)
+{
+    const struct multiplexer_options *options = &multiplexer->options;
+    struct merged_list *merged = new_merged_list(multiplexer, filter, limit, text);
+    struct multiplexed *one;
+    size_t known = 0;
+
+    if (merged == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < options->cell_count; i++) {
+        one = add_one(multiplexer);
+        if (one == NULL)
+            return -ENOMEM;
+        one->merged = merged;
+        listen_to_cell(one, options->cells[i]);
+        take_position(one, list_view_key(filter, options->cells[i]->options.name), id);
+        known += one->is_known;
+        set_ready(one);
+    }
+    merged->is_merging = known == 0 || (text == NULL && known < id->count);
+    merged->owes_reset = merged->is_merging && (text != NULL || id != NULL);
+    DL_FOREACH (multiplexer->all, one)
+        if (one->merged == merged)
+            one->is_known &= !merged->is_merging;
+    multiplexer->owes_lists = true;
+    return 0;
+}
+
+int multiplexer_add_list(struct multiplexer *multiplexer, const struct list_filter *filter,
+                         int32_t limit, const char *text, const struct watch_id *id)
+{
+    if (has_several_cells(multiplexer))
+        return add_merged_list(multiplexer, filter, limit, text, id);
+    return add_list_of_one(multiplexer, filter, limit, text, id);
 }
 
 bool multiplexer_was_ended(const struct multiplexer *multiplexer)
@@ -443,8 +888,11 @@ struct multiplexer *multiplexer_new(const struct multiplexer_options *options)
 static void remove_one(struct multiplexed *one)
 {
     clear_ready(one);
+    if (one->cell != NULL)
+        cell_unlisten(one->cell, &one->listener);
     if (one->member != NULL)
         channel_leave(one->member);
+    frame_release(one->taken);
     if (one->list != NULL)
         list_view_release(one->list);
     if (one->state == SUBSCRIPTION_READING)
@@ -456,11 +904,17 @@ static void remove_one(struct multiplexed *one)
 void multiplexer_free(struct multiplexer *multiplexer)
 {
     struct multiplexed *one, *next;
+    struct merged_list *merged, *next_merged;
 
     if (multiplexer == NULL)
         return;
     DL_FOREACH_SAFE (multiplexer->all, one, next)
         remove_one(one);
+    DL_FOREACH_SAFE (multiplexer->merged, merged, next_merged) {
+        access_release(merged->filter.access);
+        free(merged->text);
+        free(merged);
+    }
     frame_release(multiplexer->reset);
     memory_hold(multiplexer->options.memory, MEMORY_VIEWS, &multiplexer->held, 0);
     free(multiplexer);

@@ -2,7 +2,11 @@
  *
  * Subscriptions that have something to say take turns, a piece each. Their frames are shared with
  * all others who have the same subscription; the id, which says of each how much the client has, is
- * this stream's own, in a record `position` behind what it covers. */
+ * this stream's own, in a record `position` behind what it covers.
+ *
+ * Where there are several cells, a list has a part of each, and the id a position for each part.
+ * Snapshots that begin together are made one: the newest runs of them all. A part that has to begin
+ * anew does so alone. A record `cells` says which are away, at the start and when that changes. */
 #ifndef RUNTREE_WATCH_MULTIPLEXER_H
 #define RUNTREE_WATCH_MULTIPLEXER_H
 
@@ -14,12 +18,15 @@
 #include "watch/run_hub.h"
 #include "watch/stream.h"
 
+struct cell;
 struct multiplexer;
 
 struct multiplexer_options {
     uv_loop_t *loop;
-    struct memory *memory; /* borrowed */
-    bool is_following;     /* runs are followed behind their ends */
+    struct memory *memory;     /* borrowed */
+    struct cell *const *cells; /* all of the loop's, borrowed */
+    size_t cell_count;
+    bool is_following; /* runs are followed behind their ends */
 };
 
 /* Without subscriptions. NULL when out of memory. */
@@ -29,14 +36,16 @@ struct multiplexer *multiplexer_new(const struct multiplexer_options *options);
 void multiplexer_free(struct multiplexer *multiplexer);
 
 /* One more subscription, whose text its records have. If `id` has it, and that is still of use, it
- * goes on there, else it begins with `reset`. The run is read from now on; one that does not exist
- * is waited for. 0; -ENOBUFS: there is no room; -ENOMEM. At most SUBSCRIPTIONS_MAX. */
-int multiplexer_add_run(struct multiplexer *multiplexer, struct run_hubs *hubs,
+ * goes on there, else it begins with `reset`. The run, which is of this cell, is read from now on;
+ * one that does not exist is waited for. 0; -ENOBUFS: there is no room; -ENOTCONN; -ENOMEM. At most
+ * WATCH_POSITIONS_MAX, a list counted once for each cell. */
+int multiplexer_add_run(struct multiplexer *multiplexer, struct cell *cell,
                         const struct run_key *run, const struct filter *filter, const char *text,
                         const struct watch_id *id);
-int multiplexer_add_list(struct multiplexer *multiplexer, struct list_hub *hub,
-                         const struct list_filter *filter, int32_t limit, const char *text,
-                         const struct watch_id *id);
+/* `text` NULL, if there are several cells: the list is alone on its stream, its `synced` has the
+ * id, too, and without an id (NULL) it begins without `reset`. */
+int multiplexer_add_list(struct multiplexer *multiplexer, const struct list_filter *filter,
+                         int32_t limit, const char *text, const struct watch_id *id);
 
 /* Whether the client knows of each, as far as its id says, that it has ended. */
 bool multiplexer_was_ended(const struct multiplexer *multiplexer);

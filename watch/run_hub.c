@@ -183,9 +183,13 @@ bool hub_view_knows(const struct hub_view *view, const struct stream_id *id)
            strcmp(id->filter, view->filter_hash) == 0 && id->revision <= run_hub_revision(hub);
 }
 
-uint64_t hub_view_key(const struct hub_view *view)
+uint64_t hub_view_key(const struct run_key *run, const struct filter *filter)
 {
-    return watch_key(view->hub->path, view->filter_hash);
+    char path[RUN_PATH_SIZE], hash[FILTER_HASH_SIZE + 1];
+
+    run_key_path(run, path);
+    filter_hash(filter, hash);
+    return watch_key(path, hash);
 }
 
 static uint64_t tree_state_of(const struct hub_view *view)
@@ -341,9 +345,7 @@ static struct frame *end_frame(const struct hub_view *view, int64_t revision)
 
 void hub_view_write_absent(const struct hub_view *view, const char *reason, struct buffer *records)
 {
-    record_begin(records, "absent", view->label);
-    buffer_string_member(records, "\"reason\":", reason);
-    buffer_text(records, "}\n\n");
+    record_write_absent(records, view->label, reason);
 }
 
 /* Who watches many runs is told of one that does not exist; who watches one asked to wait. */
@@ -518,7 +520,7 @@ struct hub_view *run_hub_hold_view(struct run_hub *hub, const struct filter *fil
     if (subscription == NULL) {
         HASH_FIND(hh, hub->views, &key, sizeof key, view);
     } else {
-        label = subscription_label(subscription);
+        label = subscription_label(subscription, NULL);
         if (label == NULL)
             return NULL;
         HASH_FIND(hh, hub->views, label, strlen(label), view);

@@ -150,15 +150,17 @@ struct stream *hub_view_add_stream(struct hub_view *view, struct streams *stream
 
 /* -------- of a stream of many -------- */
 
+/* By which an id finds what the client has of the run, as the filter shows it. */
+uint64_t hub_view_key(const struct run_key *run, const struct filter *filter);
+
 /* The same as hub_view_knows, of a position with the view's key. */
-uint64_t hub_view_key(const struct hub_view *view);
 bool hub_view_knows_position(const struct hub_view *view, const struct watch_position *position);
 
 /* A member of the view's channel; see channel_join. */
 struct channel_member *hub_view_join(struct hub_view *view, const struct hub_start *start,
                                      channel_wake_fn *wake, void *arg);
 
-/* The record that says that nothing can be shown now, and why: "not-found" or "unavailable". */
+/* See record_write_absent. */
 void hub_view_write_absent(const struct hub_view *view, const char *reason, struct buffer *records);
 
 #endif

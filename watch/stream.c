@@ -115,6 +115,14 @@ struct frame *frame_new(struct memory *memory, struct buffer *buffer)
     return frame;
 }
 
+struct frame *frame_new_of_start(struct memory *memory, const struct frame *frame, size_t length)
+{
+    struct buffer start = {0};
+
+    buffer_append(&start, frame->bytes, length);
+    return frame_new(memory, &start);
+}
+
 /* The frame deflated, kept in it for all who send it so; NULL when out of memory. */
 static const struct gzip_piece *pack_frame(struct frame *frame, struct gzip_packer *packer)
 {

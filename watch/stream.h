@@ -41,6 +41,9 @@ struct frame *frame_new(struct memory *memory, struct buffer *buffer);
 /* A frame of its own for `text`, with one reference; NULL when out of memory. */
 struct frame *frame_of_text(const char *text);
 
+/* A frame of its own for the first `length` bytes of the records of `frame`; as frame_new. */
+struct frame *frame_new_of_start(struct memory *memory, const struct frame *frame, size_t length);
+
 size_t frame_length(const struct frame *frame); /* in bytes, not deflated */
 
 struct frame *frame_keep(struct frame *frame);

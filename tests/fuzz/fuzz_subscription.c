@@ -38,7 +38,7 @@ static void check(enum subscription_kind kind, const char *text)
     MUST(parsed.limit >= 1 && parsed.limit <= SUBSCRIPTION_LIMIT_MAX);
     MUST(subscription_equal(&parsed, &parsed));
     check_id(kind, text);
-    label = subscription_label(text);
+    label = subscription_label(text, NULL);
     MUST(label != NULL && strchr(label, '\n') == NULL);
     free(label);
     subscription_clear(&parsed);

@@ -42,6 +42,7 @@ class Subscription:
         self.shown = {}  # name -> nodeUpdate's data, or key -> the run's summary
         self.is_known = False  # the last id says how much of it is shown
         self.resets = 0  # of what was known
+        self.cell_resets = []
         self.connect()
 
     def connect(self):
@@ -69,11 +70,15 @@ class Subscription:
     def _apply_runUpdate(self, data):
         key = (data["project"], data["domain"], data["runName"])
         if "deleted" in data:
-            self.shown.pop(key, None)
+            if key in self.shown and self.shown[key].get("cell") == data.get("cell"):
+                del self.shown[key]
         else:
             self.shown[key] = data
 
     def _apply_synced(self, data):
+        if "cell" in data:
+            assert self.is_synced, "a cell alone, before all"
+            return
         assert not self.is_synced, "synced twice"
         self.is_synced = True
         self.snapshot = set(self.shown)
@@ -83,6 +88,10 @@ class Subscription:
             assert data["visible"] == len(self.shown), (data, sorted(self.shown))
 
     def _apply_reset(self, data):
+        if "cell" in data:
+            self.cell_resets.append(data["cell"])
+            self.shown = {k: v for k, v in self.shown.items() if v["cell"] != data["cell"]}
+            return
         self.resets += self.is_known
         self.is_known = False
         self.shown = {}
@@ -121,6 +130,7 @@ class ManyWatcher:
             part.connect()
         self._records = 0
         self._is_at_position = False
+        self.away = None  # the cells that cannot be read, where there are several
         stream = EventStream(url, self.path, self.last_event_id, **options)
         assert stream.status in (200, 204), (stream.status, stream.body)
         return stream
@@ -140,6 +150,10 @@ class ManyWatcher:
         assert frame.id is None, "only a position has an id"
         if frame.event is None or frame.event == "heartbeat":
             assert frame.retry or frame.data == {}
+            return
+        if frame.event == "cells":
+            contract.check_schema("Cells", frame.data)
+            self.away = frame.data["unavailable"]
             return
         if frame.event in SCHEMAS and self._records < 200:
             contract.check_schema(SCHEMAS[frame.event], frame.data)

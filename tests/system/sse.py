@@ -20,6 +20,7 @@ RECORDS = {
     "runUpdate",
     "absent",
     "position",
+    "cells",
 }
 
 

@@ -149,10 +149,16 @@ static void test_equal(void **state)
 
 static void test_label(void **state)
 {
-    char *label = subscription_label("a/b/\"\n;name=ä");
+    char *label = subscription_label("a/b/\"\n;name=ä", NULL);
 
     (void)state;
     assert_string_equal(label, "\"subscription\":\"a/b/\\\"\\n;name=ä\",");
+    free(label);
+    label = subscription_label("a/b", "eu-1");
+    assert_string_equal(label, "\"subscription\":\"a/b\",\"cell\":\"eu-1\",");
+    free(label);
+    label = subscription_label(NULL, "2");
+    assert_string_equal(label, "\"cell\":\"2\",");
     free(label);
 }
 

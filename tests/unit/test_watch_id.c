@@ -50,12 +50,12 @@ static void test_comes_back(void **state)
 
 static void test_the_longest_fits(void **state)
 {
-    struct watch_position positions[SUBSCRIPTIONS_MAX + 1];
+    struct watch_position positions[WATCH_POSITIONS_MAX + 1];
     struct watch_id id;
     char *text;
 
     (void)state;
-    for (size_t i = 0; i <= SUBSCRIPTIONS_MAX; i++)
+    for (size_t i = 0; i <= WATCH_POSITIONS_MAX; i++)
         positions[i] = (struct watch_position){
             .key = (UINT64_C(1) << 48) - 1 - i,
             .state = (UINT64_C(1) << 36) - 1,
@@ -63,12 +63,12 @@ static void test_the_longest_fits(void **state)
             .given_s = INT64_MAX,
             .is_end = true,
         };
-    text = format(positions, SUBSCRIPTIONS_MAX);
+    text = format(positions, WATCH_POSITIONS_MAX);
     assert_true(strlen(text) < WATCH_ID_SIZE);
     assert_int_equal(watch_id_parse(text, &id), 0);
-    assert_int_equal(id.count, SUBSCRIPTIONS_MAX);
+    assert_int_equal(id.count, WATCH_POSITIONS_MAX);
     free(text);
-    text = format(positions, SUBSCRIPTIONS_MAX + 1);
+    text = format(positions, WATCH_POSITIONS_MAX + 1);
     assert_int_equal(watch_id_parse(text, &id), -EINVAL);
     free(text);
 }
