@@ -567,8 +567,7 @@ static const Oid list_runs_types[] = {PG_TEXT,        PG_TEXT,       PG_INT2_ARR
               "SELECT r.* FROM (SELECT l.project, l.domain, l.run_name FROM run_labels l"          \
               " WHERE l.label = ($12)[1]" conditions                                               \
               " ORDER BY l.shown_at DESC, l.project DESC, l.domain DESC, l.run_name DESC"          \
-              " LIMIT " ROWS_LOOKED_AT ") l JOIN runs r ON r.project = l.project"                  \
-              " AND r.domain = l.domain AND r.run_name = l.run_name")
+              " LIMIT " ROWS_LOOKED_AT ") l" LOOKED_UP("runs", "r", IS_RUN_OF("r", "l")))
 
 enum { OF_LABEL = 3 };
 
@@ -675,10 +674,13 @@ static const Oid open_ends_types[] = {PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT, PG_TEXT,
 
 static const struct pg_statement open_ends_statement = {
     .name = "open_ends",
-    .sql = "SELECT " RUN_COLUMNS ", NULL::text FROM open_ends o JOIN runs r ON"
-           " r.project = o.project AND r.domain = o.domain AND r.run_name = o.run_name"
-           " WHERE (o.project, o.domain, o.run_name) > ($2, $3, $4) AND r.last_event_at < $1"
-           " ORDER BY o.project, o.domain, o.run_name LIMIT $5",
+    .sql = "SELECT " RUN_COLUMNS ", NULL::text FROM open_ends o" LOOKED_UP(
+        "runs", "r",
+        IS_RUN_OF(
+            "r",
+            "o") " AND r.last_event_at < $1") " WHERE (o.project, o.domain, o.run_name) > ($2, $3, "
+                                              "$4)"
+                                              " ORDER BY o.project, o.domain, o.run_name LIMIT $5",
     .parameter_count = 5,
     .types = open_ends_types,
 };
@@ -1329,11 +1331,9 @@ static const Oid moved_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, P
 static const struct pg_statement moved_statement = {
     .name = "moved_runs",
     .sql = "SELECT k.i - 1 FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY"
-           " AS k(project, domain, run_name, incarnation, revision, i)"
-           " LEFT JOIN runs r ON r.project = k.project AND r.domain = k.domain"
-           " AND r.run_name = k.run_name"
-           " WHERE coalesce(r.incarnation, '') <> k.incarnation"
-           " OR coalesce(r.revision, 0) <> k.revision",
+           " AS k(project, domain, run_name, incarnation, revision, i)" OR_NOTHING(
+               "runs", "r", "k") " WHERE coalesce(r.incarnation, '') <> k.incarnation"
+                                 " OR coalesce(r.revision, 0) <> k.revision",
     .parameter_count = 5,
     .types = moved_types,
 };
@@ -1399,13 +1399,11 @@ static const Oid by_key_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 /* A run that was deleted by hand, without a row in deleted_runs, counts as deleted just now. */
 static const struct pg_statement by_key_statement = {
     .name = "changed_runs_by_key",
-    .sql = "SELECT m.all_below, m.none_from, k.project, k.domain, k.run_name,"
-           " coalesce(r.changed_xid, d.deleted_xid, m.none_from), " SHOWN_RUN_COLUMNS
-           " FROM " MOMENT " CROSS JOIN unnest($1, $2, $3) AS k(project, domain, run_name)"
-           " LEFT JOIN runs r"
-           " ON (r.project, r.domain, r.run_name) = (k.project, k.domain, k.run_name)"
-           " LEFT JOIN deleted_runs d"
-           " ON (d.project, d.domain, d.run_name) = (k.project, k.domain, k.run_name)",
+    .sql =
+        "SELECT m.all_below, m.none_from, k.project, k.domain, k.run_name,"
+        " coalesce(r.changed_xid, d.deleted_xid, m.none_from), " SHOWN_RUN_COLUMNS " FROM " MOMENT
+        " CROSS JOIN unnest($1, $2, $3) AS k(project, domain, run_name)" OR_NOTHING(
+            "runs", "r", "k") OR_NOTHING("deleted_runs", "d", "k"),
     .parameter_count = 3,
     .types = by_key_types,
 };
@@ -1437,9 +1435,8 @@ static const struct pg_statement since_statement = {
            " UNION ALL SELECT d.project, d.domain, d.run_name,"
            " coalesce(r.changed_xid, d.deleted_xid), " SHOWN_RUN_COLUMNS
            " FROM (SELECT d.* FROM deleted_runs d WHERE d.deleted_xid >= $1"
-           " ORDER BY d.deleted_xid DESC LIMIT $2) d LEFT JOIN runs r"
-           " ON (r.project, r.domain, r.run_name) = (d.project, d.domain, d.run_name)"
-           " LIMIT $2) AS c ON true",
+           " ORDER BY d.deleted_xid DESC LIMIT $2) d" OR_NOTHING("runs", "r",
+                                                                 "d") " LIMIT $2) AS c ON true",
     .parameter_count = 2,
     .types = since_types,
 };

@@ -14,6 +14,23 @@
     "r.removed_count"
 enum { RUN_COLUMN_COUNT = 19 };
 
+/* The row of a table that has the key of a row before it. */
+#define IS_RUN_OF(row, key)                                                                        \
+    row ".project = " key ".project AND " row ".domain = " key ".domain AND " row                  \
+        ".run_name = " key ".run_name"
+#define IS_ACTION_OF(row, key) IS_RUN_OF(row, key) " AND " row ".name = " key ".name"
+
+/* Joins to each row before those of a table, and looks them up by the index each time. Left to
+ * itself the planner goes through the whole table instead if that was small when it planned, and
+ * PostgreSQL keeps the plan until the next ANALYZE, however much comes meanwhile. OFFSET 0 leaves
+ * it no other order. OR_NOTHING keeps the rows for which there is no run. */
+#define LOOKED_UP(table, row, condition)                                                           \
+    " CROSS JOIN LATERAL (SELECT " row ".* FROM " table " " row " WHERE " condition                \
+    " OFFSET 0) " row
+#define OR_NOTHING(table, row, key)                                                                \
+    " LEFT JOIN LATERAL (SELECT " row ".* FROM " table " " row                                     \
+    " WHERE " IS_RUN_OF(row, key) " OFFSET 0) " row " ON true"
+
 /* What every change of a run's row sets runs.changed_xid to: its transaction's number, for those
  * who ask what changed (sql/action_repo.h), but always more than it was. So it counts the changes,
  * too, and tells who has read a run whether that is still so, even where a number comes twice

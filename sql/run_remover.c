@@ -372,12 +372,12 @@ static const struct pg_statement mark_statement = {
                   " ON CONFLICT (project, domain, run_name) DO UPDATE"
                   " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
                   " has_rows = true),"
-                  " unsaid AS (DELETE FROM run_additions a USING gone g WHERE a.project = g.project"
-                  " AND a.domain = g.domain AND a.run_name = g.run_name),"
-                  " unlabeled AS (DELETE FROM run_labels l USING gone g WHERE l.project = g.project"
-                  " AND l.domain = g.domain AND l.run_name = g.run_name),"
-                  " closed AS (DELETE FROM open_ends o USING gone g"
-                  " WHERE (o.project, o.domain, o.run_name) = (g.project, g.domain, g.run_name))"
+                  " unsaid AS (DELETE FROM run_additions a WHERE a.project = $1 AND a.domain = $2"
+                  " AND a.run_name = $3 AND EXISTS (SELECT FROM gone)),"
+                  " unlabeled AS (DELETE FROM run_labels l WHERE l.project = $1 AND l.domain = $2"
+                  " AND l.run_name = $3 AND EXISTS (SELECT FROM gone)),"
+                  " closed AS (DELETE FROM open_ends o WHERE o.project = $1 AND o.domain = $2"
+                  " AND o.run_name = $3 AND EXISTS (SELECT FROM gone))"
                   " SELECT pg_current_xact_id()::text::int8,"
                   " pg_notify(" PG_CHANNEL
                   ", concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
@@ -630,8 +630,8 @@ static const struct pg_statement take_actions_statement = {
            "SELECT o.ctid FROM k CROSS JOIN LATERAL (SELECT o.ctid FROM action_events o"
            " WHERE o.project = $1 AND o.domain = $2 AND o.run_name = $3"
            " AND o.name = k.name COLLATE \"C\" OFFSET 0) o))),"
-           " joins AS (DELETE FROM pending_joins j USING unnest($5) AS k(name)"
-           " WHERE j.project = $1 AND j.domain = $2 AND j.run_name = $3 AND j.parent = k.name),"
+           " joins AS (DELETE FROM pending_joins j WHERE j.project = $1 AND j.domain = $2"
+           " AND j.run_name = $3 AND j.parent = ANY ($5)),"
            " aliases AS (DELETE FROM actions a WHERE a.project = $1 AND a.domain = $2"
            " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent = ANY ($5))"
            " SELECT g.phase, count(*) FROM gone g GROUP BY g.phase",
@@ -1048,10 +1048,9 @@ static const struct pg_statement leftovers_statement = {
 
 static const struct pg_statement forget_statement = {
     .name = "forget_deleted",
-    .sql = "DELETE FROM deleted_runs d USING (SELECT f.project, f.domain, f.run_name"
+    .sql = "DELETE FROM deleted_runs d WHERE d.ctid = ANY (ARRAY(SELECT f.ctid"
            " FROM deleted_runs f WHERE f.deleted_at < now() - interval '2 days'"
-           " AND NOT f.has_rows ORDER BY f.deleted_at LIMIT 1000) AS old"
-           " WHERE (d.project, d.domain, d.run_name) = (old.project, old.domain, old.run_name)"
+           " AND NOT f.has_rows ORDER BY f.deleted_at LIMIT 1000))"
            " AND NOT d.has_rows AND d.deleted_at < now() - interval '2 days'",
 };
 

@@ -29,10 +29,11 @@ const struct pg_statement find_events_statement = {
     .name = "find_events",
     .sql = "SELECT k.i, e.revision, e.info"
            " FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY"
-           " AS k(project, domain, run_name, name, attempt, phase, version, i)"
-           " JOIN action_events e ON e.project = k.project AND e.domain = k.domain"
-           " AND e.run_name = k.run_name AND e.name = k.name AND e.attempt = k.attempt"
-           " AND e.phase = k.phase AND e.version = k.version",
+           " AS k(project, domain, run_name, name, attempt, phase, version, i)" LOOKED_UP(
+               "action_events", "e",
+               IS_ACTION_OF("e", "k") " AND e.attempt = k.attempt"
+                                      " AND e.phase = k.phase"
+                                      " AND e.version = k.version"),
     .parameter_count = 7,
     .types = find_events_types,
 };
@@ -51,13 +52,12 @@ void add_find_events(struct pg_calls *calls, const struct action_event *const *e
 static const Oid read_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
 #define READ_RUNS                                                                                  \
-    "SELECT " RUN_COLUMNS                                                                          \
-    ", r.changed_xid FROM unnest($1, $2, $3) AS k(project, domain, run_name)"                      \
-    " JOIN runs r ON r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
+    "SELECT " RUN_COLUMNS ", r.changed_xid FROM unnest($1, $2, $3) AS k(project, domain, "         \
+    "run_name)"
 
 const struct pg_statement read_runs_statement = {
     .name = "read_runs",
-    .sql = READ_RUNS,
+    .sql = READ_RUNS LOOKED_UP("runs", "r", IS_RUN_OF("r", "k")),
     .parameter_count = 3,
     .types = read_runs_types,
 };
@@ -71,35 +71,32 @@ void add_runs(struct pg_calls *calls, const struct pg_statement *statement,
 }
 
 #define STORED_RUNS                                                                                \
-    "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"        \
-    " JOIN runs r ON r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
+    "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
 
 const struct pg_statement stored_runs_statement = {
     .name = "stored_runs",
-    .sql = STORED_RUNS,
+    .sql = STORED_RUNS LOOKED_UP("runs", "r", IS_RUN_OF("r", "k")),
     .parameter_count = 3,
     .types = read_runs_types,
 };
 
 const struct pg_statement free_runs_statement = {
     .name = "free_runs",
-    .sql = STORED_RUNS " FOR NO KEY UPDATE OF r SKIP LOCKED",
+    .sql = STORED_RUNS LOOKED_UP("runs", "r", IS_RUN_OF("r", "k") " FOR NO KEY UPDATE SKIP LOCKED"),
     .parameter_count = 3,
     .types = read_runs_types,
 };
 
 const struct pg_statement removed_runs_statement = {
     .name = "removed_runs",
-    .sql = "SELECT k.i FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
-           " JOIN deleted_runs d ON d.project = k.project AND d.domain = k.domain"
-           " AND d.run_name = k.run_name WHERE d.has_rows",
+    .sql = STORED_RUNS LOOKED_UP("deleted_runs", "d", IS_RUN_OF("d", "k")) " WHERE d.has_rows",
     .parameter_count = 3,
     .types = read_runs_types,
 };
 
 const struct pg_statement lock_stored_runs_statement = {
     .name = "lock_stored_runs",
-    .sql = READ_RUNS " FOR NO KEY UPDATE OF r",
+    .sql = READ_RUNS LOOKED_UP("runs", "r", IS_RUN_OF("r", "k") " FOR NO KEY UPDATE"),
     .parameter_count = 3,
     .types = read_runs_types,
 };
@@ -135,24 +132,24 @@ static const Oid names_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, P
 
 const struct pg_statement find_actions_statement = {
     .name = "find_actions",
-    .sql = "SELECT k.i, " DECIDED_ACTION_COLUMNS
-           ", CASE WHEN a.ordinal = 0 AND a.parent IS NOT NULL THEN"
-           " (SELECT p.level FROM actions p WHERE p.project = a.project AND p.domain = a.domain"
-           " AND p.run_name = a.run_name AND p.name = a.parent) END"
-           " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
-           " AS k(project, domain, run_name, name, i)"
-           " JOIN actions n ON n.project = k.project AND n.domain = k.domain"
-           " AND n.run_name = k.run_name AND n.name = k.name"
-           " CROSS JOIN LATERAL (SELECT n.* UNION ALL SELECT t.* FROM actions t"
-           " WHERE n.ordinal < 0 AND t.project = n.project AND t.domain = n.domain"
-           " AND t.run_name = n.run_name AND t.name = n.parent) a",
+    .sql =
+        "SELECT k.i, " DECIDED_ACTION_COLUMNS
+        ", CASE WHEN a.ordinal = 0 AND a.parent IS NOT NULL THEN"
+        " (SELECT p.level FROM actions p WHERE p.project = a.project AND p.domain = a.domain"
+        " AND p.run_name = a.run_name AND p.name = a.parent) END"
+        " FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
+        " AS k(project, domain, run_name, name, i)" LOOKED_UP(
+            "actions", "n",
+            IS_ACTION_OF(
+                "n", "k")) " CROSS JOIN LATERAL (SELECT n.* UNION ALL SELECT t.* FROM actions t"
+                           " WHERE n.ordinal < 0 AND t.project = n.project AND t.domain = n.domain"
+                           " AND t.run_name = n.run_name AND t.name = n.parent) a",
     .parameter_count = 4,
     .types = names_types,
 };
 
 #define WAITS_FOR_NAME                                                                             \
-    " FROM actions a WHERE a.project = k.project AND a.domain = k.domain"                          \
-    " AND a.run_name = k.run_name AND a.parent = k.name AND a.ordinal = 0"
+    " FROM actions a WHERE " IS_RUN_OF("a", "k") " AND a.parent = k.name AND a.ordinal = 0"
 
 const struct pg_statement find_awaited_statement = {
     .name = "find_awaited",
@@ -163,8 +160,6 @@ const struct pg_statement find_awaited_statement = {
     .types = names_types,
 };
 
-/* OFFSET 0 keeps the planner from reading all that wait first, which it takes for few when it plans
- * on a table where nothing waits. */
 const struct pg_statement find_waiting_statement = {
     .name = "find_waiting",
     .sql = "SELECT k.i, a.* FROM unnest($1, $2, $3, $4) WITH ORDINALITY"
@@ -201,9 +196,9 @@ void add_find_waiting(struct pg_calls *calls, const struct run_key *runs,
 const struct pg_statement find_roots_statement = {
     .name = "find_roots",
     .sql = "SELECT k.i, a.name, CASE WHEN a.phase <> 11 THEN a.started_at END, a.ended_at"
-           " FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)"
-           " JOIN actions a ON a.project = k.project AND a.domain = k.domain"
-           " AND a.run_name = k.run_name AND a.parent IS NULL AND a.ordinal > 0 AND NOT a.removed",
+           " FROM unnest($1, $2, $3) WITH ORDINALITY AS k(project, domain, run_name, i)" LOOKED_UP(
+               "actions", "a",
+               IS_RUN_OF("a", "k") " AND a.parent IS NULL AND a.ordinal > 0 AND NOT a.removed"),
     .parameter_count = 3,
     .types = read_runs_types,
 };
@@ -227,11 +222,10 @@ const struct pg_statement find_aborts_statement = {
         " SELECT a.project, a.domain, a.run_name, a.parent, u.i, a.abort_requested IS NOT NULL"
         " FROM up u CROSS JOIN LATERAL ("
         "SELECT a.project, a.domain, a.run_name, a.parent, a.abort_requested FROM actions a"
-        " WHERE a.project = u.project AND a.domain = u.domain AND a.run_name = u.run_name"
-        " AND a.name = u.name OFFSET 0) a WHERE NOT u.is_asked)"
-        " SELECT u.i FROM up u WHERE u.is_asked UNION SELECT k.i FROM k"
-        " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
-        " AND r.run_name = k.run_name WHERE r.abort_requested IS NOT NULL",
+        " WHERE " IS_ACTION_OF(
+            "a", "u") " OFFSET 0) a WHERE NOT u.is_asked)"
+                      " SELECT u.i FROM up u WHERE u.is_asked UNION SELECT k.i FROM k" LOOKED_UP(
+                          "runs", "r", IS_RUN_OF("r", "k") " AND r.abort_requested IS NOT NULL"),
     .parameter_count = 4,
     .types = names_types,
 };
@@ -297,6 +291,9 @@ const struct pg_statement insert_actions_statement = {
     .types = write_actions_types,
 };
 
+/* An UPDATE or DELETE cannot be written with LOOKED_UP (sql/rows.h). Where the key's first column
+ * is in no equality that a merge could use, the planner has nothing but the index either: that is
+ * what ANY (ARRAY[…]) of one element is for in the statements from here on. */
 const struct pg_statement update_actions_statement = {
     .name = "update_actions",
     .sql = "UPDATE actions a SET parent_named = k.parent_named, parent = k.parent,"
@@ -309,7 +306,8 @@ const struct pg_statement update_actions_statement = {
            " revision = k.revision, furthest_at = k.furthest_at,"
            " running_version = k.running_version, wait_phase = k.wait_phase,"
            " wait_version = k.wait_version, wait_at = k.wait_at, additions = k.additions"
-           " FROM unnest($1::written_action[]) AS k WHERE a.project = k.project"
+           " FROM unnest($1::written_action[]) AS k"
+           " WHERE a.project = ANY (ARRAY[k.project])"
            " AND a.domain = k.domain AND a.run_name = k.run_name AND a.name = k.name",
     .parameter_count = 1,
     .types = write_actions_types,
@@ -399,7 +397,8 @@ const struct pg_statement join_events_statement = {
     .name = "join_events",
     .sql = "UPDATE action_events e SET revision = k.revision"
            " FROM unnest($1, $2, $3, $4, $5) AS k(project, domain, run_name, name, revision)"
-           " WHERE e.project = k.project AND e.domain = k.domain AND e.run_name = k.run_name"
+           " WHERE e.project = ANY (ARRAY[k.project]) AND e.domain = k.domain"
+           " AND e.run_name = k.run_name"
            " AND e.name = k.name AND e.revision = 0",
     .parameter_count = 5,
     .types = join_events_types,
@@ -430,7 +429,7 @@ const struct pg_statement add_pending_statement = {
 const struct pg_statement end_pending_statement = {
     .name = "end_pending",
     .sql = "DELETE FROM pending_joins p USING unnest($1, $2, $3, $4)"
-           " AS k(project, domain, run_name, parent) WHERE p.project = k.project"
+           " AS k(project, domain, run_name, parent) WHERE p.project = ANY (ARRAY[k.project])"
            " AND p.domain = k.domain AND p.run_name = k.run_name AND p.parent = k.parent",
     .parameter_count = 4,
     .types = pending_types,
@@ -457,7 +456,8 @@ const struct pg_statement add_open_ends_statement = {
 const struct pg_statement end_open_ends_statement = {
     .name = "end_open_ends",
     .sql = "DELETE FROM open_ends o USING unnest($1, $2, $3) AS k(project, domain, run_name)"
-           " WHERE o.project = k.project AND o.domain = k.domain AND o.run_name = k.run_name",
+           " WHERE o.project = ANY (ARRAY[k.project]) AND o.domain = k.domain"
+           " AND o.run_name = k.run_name",
     .parameter_count = 3,
     .types = read_runs_types,
 };
@@ -484,8 +484,9 @@ const struct pg_statement update_runs_statement = {
            " ended_at = k.ended_at, root_counts = k.root_counts,"
            " waiting_count = k.waiting_count, last_event_at = coalesce(k.heard_at,"
            " r.last_event_at), changed_xid = " NEXT_CHANGE " FROM unnest($1::written_run[]) AS k"
-           " WHERE r.project = k.project AND r.domain = k.domain AND r.run_name = k.run_name"
-           " AND r.changed_xid = k.changed_xid AND r.incarnation = k.incarnation RETURNING 1)"
+           " WHERE r.project = ANY (ARRAY[k.project]) AND r.domain = k.domain"
+           " AND r.run_name = k.run_name AND r.changed_xid = k.changed_xid"
+           " AND r.incarnation = k.incarnation RETURNING 1)"
            " SELECT CASE WHEN count(*) = cardinality($1) THEN pg_current_xact_id()::text"
            " ELSE 'a run changed since it was read; the batch is decided again' END::int8"
            " FROM changed",
@@ -526,10 +527,10 @@ void add_update_runs(struct pg_calls *calls, const struct run_key *runs,
 const struct pg_statement move_labels_statement = {
     .name = "move_labels",
     .sql = "UPDATE run_labels l SET shown_at = r.shown_at"
-           " FROM unnest($1, $2, $3) AS k(project, domain, run_name)"
-           " JOIN runs r ON r.project = k.project AND r.domain = k.domain"
-           " AND r.run_name = k.run_name WHERE l.project = k.project AND l.domain = k.domain"
-           " AND l.run_name = k.run_name AND l.shown_at <> r.shown_at",
+           " FROM unnest($1, $2, $3) AS k(project, domain, run_name)" LOOKED_UP(
+               "runs", "r", IS_RUN_OF("r", "k")) " WHERE l.project = ANY (ARRAY[k.project])"
+                                                 " AND l.domain = k.domain AND l.run_name = "
+                                                 "k.run_name AND l.shown_at <> r.shown_at",
     .parameter_count = 3,
     .types = read_runs_types,
 };
@@ -554,12 +555,13 @@ const struct pg_statement add_to_runs_statement = {
            " FROM taken t CROSS JOIN LATERAL json_each_text(t.value::json) l"
            " WHERE t.member = 'labels'),"
            " gone AS (DELETE FROM run_labels l USING taken t WHERE t.member = 'labels'"
-           " AND l.project = t.project AND l.domain = t.domain AND l.run_name = t.run_name"
+           " AND l.project = ANY (ARRAY[t.project]) AND l.domain = t.domain"
+           " AND l.run_name = t.run_name"
            " AND NOT EXISTS (SELECT FROM labels n WHERE n.project = l.project"
-           " AND n.domain = l.domain AND n.run_name = l.run_name AND n.label = l.label))"
+           " AND n.domain = l.domain AND n.run_name = l.run_name AND n.label = l.label OFFSET 0))"
            " INSERT INTO run_labels (project, domain, run_name, label, shown_at)"
-           " SELECT n.*, r.shown_at FROM labels n JOIN runs r ON r.project = n.project"
-           " AND r.domain = n.domain AND r.run_name = n.run_name ON CONFLICT DO NOTHING",
+           " SELECT n.*, r.shown_at FROM labels n" LOOKED_UP(
+               "runs", "r", IS_RUN_OF("r", "n")) " ON CONFLICT DO NOTHING",
     .parameter_count = 9,
     .types = add_to_runs_types,
 };
