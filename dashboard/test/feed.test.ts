@@ -19,10 +19,10 @@ function listen(feed: Feed, topic = RUN): { heard: string[]; leave: () => void }
   const heard: string[] = [];
   const listener = (message: FeedMessage): void => {
     if (message.type === "records") {
-      const records = JSON.parse(message.json) as ReturnType<typeof node>[];
-      heard.push(
-        `records ${records.map(({ action, meetsFilter }) => (meetsFilter ? "" : "-") + action.name).join(" ")}`,
-      );
+      const records = JSON.parse(message.json) as (ReturnType<typeof node> & { runName: string })[];
+      const name = (each: (typeof records)[number]): string =>
+        each.action ? (each.meetsFilter ? "" : "-") + each.action.name : each.runName;
+      heard.push(`records ${records.map(name).join(" ")}`);
     } else if (message.type === "state") {
       heard.push(`state ${message.state.status}`);
     } else {
@@ -178,6 +178,85 @@ describe("many topics", () => {
     expect(feeds.for({ kind: "run", value: `p/d/${"y".repeat(5000)}` })).not.toBe(other);
     first.close();
     other.close();
+  });
+});
+
+describe("several cells", () => {
+  const run = (name: string, cell: string, more = {}) => ({
+    ...of(LIST),
+    cell,
+    project: "p",
+    domain: "d",
+    runName: name,
+    ...more,
+  });
+  /** What a listener that joins now is told of the list's runs. */
+  const shown = (): string[] => {
+    const names: string[] = [];
+    const listener = (message: FeedMessage): void => {
+      if (message.type !== "records") return;
+      const records = JSON.parse(message.json) as ReturnType<typeof run>[];
+      names.push(...records.map(({ runName, cell }) => `${runName} of ${cell}`));
+    };
+    feed.join(LIST, listener);
+    feed.leave(LIST, listener);
+    return names;
+  };
+  const begin = (): { heard: string[] } => {
+    const list = listen(feed, LIST);
+    FakeEventSource.last.open();
+    FakeEventSource.last.send("cells", { unavailable: [] });
+    for (const [name, cell] of [
+      ["a", "1"],
+      ["b", "2"],
+      ["c", "2"],
+    ] as const)
+      FakeEventSource.last.send("runUpdate", run(name, cell));
+    sync("id.1", LIST);
+    return list;
+  };
+
+  it("are told of when one is away, and to who comes then", () => {
+    const away: string[][] = [];
+    const listener = (message: FeedMessage): void => {
+      if (message.type === "cells") away.push(message.away);
+    };
+    begin();
+    feed.join(LIST, listener);
+    FakeEventSource.last.send("cells", { unavailable: ["2"] });
+    feed.leave(LIST, listener);
+    feed.join(LIST, listener);
+    FakeEventSource.last.send("cells", { unavailable: [] });
+    expect(away).toEqual([["2"], ["2"], []]);
+  });
+
+  it("are reset one by one", () => {
+    const { heard } = begin();
+    heard.length = 0;
+    FakeEventSource.last.send("reset", { ...of(LIST), cell: "2" });
+    expect(heard).toEqual(["reset"]);
+    expect(shown()).toEqual(["a of 1"]);
+    FakeEventSource.last.send("runUpdate", run("d", "2"));
+    FakeEventSource.last.send("synced", { ...of(LIST), cell: "2", runs: 1 });
+    expect(shown()).toEqual(["a of 1", "d of 2"]);
+  });
+
+  it("keep a run that another of them has lost", () => {
+    begin();
+    FakeEventSource.last.send("runUpdate", run("a", "2"));
+    FakeEventSource.last.send("runUpdate", run("a", "1", { deleted: true }));
+    FakeEventSource.last.send("runUpdate", run("b", "2", { deleted: true }));
+    expect(shown()).toEqual(["c of 2", "a of 2"]);
+  });
+
+  it("do not take a run away that cannot be read", () => {
+    const { heard } = listen(feed);
+    snapshot("a");
+    FakeEventSource.last.send("absent", { ...of(RUN), reason: "unavailable" });
+    expect(heard.at(-1)).toBe("state reconnecting");
+    expect(listen(feed).heard).toEqual(["records a", "synced", "state reconnecting"]);
+    sync("id.2", RUN);
+    expect(heard.at(-1)).toBe("state live");
   });
 });
 

@@ -14,7 +14,7 @@ import { sampleRun } from "../src/model/sample_run";
 import { moveInTree } from "../src/run/tree_keys";
 import { shortId } from "../src/run/tree_row";
 import { TreeStore } from "../src/model/tree_store";
-import { applyRunUpdate, keyOf, newestFirst, runsOrder } from "../src/runs/runs_model";
+import { applyRunUpdate, awayText, keyOf, newestFirst, runsOrder } from "../src/runs/runs_model";
 import type { RunSummary } from "../src/api/types";
 
 describe("durations", () => {
@@ -191,6 +191,18 @@ describe("the list of runs", () => {
     applyRunUpdate(runs, run("a", "SUCCEEDED"), filter);
     applyRunUpdate(runs, { project: "p", domain: "d", runName: "b", deleted: true }, filter);
     expect([...runs.keys()]).toEqual([keyOf(run("c", ""))]);
+  });
+  it("keeps a run that another cell has lost", () => {
+    const gone = { project: "p", domain: "d", runName: "a", deleted: true } as const;
+    const runs = new Map([[keyOf(run("a", "")), { ...run("a", "RUNNING"), cell: "2" }]]);
+    applyRunUpdate(runs, { ...gone, cell: "1" }, ALL_RUNS);
+    expect(runs.size).toBe(1);
+    applyRunUpdate(runs, { ...gone, cell: "2" }, ALL_RUNS);
+    expect(runs.size).toBe(0);
+  });
+  it("says which cells are away", () => {
+    expect(awayText(["2"])).toBe("Cell 2 is away: its runs are missing or old.");
+    expect(awayText(["2", "eu"])).toBe("Cells 2, eu are away: their runs are missing or old.");
   });
   it("begins with the newest", () => {
     const sorted = [run("old", "RUNNING"), run("new", "RUNNING", "2026-01-02T00:00:00.000Z")].sort(

@@ -90,6 +90,12 @@ export function runsOrder(
   };
 }
 
+/** "Cell 2 is away: its runs are missing or old." */
+export function awayText(away: readonly string[]): string {
+  const isOne = away.length === 1;
+  return `${isOne ? "Cell" : "Cells"} ${away.join(", ")} ${isOne ? "is" : "are"} away: ${isOne ? "its" : "their"} runs are missing or old.`;
+}
+
 /** Takes one record of the list's stream. A run that has moved out of the filter goes. */
 export function applyRunUpdate(
   runs: Map<string, RunSummary>,
@@ -98,8 +104,11 @@ export function applyRunUpdate(
 ): void {
   const key = keyOf(update);
   const { phases } = route;
-  if ("deleted" in update) runs.delete(key);
-  else if (phases.length > 0 && (update.phase === null || !phases.includes(update.phase)))
+  if ("deleted" in update) {
+    // It may have been made anew in another cell; what a page of the list told has none.
+    const cell = runs.get(key)?.cell;
+    if (cell === undefined || cell === update.cell) runs.delete(key);
+  } else if (phases.length > 0 && (update.phase === null || !phases.includes(update.phase)))
     runs.delete(key);
   else runs.set(key, update);
 }
@@ -120,6 +129,8 @@ export class RunsModel {
   runs: RunSummary[] = [];
   state: StreamState = CONNECTING;
   isComplete = false;
+  /** The cells that cannot be read now. */
+  away: string[] = [];
   /** Whether there may be runs older than those shown. */
   hasOlder = false;
 
@@ -267,6 +278,11 @@ export class RunsModel {
     this.#known = new Map([...snapshot, ...older]);
   }
 
+  #forgetCell(cell: string): void {
+    const runs = this.#aside ?? this.#known;
+    for (const [key, run] of runs) if (run.cell === cell) runs.delete(key);
+  }
+
   #take(message: FeedMessage): void {
     switch (message.type) {
       case "records": {
@@ -276,7 +292,11 @@ export class RunsModel {
         break;
       }
       case "reset":
-        this.#aside = new Map();
+        if (message.cell === undefined) this.#aside = new Map();
+        else this.#forgetCell(message.cell);
+        break;
+      case "cells":
+        this.away = message.away;
         break;
       case "synced":
         if (this.#aside) this.#takeOver(this.#aside);

@@ -21,7 +21,7 @@ import { ProjectSelect } from "./project_select";
 import { Reasons } from "./reasons";
 import { RUN_HEIGHTS, RunsTable } from "./runs_table";
 import { playSampleRun, sampleKey } from "./sample_player";
-import { keyOf, RunsModel, runsQuery } from "./runs_model";
+import { awayText, keyOf, RunsModel, runsQuery } from "./runs_model";
 
 /** The next page of older runs is asked for when so few are left below the screen. */
 const NEAR_END_ROWS = 40;
@@ -204,6 +204,11 @@ export function RunsPage({ route }: { route: RunsRoute }) {
         {problem && (
           <p class="note problem" role="alert">
             {problem}
+          </p>
+        )}
+        {model.away.length > 0 && (
+          <p class="note" role="status">
+            {awayText(model.away)}
           </p>
         )}
         {runs.length > 0 && (

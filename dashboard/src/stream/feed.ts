@@ -35,6 +35,12 @@ interface Followed {
 
 interface OfTopic {
   subscription: string;
+  cell?: string;
+}
+
+/** What is said of a topic as a whole. */
+interface TopicRecord extends OfTopic {
+  reason?: string;
 }
 
 interface NodeRecord extends OfTopic {
@@ -47,6 +53,10 @@ interface RunRecord extends OfTopic {
   domain: string;
   runName: string;
   deleted?: boolean;
+}
+
+function cellOf(data: string): string | undefined {
+  return (JSON.parse(data) as OfTopic).cell;
 }
 
 /**
@@ -69,6 +79,7 @@ export class Feed {
   #retryGuessMs = FIRST_RETRY_GUESS_MS;
   #backoffMs = BACKOFF_MIN_MS;
   #lostAt = 0;
+  #away: string[] = [];
 
   /** `base` is where the service is, with a slash at its end. */
   constructor(private readonly base: string) {}
@@ -113,6 +124,7 @@ export class Feed {
     }
     if (followed.isAbsent) listener({ type: "absent" });
     else if (followed.isSynced) listener({ type: "synced" });
+    if (this.#away.length > 0) listener({ type: "cells", away: this.#away });
     listener({ type: "state", state: followed.state });
     followed.listeners.add(listener);
   }
@@ -192,19 +204,35 @@ export class Feed {
       this.#take(subscription, action.name, data, !meetsFilter);
     });
     on("runUpdate", (data) => {
-      const { subscription, project, domain, runName, deleted } = JSON.parse(data) as RunRecord;
-      this.#take(subscription, [project, domain, runName].join("\u001f"), data, deleted === true);
+      const { subscription, cell, project, domain, runName, deleted } = JSON.parse(
+        data,
+      ) as RunRecord;
+      const key = [project, domain, runName].join("\u001f");
+      const known = this.#followed.get(subscription)?.known.get(key);
+      // It may have been made anew in another cell.
+      if (!deleted || !known || cellOf(known) === cell)
+        this.#take(subscription, key, data, deleted === true);
     });
-    on("reset", (data) => this.#of(data, (followed) => this.#reset(followed)));
+    on("reset", (data) => this.#of(data, (followed, { cell }) => this.#reset(followed, cell)));
     on("synced", (data) => this.#of(data, (followed) => this.#synced(followed)));
-    on("absent", (data) => this.#of(data, (followed) => this.#absent(followed)));
+    on("absent", (data) =>
+      this.#of(data, (followed, { reason }) =>
+        reason === "unavailable" ? this.#unavailable(followed) : this.#absent(followed),
+      ),
+    );
+    on("cells", (data) => {
+      this.#away = (JSON.parse(data) as { unavailable: string[] }).unavailable;
+      for (const followed of this.#followed.values())
+        this.#tell(followed, { type: "cells", away: this.#away });
+    });
     on("position", () => undefined);
     on("heartbeat", () => undefined);
   }
 
-  #of(data: string, handle: (followed: Followed) => void): void {
-    const followed = this.#followed.get((JSON.parse(data) as OfTopic).subscription);
-    if (followed) handle(followed);
+  #of(data: string, handle: (followed: Followed, record: TopicRecord) => void): void {
+    const record = JSON.parse(data) as TopicRecord;
+    const followed = this.#followed.get(record.subscription);
+    if (followed) handle(followed, record);
   }
 
   /** What was live before a change of the set stays so; the rest has to catch up. */
@@ -248,7 +276,14 @@ export class Feed {
     this.#setStatus(followed, "live");
   }
 
-  #reset(followed: Followed): void {
+  #reset(followed: Followed, cell?: string): void {
+    if (cell !== undefined) {
+      this.#flush(followed);
+      for (const [key, data] of followed.known)
+        if (cellOf(data) === cell) followed.known.delete(key);
+      this.#tell(followed, { type: "reset", cell });
+      return;
+    }
     followed.known.clear();
     followed.pending.length = 0;
     followed.isSynced = false;
@@ -259,6 +294,12 @@ export class Feed {
     followed.isAbsent = true;
     this.#tell(followed, { type: "absent" });
     this.#setStatus(followed, "live");
+  }
+
+  /** What is shown stays: it is old, not gone. */
+  #unavailable(followed: Followed): void {
+    const reason = "Its database cannot be read now";
+    this.#setState(followed, { ...CONNECTING, status: "reconnecting", reason });
   }
 
   #flushAll(): void {

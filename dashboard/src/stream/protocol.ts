@@ -36,11 +36,13 @@ export type FeedMessage =
   | { type: "state"; state: StreamState }
   /** Records in the order in which they came: the text of a JSON array. */
   | { type: "records"; json: string }
-  /** Everything known is void; a snapshot follows. */
-  | { type: "reset" }
+  /** Everything known is void, or with a cell what is known of that one; a snapshot follows. */
+  | { type: "reset"; cell?: string }
   | { type: "synced" }
   /** There is no such run, not yet or no more; the stream waits for it. */
   | { type: "absent" }
+  /** Of a service with several databases: those that cannot be read now. */
+  | { type: "cells"; away: string[] }
   /** The answer to a ping: this port is still served. */
   | { type: "pong" };
 
