@@ -1,6 +1,7 @@
 #include "handlers/flyte_watch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,6 +235,20 @@ static bool has_tree(struct flyte_watch *watch, enum hub_outcome outcome)
 
 /* -------- the actions of a run -------- */
 
+/* What the messages depend on besides the records. NULL when out of memory. */
+static const char *form_of(struct flyte_watch *watch)
+{
+    char path[RUN_PATH_SIZE];
+    size_t size = sizeof path + strlen(watch->scope.org) + 2;
+    char *form = arena_alloc_text(&watch->arena, size);
+
+    run_key_path(&watch->run, path);
+    if (form != NULL) /* the organization may be any text */
+        snprintf(form, size, "%c%s%s%s", watch->is_json ? 'j' : 'p', path, RUN_PATH_SEPARATOR,
+                 watch->scope.org);
+    return form;
+}
+
 static void on_actions_detached(void *arg, int fd)
 {
     const struct hub_start start = {.is_following = true};
@@ -247,7 +262,7 @@ static void on_actions_detached(void *arg, int fd)
     stream_belongs_to(stream, watch->request);
     watch->request = NULL;
     if (stream != NULL)
-        stream_use_framing(stream, &updates_framing, watch);
+        stream_use_framing(stream, &updates_framing, watch, form_of(watch));
     else
         release(watch);
 }
@@ -404,7 +419,7 @@ static void on_details_detached(void *arg, int fd)
         return;
     }
     watch->holds++;
-    stream_use_framing(watch->stream, &details_framing, watch);
+    stream_use_framing(watch->stream, &details_framing, watch, NULL);
     /* What happened since the first reading began is looked for. */
     watch->has_moved = true;
     watch->listener = (struct hub_listener){.on_moved = on_moved, .arg = watch};

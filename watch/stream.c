@@ -15,6 +15,7 @@
 enum {
     SERVE_NS_MAX = 2000000, /* of one turn of the loop are spent on streams, about */
     FRAMES_AT_ONCE_MAX = 4, /* then it is the next stream's turn */
+    FORMS_MAX = 4,          /* of a frame that are kept for others */
     RETRY_MIN_MS = 1000,
     RETRY_STEP_MS = 50,
     RETRY_CHOICES = 61,
@@ -30,6 +31,9 @@ struct frame {
     size_t length, capacity; /* of `bytes` */
     char *bytes;
     struct gzip_piece *packed; /* the same deflated; NULL until a compressed stream sends it */
+    struct frame *forms;       /* the same as framings have it, each made for the first who asks */
+    struct frame *next_form;   /* in `forms` */
+    char *form;                /* that it has in `forms` */
     enum frame_kind kind;
     struct memory *memory; /* that it draws from; NULL: none */
     size_t held;
@@ -51,6 +55,7 @@ struct stream {
     struct gzip_sum sum;                  /* of what was sent compressed */
     const struct stream_framing *framing; /* NULL: records go out as they are */
     void *framing_arg;
+    const char *form; /* of the framing; NULL: nobody else's is the same */
     bool is_gzip;
     bool is_greeted;   /* was told when to come back */
     bool is_ready;     /* in the list of those woken */
@@ -98,10 +103,11 @@ struct frame *frame_of_kind(struct buffer *buffer, enum frame_kind kind)
 static void account(struct frame *frame)
 {
     size_t packed = frame->packed == NULL ? 0 : sizeof *frame->packed + frame->packed->length;
+    size_t form = frame->form == NULL ? 0 : strlen(frame->form) + 1;
 
     if (frame->memory != NULL)
         memory_hold(frame->memory, MEMORY_FRAMES, &frame->held,
-                    sizeof *frame + frame->capacity + packed);
+                    sizeof *frame + frame->capacity + packed + form);
 }
 
 struct frame *frame_new(struct memory *memory, struct buffer *buffer)
@@ -154,10 +160,17 @@ struct frame *frame_keep(struct frame *frame)
 
 void frame_release(struct frame *frame)
 {
+    struct frame *form, *next;
+
     if (frame == NULL || --frame->references > 0)
         return;
+    for (form = frame->forms; form != NULL; form = next) {
+        next = form->next_form;
+        frame_release(form);
+    }
     if (frame->memory != NULL)
         memory_hold(frame->memory, MEMORY_FRAMES, &frame->held, 0);
+    free(frame->form);
     free(frame->packed);
     free(frame->bytes);
     free(frame);
@@ -270,21 +283,59 @@ static void finish_frame(struct stream *stream)
     stream->sent = 0;
 }
 
+/* What was kept of the records in this form, borrowed; NULL: nothing. */
+static struct frame *find_form(const struct frame *records, const char *form)
+{
+    struct frame *made = form == NULL ? NULL : records->forms;
+
+    while (made != NULL && strcmp(made->form, form) != 0)
+        made = made->next_form;
+    return made;
+}
+
+/* Keeps what was made of the records for the others who share them, if there is room. */
+static void keep_form(struct frame *records, struct frame *made, const char *form)
+{
+    struct frame **last = &records->forms;
+
+    for (size_t kept = 0; *last != NULL; last = &(*last)->next_form)
+        if (++kept == FORMS_MAX)
+            return;
+    if (form == NULL || made->length == 0)
+        return;
+    made->form = strdup(form);
+    if (made->form == NULL)
+        return;
+    account(made);
+    *last = frame_keep(made);
+}
+
+/* The records as the stream's framing has them. NULL when out of memory. */
+static struct frame *make_form(struct stream *stream, struct frame *records)
+{
+    struct buffer out = {0};
+    int status = stream->framing->write(stream->framing_arg, records->bytes, records->length, &out);
+    struct frame *made;
+
+    out.failed |= status < 0;
+    made = frame_new(records->memory, &out);
+    if (made == NULL)
+        return NULL;
+    made->kind = FRAME_FRAMED;
+    if (status == 0)
+        keep_form(records, made, stream->form);
+    stream->is_ending |= status == 1;
+    return made;
+}
+
 /* Puts the stream's frame as its framing has it. False when out of memory. */
 static bool reframe(struct stream *stream)
 {
-    struct frame *records = stream->frame;
-    struct buffer out = {0};
-    int status = stream->framing->write(stream->framing_arg, records->bytes, records->length, &out);
+    struct frame *records = stream->frame, *made = find_form(records, stream->form);
 
-    out.failed |= status < 0;
-    stream->frame = frame_new(records->memory, &out);
+    stream->frame = made == NULL ? make_form(stream, records) : frame_keep(made);
     frame_release(records);
-    if (stream->frame == NULL)
-        return false;
-    stream->frame->kind = FRAME_FRAMED;
-    stream->is_ending |= status == 1;
-    return true;
+    return stream->frame != NULL;
 }
 
 /* Whether the frame is out. */
@@ -618,10 +669,12 @@ error_memory:
     return NULL;
 }
 
-void stream_use_framing(struct stream *stream, const struct stream_framing *framing, void *arg)
+void stream_use_framing(struct stream *stream, const struct stream_framing *framing, void *arg,
+                        const char *form)
 {
     stream->framing = framing;
     stream->framing_arg = arg;
+    stream->form = form;
 }
 
 void stream_count_for(struct stream *stream, const char *client)

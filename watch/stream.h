@@ -105,7 +105,7 @@ struct stream *stream_new(struct streams *streams, int fd, struct frame *head,
 /* How a stream says its records, if not as they are made (text/event-stream). */
 struct stream_framing {
     /* Appends what says the same as `records`, which are whole ones; perhaps nothing. 0; 1: and
-     * that is the last; -ENOMEM. */
+     * that is the last, never shared; -ENOMEM. */
     int (*write)(void *arg, const char *records, size_t length, struct buffer *out);
     /* Appends the end. `is_dismissed`: there would be more, the client is to come back. */
     void (*write_end)(void *arg, bool is_dismissed, struct buffer *out);
@@ -113,8 +113,11 @@ struct stream_framing {
 };
 
 /* To be called right after the stream was made, which is not a compressed one. `arg` is taken over.
- */
-void stream_use_framing(struct stream *stream, const struct stream_framing *framing, void *arg);
+ * `form` says all that `write` goes by besides the records: of the streams that share a frame,
+ * those of one form are sent what was written for the first of them. It is borrowed as long as
+ * `arg`; NULL: `write` is called for this stream alone. */
+void stream_use_framing(struct stream *stream, const struct stream_framing *framing, void *arg,
+                        const char *form);
 
 /* The source has something new for it. */
 void stream_wake(struct stream *stream);

@@ -164,7 +164,39 @@ def test_large_run_comes_in_several_messages(api, run, watch):
     assert messages > 1
 
 
+def test_each_client_is_told_in_its_own_words(api, run, watch):
+    """Who watches the same run, in JSON or protocol buffers, under several names of the organization."""
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    streams = []
+    for org in ["acme", "acme", "umbrella", "acme", ""]:
+        streams.append((org, watch("WatchActions", {"runId": {**run_id(run), "org": org}})))
+        streams.append((org, watch("WatchActions", body=in_protocol_buffers(run, org))))
+
+    def assert_told(phase, code):
+        for org, stream in streams:
+            message = stream.read()
+            if stream.is_json:
+                (update,) = message["enrichedActions"]
+                assert update["action"]["id"]["run"].get("org", "") == org
+                assert update["action"]["status"]["phase"] == f"ACTION_PHASE_{phase}"
+            else:
+                named = {name for name in ("acme", "umbrella") if name.encode() in message}
+                assert named == ({org} if org else set())
+                assert bytes([0x08, code]) in message
+
+    assert_told("RUNNING", 4)
+    api.post_one(run.event("a0", "SUCCEEDED"))
+    assert_told("SUCCEEDED", 5)
+
+
 # The protocol
+
+
+def in_protocol_buffers(run, org=""):
+    """A WatchActionsRequest of the run in its envelope."""
+    parts = [(1, org), (2, run.project), (3, run.domain), (4, run.name)]
+    text = b"".join(bytes([tag << 3 | 2, len(part)]) + part.encode() for tag, part in parts)
+    return envelope(b"\x0a" + bytes([len(text)]) + text)
 
 
 def test_requests_of_the_sdk_are_read(watch):
@@ -182,10 +214,7 @@ def test_requests_of_the_sdk_are_read(watch):
 
 def test_messages_in_protocol_buffers(api, run, watch):
     api.post_one(run.event("a0", "SUCCEEDED", parent=None))
-    parts = [(2, run.project), (3, run.domain), (4, run.name)]
-    text = b"".join(bytes([tag << 3 | 2, len(part)]) + part.encode() for tag, part in parts)
-    message = envelope(b"\x0a" + bytes([len(text)]) + text)
-    stream = watch("WatchActions", body=message)
+    stream = watch("WatchActions", body=in_protocol_buffers(run))
     assert b"a0" in stream.read()
 
 

@@ -151,9 +151,48 @@ static void load(struct fixture *fixture, enum phase phase)
     assert_int_equal(told, 1);
 }
 
-/* A watcher; returns the client's end of its socket. */
-static int watch(struct fixture *fixture, const char *phases, const struct hub_start *start)
+/* -------- a framing -------- */
+
+struct framing {
+    const char *says;
+    size_t written, ended; /* so many times */
+    bool is_last;          /* what it writes first is the last */
+};
+
+static int write_framed(void *arg, const char *records, size_t length, struct buffer *out)
 {
+    struct framing *framing = arg;
+
+    if (memmem(records, length, "nodeUpdate", strlen("nodeUpdate")) == NULL)
+        return 0;
+    framing->written++;
+    buffer_text(out, framing->says);
+    return framing->is_last;
+}
+
+static void write_framed_end(void *arg, bool is_dismissed, struct buffer *out)
+{
+    struct framing *framing = arg;
+
+    assert_false(is_dismissed);
+    framing->ended++;
+    buffer_text(out, "end\n");
+}
+
+static void free_framing(void *arg)
+{
+    (void)arg;
+}
+
+/* -------- watchers -------- */
+
+/* A watcher; returns the client's end of its socket. `framing` NULL: none. */
+static int watch_framed(struct fixture *fixture, const char *phases, const struct hub_start *start,
+                        struct framing *framing, const char *form)
+{
+    static const struct stream_framing framed = {
+        .write = write_framed, .write_end = write_framed_end, .free = free_framing};
+    struct stream *stream;
     struct filter filter = {0};
     struct buffer head = {0};
     struct hub_view *view;
@@ -164,10 +203,18 @@ static int watch(struct fixture *fixture, const char *phases, const struct hub_s
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     buffer_text(&head, "head\n");
     view = run_hub_hold_view(fixture->hub, &filter, NULL);
-    assert_non_null(hub_view_add_stream(view, fixture->streams, ends[0],
-                                        frame_of_kind(&head, FRAME_HEAD), start));
+    stream = hub_view_add_stream(view, fixture->streams, ends[0], frame_of_kind(&head, FRAME_HEAD),
+                                 start);
+    assert_non_null(stream);
+    if (framing != NULL)
+        stream_use_framing(stream, &framed, framing, form);
     hub_view_release(view);
     return ends[1];
+}
+
+static int watch(struct fixture *fixture, const char *phases, const struct hub_start *start)
+{
+    return watch_framed(fixture, phases, start, NULL, NULL);
 }
 
 static void turn(struct fixture *fixture)
@@ -318,6 +365,49 @@ static void test_a_place_has_one_frame_for_all(void **state)
     assert_int_equal(memory_held_bytes(fixture->memory, MEMORY_FRAMES), 0);
 }
 
+/* Of five forms four are kept; what is of no form is nobody else's. */
+static void test_a_frame_is_framed_once_for_each_form(void **state)
+{
+    static const char *const forms[] = {"a", "b", "c", "d", "too many", NULL};
+    static const size_t written[] = {1, 1, 1, 1, 2, 2};
+    static const char *const said[] = {"head\nA", "head\nB", "head\nC",
+                                       "head\nD", "head\nE", "head\nF"};
+    struct fixture *fixture = *state;
+    const struct hub_start start = {.is_following = true};
+    struct framing framings[6] = {0};
+    int fds[12];
+
+    load(fixture, PHASE_RUNNING);
+    for (size_t i = 0; i < 12; i++) {
+        framings[i / 2].says = said[i / 2] + strlen("head\n");
+        fds[i] = watch_framed(fixture, NULL, &start, &framings[i / 2], forms[i / 2]);
+    }
+    turn(fixture);
+    for (size_t i = 0; i < 12; i++) {
+        assert_string_equal(sent_to(fds[i]), said[i / 2]);
+        assert_int_equal(framings[i / 2].written, written[i / 2]);
+    }
+    channels_cool(fixture->channels);
+    channels_cool(fixture->channels);
+    assert_int_equal(memory_held_bytes(fixture->memory, MEMORY_FRAMES), 0);
+}
+
+static void test_what_a_framing_ends_with_is_its_own(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct hub_start start = {.is_following = true};
+    struct framing framing = {.says = "last\n", .is_last = true};
+    int fds[2];
+
+    load(fixture, PHASE_RUNNING);
+    for (size_t i = 0; i < 2; i++)
+        fds[i] = watch_framed(fixture, NULL, &start, &framing, "a");
+    turn(fixture);
+    assert_string_equal(sent_to(fds[0]), "head\nlast\nend\n");
+    assert_string_equal(sent_to(fds[1]), "head\nlast\nend\n");
+    assert_int_equal(framing.ended, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +420,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_follows_stays_and_his_neighbour_does_not, start,
                                         stop),
         cmocka_unit_test_setup_teardown(test_a_place_has_one_frame_for_all, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_frame_is_framed_once_for_each_form, start, stop),
+        cmocka_unit_test_setup_teardown(test_what_a_framing_ends_with_is_its_own, start, stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
