@@ -7,7 +7,6 @@ import time
 import httpx
 import psycopg
 
-from database import Pair
 from ledger import HOSTILE_DOMAIN, document_of
 from tree_oracle import PHASES, TreeOracle, comparable
 from watchers import difference
@@ -22,13 +21,15 @@ HELD_AT_REST_MAX_BYTES = 1 << 20  # the list of runs knows what moved lately
 
 
 def query(pair, statement, *parameters, seconds=60):
-    """Rows from whichever PostgreSQL is the primary, once it can be reached."""
+    """Rows of both cells, of the pair from whichever is the primary, once they can be reached."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            url = pair.primary.url(Pair.DATABASE, over_tcp=True)
-            with psycopg.connect(url + " connect_timeout=3", autocommit=True) as connection:
-                return connection.execute(statement, parameters).fetchall()
+            rows = []
+            for url in pair.urls():
+                with psycopg.connect(url + " connect_timeout=3", autocommit=True) as connection:
+                    rows += connection.execute(statement, parameters).fetchall()
+            return rows
         except psycopg.OperationalError:
             if time.monotonic() > deadline:
                 raise

@@ -1,4 +1,5 @@
-"""Two PostgreSQLs, primary and standby, each on a disk of its own that can be filled."""
+"""Two cells: one is two PostgreSQLs, primary and standby, each on a disk of its own that can be
+filled, the other is a single one."""
 
 import contextlib
 import os
@@ -114,16 +115,18 @@ class Node(Postgres):
 
 
 class Pair:
-    """A primary and the standby that it waits for: what is acknowledged is on both."""
+    """A primary and the standby that it waits for: what is acknowledged is on both. And `other`, the
+    second cell."""
 
     DATABASE = "faults"
 
     def __init__(self, folder, network):
         self._network = network
-        self.disks = [Disk(folder / name) for name in ("disk-a", "disk-b")]
-        self.primary = Node(self.disks[0])
-        self.primary.start()
-        self.primary.execute("postgres", f"CREATE DATABASE {self.DATABASE}")
+        self.disks = [Disk(folder / name) for name in ("disk-a", "disk-b", "disk-c")]
+        self.primary, self.other = Node(self.disks[0]), Node(self.disks[2])
+        for node in (self.primary, self.other):
+            node.start()
+            node.execute("postgres", f"CREATE DATABASE {self.DATABASE}")
         self.ports = [self.primary.port, free_port()]
         self.replication = None
         self.standby = None
@@ -174,8 +177,12 @@ class Pair:
         shutil.rmtree(self.standby.data)
         self._attach_standby(disk, port)
 
+    def urls(self):
+        """Of both cells, as they are reached now."""
+        return [node.url(self.DATABASE, over_tcp=True) for node in (self.primary, self.other)]
+
     def close(self):
-        for node in (self.primary, self.standby):
+        for node in (self.primary, self.standby, self.other):
             if node is not None and node.is_running():
                 node.kill()
         for disk in self.disks:

@@ -9,6 +9,8 @@ import itertools
 import random
 import time
 
+import httpx
+
 import hostile
 from database import Pair
 from runtree import Runtree
@@ -24,7 +26,7 @@ SUDDEN = (
     "listener cut off",
 )
 LASTING = ("network stalled", "network cut", "disk full", "clock jumped")
-HEAVY = ("runtree told to end", "postmaster killed", "standby promoted")
+HEAVY = ("runtree told to end", "postmaster killed", "standby promoted", "cell killed")
 KINDS = SUDDEN + LASTING + HEAVY + hostile.KINDS
 
 
@@ -134,6 +136,26 @@ class Faults:
             self._pair.primary.kill_postmaster()
         time.sleep(fault.seconds / 4)
         self._pair.primary.restart()
+
+    def _cell_killed(self, fault):
+        """The other cell is away for a while: every runtree says so, and goes on without it."""
+        self._pair.other.kill()
+        try:
+            for runtree in self._service.runtrees:
+                self._wait_for_cells_away(runtree, ["2"])
+            time.sleep(fault.seconds)
+            for runtree in self._service.runtrees:
+                listed = httpx.get(runtree.url + "/v1/runs", params={"limit": 1}, timeout=30)
+                assert listed.status_code == 200, listed.text
+                assert listed.json().get("unavailableCells") == ["2"], listed.text
+        finally:
+            self._pair.other.restart()
+
+    def _wait_for_cells_away(self, runtree, names, seconds=20):
+        deadline = time.monotonic() + seconds
+        while (away := self._service.cells_away(runtree)) != names:
+            assert time.monotonic() < deadline, f"away are {away}, not {names}"
+            time.sleep(0.05)
 
     def _writer_cut_off(self, _):
         self._cut_off("runtree writer")

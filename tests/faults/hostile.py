@@ -19,7 +19,6 @@ import psycopg
 
 import checks
 from client import ask_many, metric
-from database import Pair
 from inventions import RunKey
 from ledger import HOSTILE_DOMAIN
 from network import reset
@@ -90,22 +89,29 @@ class HostileClients:
         """Somebody holds the lock of one run's row, and others post to it meanwhile."""
         run = self._new_run()
         self._post([run.event("a0", parent=None)])
-        url = self._pair.primary.url(Pair.DATABASE, over_tcp=True)
         until = time.monotonic() + 10 + fault.seconds
         with concurrent.futures.ThreadPoolExecutor(3) as posters:
-            with psycopg.connect(url) as connection:
-                connection.execute(
-                    "SELECT FROM runs WHERE project = %s AND domain = %s AND run_name = %s"
-                    " FOR UPDATE",
-                    (run.project, run.domain, run.name),
-                )
+            with contextlib.ExitStack() as stack:
+                connections = [
+                    stack.enter_context(psycopg.connect(url)) for url in self._pair.urls()
+                ]
+                locked = [
+                    connection.execute(
+                        "SELECT FROM runs WHERE project = %s AND domain = %s AND run_name = %s"
+                        " FOR UPDATE",
+                        (run.project, run.domain, run.name),
+                    ).rowcount
+                    for connection in connections
+                ]
+                assert sum(locked) == 1, f"the run is in {locked} cells"
                 posted = [
                     posters.submit(self._post, [run.event(f"a{number}", parent="a0")], runtree.url)
                     for number, runtree in enumerate(self._service.runtrees, 1)
                 ]
                 while time.monotonic() < until:
                     self._expect_progress(8)
-                connection.rollback()
+                for connection in connections:
+                    connection.rollback()
             for done in posted:
                 done.result()
         self._wait_for(run, "actionCount", 4)

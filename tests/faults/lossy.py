@@ -4,6 +4,7 @@ Nobody can bring back what only the dead primary had. What can be promised: exac
 after the standby fell behind are gone, and no watcher goes on as if they were there.
 """
 
+import itertools
 import random
 import threading
 import time
@@ -20,7 +21,7 @@ BEFORE, AFTER = 40, 25  # actions on both, and on the primary only
 
 def fail_over_with_loss(service, pair, ledger):
     """Raises what is not as promised; else counts it."""
-    run = RunKey("faults", "lossy", "r1")
+    run = run_of_pair(service, pair, ledger)
     kept = [event_of(run, f"a{number}") for number in range(BEFORE)]
     lost = [event_of(run, f"b{number}") for number in range(AFTER)]
     fail_overs = []
@@ -63,6 +64,17 @@ def fail_over_with_loss(service, pair, ledger):
     checks.check_database(pair, ledger)
     checks.check_answers(service, pair, ledger, [run])
     ledger.count("fault: standby promoted that was behind")
+
+
+def run_of_pair(service, pair, ledger):
+    """A run that is in the pair's cell."""
+    for number in itertools.count(1):
+        run = RunKey("faults", "lossy", f"r{number}")
+        post(service, ledger, run, [event_of(run, "a0")])
+        if pair.primary.ask(
+            "SELECT count(*) = 1 FROM runs WHERE domain = 'lossy' AND run_name = %s", run.name
+        ):
+            return run
 
 
 def event_of(run, name):

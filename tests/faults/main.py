@@ -1,5 +1,5 @@
-"""The fault harness: three runtrees behind HAProxy on one PostgreSQL with a standby, posters and
-watchers, and everything that goes wrong in a data centre, drawn from a seed.
+"""The fault harness: three runtrees behind HAProxy on a PostgreSQL with a standby and a second
+cell, posters and watchers, and everything that goes wrong in a data centre, drawn from a seed.
 
 Laps: faults under load; then load with only hostile clients, and with only the database and its
 network at fault, to see whether the processes keep memory or descriptors; then a fail-over that

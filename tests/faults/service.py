@@ -1,4 +1,4 @@
-"""Three runtrees behind HAProxy, each with links of its own to both PostgreSQLs."""
+"""Three runtrees behind HAProxy, each with links of its own to all PostgreSQLs."""
 
 import fcntl
 import os
@@ -123,16 +123,18 @@ class Service:
 
     def __init__(self, folder, network, pair, count=3):
         self.clock = Clock(folder)
-        self.links = []  # of each runtree: to either PostgreSQL
+        self.links = []  # of each runtree: to the pair, and to the other cell
         self.runtrees = []
         self.logs = []
         for number in range(count):
-            links = [network.link(port) for port in pair.ports]
+            links = [network.link(port) for port in (*pair.ports, pair.other.port)]
             self.links.append(links)
-            ports = ",".join(str(link.port) for link in links)
-            url = (
-                f"host=127.0.0.1,127.0.0.1 port={ports} user=postgres dbname={Pair.DATABASE}"
-                " target_session_attrs=read-write connect_timeout=2"
+            *of_pair, other = (link.port for link in links)
+            rest = f"user=postgres dbname={Pair.DATABASE} connect_timeout=2"
+            urls = (
+                f"host=127.0.0.1,127.0.0.1 port={','.join(map(str, of_pair))} {rest}"
+                " target_session_attrs=read-write",
+                f"host=127.0.0.1 port={other} {rest}",
             )
             home = folder / f"runtree{number}"
             home.mkdir()
@@ -141,7 +143,7 @@ class Service:
                 Runtree(
                     home,
                     *OPTIONS,
-                    database_url=url,
+                    *(part for url in urls for part in ("--database-url", url)),
                     environment=self.clock.environment() if number == count - 1 else {},
                     stderr=self.logs[number].end,
                 )
@@ -174,8 +176,17 @@ class Service:
             time.sleep(0.05)
 
     def wait_until_ready(self, seconds=45):
+        """All runtrees, with all cells."""
+        deadline = time.monotonic() + seconds
         for runtree in self.runtrees:
             runtree.wait_for("/readyz", 200, seconds)
+            while self.cells_away(runtree):
+                assert time.monotonic() < deadline, f"a cell stays away\n{runtree.log()}"
+                time.sleep(0.05)
+
+    @staticmethod
+    def cells_away(runtree):
+        return httpx.get(runtree.url + "/readyz", timeout=5).json().get("unavailableCells")
 
     def metric(self, name):
         """The sum over all runtrees, of what each counted since it was started."""

@@ -140,6 +140,7 @@ class ListWatcher:
 
     def __init__(self, ledger):
         self.runs = {}  # (project, domain, run) -> summary
+        self._cells = {}  # the same -> which cell it is of
         self._ledger = ledger
         self._last_event_id = None
 
@@ -166,10 +167,15 @@ class ListWatcher:
         if frame.event == "runUpdate":
             self._ledger.count("updates checked")
             update = frame.data
-            self.runs[update["project"], update["domain"], update["runName"]] = update
+            key = update["project"], update["domain"], update["runName"]
+            self._cells[key] = update.pop("cell")
+            self.runs[key] = update
         elif frame.event == "reset":
-            self.runs.clear()
-            self._last_event_id = None
+            cell = frame.data.get("cell")
+            for key in [key for key in self.runs if cell in (None, self._cells[key])]:
+                del self.runs[key]
+            if cell is None:
+                self._last_event_id = None
         if frame.id is not None:
             self._last_event_id = frame.id
 
