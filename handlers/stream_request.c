@@ -55,7 +55,7 @@ bool stream_admit_any(struct app *app, struct http_request *request)
 bool stream_has_cell(const struct app *app)
 {
     for (size_t i = 0; i < app->cell_count; i++)
-        if (cell_is_up(app->cells[i]))
+        if (app->cells[i]->has_database && action_repo_is_ready(app->cells[i]->live_repo))
             return true;
     return false;
 }

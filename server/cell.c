@@ -382,7 +382,8 @@ void cell_start(struct cell *cell)
 
 bool cell_is_up(const struct cell *cell)
 {
-    return cell->has_database && action_repo_is_ready(cell->live_repo);
+    return cell->has_database && action_repo_is_ready(cell->live_repo) &&
+           notify_listener_is_on(cell->listener);
 }
 
 void cell_listen(struct cell *cell, struct cell_listener *listener)

@@ -86,7 +86,7 @@ bool cell_run(struct cell *cell);
 /* Connected and listening; else false with a sentence in `why`. */
 bool cell_is_ready(const struct cell *cell, char *why, size_t why_size);
 
-/* What hubs show of it is read. */
+/* What hubs show of it is read and heard. */
 bool cell_is_up(const struct cell *cell);
 
 /* From then on, until cell_unlisten: told in the turn of the loop in which cell_is_up changed. */

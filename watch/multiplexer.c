@@ -350,13 +350,12 @@ static void join_part(struct multiplexed *one)
     if (one->list == NULL)
         one->list = list_hub_hold_view(one->cell->list_hub, &merged->filter, merged->limit,
                                        merged->text, one->cell->options.name);
-    if (one->list == NULL)
-        return;
-    if (merged->is_merging)
+    if (one->list != NULL && merged->is_merging)
         one->member = list_view_join_merged(one->list, on_wake, one);
-    else
+    else if (one->list != NULL)
         one->member =
             list_view_join(one->list, one->is_known ? &one->position : NULL, on_wake, one);
+    one->owner->is_lost |= one->member == NULL;
 }
 
 /* The parts whose snapshots are there; 0 while one of a cell that is up is not. */
@@ -555,6 +554,11 @@ static void write_owed(struct multiplexer *multiplexer, struct buffer *records)
     multiplexer->owes_cells = multiplexer->owes_lists = false;
 }
 
+static bool owes_records(const struct multiplexer *multiplexer)
+{
+    return multiplexer->owes_cells || multiplexer->owes_lists;
+}
+
 /* STREAM_IDLE: nothing is owed. */
 static enum stream_next give_owed(struct multiplexer *multiplexer, struct frame **frame)
 {
@@ -610,7 +614,7 @@ static enum stream_next take_turn(struct multiplexer *multiplexer, struct frame 
     *frame = NULL;
     clear_ready(one);
     next = next_of(one, frame);
-    multiplexer->is_lost = next == CHANNEL_LOST;
+    multiplexer->is_lost |= next == CHANNEL_LOST;
     if (next == CHANNEL_END) {
         multiplexer->ended += !one->is_ended;
         one->is_ended = true;
@@ -647,13 +651,10 @@ static enum stream_next on_next(void *arg, struct frame **frame)
         multiplexer->reset = NULL;
         return STREAM_FRAME;
     }
-    if (multiplexer->owes_cells || multiplexer->owes_lists)
-        next = give_owed(multiplexer, frame);
-    while (next == STREAM_IDLE && !multiplexer->is_lost && multiplexer->ready != NULL &&
-           !multiplexer->owes_lists)
-        next = take_turn(multiplexer, frame);
-    if (next == STREAM_IDLE && multiplexer->owes_lists)
-        next = give_owed(multiplexer, frame);
+    while (next == STREAM_IDLE && !multiplexer->is_lost &&
+           (owes_records(multiplexer) || multiplexer->ready != NULL))
+        next = owes_records(multiplexer) ? give_owed(multiplexer, frame)
+                                         : take_turn(multiplexer, frame);
     return next == STREAM_IDLE ? end_turns(multiplexer, frame) : next;
 }
 
@@ -725,8 +726,7 @@ static void on_cell_change(void *arg)
     struct multiplexed *one = arg;
 
     one->owner->owes_cells = one->owner->owes_lists = true;
-    if (one->state == SUBSCRIPTION_REFUSED && cell_is_up(one->cell))
-        read_run(one);
+    one->refused_ms = uv_now(one->owner->options.loop) - RETRY_MS; /* it is tried again now */
     on_wake(one);
 }
 

@@ -1,7 +1,9 @@
 """Streams over several cells: one list of all, a part of each, and what is said when one is away."""
 
 import itertools
+import os
 import random
+import signal
 import threading
 import time
 
@@ -13,7 +15,7 @@ import contract
 from client import until
 from inventions import RunKey, at
 from many import ManyWatcher, list_of, run_of
-from postgres import Postgres
+from postgres import Postgres, child_processes
 from runtree import Runtree
 from sse import Cut, EventStream, StreamClosed
 
@@ -326,6 +328,25 @@ def test_a_cell_goes_away_and_is_back(connect, api, one, other, away, run, seen)
     late.follow_until(late_stream, lambda it: it.synced == [None, "2"])
 
 
+def test_a_cell_that_hangs(connect, api, one, away, run, seen):
+    """Nobody waits for it; what happened before it went on is told."""
+    watcher, stream, homes = seen
+    pids = [away.process.pid, *child_processes(away.process.pid)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        watcher.follow_until(stream, lambda it: it.away == ["2"])
+        late = CellsWatcher(f"{run.base}/runs/watch")
+        late_stream = connect(late, one)
+        late.sync(late_stream)
+        assert late.away == ["2"] and late.names == watcher.names - set(homes["2"])
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    for each, its in ((watcher, stream), (late, late_stream)):
+        each.follow_until(its, lambda it: it.away == [] and by_cell(it) == homes)
+
+
 def test_a_cell_that_was_never_there(start_runtree, postgres, connect, run, tmp_path):
     """Its runs are told of as unavailable, and come with it; the rest is served."""
     later = Postgres()
@@ -351,7 +372,7 @@ def test_a_cell_that_was_never_there(start_runtree, postgres, connect, run, tmp_
             and it.parts[texts[1]].events == ["absent"],
         )
         assert {key[2] for key in watcher.names(texts[2])} == set(homes["1"])
-        assert watcher.away == ["2"]
+        watcher.follow_until(stream, lambda it: it.away == ["2"])
         later.start()
         watcher.follow_until(stream, lambda it: it.away == [], 20)
         until(
