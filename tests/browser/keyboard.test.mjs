@@ -106,6 +106,21 @@ test("the arrows work before anything has been clicked", async () => {
   await fresh.close();
 });
 
+test("an action opened without a mouse is told of, and Tab leads to it", async () => {
+  const fresh = await openPage(await browser.newContext(), page.url());
+  await fresh.waitForSelector("[data-name='scene-0']");
+  await fresh.keyboard.press("ArrowDown");
+  await fresh.keyboard.press("Enter");
+  await fresh.waitForSelector(".panel [role=status]:text-is('scene: Succeeded')", {
+    state: "attached",
+  });
+  const isInPanel = () => fresh.evaluate(() => Boolean(document.activeElement.closest(".panel")));
+  let tabs = 0;
+  for (; tabs < 4 && !(await isInPanel()); tabs++) await fresh.keyboard.press("Tab");
+  assert.ok(await isInPanel(), `not within ${tabs} presses of Tab`);
+  await fresh.close();
+});
+
 test("Enter opens the action, arrows lead on to the next, Escape closes it and the tree has the keys again", async () => {
   await page.locator("[role=treegrid]").focus();
   await press("Home", "ArrowDown", "Enter");

@@ -1,9 +1,13 @@
 /** The list of runs: empty, a first run, live, filtered; and the sample run. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { assertCleanPage, launch, openPage, waitForStream } from "./lib/browser.mjs";
+import { assertCleanPage, launch, openPage, runAddress, waitForStream } from "./lib/browser.mjs";
 import { inventRun } from "./lib/invent.mjs";
 import { runPath, Runtree, until } from "./lib/runtree.mjs";
 import { byName, treeOfApi, treeOnPage } from "./lib/tree.mjs";
@@ -173,6 +177,32 @@ test(
     assertCleanPage(page);
   },
 );
+
+test("a recording that is played as the README says happens now", async () => {
+  const repository = fileURLToPath(new URL("../../", import.meta.url));
+  const readme = await readFile(join(repository, "README.md"), "utf8");
+  const [, options] = readme.match(/^\.\/dev replay events\.ndjson (.*?)\s+#/m);
+  const folder = await mkdtemp(join(tmpdir(), "runtree-recording-"));
+  const file = join(folder, "events.ndjson");
+  const run = { ...RUN, runName: "night-recorded" };
+  const events = inventRun(run).filter(
+    ({ name, phase }) => name !== "night" || phase === "RUNNING",
+  );
+  await writeFile(file, events.map((event) => `${JSON.stringify(event)}\n`).join(""));
+  const replay = join(repository, "tools/replay.py");
+  await promisify(execFile)("python3", [replay, file, "--url", runtree.url, ...options.split(" ")]);
+  await rm(folder, { recursive: true });
+
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await openPage(context, runAddress(runtree.url, run));
+  await page.waitForSelector("[data-name=night] .phase:text-is('Running')");
+  assert.match(
+    await page.locator("[data-name=night] .cell-duration").innerText(),
+    /^(\d+ m )?\d+ s$/,
+    "it has run for as long as it was played",
+  );
+  await context.close();
+});
 
 test("a sample run whose page goes is aborted, and can be deleted from the list", async () => {
   const context = await browser.newContext({ viewport: { width: 1440, height: 1200 } });

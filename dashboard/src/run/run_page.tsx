@@ -141,6 +141,9 @@ export function RunPage({ route }: { route: RunRoute }) {
       grid.current?.zoom.panBy(event.key === "ArrowLeft" ? -1 : 1);
     } else {
       cursor.press(event, grid.current?.pageSize ?? PAGE_SIZE);
+      // From here on Tab leads to what is beside the tree, as the panel that was opened.
+      if (event.defaultPrevented && event.target === document.body)
+        scroller.current?.focus({ preventScroll: true });
     }
   };
   useShortcuts(
