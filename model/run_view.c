@@ -2,6 +2,7 @@
 #include "model/run_view.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +12,13 @@ enum { SYNCS_REMEMBERED = 64 };
 
 enum { CAPACITY_MIN = 64 };
 
-/* What the view knows of the node with the same index. */
+/* What the view knows of the node with the same index, but for whether it matches itself. */
 struct view_node {
     int64_t toggled_revision; /* at which it came into view or went out of it; 0: never in view */
     uint32_t matching_descendant_count;
-    bool directly_matching;
 };
+
+enum { WORD_BITS = 64 };
 
 struct run_view {
     struct run_state_manager *manager;
@@ -28,7 +30,11 @@ struct run_view {
     size_t count; /* nodes that the view knows: those with an ordinal up to it */
     size_t visible_count;
     struct view_node *nodes;
-    size_t capacity;
+    /* A bit for each node. What changed is looked up here, and matches as before in all but one or
+     * two of many views: so keeping up with them reads little, and leaves the tree in the caches.
+     */
+    uint64_t *matching;
+    size_t capacity;                 /* nodes; a multiple of WORD_BITS */
     int64_t syncs[SYNCS_REMEMBERED]; /* a ring */
     size_t sync_count;
 };
@@ -38,15 +44,42 @@ static size_t index_of(const struct run_node *node)
     return (size_t)node->action.ordinal - 1;
 }
 
-static bool is_in_view(const struct view_node *node)
+static bool is_matching(const struct run_view *view, size_t i)
 {
-    return node->directly_matching || node->matching_descendant_count > 0;
+    return view->matching[i / WORD_BITS] >> i % WORD_BITS & 1;
+}
+
+static void set_bit(struct run_view *view, size_t i, bool is_matching)
+{
+    uint64_t bit = UINT64_C(1) << i % WORD_BITS;
+    if (is_matching)
+        view->matching[i / WORD_BITS] |= bit;
+    else
+        view->matching[i / WORD_BITS] &= ~bit;
+}
+
+static bool is_in_view(const struct run_view *view, size_t i)
+{
+    return is_matching(view, i) || view->nodes[i].matching_descendant_count > 0;
 }
 
 static bool matches(const struct run_view *view, const struct run_node *node)
 {
     const struct filter_subject subject = filter_subject_of(&node->action);
     return !node->action.is_removed && filter_matches(&view->filter, &subject);
+}
+
+/* `block` for `count` of `size` bytes, where it is for `before` of them; what is new is zero. NULL
+ * when out of memory. The memory of a first, large one comes zeroed from the kernel, when it is
+ * written to. */
+static void *extend(void *block, size_t before, size_t count, size_t size)
+{
+    if (!block)
+        return calloc(count, size);
+    block = realloc(block, count * size);
+    if (block)
+        memset((char *)block + before * size, 0, (count - before) * size);
+    return block;
 }
 
 /* Room for what is known of `count` nodes. 0 or -ENOMEM. */
@@ -57,14 +90,16 @@ static int reserve(struct run_view *view, size_t count)
     size_t capacity = view->capacity < CAPACITY_MIN ? CAPACITY_MIN : view->capacity;
     while (capacity < count)
         capacity += capacity / 2;
-    /* The memory of a first, large one comes zeroed from the kernel, when it is written to. */
-    struct view_node *nodes = view->nodes ? realloc(view->nodes, capacity * sizeof *nodes)
-                                          : calloc(capacity, sizeof *nodes);
+    capacity += -capacity % WORD_BITS;
+    struct view_node *nodes = extend(view->nodes, view->capacity, capacity, sizeof *nodes);
     if (!nodes)
         return -ENOMEM;
-    if (view->nodes)
-        memset(nodes + view->capacity, 0, (capacity - view->capacity) * sizeof *nodes);
     view->nodes = nodes;
+    uint64_t *matching =
+        extend(view->matching, view->capacity / WORD_BITS, capacity / WORD_BITS, sizeof *matching);
+    if (!matching)
+        return -ENOMEM;
+    view->matching = matching;
     view->capacity = capacity;
     return 0;
 }
@@ -78,11 +113,11 @@ static void look_at_unseen(struct run_view *view)
         size_t i = --view->unseen;
         const struct run_node *node = run_state_manager_at(view->manager, (int32_t)i + 1);
         struct view_node *seen = &view->nodes[i];
-        seen->directly_matching = matches(view, node);
+        set_bit(view, i, matches(view, node));
         if (node->parent)
             view->nodes[index_of(node->parent)].matching_descendant_count +=
-                seen->matching_descendant_count + seen->directly_matching;
-        if (is_in_view(seen)) {
+                seen->matching_descendant_count + is_matching(view, i);
+        if (is_in_view(view, i)) {
             seen->toggled_revision = revision;
             view->visible_count++;
         }
@@ -100,7 +135,7 @@ struct run_view *run_view_new(struct run_state_manager *manager, const struct fi
     view->revision = run_state_manager_revision(manager);
     view->unseen = view->sees_all ? 0 : run_state_manager_count(manager);
     if (reserve(view, view->unseen) != 0) {
-        free(view);
+        run_view_free(view);
         return NULL;
     }
     return view;
@@ -108,13 +143,13 @@ struct run_view *run_view_new(struct run_state_manager *manager, const struct fi
 
 size_t run_view_bytes(const struct run_view *view)
 {
-    return sizeof *view + view->capacity * sizeof *view->nodes;
+    return sizeof *view + view->capacity * sizeof *view->nodes + view->capacity / CHAR_BIT;
 }
 
 size_t run_view_bytes_for(const struct filter *filter, size_t nodes)
 {
     return sizeof(struct run_view) +
-           (filter_is_empty(filter) ? 0 : nodes * sizeof(struct view_node));
+           (filter_is_empty(filter) ? 0 : nodes * sizeof(struct view_node) + nodes / CHAR_BIT);
 }
 
 void run_view_free(struct run_view *view)
@@ -122,23 +157,25 @@ void run_view_free(struct run_view *view)
     if (!view)
         return;
     free(view->nodes);
+    free(view->matching);
     free(view);
 }
 
 /* Notes at the node and its ancestors that it matches now, or no longer. */
-static void set_matching(struct run_view *view, const struct run_node *node, bool is_matching)
+static void set_matching(struct run_view *view, const struct run_node *node, bool matches_now)
 {
     int64_t revision = run_state_manager_revision(view->manager);
     for (const struct run_node *at = node; at; at = at->parent) {
-        struct view_node *seen = &view->nodes[index_of(at)];
-        bool was_in_view = is_in_view(seen);
+        size_t i = index_of(at);
+        struct view_node *seen = &view->nodes[i];
+        bool was_in_view = is_in_view(view, i);
         if (at == node)
-            seen->directly_matching = is_matching;
-        else if (is_matching)
+            set_bit(view, i, matches_now);
+        else if (matches_now)
             seen->matching_descendant_count++;
         else
             seen->matching_descendant_count--;
-        if (is_in_view(seen) == was_in_view)
+        if (is_in_view(view, i) == was_in_view)
             continue;
         seen->toggled_revision = revision;
         if (was_in_view)
@@ -155,9 +192,9 @@ static void look_at_changes(struct run_view *view)
          node && node->changed_revision > view->revision; node = node->older) {
         if (node->action.revision <= view->revision)
             continue;
-        bool is_matching = matches(view, node);
-        if (is_matching != view->nodes[index_of(node)].directly_matching)
-            set_matching(view, node, is_matching);
+        bool matches_now = matches(view, node);
+        if (matches_now != is_matching(view, index_of(node)))
+            set_matching(view, node, matches_now);
     }
 }
 
@@ -198,7 +235,7 @@ bool run_view_is_visible(const struct run_view *view, const struct run_node *nod
 {
     if (index_of(node) >= view->count)
         return false;
-    return view->sees_all ? !node->action.is_removed : is_in_view(&view->nodes[index_of(node)]);
+    return view->sees_all ? !node->action.is_removed : is_in_view(view, index_of(node));
 }
 
 /* Whether the view was synced to `since`, and remembers. */
@@ -246,7 +283,7 @@ static enum verdict judge(const struct walk_call *call, const struct run_node *n
     if (view->sees_all)
         return !node->action.is_removed ? SHOW : has_nothing ? SKIP : REMOVE;
     const struct view_node *seen = &view->nodes[index_of(node)];
-    if (is_in_view(seen))
+    if (is_in_view(view, index_of(node)))
         return seen->toggled_revision > walk->target ? SKIP : SHOW; /* it came too late */
     if (has_nothing)
         return SKIP;
@@ -351,8 +388,6 @@ struct view_reading {
     size_t words;
     uint64_t visible[]; /* a bit for each node; none: all are */
 };
-
-enum { WORD_BITS = 64 };
 
 struct view_reading *view_reading_new(const struct run_view *view)
 {
