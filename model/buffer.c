@@ -87,13 +87,15 @@ void buffer_integer(struct buffer *buffer, int64_t number)
 
 void buffer_timestamp(struct buffer *buffer, int64_t time_us)
 {
-    char text[TIMESTAMP_SIZE];
     if (time_us == TIME_NONE) {
         buffer_text(buffer, "null");
         return;
     }
-    timestamp_format(time_us, text);
-    buffer_append(buffer, "\"", 1);
-    buffer_append(buffer, text, TIMESTAMP_SIZE - 1);
-    buffer_append(buffer, "\"", 1);
+    char *to = buffer_reserve(buffer, TIMESTAMP_SIZE + 1);
+    if (!to)
+        return;
+    *to++ = '"';
+    timestamp_format(time_us, to);
+    to[TIMESTAMP_SIZE - 1] = '"'; /* in place of its NUL */
+    buffer->length += TIMESTAMP_SIZE + 1;
 }

@@ -143,7 +143,7 @@ static int64_t divide_down(int64_t number, int64_t by, int64_t *remainder)
     return (number - *remainder) / by;
 }
 
-static char *write_digits(char *out, int64_t number, int digits)
+static inline char *write_digits(char *out, uint32_t number, int digits)
 {
     for (int i = digits - 1; i >= 0; i--) {
         out[i] = (char)('0' + number % 10);
@@ -159,22 +159,23 @@ bool timestamp_is_zero(int64_t time_us)
 
 void timestamp_format(int64_t time_us, char out[static TIMESTAMP_SIZE])
 {
-    int64_t us, ms, second_of_day, year, month, day;
+    int64_t us, ms, day_second, year, month, day;
     int64_t seconds = divide_down(divide_down(time_us, US_PER_MS, &us), MS_PER_SECOND, &ms);
-    civil_from_days(divide_down(seconds, SECONDS_PER_DAY, &second_of_day), &year, &month, &day);
-    out = write_digits(out, year, 4);
+    civil_from_days(divide_down(seconds, SECONDS_PER_DAY, &day_second), &year, &month, &day);
+    uint32_t second = (uint32_t)day_second;
+    out = write_digits(out, (uint32_t)year, 4);
     *out++ = '-';
-    out = write_digits(out, month, 2);
+    out = write_digits(out, (uint32_t)month, 2);
     *out++ = '-';
-    out = write_digits(out, day, 2);
+    out = write_digits(out, (uint32_t)day, 2);
     *out++ = 'T';
-    out = write_digits(out, second_of_day / 3600, 2);
+    out = write_digits(out, second / 3600, 2);
     *out++ = ':';
-    out = write_digits(out, second_of_day / 60 % 60, 2);
+    out = write_digits(out, second / 60 % 60, 2);
     *out++ = ':';
-    out = write_digits(out, second_of_day % 60, 2);
+    out = write_digits(out, second % 60, 2);
     *out++ = '.';
-    out = write_digits(out, ms, 3);
+    out = write_digits(out, (uint32_t)ms, 3);
     *out++ = 'Z';
     *out = '\0';
 }
