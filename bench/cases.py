@@ -11,18 +11,20 @@ import snapshot
 
 @dataclasses.dataclass
 class Row:
-    """`ratio` is what the goal is about; `at_least` tells which way."""
+    """`ratio` is what the goal is about, if there is one; `at_least` tells which way."""
 
     case: str
     what: str
     figure: str
     limit: str
     ratio: float
-    goal: float
+    goal: float | None
     at_least: bool
 
     @property
     def is_met(self):
+        if self.goal is None:
+            return None
         return self.ratio >= self.goal if self.at_least else self.ratio <= self.goal
 
 
@@ -60,10 +62,10 @@ class Ingest:
     events_per_batch: float
 
 
-def ingest(bench, processes, connections, events_per_request, runs, *, repeats=False):
+def ingest(bench, processes, connections, events_per_request, runs, *arguments, repeats=False):
     """Durable events a second, all new: of `processes` runtrees at once on one database. With
-    `repeats` all of them are sent the same events."""
-    with bench.runtrees(processes) as runtrees:
+    `repeats` all of them are sent the same events. `arguments`: of each process."""
+    with bench.runtrees(processes, *arguments) as runtrees:
         prefixes = ["same"] * processes if repeats else [f"p{i}" for i in range(processes)]
         for prefix in sorted(set(prefixes)):
             seed_runs(runtrees[0], prefix, runs)
@@ -273,9 +275,9 @@ class Fanout:
     flushes_per_second: float
 
 
-def fanout(bench, streams):
+def fanout(bench, streams, *arguments):
     """With a flush interval that does not matter: sending is what limits."""
-    with bench.runtrees(1, "--flush-interval-ms", "2") as (runtree,):
+    with bench.runtrees(1, "--flush-interval-ms", "2", *arguments) as (runtree,):
         watched_run(runtree)
         seen = bench.watchers(
             runtree.port, "watched", streams, post="clocked", seconds=bench.seconds
@@ -581,6 +583,45 @@ def case_13(bench):
     )
 
 
+TWO_THREADS = ("--threads", "2")
+
+
+def beside_one_thread(measure):
+    """The medians of measure() and measure("--threads", "2"), three times in turns."""
+    one, two = [], []
+    for _ in range(3):
+        one.append(measure())
+        two.append(measure(*TWO_THREADS))
+    return statistics.median(one), statistics.median(two)
+
+
+def case_14(bench):
+    for name, runs, what in (("14a", MANY_RUNS, "many runs"), ("14b", 1, "one hot run")):
+        one, two = beside_one_thread(
+            lambda *arguments, runs=runs: ingest(bench, 1, 16, 100, runs, *arguments).per_second
+        )
+        yield at_least(
+            name,
+            f"100 events a POST, {what}, two threads against one",
+            rate_text(two),
+            rate_text(one),
+            two / one,
+            None,
+        )
+    for name, streams in (("14c", 1000), ("14d", 9000)):
+        one, two = beside_one_thread(
+            lambda *arguments, streams=streams: fanout(bench, streams, *arguments).bytes_per_second
+        )
+        yield at_least(
+            name,
+            f"fan-out to {streams:,} watchers, two threads against one",
+            rate_text(two / 1e6, "MB/s"),
+            rate_text(one / 1e6, "MB/s"),
+            two / one,
+            None,
+        )
+
+
 def cpu_of_an_event(bench, cells, connections, events_per_request):
     """Microseconds of processor time, runtree's and PostgreSQL's, for each new event."""
     with bench.cells(cells) as (runtree, clusters):
@@ -627,5 +668,6 @@ CASES = {
     "11": case_11,
     "12": case_12,
     "13": case_13,
+    "14": case_14,
     "15": case_15,
 }

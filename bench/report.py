@@ -19,7 +19,11 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 
 
 def goal_text(row):
-    return f"{'≥' if row.at_least else '≤'} {row.goal:g}"
+    return "none" if row.goal is None else f"{'≥' if row.at_least else '≤'} {row.goal:g}"
+
+
+BAR = {True: "met", False: "missed", None: "dot"}
+MET = {True: "met", False: "**missed**", None: ""}
 
 
 def table(rows):
@@ -27,7 +31,7 @@ def table(rows):
     lines = ["| # | case | figure | limit | ratio | goal | |", "|---|---|---|---|---|---|---|"]
     lines += [
         f"| {row.case} | {row.what} | {row.figure} | {row.limit} | {row.ratio:.3g}"
-        f" | {goal_text(row)} | {'met' if row.is_met else '**missed**'} |"
+        f" | {goal_text(row)} | {MET[row.is_met]} |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -50,7 +54,10 @@ def text(x, y, content, kind="", anchor="start"):
 
 
 def strength(row):
-    """How far the goal is reached: 1 is the goal itself, more is better."""
+    """How far the goal is reached: 1 is the goal itself, or the limit where there is none; more is
+    better."""
+    if row.goal is None:
+        return row.ratio
     if row.at_least:
         return row.ratio / row.goal
     return row.goal / row.ratio if row.ratio > 0 else 4
@@ -68,7 +75,7 @@ def bars(rows, top):
         parts.append(text(42, y + 14, label, "small"))
         parts.append(
             f'<rect x="{LEFT}" y="{y + 3}" width="{max(length, 2):.1f}" height="14"'
-            f' class="{"met" if row.is_met else "missed"}"/>'
+            f' class="{BAR[row.is_met]}"/>'
         )
         parts.append(
             text(LEFT + max(length, 2) + 6, y + 14, f"{row.ratio:.3g} ({goal_text(row)})", "small")
