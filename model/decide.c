@@ -122,13 +122,14 @@ struct decision {
     size_t unread_capacity;
     bool has_asked_for_roots;
     struct event_row *event_rows;
-    struct action_row *action_rows;
+    struct action_row *action_rows, *unchanged_rows;
     struct joined_row *joined_rows;
     struct run_row *run_rows;
     struct run_addition_row *run_addition_rows;
     size_t run_addition_row_count;
     struct pending_join_row *pending_rows;
     size_t event_row_count, action_row_count, joined_row_count, run_row_count, pending_row_count;
+    size_t unchanged_row_count;
 };
 
 /* Whether the action is in the tree. */
@@ -395,7 +396,9 @@ const struct decision_name *decision_names(struct decision *decision, size_t *co
     order_runs(decision);
     for (size_t i = 0; i < decision->named_count; i++)
         decision->names[i] = (struct decision_name){.run = decision->named[i]->run->index,
-                                                    .name = decision->named[i]->action.name};
+                                                    .name = decision->named[i]->action.name,
+                                                    .is_made = decision->named[i]->is_of_event ||
+                                                               decision->named[i]->is_claimed};
     *count = decision->named_count;
     return decision->names;
 }
@@ -566,6 +569,7 @@ int decision_put_action(struct decision *decision, const struct run_key *run,
             return -ENOMEM;
     }
     kept.name = put->action.name;
+    kept.abort_requested = NULL; /* decides nothing, and is not written */
     if (keep_text(decision, &kept.parent) || keep_text(decision, &kept.group) ||
         keep_text(decision, &kept.task_name) || keep_text(decision, &kept.short_name) ||
         keep_text(decision, &kept.error_info) || keep_text(decision, &kept.additions))
@@ -1145,6 +1149,8 @@ static int reserve_rows(struct decision *decision)
     decision->event_rows = arena_alloc(arena, decision->event_count * sizeof *decision->event_rows);
     decision->action_rows =
         arena_alloc(arena, decision->action_count * sizeof *decision->action_rows);
+    decision->unchanged_rows =
+        arena_alloc(arena, decision->action_count * sizeof *decision->unchanged_rows);
     decision->joined_rows =
         arena_alloc(arena, decision->action_count * sizeof *decision->joined_rows);
     decision->run_rows = arena_alloc(arena, decision->run_count * sizeof *decision->run_rows);
@@ -1153,7 +1159,8 @@ static int reserve_rows(struct decision *decision)
     decision->pending_rows =
         arena_alloc(arena, decision->action_count * sizeof *decision->pending_rows);
     if (!decision->run_addition_rows || !decision->pending_rows || !decision->event_rows ||
-        !decision->action_rows || !decision->joined_rows || !decision->run_rows)
+        !decision->action_rows || !decision->unchanged_rows || !decision->joined_rows ||
+        !decision->run_rows)
         return -ENOMEM;
     return 0;
 }
@@ -1197,13 +1204,15 @@ static void make_action_rows(struct decision *decision, const struct batch_run *
         if (is_pending || at->is_continued)
             decision->pending_rows[decision->pending_row_count++] = (struct pending_join_row){
                 .run = run->index, .parent = at->action.name, .is_done = !is_pending};
+        const struct action_row row = {.run = run->index,
+                                       .is_new = !at->is_stored,
+                                       .action = at->action,
+                                       .origin = at->origin};
+        if (!at->is_changed && at->is_stored)
+            decision->unchanged_rows[decision->unchanged_row_count++] = row;
         if (!at->is_changed)
             continue;
-        decision->action_rows[decision->action_row_count++] =
-            (struct action_row){.run = run->index,
-                                .is_new = !at->is_stored,
-                                .action = at->action,
-                                .origin = at->origin};
+        decision->action_rows[decision->action_row_count++] = row;
         if (at->is_stored && at->joined_revision)
             decision->joined_rows[decision->joined_row_count++] = (struct joined_row){
                 .run = run->index, .name = at->action.name, .revision = at->joined_revision};
@@ -1280,6 +1289,12 @@ const struct action_row *decision_action_rows(const struct decision *decision, s
 {
     *count = decision->action_row_count;
     return decision->action_rows;
+}
+
+const struct action_row *decision_unchanged_rows(const struct decision *decision, size_t *count)
+{
+    *count = decision->unchanged_row_count;
+    return decision->unchanged_rows;
 }
 
 const struct joined_row *decision_joined_rows(const struct decision *decision, size_t *count)

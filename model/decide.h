@@ -58,6 +58,7 @@ const struct run_key *decision_runs(struct decision *decision, size_t *count);
 struct decision_name {
     size_t run;
     const char *name;
+    bool is_made; /* an event of the batch is of it, or gives it as an alias */
 };
 
 /* Each name once: the actions of the batch's events, the parents and aliases that these events
@@ -132,6 +133,10 @@ struct action_row {
     struct action_origin origin;
 };
 const struct action_row *decision_action_rows(const struct decision *decision, size_t *count);
+
+/* The stored actions of the runs that change which were handed in, or named, and stay as they are.
+ */
+const struct action_row *decision_unchanged_rows(const struct decision *decision, size_t *count);
 
 /* A stored action that joined: its stored events that wait get the revision of the joining. */
 struct joined_row {

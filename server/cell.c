@@ -13,6 +13,8 @@
 #include "watch/run_hub.h"
 
 enum {
+    KNOWN_BYTES_MAX = 16 * 1024 * 1024, /* of the runs that writers keep, … */
+    KNOWN_SHARE = 64,                   /* … and this part of the memory for clients */
     MIGRATE_RETRY_MS = 1000,
     WRITE_RETRY_FOR_MS = 5000, /* how long events in flight wait for a broken connection */
     CLIENT_READERS = 2,        /* connections: a long read leaves the other to the others */
@@ -111,13 +113,21 @@ static void on_write_conflict(void *arg, size_t count)
     metrics_add(cell->options.metrics, METRIC_WRITE_CONFLICTS, 1);
 }
 
-static void on_committed(void *arg, size_t count, uint64_t duration_ns)
+static void on_committed(void *arg, size_t count, uint64_t duration_ns, bool is_unread)
 {
     struct cell *cell = arg;
 
     metrics_add(cell->options.metrics, METRIC_WRITE_BATCHES, 1);
+    metrics_add(cell->options.metrics, METRIC_WRITE_BATCHES_UNREAD, is_unread);
     metrics_observe(cell->options.metrics, HISTOGRAM_COMMIT, (double)duration_ns / 1e9);
     metrics_observe(cell->options.metrics, HISTOGRAM_BATCH, (double)count);
+}
+
+static void on_kept(void *arg, size_t bytes)
+{
+    struct cell *cell = arg;
+
+    memory_hold(cell->options.memory, MEMORY_RUNS, &cell->kept_held, bytes);
 }
 
 static void on_live_repo_ready(void *arg)
@@ -142,6 +152,7 @@ static void on_run_changed(void *arg, const struct run_notification *notificatio
     metrics_add(cell->options.metrics, METRIC_NOTIFICATIONS, 1);
     run_hubs_hear(cell->hubs, &notification->run, notification->revision);
     list_hub_hear(cell->list_hub, notification);
+    event_writers_hear(cell->writers, &notification->run, notification->revision);
 }
 
 static void on_listening(void *arg, uint32_t timeline)
@@ -274,7 +285,8 @@ static int start_database_objects(struct cell *cell)
     static const struct event_writers_events writer_events = {.on_lost = on_writer_lost,
                                                               .on_refused = on_write_refused,
                                                               .on_conflict = on_write_conflict,
-                                                              .on_committed = on_committed};
+                                                              .on_committed = on_committed,
+                                                              .on_kept = on_kept};
     static const struct notify_listener_events listener_events = {.on_run_changed = on_run_changed,
                                                                   .on_listening = on_listening,
                                                                   .on_lost = on_listener_lost};
@@ -283,10 +295,12 @@ static int start_database_objects(struct cell *cell)
     uv_loop_t *loop = cell->options.loop;
     const struct config *config = cell->options.config;
     const char *url = cell->options.url;
+    uint64_t memory_max = memory_max_bytes(cell->options.memory) / KNOWN_SHARE;
     const struct event_writers_options writer_options = {
         .url = url,
         .connections = (int)config->writer_connections,
         .queue_bytes_max = (size_t)config->write_queue_bytes,
+        .known_bytes_max = memory_max < KNOWN_BYTES_MAX ? (size_t)memory_max : KNOWN_BYTES_MAX,
         .retry_for_ms = WRITE_RETRY_FOR_MS,
         .is_due = &cell->due.writers,
     };

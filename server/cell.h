@@ -56,6 +56,7 @@ struct cell {
     struct action_repo *repo;      /* for clients */
     struct action_repo *live_repo; /* for hubs, which no client's read holds up */
     struct event_writers *writers;
+    size_t kept_held; /* bytes of what they keep of runs */
     struct run_hubs *hubs;
     struct list_hub *list_hub;
     struct notify_listener *listener;

@@ -105,7 +105,7 @@ const char *memory_kind_name(enum memory_kind kind)
     static const char *const names[MEMORY_KINDS] = {
         [MEMORY_BODIES] = "bodies", [MEMORY_WRITES] = "writes",   [MEMORY_READS] = "reads",
         [MEMORY_TREES] = "trees",   [MEMORY_ANSWERS] = "answers", [MEMORY_VIEWS] = "views",
-        [MEMORY_FRAMES] = "frames"};
+        [MEMORY_FRAMES] = "frames", [MEMORY_RUNS] = "runs"};
 
     return names[kind];
 }

@@ -12,6 +12,7 @@
 
 enum memory_kind {
     MEMORY_BODIES,  /* of requests under way, until they are answered */
+    MEMORY_RUNS,    /* what is kept of runs that were written, to write to them again */
     MEMORY_WRITES,  /* events that wait for the database */
     MEMORY_READS,   /* rows that came from the database and are not answered yet */
     MEMORY_ANSWERS, /* not taken by their clients yet */

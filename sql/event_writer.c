@@ -13,6 +13,7 @@
 #include <uthash.h>
 
 #include "model/decide.h"
+#include "model/known_runs.h"
 #include "sql/pg_connection.h"
 #include "sql/pg_value.h"
 #include "sql/rows.h"
@@ -155,6 +156,7 @@ struct event_writer {
 
     /* One try. */
     bool is_locked;     /* the runs are locked before they are read */
+    bool must_read;     /* also what is known */
     bool meets_removed; /* one of them was deleted, and not all of it is gone */
     bool meets_aborts;  /* in one of them somebody asked for the end of anything */
     struct decision *decision;
@@ -165,6 +167,11 @@ struct event_writer {
     const struct decision_name *names; /* of the actions to be read */
     size_t name_count;
     int64_t *changed_xids;                  /* one for each run, as read */
+    bool *is_known;                         /* likewise: it was not read */
+    size_t known_count;                     /* runs of which that is so */
+    struct decision_name *asked;            /* names of the others: those that are read … */
+    size_t asked_count, asked_event_count;  /* … and, behind them, those of events alone */
+    int64_t xid;                            /* of the transaction */
     char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
     size_t runs_read, old_count;            /* of events: stored already */
     size_t written_count;                   /* of events: new */
@@ -188,15 +195,19 @@ struct event_writers {
     const struct event_writers_events *events;
     void *arg;
     int count;
-    uint64_t number;    /* of the last event submitted */
-    uv_timer_t parking; /* the next look at a parked run */
-    uv_timer_t joining; /* the next look for pending joins */
+    uint64_t number; /* of the last event submitted */
+    struct known_runs *known;
+    uint32_t known_timeline; /* of the database in which that is so */
+    uv_timer_t parking;      /* the next look at a parked run */
+    uv_timer_t joining;      /* the next look for pending joins */
     struct event_writer writers[WRITERS_MAX];
 };
 
 static void try_next_range(struct event_writer *writer);
 static void run_writer(struct event_writer *writer);
 static void write_decision(struct event_writer *writer);
+static bool leaves_known(const struct event_writer *writer);
+static void read_all(struct event_writer *writer);
 static void on_step_ended(void *arg, const struct pg_end *end);
 
 /* -------- requests and queues -------- */
@@ -338,6 +349,37 @@ static void break_session(struct event_writer *writer, const char *why)
     pg_connection_reset(writer->connection, why);
 }
 
+/* -------- what is known of runs -------- */
+
+static void forget_all(struct event_writers *owner)
+{
+    known_runs_clear(owner->known);
+    owner->events->on_kept(owner->arg, 0);
+}
+
+/* After a failover transactions may be lost, and their numbers given out again. */
+static void use_timeline(const struct event_writer *writer)
+{
+    struct event_writers *owner = writer->owner;
+    uint32_t timeline = pg_connection_timeline(writer->connection);
+
+    if (timeline != owner->known_timeline)
+        forget_all(owner);
+    owner->known_timeline = timeline;
+}
+
+/* The try failed, perhaps because of what is known of its runs. */
+static void forget_runs(struct event_writer *writer)
+{
+    for (size_t i = 0; writer->decision != NULL && i < writer->run_count; i++)
+        known_runs_forget(writer->owner->known, &writer->runs[i]);
+}
+
+void event_writers_hear(struct event_writers *writers, const struct run_key *run, int64_t revision)
+{
+    known_runs_hear(writers->known, run, revision);
+}
+
 /* Frees what the try read and decided. */
 static void drop_try(struct event_writer *writer)
 {
@@ -347,6 +389,10 @@ static void drop_try(struct event_writer *writer)
     writer->incarnations = NULL;
     free(writer->changed_xids);
     writer->changed_xids = NULL;
+    free(writer->is_known);
+    writer->is_known = NULL;
+    free(writer->asked);
+    writer->asked = NULL;
 }
 
 static void end_batch(struct event_writer *writer)
@@ -455,20 +501,21 @@ static void put_actions(struct event_writer *writer, const PGresult *result)
     int rows = PQntuples(result);
 
     for (int row = 0; row < rows; row++) {
-        size_t i = put_action(writer, result, row, writer->names);
+        size_t i = put_action(writer, result, row, writer->asked);
 
         if (!PQgetisnull(result, row, level_column))
-            decision_put_parent_level(writer->decision, &writer->names[i],
+            decision_put_parent_level(writer->decision, &writer->asked[i],
                                       pg_int4(result, row, level_column));
     }
 }
 
 static void put_awaited(struct event_writer *writer, const PGresult *result)
 {
+    const struct decision_name *names = writer->asked + writer->asked_count;
     int rows = PQntuples(result);
 
     for (int row = 0; row < rows; row++)
-        decision_put_awaited(writer->decision, &writer->event_names[pg_int8(result, row, 0) - 1]);
+        decision_put_awaited(writer->decision, &names[pg_int8(result, row, 0) - 1]);
 }
 
 /* Rows come in the order of the names: when there may be more of them, that is of the last name and
@@ -567,16 +614,19 @@ static void read_more_or_decide(struct event_writer *writer)
         fail_for_memory(writer);
         return;
     }
-    write_decision(writer);
+    if (leaves_known(writer))
+        read_all(writer);
+    else
+        write_decision(writer);
 }
 
 static void put_runs(struct event_writer *writer, const PGresult *result)
 {
     int rows = PQntuples(result);
+    size_t i = 0;
 
     for (int row = 0; row < rows; row++) {
         struct run run;
-        size_t i = (size_t)row; /* where none is missing they come in order, here at least */
 
         run_from_row(result, row, 0, &run);
         for (size_t tried = 0; run_key_compare(&writer->runs[i], &run.key) != 0; tried++) {
@@ -589,6 +639,7 @@ static void put_runs(struct event_writer *writer, const PGresult *result)
                              writer->incarnations != NULL &&
                                  strcmp(run.incarnation, writer->incarnations[i]) == 0) < 0)
             writer->is_out_of_memory = true;
+        i = (i + 1) % writer->run_count; /* they come in order, here at least */
     }
     writer->runs_read = (size_t)rows;
 }
@@ -623,13 +674,33 @@ static void put_read(struct event_writer *writer, size_t statement, const PGresu
         put_awaited(writer, result);
 }
 
+/* The names of runs that are not known. 0 or -ENOMEM. */
+static int choose_asked(struct event_writer *writer)
+{
+    size_t count = 0;
+
+    writer->asked =
+        calloc(writer->name_count + writer->event_name_count + 1, sizeof *writer->asked);
+    if (writer->asked == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < writer->name_count; i++)
+        if (!writer->is_known[writer->names[i].run])
+            writer->asked[count++] = writer->names[i];
+    writer->asked_count = count;
+    for (size_t i = 0; i < writer->event_name_count; i++)
+        if (!writer->is_known[writer->event_names[i].run])
+            writer->asked[count++] = writer->event_names[i];
+    writer->asked_event_count = count - writer->asked_count;
+    return 0;
+}
+
 /* Behind the statement that reads the runs. */
 static void add_reads(struct event_writer *writer)
 {
-    add_names(&writer->calls, &find_actions_statement, writer->runs, writer->names,
-              writer->name_count);
-    add_names(&writer->calls, &find_awaited_statement, writer->runs, writer->event_names,
-              writer->event_name_count);
+    add_names(&writer->calls, &find_actions_statement, writer->runs, writer->asked,
+              writer->asked_count);
+    add_names(&writer->calls, &find_awaited_statement, writer->runs,
+              writer->asked + writer->asked_count, writer->asked_event_count);
 }
 
 static int take_runs_and_names(struct event_writer *writer)
@@ -641,7 +712,9 @@ static int take_runs_and_names(struct event_writer *writer)
     if (writer->runs == NULL || writer->names == NULL)
         return -ENOMEM;
     writer->changed_xids = calloc(writer->run_count, sizeof *writer->changed_xids);
-    return writer->changed_xids == NULL ? -ENOMEM : 0;
+    writer->is_known = calloc(writer->run_count, sizeof *writer->is_known);
+    writer->known_count = 0;
+    return writer->changed_xids == NULL || writer->is_known == NULL ? -ENOMEM : 0;
 }
 
 /* -------- with locks -------- */
@@ -680,7 +753,8 @@ static int make_incarnations(struct event_writer *writer)
 
 static void send_lock(struct event_writer *writer)
 {
-    if (take_runs_and_names(writer) < 0 || make_incarnations(writer) < 0) {
+    if (take_runs_and_names(writer) < 0 || choose_asked(writer) < 0 ||
+        make_incarnations(writer) < 0) {
         fail_for_memory(writer);
         return;
     }
@@ -756,6 +830,56 @@ static bool locks_first(const struct event_writer *writer)
     return uv_now(writer->owner->loop) < writer->lock_first_until_ms;
 }
 
+static void send_read(struct event_writer *writer);
+
+/* What is known may be out of date, which only a write finds out: a verdict that writes nothing is
+ * taken from what is read. */
+static void read_all(struct event_writer *writer)
+{
+    drop_try(writer);
+    for (size_t i = writer->range.first; i < writer->range.last; i++)
+        reopen_item(&writer->batch[i]);
+    writer->must_read = true;
+    send_read(writer);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return run_key_compare(a, b);
+}
+
+static bool is_of_known_run(const struct event_writer *writer, const struct action_event *event)
+{
+    const struct run_key *run =
+        writer->known_count == 0
+            ? NULL
+            : bsearch(&event->run, writer->runs, writer->run_count, sizeof *run, compare_keys);
+
+    return run != NULL && writer->is_known[run - writer->runs];
+}
+
+/* Whether an event that may be stored already is of a known run. */
+static bool asks_known(const struct event_writer *writer, const size_t *old, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_of_known_run(writer, writer->events[old[i]]))
+            return true;
+    return false;
+}
+
+/* Whether an event of a known run is not recorded by what was decided. */
+static bool leaves_known(const struct event_writer *writer)
+{
+    for (size_t i = writer->range.first; i < writer->range.last; i++) {
+        enum event_status status = writer->batch[i].result->status;
+
+        if ((status == EVENT_DUPLICATE || status == EVENT_REJECTED) &&
+            is_of_known_run(writer, writer->batch[i].event))
+            return true;
+    }
+    return false;
+}
+
 /* A run that is to be made is made by the lock: two who make the same ones, each in its order,
  * could wait for each other. */
 static void on_read(struct event_writer *writer)
@@ -763,13 +887,15 @@ static void on_read(struct event_writer *writer)
     size_t count;
     const size_t *old;
 
-    if (writer->runs_read < writer->run_count) {
+    if (writer->runs_read + writer->known_count < writer->run_count) {
         lock_range(writer);
         return;
     }
     old = decision_old_events(writer->decision, &count);
     writer->is_out_of_memory |= old == NULL;
-    if (count > 0 && !writer->is_out_of_memory)
+    if (count > 0 && !writer->is_out_of_memory && asks_known(writer, old, count))
+        read_all(writer);
+    else if (count > 0 && !writer->is_out_of_memory)
         find_old_events(writer, old, count);
     else if (locks_first(writer))
         lock_range(writer);
@@ -786,14 +912,47 @@ static void on_old_found(struct event_writer *writer)
         read_more_or_decide(writer);
 }
 
+/* Takes what is known, where it may be used. 0 or -ENOMEM. */
+static int recall(struct event_writer *writer)
+{
+    int count = 0;
+
+    use_timeline(writer);
+    if (!writer->must_read && !locks_first(writer))
+        count = known_runs_recall(writer->owner->known, writer->decision, writer->is_known,
+                                  writer->changed_xids);
+    writer->known_count = count < 0 ? 0 : (size_t)count;
+    return count < 0 ? count : choose_asked(writer);
+}
+
+/* The runs that are not known. 0 or -ENOMEM. */
+static int add_read_runs(struct event_writer *writer)
+{
+    struct run_key *keys = calloc(writer->run_count, sizeof *keys);
+    size_t count = 0;
+
+    if (keys == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < writer->run_count; i++)
+        if (!writer->is_known[i])
+            keys[count++] = writer->runs[i];
+    add_runs(&writer->calls, &read_runs_statement, keys, count);
+    free(keys);
+    return 0;
+}
+
 static void send_read(struct event_writer *writer)
 {
-    if (start_decision(writer) < 0 || take_runs_and_names(writer) < 0) {
+    if (start_decision(writer) < 0 || take_runs_and_names(writer) < 0 || recall(writer) < 0) {
         fail_for_memory(writer);
         return;
     }
+    if (writer->known_count == writer->run_count) {
+        on_read(writer);
+        return;
+    }
     enter(writer, STEP_READ);
-    add_runs(&writer->calls, &read_runs_statement, writer->runs, writer->run_count);
+    writer->is_out_of_memory |= add_read_runs(writer) < 0;
     add_reads(writer);
     send_step(writer, on_read_result);
 }
@@ -925,15 +1084,15 @@ static void send_join(struct event_writer *writer)
     writer->decision = decision_new();
     if (writer->decision == NULL ||
         decision_add_join(writer->decision, &writer->join->key, writer->join->parent) < 0 ||
-        take_runs_and_names(writer) < 0) {
+        take_runs_and_names(writer) < 0 || choose_asked(writer) < 0) {
         put_join_off(writer);
         return;
     }
     enter(writer, STEP_READ_JOIN);
     pg_calls_add(&writer->calls, &begin_statement);
     add_runs(&writer->calls, &lock_stored_runs_statement, writer->runs, writer->run_count);
-    add_names(&writer->calls, &find_actions_statement, writer->runs, writer->names,
-              writer->name_count);
+    add_names(&writer->calls, &find_actions_statement, writer->runs, writer->asked,
+              writer->asked_count);
     send_step(writer, on_join_result);
 }
 
@@ -942,7 +1101,7 @@ static void start_try(struct event_writer *writer)
     writer->is_out_of_memory = false;
     writer->now_us = wall_clock_us();
     writer->started_ns = uv_hrtime();
-    writer->meets_removed = writer->meets_aborts = false;
+    writer->meets_removed = writer->meets_aborts = writer->must_read = false;
     writer->runs_read = writer->unread_count = 0;
 }
 
@@ -1048,6 +1207,17 @@ static void on_aborts_found(struct event_writer *writer, const struct pg_end *en
     finish_range(writer);
 }
 
+/* After the commit. */
+static void note_written(struct event_writer *writer)
+{
+    struct event_writers *owner = writer->owner;
+
+    use_timeline(writer);
+    known_runs_note(owner->known, writer->decision, writer->changed_xids, writer->xid,
+                    writer->now_us);
+    owner->events->on_kept(owner->arg, known_runs_bytes(owner->known));
+}
+
 static void on_written(struct event_writer *writer)
 {
     struct event_writers *owner = writer->owner;
@@ -1057,8 +1227,9 @@ static void on_written(struct event_writer *writer)
         fail_for_memory(writer);
         return;
     }
-    owner->events->on_committed(owner->arg, writer->written_count,
-                                uv_hrtime() - writer->started_ns);
+    owner->events->on_committed(owner->arg, writer->written_count, uv_hrtime() - writer->started_ns,
+                                writer->known_count == writer->run_count);
+    note_written(writer);
     was_join = writer->join != NULL;
     note_pending(writer);
     if (!was_join) {
@@ -1119,6 +1290,14 @@ static void add_for_some(struct event_writer *writer, const struct pg_statement 
     free(keys);
 }
 
+static void on_write_result(void *arg, size_t statement, const PGresult *result)
+{
+    struct event_writer *writer = arg;
+
+    if (statement == (writer->is_locked ? 0 : 1)) /* update_runs, perhaps behind BEGIN */
+        writer->xid = pg_int8(result, 0, 0);
+}
+
 /* Writes what was decided, if it is anything. */
 static void write_decision(struct event_writer *writer)
 {
@@ -1163,7 +1342,7 @@ static void write_decision(struct event_writer *writer)
     writer->is_out_of_memory |= pg_calls_have_failed(&writer->calls);
     pg_calls_add(&writer->calls,
                  writer->is_out_of_memory ? &rollback_statement : &commit_statement);
-    send_step(writer, NULL);
+    send_step(writer, on_write_result);
 }
 
 static void try_next_range(struct event_writer *writer)
@@ -1697,6 +1876,7 @@ static void fail(struct event_writer *writer, const struct pg_end *end)
 {
     struct event_writers *owner = writer->owner;
 
+    forget_runs(writer);
     if (writer->join != NULL) {
         fail_join(writer, end);
         return;
@@ -1944,6 +2124,7 @@ static void on_lost(void *arg, const char *why)
     struct event_writers *owner = writer->owner;
 
     writer->is_set_up = false;
+    forget_all(owner);
     owner->events->on_lost(owner->arg, why);
     if (!uv_is_active((uv_handle_t *)&writer->patience))
         uv_timer_start(&writer->patience, on_patience_ended, owner->options.retry_for_ms, 0);
@@ -1991,6 +2172,9 @@ struct event_writers *event_writers_new(uv_loop_t *loop,
     writers->options = *options;
     writers->events = events;
     writers->arg = arg;
+    writers->known = known_runs_new(options->known_bytes_max);
+    if (writers->known == NULL)
+        goto error_memory;
     while (writers->count < options->connections) {
         if (start_writer(writers, &writers->writers[writers->count]) < 0)
             goto error_memory;
@@ -2016,6 +2200,7 @@ void event_writers_stop(struct event_writers *writers)
 {
     uv_close((uv_handle_t *)&writers->parking, NULL);
     uv_close((uv_handle_t *)&writers->joining, NULL);
+    forget_all(writers);
     for (int i = 0; i < writers->count; i++) {
         give_up(&writers->writers[i]);
         uv_close((uv_handle_t *)&writers->writers[i].patience, NULL);
@@ -2029,6 +2214,7 @@ void event_writers_free(struct event_writers *writers)
         return;
     for (int i = 0; i < writers->count; i++)
         free_writer(&writers->writers[i]);
+    known_runs_free(writers->known);
     free(writers);
 }
 

@@ -6,7 +6,8 @@
  *   read -> (find old events) -> (read more) -> model/decide -> write if no run has changed since,
  * notify, commit
  *
- * or, where another process wrote to the same runs a short while ago:
+ * or without the read, where model/known_runs has all that would be read, or, where another process
+ * wrote to the same runs a short while ago:
  *
  *   read -> (find old events) -> lock and read -> (read more) -> model/decide -> write …
  *
@@ -34,6 +35,7 @@ struct event_writers_options {
     const char *url;
     int connections;        /* 1 to WRITERS_MAX */
     size_t queue_bytes_max; /* of events that wait, over all connections */
+    size_t known_bytes_max; /* of what is kept of runs that were written (model/known_runs.h) */
     uint64_t retry_for_ms;  /* how long a broken connection may take to come back before events in
                                flight are given up */
     bool *is_due;           /* set while event_writers_run has something to do */
@@ -46,8 +48,11 @@ struct event_writers_events {
     /* Another process changed a run between the read and the write of a batch of `count` events,
      * which is decided again. */
     void (*on_conflict)(void *arg, size_t count);
-    /* `count` events were committed; the time from the first byte to Postgres until its answer. */
-    void (*on_committed)(void *arg, size_t count, uint64_t duration_ns);
+    /* `count` events were committed; the time from the first byte to Postgres until its answer.
+     * `is_unread`: nothing was read for them. */
+    void (*on_committed)(void *arg, size_t count, uint64_t duration_ns, bool is_unread);
+    /* What is kept of runs that were written takes so many bytes from now on. */
+    void (*on_kept)(void *arg, size_t bytes);
 };
 
 enum event_write_outcome {
@@ -79,6 +84,9 @@ int event_writers_submit(struct event_writers *writers, struct event_batch *batc
 /* Starts what was submitted: to be called once per turn of the loop, so that a turn's requests
  * share a transaction. */
 void event_writers_run(struct event_writers *writers);
+
+/* Somebody made the run's revision (struct run_notification). */
+void event_writers_hear(struct event_writers *writers, const struct run_key *run, int64_t revision);
 
 /* All connections are usable. */
 bool event_writers_are_ready(const struct event_writers *writers);

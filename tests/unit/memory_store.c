@@ -90,6 +90,8 @@ struct exchange {
     struct decision *decision;
     size_t runs[STORED_RUNS_MAX];
     size_t children_left; /* that may still be read */
+    bool is_known[STORED_RUNS_MAX];
+    int64_t changed_xids[STORED_RUNS_MAX]; /* as read or known */
 };
 
 static int read_runs(struct exchange *exchange)
@@ -107,6 +109,9 @@ static int read_runs(struct exchange *exchange)
         exchange->runs[i] = run;
         if (i > 0)
             assert_true(run_key_compare(&keys[i - 1], &keys[i]) < 0);
+        if (exchange->is_known[i])
+            continue;
+        exchange->changed_xids[i] = exchange->store->changed_xids[run];
         if (decision_put_run(exchange->decision, is_new ? &made : &exchange->store->runs[run],
                              is_new) != 0)
             return -ENOMEM;
@@ -184,7 +189,9 @@ static int read_actions(struct exchange *exchange)
     const struct decision_name *names = decision_names(exchange->decision, &count);
     for (size_t i = 0; i < count; i++) {
         size_t run = exchange->runs[names[i].run];
-        const struct stored_action *at = find_action(exchange->store, run, names[i].name);
+        const struct stored_action *at = exchange->is_known[names[i].run]
+                                             ? NULL
+                                             : find_action(exchange->store, run, names[i].name);
         if (at && put_action(exchange, run, at) != 0)
             return -ENOMEM;
         if (at && at->action.ordinal == ALIAS_ORDINAL &&
@@ -196,7 +203,8 @@ static int read_actions(struct exchange *exchange)
     names = decision_event_names(exchange->decision, &count);
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < exchange->store->action_count; k++)
-            if (waits_for(&exchange->store->actions[k], exchange->runs[names[i].run],
+            if (!exchange->is_known[names[i].run] &&
+                waits_for(&exchange->store->actions[k], exchange->runs[names[i].run],
                           names[i].name))
                 decision_put_awaited(exchange->decision, &names[i]);
     exchange->children_left =
@@ -309,6 +317,7 @@ static void write_runs(struct exchange *exchange)
                     run_has_open_ends(run) == run_has_open_ends(&before));
         if (rows[i].has_events)
             run->last_event_us = ++exchange->store->now_us;
+        exchange->store->changed_xids[exchange->runs[rows[i].run]] = exchange->store->xid;
         run->key = before.key;
         run->root = copy_text(rows[i].state.root);
         drop_text(before.root);
@@ -362,12 +371,17 @@ static void write_pending(struct exchange *exchange)
 
 static void write_rows(struct exchange *exchange)
 {
+    struct memory_store *store = exchange->store;
+    store->xid++;
     write_events(exchange);
     write_joined(exchange);
     write_actions(exchange);
     write_pending(exchange);
     write_runs(exchange);
     write_run_additions(exchange);
+    if (store->known)
+        known_runs_note(store->known, exchange->decision, exchange->changed_xids, store->xid,
+                        store->now_us);
 }
 
 bool memory_store_continue(struct memory_store *store, size_t choice)
@@ -389,23 +403,87 @@ bool memory_store_continue(struct memory_store *store, size_t choice)
     return true;
 }
 
+/* Whether the tables take what was decided: no run has changed meanwhile, and what is new is. */
+static bool is_current(const struct exchange *exchange)
+{
+    size_t run_count, row_count;
+    bool is_current = true;
+    decision_runs(exchange->decision, &run_count);
+    for (size_t i = 0; i < run_count; i++)
+        is_current &= exchange->changed_xids[i] == exchange->store->changed_xids[exchange->runs[i]];
+    const struct action_row *rows = decision_action_rows(exchange->decision, &row_count);
+    for (size_t i = 0; i < row_count && is_current; i++)
+        is_current = !rows[i].is_new || !find_action(exchange->store, exchange->runs[rows[i].run],
+                                                     rows[i].action.name);
+    return is_current;
+}
+
+/* Whether a verdict that writes nothing may be of a run that was not read. */
+static bool must_read(const struct exchange *exchange, const struct event_result *results,
+                      size_t count)
+{
+    size_t run_count;
+    bool has_known = false;
+    decision_runs(exchange->decision, &run_count);
+    for (size_t i = 0; i < run_count; i++)
+        has_known |= exchange->is_known[i];
+    for (size_t i = 0; i < count && has_known; i++)
+        if (results[i].status == EVENT_DUPLICATE || results[i].status == EVENT_REJECTED)
+            return true;
+    return false;
+}
+
+static void forget(struct exchange *exchange)
+{
+    size_t run_count;
+    const struct run_key *keys = decision_runs(exchange->decision, &run_count);
+    exchange->store->conflicts++;
+    for (size_t i = 0; i < run_count; i++)
+        known_runs_forget(exchange->store->known, &keys[i]);
+}
+
+static int decide(struct exchange *exchange, const struct action_event *const *events,
+                  struct event_result *results, size_t count, struct known_runs *known)
+{
+    int status = exchange->decision ? 0 : -ENOMEM;
+    for (size_t i = 0; i < count && status == 0; i++)
+        status = decision_add_event(exchange->decision, events[i], &results[i]);
+    if (status == 0 && known) {
+        status = known_runs_recall(known, exchange->decision, exchange->is_known,
+                                   exchange->changed_xids);
+        exchange->store->recalled += status > 0 ? (size_t)status : 0;
+        status = status < 0 ? status : 0;
+    }
+    if (status == 0)
+        status = read_runs(exchange);
+    if (status == 0)
+        status = read_actions(exchange);
+    if (status == 0)
+        status = read_events(exchange, events);
+    if (status == 0)
+        status = read_roots(exchange);
+    return status == 0 ? decision_make(exchange->decision) : status;
+}
+
 int memory_store_post(struct memory_store *store, const struct action_event *const *events,
                       struct event_result *results, size_t count)
 {
     struct exchange exchange = {.store = store, .decision = decision_new()};
-    int status = exchange.decision ? 0 : -ENOMEM;
-    for (size_t i = 0; i < count && status == 0; i++)
-        status = decision_add_event(exchange.decision, events[i], &results[i]);
-    if (status == 0)
-        status = read_runs(&exchange);
-    if (status == 0)
-        status = read_actions(&exchange);
-    if (status == 0)
-        status = read_events(&exchange, events);
-    if (status == 0)
-        status = read_roots(&exchange);
-    if (status == 0)
-        status = decision_make(exchange.decision);
+    int status = decide(&exchange, events, results, count, store->known);
+    bool reads = status == 0 && must_read(&exchange, results, count);
+    if (status == 0 && !reads && !is_current(&exchange)) {
+        forget(&exchange);
+        reads = true;
+    }
+    if (reads) {
+        decision_free(exchange.decision);
+        for (size_t i = 0; i < count; i++) {
+            event_result_clear(&results[i]);
+            results[i] = (struct event_result){.status = EVENT_PENDING};
+        }
+        exchange = (struct exchange){.store = store, .decision = decision_new()};
+        status = decide(&exchange, events, results, count, NULL);
+    }
     if (status == 0)
         write_rows(&exchange);
     decision_free(exchange.decision);

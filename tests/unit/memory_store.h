@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "model/decide.h"
+#include "model/known_runs.h"
 
 enum { STORED_RUNS_MAX = 16 };
 
@@ -43,8 +44,12 @@ struct memory_store {
     size_t action_count;
     struct pending_join *pending;
     size_t pending_count;
-    int64_t now_us;      /* of the last batch that had events of somebody */
-    size_t children_max; /* waiting children read for one batch; 0: all of them */
+    int64_t now_us;           /* of the last batch that had events of somebody */
+    size_t children_max;      /* waiting children read for one batch; 0: all of them */
+    struct known_runs *known; /* borrowed, of the writer that posts next; NULL: it reads all */
+    int64_t xid, changed_xids[STORED_RUNS_MAX]; /* of the last transaction, and of the runs' */
+    size_t recalled,
+        conflicts; /* runs that were not read; batches for which they were, after all */
 };
 
 /* Posts a batch: reads what a decision asks for, decides, writes the rows. 0 or -ENOMEM. Fails the

@@ -16,6 +16,7 @@
 #include "memory_store.h"
 #include "model/attempts.h"
 #include "model/event_batch.h"
+#include "model/known_runs.h"
 #include "model/replay.h"
 #include "model/run_view.h"
 #include "model/waiting.h"
@@ -312,6 +313,56 @@ static void test_deciding(void **state)
         fail_each_of_a_decision(length, 1);
     for (size_t length = 1; length < 9000; length += 17)
         fail_each_of_a_decision(1, length);
+}
+
+/* A decision about the event; NULL when out of memory. */
+static struct decision *decision_about(const struct made_event *made, struct event_result *result)
+{
+    struct decision *decision = decision_new();
+    if (!decision || decision_add_event(decision, &made->event, result) == 0)
+        return decision;
+    decision_free(decision);
+    return NULL;
+}
+
+/* What there is no memory to note, or to recall, is read. */
+static int know(void *arg)
+{
+    const struct made_event *made = arg;
+    const struct run run = {.key = made[0].event.run, .incarnation = "inc"};
+    struct event_result results[2] = {0};
+    struct known_runs *known = known_runs_new(1 << 20);
+    struct decision *decision = decision_about(&made[0], &results[0]);
+    int64_t changed_xid = 0;
+    size_t count;
+    bool is_known = false;
+    int recalled = -1;
+    if (known && decision && decision_names(decision, &count) &&
+        decision_put_run(decision, &run, true) == 0 && decision_make(decision) == 0) {
+        known_runs_note(known, decision, &changed_xid, 7, 1);
+        decision_free(decision);
+        decision = decision_about(&made[1], &results[1]);
+        if (decision)
+            recalled = known_runs_recall(known, decision, &is_known, &changed_xid);
+        assert_true(recalled <= (known_runs_bytes(known) > 0));
+        assert_true(recalled != 1 || (is_known && changed_xid == 7));
+    }
+    event_result_clear(&results[0]);
+    decision_free(decision);
+    known_runs_free(known);
+    return recalled == 1 ? 0 : -1;
+}
+
+static void test_knowing(void **state)
+{
+    (void)state;
+    struct made_event made[] = {
+        make_event("'name':'a0','phase':'RUNNING','parent':null,'group':'g'"),
+        make_event("'name':'a1','phase':'RUNNING','parent':'a0'"),
+    };
+    fail_each_allocation(know, made);
+    made_event_clear(&made[0]);
+    made_event_clear(&made[1]);
 }
 
 enum { TREE = 100, CHANGED = 40 };
@@ -717,6 +768,7 @@ int main(void)
         cmocka_unit_test(test_decoding),
         cmocka_unit_test(test_no_memory_for_a_long_string),
         cmocka_unit_test(test_deciding),
+        cmocka_unit_test(test_knowing),
         cmocka_unit_test(test_trees_and_views),
         cmocka_unit_test(test_failed_upsert_changes_nothing),
         cmocka_unit_test(test_attempts),
