@@ -52,6 +52,7 @@ enum step {
     STEP_SET_UP, /* the session's settings */
     STEP_PROVE,  /* rehearses the statements on a new session */
     STEP_READ,   /* a try of events begins here … */
+    STEP_LOOK,   /* … or here, where others write to the same runs … */
     STEP_FIND_OLD,
     STEP_LOCK,      /* … goes on here if it must hold its runs, and reads them again … */
     STEP_READ_JOIN, /* (a try of a join begins here, with the run's lock) */
@@ -60,6 +61,7 @@ enum step {
     STEP_UNLOCK,
     STEP_FIND_ABORTS,    /* behind that, of runs in which somebody asked for an end */
     STEP_UNLOCK_REMOVED, /* what is left of a run must go first */
+    STEP_UNLOCK_MISSING, /* a run was deleted before it could be locked */
     STEP_UNLOCK_GONE,    /* there is no run to join anything in */
     STEP_REHEARSE,       /* after a try was refused */
     STEP_PROBE_RANGE,    /* after a try waited for a lock */
@@ -156,6 +158,7 @@ struct event_writer {
 
     /* One try. */
     bool is_locked;     /* the runs are locked before they are read */
+    bool makes_runs;    /* and made, where they are missing */
     bool must_read;     /* also what is known */
     bool meets_removed; /* one of them was deleted, and not all of it is gone */
     bool meets_aborts;  /* in one of them somebody asked for the end of anything */
@@ -589,6 +592,18 @@ static void send_read_roots(struct event_writer *writer, size_t count)
     send_step(writer, on_root_result);
 }
 
+static void decide(struct event_writer *writer)
+{
+    if (writer->is_out_of_memory || decision_make(writer->decision) < 0) {
+        break_session(writer, "out of memory");
+        fail_for_memory(writer);
+    } else if (leaves_known(writer)) {
+        read_all(writer);
+    } else {
+        write_decision(writer);
+    }
+}
+
 /* Reads the waiting children of actions that are about to join, level by level, as many as may join
  * in one transaction, and what else the decision asks for; then decides. */
 static void read_more_or_decide(struct event_writer *writer)
@@ -609,15 +624,7 @@ static void read_more_or_decide(struct event_writer *writer)
         send_read_roots(writer, root_runs);
         return;
     }
-    if (writer->is_out_of_memory || decision_make(writer->decision) < 0) {
-        break_session(writer, "out of memory");
-        fail_for_memory(writer);
-        return;
-    }
-    if (leaves_known(writer))
-        read_all(writer);
-    else
-        write_decision(writer);
+    decide(writer);
 }
 
 static void put_runs(struct event_writer *writer, const PGresult *result)
@@ -751,22 +758,35 @@ static int make_incarnations(struct event_writer *writer)
     return 0;
 }
 
-static void send_lock(struct event_writer *writer)
+/* Locks the runs, and makes those that are missing. 0 or -ENOMEM. */
+static int add_lock(struct event_writer *writer)
 {
-    if (take_runs_and_names(writer) < 0 || choose_asked(writer) < 0 ||
-        make_incarnations(writer) < 0) {
-        fail_for_memory(writer);
-        return;
+    if (!writer->makes_runs) {
+        add_runs(&writer->calls, &lock_stored_runs_statement, writer->runs, writer->run_count);
+        return 0;
     }
-    enter(writer, STEP_LOCK);
-    pg_calls_add(&writer->calls, &begin_statement);
+    if (make_incarnations(writer) < 0)
+        return -ENOMEM;
     add_lock_runs(&writer->calls, writer->runs,
                   (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
                   writer->now_us);
+    return 0;
+}
+
+static void send_lock(struct event_writer *writer)
+{
+    enter(writer, STEP_LOCK);
+    pg_calls_add(&writer->calls, &begin_statement);
+    if (take_runs_and_names(writer) < 0 || choose_asked(writer) < 0 || add_lock(writer) < 0) {
+        writer->step = STEP_NONE;
+        fail_for_memory(writer);
+        return;
+    }
     add_reads(writer);
     /* Most were found before: another round trip would cost more. */
     add_find_events(&writer->calls, writer->events, writer->event_count);
-    add_runs(&writer->calls, &removed_runs_statement, writer->runs, writer->run_count);
+    if (writer->makes_runs)
+        add_runs(&writer->calls, &removed_runs_statement, writer->runs, writer->run_count);
     send_step(writer, on_locked_result);
 }
 
@@ -824,12 +844,6 @@ static void find_old_events(struct event_writer *writer, const size_t *old, size
     send_step(writer, on_old_result);
 }
 
-/* Where one conflict was there are more, and each costs a batch that is decided twice. */
-static bool locks_first(const struct event_writer *writer)
-{
-    return uv_now(writer->owner->loop) < writer->lock_first_until_ms;
-}
-
 static void send_read(struct event_writer *writer);
 
 /* What is known may be out of date, which only a write finds out: a verdict that writes nothing is
@@ -839,6 +853,7 @@ static void read_all(struct event_writer *writer)
     drop_try(writer);
     for (size_t i = writer->range.first; i < writer->range.last; i++)
         reopen_item(&writer->batch[i]);
+    writer->is_locked = false;
     writer->must_read = true;
     send_read(writer);
 }
@@ -881,13 +896,19 @@ static bool leaves_known(const struct event_writer *writer)
 }
 
 /* A run that is to be made is made by the lock: two who make the same ones, each in its order,
- * could wait for each other. */
+ * could wait for each other. Whether one is. */
+static bool is_run_missing(struct event_writer *writer)
+{
+    writer->makes_runs |= writer->runs_read + writer->known_count < writer->run_count;
+    return writer->makes_runs;
+}
+
 static void on_read(struct event_writer *writer)
 {
     size_t count;
     const size_t *old;
 
-    if (writer->runs_read + writer->known_count < writer->run_count) {
+    if (is_run_missing(writer)) {
         lock_range(writer);
         return;
     }
@@ -897,19 +918,17 @@ static void on_read(struct event_writer *writer)
         read_all(writer);
     else if (count > 0 && !writer->is_out_of_memory)
         find_old_events(writer, old, count);
-    else if (locks_first(writer))
-        lock_range(writer);
     else
         read_more_or_decide(writer);
 }
 
-/* Repeated events alone must not lock anything, because that makes a row version. */
-static void on_old_found(struct event_writer *writer)
+/* Events that are all repeated lock nothing, and there is no more to know of them. */
+static void on_looked(struct event_writer *writer)
 {
-    if (locks_first(writer) && writer->old_count < writer->range.last - writer->range.first)
+    if (is_run_missing(writer) || writer->old_count < writer->event_count)
         lock_range(writer);
     else
-        read_more_or_decide(writer);
+        decide(writer);
 }
 
 /* Takes what is known, where it may be used. 0 or -ENOMEM. */
@@ -918,7 +937,7 @@ static int recall(struct event_writer *writer)
     int count = 0;
 
     use_timeline(writer);
-    if (!writer->must_read && !locks_first(writer))
+    if (!writer->must_read)
         count = known_runs_recall(writer->owner->known, writer->decision, writer->is_known,
                                   writer->changed_xids);
     writer->known_count = count < 0 ? 0 : (size_t)count;
@@ -939,6 +958,27 @@ static int add_read_runs(struct event_writer *writer)
     add_runs(&writer->calls, &read_runs_statement, keys, count);
     free(keys);
     return 0;
+}
+
+/* Behind read_runs: which of the events are there already. */
+static void on_look_result(void *arg, size_t statement, const PGresult *result)
+{
+    if (statement == 0)
+        put_runs(arg, result);
+    else
+        on_old_result(arg, statement, result);
+}
+
+static void send_look(struct event_writer *writer)
+{
+    if (start_decision(writer) < 0 || take_runs_and_names(writer) < 0) {
+        fail_for_memory(writer);
+        return;
+    }
+    enter(writer, STEP_LOOK);
+    add_runs(&writer->calls, &read_runs_statement, writer->runs, writer->run_count);
+    add_find_events(&writer->calls, writer->events, writer->event_count);
+    send_step(writer, on_look_result);
 }
 
 static void send_read(struct event_writer *writer)
@@ -1102,6 +1142,7 @@ static void start_try(struct event_writer *writer)
     writer->now_us = wall_clock_us();
     writer->started_ns = uv_hrtime();
     writer->meets_removed = writer->meets_aborts = writer->must_read = false;
+    writer->is_locked = writer->makes_runs = false;
     writer->runs_read = writer->unread_count = 0;
 }
 
@@ -1120,8 +1161,8 @@ static bool start_join(struct event_writer *writer)
         writer->join = join;
         writer->was_join = true;
         writer->range = (struct range){0, 0};
-        writer->is_locked = true;
         start_try(writer);
+        writer->is_locked = true;
         send_join(writer);
         return true;
     }
@@ -1345,12 +1386,16 @@ static void write_decision(struct event_writer *writer)
     send_step(writer, on_write_result);
 }
 
+/* Where one conflict was there are more, and each costs a batch that is decided twice: then the
+ * runs are locked first. */
 static void try_next_range(struct event_writer *writer)
 {
     writer->range = writer->ranges[--writer->range_count];
     start_try(writer);
-    writer->is_locked = false;
-    send_read(writer);
+    if (uv_now(writer->owner->loop) < writer->lock_first_until_ms)
+        send_look(writer);
+    else
+        send_read(writer);
 }
 
 /* -------- runs in other hands -------- */
@@ -2069,14 +2114,18 @@ static void go_on_behind(struct event_writer *writer, enum step step)
 {
     if (step == STEP_READ)
         on_read(writer);
-    else if (step == STEP_FIND_OLD)
-        on_old_found(writer);
+    else if (step == STEP_LOOK)
+        on_looked(writer);
+    else if (step == STEP_LOCK && writer->runs_read < writer->run_count)
+        send_rollback(writer, STEP_UNLOCK_MISSING);
     else if (step == STEP_LOCK && writer->meets_removed)
         send_rollback(writer, STEP_UNLOCK_REMOVED);
     else if (step == STEP_READ_JOIN && writer->runs_read == 0)
         send_rollback(writer, STEP_UNLOCK_GONE);
     else if (step == STEP_UNLOCK_REMOVED)
         set_aside(writer);
+    else if (step == STEP_UNLOCK_MISSING)
+        read_all(writer);
     else if (step == STEP_UNLOCK_GONE)
         on_run_gone(writer);
     else if (step == STEP_WRITE || step == STEP_UNLOCK)
@@ -2238,7 +2287,11 @@ int event_writers_submit(struct event_writers *writers, struct event_batch *batc
     request = malloc(sizeof *request);
     if (request == NULL)
         return -ENOMEM;
-    *request = (struct write_request){.pending = 1, .done = done, .arg = arg};
+    request->pending = 1;
+    request->is_unavailable = false;
+    request->why[0] = '\0'; /* and no more of it: there is one for each event */
+    request->done = done;
+    request->arg = arg;
     for (size_t i = 0; i < batch->count; i++) {
         struct write_item item = {.request = request,
                                   .event = &batch->events[i],

@@ -6,12 +6,12 @@
  *   read -> (find old events) -> (read more) -> model/decide -> write if no run has changed since,
  * notify, commit
  *
- * or without the read, where model/known_runs has all that would be read, or, where another process
+ * or without the read, where model/known_runs has all that would be read; or, where another process
  * wrote to the same runs a short while ago:
  *
- *   read -> (find old events) -> lock and read -> (read more) -> model/decide -> write …
+ *   look for the events -> lock and read -> (read more) -> model/decide -> write …
  *
- * or the same without the second, where a run is to be made.
+ * or from the first read on, where a run is to be made.
  *
  * A batch that Postgres refuses is tried again in halves, run by run first, until the culprit
  * stands alone and is given up; the others are committed. A run that somebody else holds locked is
