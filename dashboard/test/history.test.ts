@@ -63,10 +63,11 @@ describe("rate", () => {
   });
 
   it("is told in the unit in which there is one at least", () => {
-    expect([0.0034, 2 / 60_000, 0.5 / 3_600_000, 0].map(formatRate)).toEqual([
+    expect([0.0034, 2 / 60_000, 0.5 / 3_600_000, 0.05 / 86_400_000, 0].map(formatRate)).toEqual([
       "3.4/s",
       "2/min",
-      "0.5/h",
+      "12/d",
+      "",
       "",
     ]);
   });

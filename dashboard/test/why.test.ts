@@ -47,6 +47,18 @@ it("names the line of a trace that says what went wrong", () => {
   expect(causeLine("")).toBe("");
 });
 
+it("does not take one that timed out for one that failed where neither says why", () => {
+  const tree = new TreeStore();
+  put(tree, "root", null, "FAILED", { at: 9, counts: { FAILED: 2, TIMED_OUT: 1 } });
+  put(tree, "a", "root", "FAILED", { at: 1 });
+  put(tree, "b", "root", "TIMED_OUT", { at: 2 });
+  put(tree, "c", "root", "FAILED", { at: 3 });
+  expect(causesOf(tree).map(({ node, count }) => [tree.name[node], count])).toEqual([
+    ["a", 2],
+    ["b", 1],
+  ]);
+});
+
 it("tells what failed by itself, the first one first, equal ones as one", () => {
   const tree = new TreeStore();
   put(tree, "root", null, "FAILED", { at: 99, message: "stage failed", counts: { FAILED: 4 } });

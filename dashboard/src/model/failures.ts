@@ -41,7 +41,7 @@ export function causesOf(tree: TreeStore): Cause[] {
     if (tree.isGroup(node) || !isCause(tree, node)) continue;
     const line = causeLine(tree.error(node)?.message ?? "");
     const phase = tree.phase[node]!;
-    const key = `${phase === ABORTED ? "aborted" : ""}\n${line}`;
+    const key = `${line === "" || phase === ABORTED ? phase : ""}\n${line}`;
     const at = tree.endedAt[node]!;
     const known = causes.get(key);
     if (!known) causes.set(key, { line, node, at, count: 1, phase });

@@ -29,13 +29,15 @@ const UNITS: readonly [ms: number, name: string][] = [
   [1000, "s"],
   [60_000, "min"],
   [3_600_000, "h"],
+  [86_400_000, "d"],
 ];
 
-/** "3.4/s", "120/min", "2/h"; "" for none. */
+/** "3.4/s", "120/min", "2/h"; "" for none, or less than one in ten days. */
 export function formatRate(perMs: number): string {
   if (!(perMs > 0)) return "";
   const [ms, name] = UNITS.find(([unit]) => perMs * unit >= 1) ?? UNITS.at(-1)!;
   const rate = perMs * ms;
+  if (rate < 0.1) return "";
   return `${rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate)}/${name}`;
 }
 
