@@ -156,7 +156,10 @@ describe("applying records", () => {
     for (let level = 0; level < 1000; level++)
       tree.apply(update(`n${level}`, level === 0 ? null : `n${level - 1}`));
     tree.layout();
-    expect(tree.level[tree.find("n999")]).toBe(1000);
+    expect([tree.level[tree.find("n999")], tree.depth]).toEqual([1000, 1000]);
+    tree.setExpanded(tree.find("n4"), false);
+    tree.layout();
+    expect(tree.depth).toBe(5);
   });
 });
 

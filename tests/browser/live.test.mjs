@@ -281,11 +281,16 @@ test("why it failed is on top: the first cause, its trace's last line, equal one
     },
     fail("part-7", 20, "evicted"),
     fail("part-8", 21, "evicted"),
-    fail("part-133", 10, trace),
+    {
+      ...fail("part-133", 10, trace),
+      logInfo: [{ name: "stderr", uri: "https://logs.example/1" }],
+    },
     fail("stage", 30, "3 of 3 failed", "root"),
     fail("root", 31, "stage failed", null),
   ]);
-  const page = await openPage(await browser.newContext(), runAddress(runtree.url, run));
+  const context = await browser.newContext();
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const page = await openPage(context, runAddress(runtree.url, run));
   await page.waitForSelector(".why-row");
   const rows = await page.locator(".why-row").allTextContents();
   assert.equal(rows.length, 2);
@@ -296,6 +301,14 @@ test("why it failed is on top: the first cause, its trace's last line, equal one
   await cause.waitFor();
   assert.equal(await cause.textContent(), "ValueError: partition 133 has 4 columns");
   assert.equal(await page.locator(".panel details pre").textContent(), trace);
+  const inSight = (box) => box.y >= 0 && box.y + box.height <= page.viewportSize().height;
+  assert.ok(inSight(await cause.boundingBox()), "the cause is seen without scrolling");
+  assert.ok(
+    inSight(await page.locator(".panel a:has-text('stderr')").boundingBox()),
+    "its log too",
+  );
+  await page.click(".error-box button:has-text('Copy')");
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), trace);
   await page.goBack();
   await page.waitForSelector(".panel", { state: "detached" });
   await page.waitForSelector("[data-name='part-133'] .row-error");
@@ -341,40 +354,47 @@ test("under a path of a proxy all of it works, and asks for nothing outside of t
   assertCleanPage(page);
 });
 
-test("rows that come above do not move the one that is read", async () => {
-  const run = { ...RUN, runName: "night-insert" };
-  const child = (name, parent) => ({ ...run, name, parent, phase: "RUNNING" });
+test("rows that come above do not move the one that is read, whether an action is chosen or not", async () => {
+  const child = (run, name, parent) => ({ ...run, name, parent, phase: "RUNNING" });
   const stages = Array.from({ length: 4 }, (_, stage) => `s${stage}`);
-  await runtree.report([
-    child("root", null),
-    ...stages.map((name) => child(name, "root")),
-    ...stages.flatMap((name) => Array.from({ length: 50 }, (_, n) => child(`${name}.${n}`, name))),
-  ]);
-  const page = await openPage(await browser.newContext(), runAddress(runtree.url, run));
-  await waitForStream(page, ["Live"]);
-  await page.click("[data-name='root']");
-  await page.keyboard.press("Escape");
-  await page.evaluate(() => {
-    document.querySelector("[role=treegrid]").scrollTop = 30 * 120;
-  });
-  const top = () =>
-    page.evaluate(() => {
-      const tree = document.querySelector("[role=treegrid]").getBoundingClientRect();
-      const rows = [...document.querySelectorAll("[data-row]")];
-      const inView = rows
-        .map((row) => [row.getBoundingClientRect().top - tree.top, row.dataset.name])
-        .filter(([y]) => y >= 30)
-        .sort((a, b) => a[0] - b[0]);
-      return inView[0];
+  for (const chosen of ["", "s1.10"]) {
+    const run = { ...RUN, runName: `night-insert-${chosen}` };
+    await runtree.report([
+      child(run, "root", null),
+      ...stages.map((name) => child(run, name, "root")),
+      ...stages.flatMap((name) =>
+        Array.from({ length: 50 }, (_, n) => child(run, `${name}.${n}`, name)),
+      ),
+    ]);
+    const page = await openPage(
+      await browser.newContext(),
+      runAddress(runtree.url, run, chosen && `action=${chosen}`),
+    );
+    await waitForStream(page, ["Live"]);
+    await page.waitForSelector(chosen ? `[data-name='${chosen}']` : "[data-name='root']");
+    if (chosen) await page.waitForSelector(".panel .attempt");
+    await page.evaluate(() => {
+      document.querySelector("[role=treegrid]").scrollTop = 30 * 120;
     });
-  await page.waitForFunction(() => document.querySelector("[data-name='s2.20']"));
-  const before = await top();
-  await runtree.report(Array.from({ length: 20 }, (_, n) => child(`s0.new-${n}`, "s0")));
-  await page.waitForFunction(
-    () => document.querySelector("[role=treegrid]").getAttribute("aria-rowcount") === "226",
-  );
-  assert.deepEqual(await top(), before);
-  assertCleanPage(page);
+    const top = () =>
+      page.evaluate(() => {
+        const tree = document.querySelector("[role=treegrid]").getBoundingClientRect();
+        const rows = [...document.querySelectorAll("[data-row]")];
+        const inView = rows
+          .map((row) => [row.getBoundingClientRect().top - tree.top, row.dataset.name])
+          .filter(([y]) => y >= 30)
+          .sort((a, b) => a[0] - b[0]);
+        return inView[0];
+      });
+    await page.waitForFunction(() => document.querySelector("[data-name='s2.20']"));
+    const before = await top();
+    await runtree.report(Array.from({ length: 20 }, (_, n) => child(run, `s0.new-${n}`, "s0")));
+    await page.waitForFunction(
+      () => document.querySelector("[role=treegrid]").getAttribute("aria-rowcount") === "226",
+    );
+    assert.deepEqual(await top(), before, chosen ? `${chosen} is chosen` : "nothing is chosen");
+    assertCleanPage(page);
+  }
 });
 
 test("a link leads to an action under a filter", async () => {

@@ -55,7 +55,7 @@ test("an event whose every text is an <img onerror> shows as text", async () => 
   );
   await waitForStream(page, ["Live"]);
   await page.waitForSelector(".error-box");
-  assert.equal(await page.locator("[data-name=a1] .label").innerText(), EVIL);
+  assert.equal(await page.locator("[data-name=a1] .label").textContent(), EVIL);
   assert.equal(await page.locator("[data-name=a1] .tag").textContent(), EVIL);
   assert.equal(await page.locator(".panel h2").innerText(), EVIL);
   assert.equal(await page.locator(".error-box > pre").first().innerText(), EVIL);

@@ -102,6 +102,8 @@ export class TreeStore {
   level = new Int32Array(FIRST_CAPACITY);
   position = new Int32Array(FIRST_CAPACITY);
   siblings = new Int32Array(FIRST_CAPACITY);
+  /** The deepest level of the rows. Valid after layout(). */
+  depth = 0;
   /** Place in `rows`, or NONE while an ancestor is collapsed. Valid after layout(). */
   rowOf = new Int32Array(FIRST_CAPACITY);
 
@@ -385,7 +387,7 @@ export class TreeStore {
 
   #clearRows(): void {
     this.rowOf.fill(NONE, 0, this.#used);
-    this.rowCount = 0;
+    this.rowCount = this.depth = 0;
   }
 
   /** How long the node ran, or has been at it since its start or else its creation; NaN if it ended without
@@ -432,6 +434,7 @@ export class TreeStore {
     this.rows[this.rowCount] = node;
     this.rowOf[node] = this.rowCount++;
     this.level[node] = level;
+    this.depth = Math.max(this.depth, level);
     this.position[node] = position;
     this.siblings[node] = siblings;
   }

@@ -8,6 +8,7 @@ import type { TreeStore } from "../model/tree_store";
 import type { StreamState } from "../stream/protocol";
 import { CopyLink } from "../ui/copy_button";
 import { Icon, PhaseLabel } from "../ui/icons";
+import { CutText } from "../ui/cut_text";
 import { AbortButton } from "./abort_button";
 import type { NoticeState } from "./use_notice";
 import { Logo } from "../ui/logo";
@@ -59,7 +60,9 @@ export function RunHeader(props: RunHeaderProps) {
           {route.domain}
         </a>
         <span aria-hidden="true">/</span>
-        <h1 title={route.runName}>{props.title || route.runName}</h1>
+        <h1>
+          <CutText text={props.title || route.runName} title={route.runName} />
+        </h1>
       </nav>
       <div class="facts">
         {phase && (

@@ -14,7 +14,7 @@ import { shortId } from "./tree_row";
 import { ROW_HEIGHT } from "../ui/virtual_rows";
 
 const TICK_WIDTH_PX = 90;
-const TIP_HEIGHT_PX = 130;
+const TIP_GAP_PX = 6;
 const NOW_GAP_PX = 14;
 /** On an axis of less than this the day goes without its year. */
 const NARROW_PX = 420;
@@ -43,8 +43,14 @@ export function timelineTicks(scale: TimeScale, width: number): Date[] {
   return timeTicks(new Date(from), new Date(to), Math.max(2, Math.floor(width / TICK_WIDTH_PX)));
 }
 
-/** About how wide a character of a tick's label is. */
-const TICK_CHARACTER_PX = 6.4;
+let ruler: CanvasRenderingContext2D | null = null;
+
+/** How wide a label of the axis is. */
+function labelWidth(text: string): number {
+  ruler ??= document.createElement("canvas").getContext("2d")!;
+  ruler.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
+  return ruler.measureText(text).width;
+}
 
 /** As much of a time as tells neighbouring ticks apart. */
 function tickLabel(ticks: Date[], scale: TimeScale): (tick: Date) => string {
@@ -66,15 +72,15 @@ interface AxisProps {
 export function TimelineAxis({ scale, ticks, width, nowMs, nowLabel }: AxisProps) {
   const label = tickLabel(ticks, scale);
   const now = nowMs === null ? -1 : scale(nowMs);
-  const nowPx = nowLabel.length * TICK_CHARACTER_PX + NOW_GAP_PX;
+  const nowPx = labelWidth(nowLabel) + NOW_GAP_PX;
   const day = dayOf(Number(scale.domain()[0] ?? 0), width < NARROW_PX);
   // From left to right, each label only where the one before it, the day and "now" leave room.
-  let free = day.length * TICK_CHARACTER_PX + TICK_LABEL_GAP_PX;
+  let free = labelWidth(day) + TICK_LABEL_GAP_PX;
   const shown: { x: number; text: string }[] = [];
   for (const tick of ticks) {
     const text = label(tick);
     const x = scale(tick);
-    const end = x + text.length * TICK_CHARACTER_PX + TICK_LABEL_GAP_PX;
+    const end = x + labelWidth(text) + TICK_LABEL_GAP_PX;
     const meetsNow = now >= 0 && end > now - nowPx && x < now + nowPx;
     if (x < free || end > width || meetsNow) continue;
     shown.push({ x, text });
@@ -196,10 +202,8 @@ export function Timeline(props: TimelineProps) {
           tree={tree}
           row={hover.row}
           x={left + hover.x}
-          y={top + (hover.row - first + 1) * ROW_HEIGHT}
-          isAbove={isNearBottom(surface.current, top + (hover.row - first + 1) * ROW_HEIGHT)}
+          y={top + (hover.row - first) * ROW_HEIGHT}
           earlierMs={insight.earlierMs(tree.rows[hover.row]!)}
-          isRight={hover.x > width / 2}
           nowMs={nowMs}
         />
       )}
@@ -210,22 +214,31 @@ export function Timeline(props: TimelineProps) {
 interface TipProps {
   tree: TreeStore;
   row: number;
+  /** Of the pointer, and of the row's upper edge, in the scroller's content. */
   x: number;
   y: number;
   /** How long it took in the earlier run; NaN if that is not known. */
   earlierMs: number;
-  isRight: boolean;
-  /** There is no room for it below the row. */
-  isAbove: boolean;
   nowMs: number;
 }
 
-function isNearBottom(surface: HTMLElement | null, y: number): boolean {
-  const scroller = surface?.closest(".tree");
-  return Boolean(scroller && y - scroller.scrollTop > scroller.clientHeight - TIP_HEIGHT_PX);
+/** Puts the tip below the row or, where there is no room, above it, and beside the pointer, all of it on the screen. */
+function placeTip(tip: HTMLElement, x: number, y: number): void {
+  const { scrollTop, clientHeight, clientWidth } = tip.closest(".tree")!;
+  const below = y + ROW_HEIGHT + TIP_GAP_PX;
+  const above = y - TIP_GAP_PX - tip.offsetHeight;
+  const isBelow = below + tip.offsetHeight <= scrollTop + clientHeight || above < scrollTop;
+  const right = x + 2 * TIP_GAP_PX;
+  const left = x - 2 * TIP_GAP_PX - tip.offsetWidth;
+  const isRight = right + tip.offsetWidth <= clientWidth;
+  const xPx = isRight ? right : Math.max(0, left);
+  const yPx = Math.min(isBelow ? below : above, scrollTop + clientHeight - tip.offsetHeight);
+  tip.style.transform = `translate(${xPx}px, ${yPx}px)`;
 }
 
-function TimelineTip({ tree, row, x, y, earlierMs, isRight, isAbove, nowMs }: TipProps) {
+function TimelineTip({ tree, row, x, y, earlierMs, nowMs }: TipProps) {
+  const tip = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => placeTip(tip.current!, x, y));
   const node = tree.rows[row]!;
   const created = tree.createdAt[node]!;
   const started = tree.startedAt[node]!;
@@ -234,11 +247,7 @@ function TimelineTip({ tree, row, x, y, earlierMs, isRight, isAbove, nowMs }: Ti
     ? ""
     : shortId(tree.name[node]!, tree.label[node]!, tree.parentAction(node) ?? "");
   return (
-    <div
-      class={`tip${isRight ? " to-left" : ""}${isAbove ? " above" : ""}`}
-      aria-hidden="true"
-      style={{ transform: `translate(${x}px, ${y}px)` }}
-    >
+    <div ref={tip} class="tip" aria-hidden="true">
       <strong>
         {tree.label[node]} {id && <span class="id">{id}</span>}
       </strong>

@@ -12,6 +12,8 @@ import { Splitter } from "../ui/splitter";
 
 /** Zooming is told on after this pause. */
 const ZOOM_PAUSE_MS = 300;
+/** The lines that lead the eye from level to level are for trees of so many at most. */
+const GUIDED_DEPTH = 16;
 
 export interface TreeGridHandle {
   zoom: TimelineZoom;
@@ -88,8 +90,11 @@ export function TreeGrid(props: TreeGridProps) {
   };
   return (
     <div
-      class={`tree-area${isTimelineShown ? " with-timeline" : ""}`}
-      style={{ "--split": `${props.splitPercent}%`, "--split-ratio": props.splitPercent / 100 }}
+      class={`tree-area${isTimelineShown ? " with-timeline" : ""}${tree.depth > GUIDED_DEPTH ? " deep" : ""}`}
+      style={{
+        "--split-ratio": props.splitPercent / 100,
+        "--deepest": Math.max(1, tree.depth - 1),
+      }}
     >
       <div
         ref={scroller}

@@ -11,9 +11,6 @@ import type { Insight } from "./insight";
 import { ROW_HEIGHT } from "../ui/virtual_rows";
 
 const BAR_PHASES = PHASES_BY_URGENCY.map((phase) => ({ phase, number: phaseNumber(phase) }));
-const INDENT_PX = 16;
-/** So much of the column is for the levels at most, so that at any depth there is room for the name. */
-const INDENT_PERCENT_MAX = 40;
 
 interface TreeRowProps {
   tree: TreeStore;
@@ -99,7 +96,6 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
   const name = tree.name[node]!;
   const label = tree.label[node]!;
   const level = tree.level[node]!;
-  const indent = (level - 1) * INDENT_PX;
   const id = tree.isGroup(node) ? "" : shortId(name, label, tree.parentAction(node) ?? "");
   const isTree = tree.view.sort === null;
   const isFolder = isTree && tree.childCount[node]! > 0;
@@ -127,14 +123,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
       data-name={name}
       style={{ height: `${ROW_HEIGHT}px`, transform: `translateY(${item.start}px)` }}
     >
-      <div
-        class="cell cell-name"
-        role="gridcell"
-        style={{
-          paddingLeft: `min(${8 + indent}px, ${INDENT_PERCENT_MAX}%)`,
-          backgroundSize: `min(${indent}px, ${INDENT_PERCENT_MAX}%) 100%`,
-        }}
-      >
+      <div class="cell cell-name" role="gridcell" style={{ "--above": level - 1 }}>
         <span class={`twisty${isFolder ? "" : " none"}`} aria-hidden="true">
           {isFolder && (
             <svg class="icon">
@@ -142,18 +131,12 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
             </svg>
           )}
         </span>
-        {id ? (
-          <span class="label" title={tree.taskName[node] ?? name}>
-            <Marked text={label} mark={mark} />
-          </span>
-        ) : (
-          <CutText
-            class={tree.isGroup(node) ? "label group-label" : "label"}
-            text={label}
-            title={tree.isGroup(node) ? tree.group[node]! : (tree.taskName[node] ?? name)}
-            mark={mark}
-          />
-        )}
+        <CutText
+          class={tree.isGroup(node) ? "label group-label" : "label"}
+          text={label}
+          title={tree.isGroup(node) ? tree.group[node]! : (tree.taskName[node] ?? name)}
+          mark={mark}
+        />
         {tree.isGroup(node) && <GroupFacts tree={tree} node={node} nowMs={nowMs} />}
         {id && <CutText class="id" text={id} title={name} mark={mark} />}
         {showsGroup && <CutText class="tag" text={tree.group[node]!} mark={mark} />}
@@ -165,7 +148,8 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
         )}
         {outlier && (
           <span class="tag outlier" title={outlierText(outlier)}>
-            {`${formatRatio(outlier.ratio)}× as long`}
+            <span class="roomy">{`${formatRatio(outlier.ratio)}× as long`}</span>
+            <span class="narrow">slow</span>
           </span>
         )}
         {error && (

@@ -127,7 +127,7 @@ function RunRow({ run, index, isCurrent, route, nowMs, reason, onLabel, onDelete
           <CutText text={run.title ?? run.runName} mark={route.name} />
         </a>
         <span class="where">
-          {run.title ? `${where} / ${run.runName}` : where}
+          <CutText text={run.title ? `${where} / ${run.runName}` : where} />
           {Object.entries(run.labels ?? {}).map(([key, value]) => (
             <button
               key={key}
@@ -139,13 +139,13 @@ function RunRow({ run, index, isCurrent, route, nowMs, reason, onLabel, onDelete
               {`${key}: ${value}`}
             </button>
           ))}
-          {why && <span class="row-error"> {why}</span>}
+          {why && <span class="row-error">{why}</span>}
         </span>
       </th>
       <td class="col-phase">
         {run.phase ? <PhaseLabel phase={run.phase} /> : <span class="fact">Waiting</span>}
         {run.endedAt === null && silentMs > SILENT_MS && (
-          <span class="silent">{`nothing heard for ${formatDuration(silentMs)}`}</span>
+          <span class="silent">{`silent for ${formatDuration(silentMs)}`}</span>
         )}
       </td>
       <td class="col-bar">

@@ -1,8 +1,10 @@
 import { markHits } from "../model/search";
 
-/** So much of the end of a long text stays when there is no room for all of it. */
-const TAIL_LENGTH = 8;
+/** A text of more characters has an end, of at most so many, of which nothing is cut while there is a beginning. */
 const LONG_LENGTH = 10;
+const TAIL_LENGTH_MAX = 20;
+const TAIL_LENGTH_MIN = 6;
+const HEAD_LENGTH = 8;
 
 interface CutTextProps {
   text: string;
@@ -12,7 +14,8 @@ interface CutTextProps {
   mark?: string;
 }
 
-/** A name that keeps its end, by which names of one kind differ, and is cut in the middle. */
+/** A name that keeps its end, by which names of one kind differ: it is cut in the middle, or at its beginning where
+ *  there is room for less than the end. */
 export function CutText({ text, title, mark = "", class: className = "" }: CutTextProps) {
   const shown = title ?? text;
   if (text.length <= LONG_LENGTH)
@@ -24,19 +27,30 @@ export function CutText({ text, title, mark = "", class: className = "" }: CutTe
   // A hit that would lie across the cut is marked in neither half; then the text is cut at the hit's end.
   const at = cutAt(text, mark);
   return (
-    <span class={`cut ${className}`} title={shown}>
+    <span class={`cut ${className}`} title={shown} onCopy={copyInOneLine}>
       <span class="cut-head">
         <Marked text={text.slice(0, at)} mark={mark} />
       </span>
       <span class="cut-tail">
-        <Marked text={text.slice(at)} mark={mark} />
+        <bdi>
+          <Marked text={text.slice(at)} mark={mark} />
+        </bdi>
       </span>
     </span>
   );
 }
 
+/** The two parts are boxes of their own, between which the browser would copy the end of a line. */
+function copyInOneLine(event: ClipboardEvent): void {
+  const text = getSelection()?.getRangeAt(0).toString() ?? "";
+  if (!event.currentTarget || !(event.currentTarget as Element).textContent.includes(text)) return;
+  event.clipboardData?.setData("text/plain", text);
+  event.preventDefault();
+}
+
 function cutAt(text: string, mark: string): number {
-  let at = text.length - TAIL_LENGTH;
+  const tail = Math.max(TAIL_LENGTH_MIN, Math.min(TAIL_LENGTH_MAX, text.length - HEAD_LENGTH));
+  let at = text.length - tail;
   if (mark !== "") {
     const hit = text.toLowerCase().lastIndexOf(mark.toLowerCase());
     if (hit >= 0 && hit < at && hit + mark.length > at) at = hit + mark.length;
