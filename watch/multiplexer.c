@@ -439,8 +439,6 @@ static enum channel_next next_of_part(struct multiplexed *one, struct frame **fr
         rejoin_part(one);
         return CHANNEL_LATER;
     }
-    if (next == CHANNEL_RESET)
-        one->is_synced = false;
     if (one->merged->is_merging)
         merge_snapshots(one->merged);
     return next;

@@ -1,5 +1,6 @@
 """Streams over several cells: one list of all, a part of each, and what is said when one is away."""
 
+import concurrent.futures
 import itertools
 import os
 import random
@@ -353,14 +354,9 @@ def test_a_cell_that_was_never_there(start_runtree, postgres, connect, run, tmp_
     try:
         urls = (postgres.new_database(), later.url("postgres", over_tcp=False))
         cells = itertools.chain(*(("--database-url", url) for url in urls))
-        runtree = start_runtree(*cells, until=None)
+        runtree = start_runtree("--heartbeat-ms", "60000", *cells, until=None)
         until(lambda: watches(runtree, f"{run.base}/runs/watch"), 30)
-        homes = {}
-        for name in (f"r{number}" for number in range(20)):
-            answer = httpx.post(
-                f"{runtree.url}/v1/events", json=named(run, name).event("a0", "RUNNING", parent=None)
-            )
-            homes.setdefault("1" if answer.is_success else "2", []).append(name)
+        homes = homes_by_answers(runtree, run)
         there, missing = (named(run, homes[cell][0]) for cell in ("1", "2"))
         texts = (run_of(there), run_of(missing), list_of(run.project))
         watcher = ManyWatcher(*texts)
@@ -373,6 +369,12 @@ def test_a_cell_that_was_never_there(start_runtree, postgres, connect, run, tmp_
         )
         assert {key[2] for key in watcher.names(texts[2])} == set(homes["1"])
         watcher.follow_until(stream, lambda it: it.away == ["2"])
+        # Nothing but its cell wakes this one.
+        alone = ManyWatcher(texts[1])
+        its_stream = alone.connect(runtree.url)
+        while not alone.parts[texts[1]].events:
+            alone.apply(its_stream.next())
+        assert alone.parts[texts[1]].events == ["absent"]
         later.start()
         watcher.follow_until(stream, lambda it: it.away == [], 20)
         until(
@@ -380,7 +382,9 @@ def test_a_cell_that_was_never_there(start_runtree, postgres, connect, run, tmp_
                 f"{runtree.url}/v1/events", json=missing.event("a0", "RUNNING", parent=None)
             ).is_success
         )
-        watcher.follow_until(stream, lambda it: it.names(texts[1]) == {"a0"}, 20)
+        for each, its in ((watcher, stream), (alone, its_stream)):
+            each.follow_until(its, lambda it: it.names(texts[1]) == {"a0"}, 20)
+        its_stream.close()
         watcher.follow_until(
             stream, lambda it: {k[2] for k in it.names(texts[2])} == {*homes["1"], missing.name}, 20
         )
@@ -388,6 +392,20 @@ def test_a_cell_that_was_never_there(start_runtree, postgres, connect, run, tmp_
     finally:
         runtree.stop()
         later.remove()
+
+
+def homes_by_answers(runtree, run):
+    """The names of twenty runs by the cell that they are for, of which the second is away."""
+
+    def post(name):
+        event = named(run, name).event("a0", "RUNNING", parent=None)
+        return httpx.post(f"{runtree.url}/v1/events", json=event, timeout=20).is_success
+
+    names = [f"r{number}" for number in range(20)]
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        is_there = dict(zip(names, pool.map(post, names)))
+    return {"1": [name for name in names if is_there[name]],
+            "2": [name for name in names if not is_there[name]]}  # fmt: skip
 
 
 def watches(runtree, path):
@@ -487,7 +505,7 @@ def test_random_cuts_while_a_cell_goes_and_comes(pair, one, away, connect, run, 
                 for query, phases in filters]  # fmt: skip
     many = ManyWatcher(list_of(run.project, limit=1000), run_of(runs[0]), follow="true")
     with Load(one.url, away, runs, seed):
-        for _ in range(30):
+        for _ in range(24):
             watcher = rng.choice((*watchers, many))
             stream = watcher.connect(rng.choice(pair).url, cut_after=rng.randrange(30000))
             try:
