@@ -5,7 +5,8 @@
  *   bench_database copy   URL ROUNDS PROJECT DOMAIN RUN
  *
  * `ingest` is the loop of sql/event_writer without all around it: the same statements with the same
- * parameters in the same two round trips (three when a run is new), over blocking libpq. `notify`
+ * parameters in the same two round trips (three when a run is new), over blocking libpq. It reads
+ * every batch, as a writer does that does not know its runs (model/known_runs.h). `notify`
  * writes one event at a time and times from sending the half that commits to PQnotifies on another
  * connection. `copy` copies the rows of a run's actions out. Each prints one JSON object. */
 #include <libpq-fe.h>

@@ -111,6 +111,27 @@ def test_run_is_deleted_meanwhile(api, database, run):
     assert conflicts(api) == 1
 
 
+def test_run_is_deleted_before_its_lock(api, database, run):
+    """Where a conflict was, the run is seen, then locked, and may be gone between the two."""
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    before = api.read(run.path)["incarnation"]
+    for statements in (
+        ["UPDATE runs SET changed_xid = pg_current_xact_id()::text::int8"],
+        ["DELETE FROM runs", "DELETE FROM actions", "DELETE FROM action_events"],
+    ):
+        with lock_run(database) as blocker, ThreadPoolExecutor(1) as pool:
+            event = run.event("a0", "RUNNING", version=len(statements), parent=None)
+            answer = pool.submit(api.post, event)
+            wait_for_writers(blocker, 1)
+            for statement in statements:
+                blocker.execute(statement)
+            blocker.commit()
+            assert answer.result(20).status_code == 201
+    assert answer.result().json() == {"status": "applied", "revision": 1}
+    assert api.read(run.path)["incarnation"] != before
+    assert conflicts(api) == 1
+
+
 def test_where_a_conflict_was_locks_come_first(api, database, run):
     api.post_one(run.event("a0", "RUNNING", parent=None))
     for version in (1, 2):
