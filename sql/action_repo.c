@@ -674,7 +674,7 @@ static const Oid open_ends_types[] = {PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT, PG_TEXT,
 
 static const struct pg_statement open_ends_statement = {
     .name = "open_ends",
-    .sql = "SELECT " RUN_COLUMNS ", NULL::text FROM open_ends o" LOOKED_UP(
+    .sql = "SELECT " RUN_COLUMNS ", NULL::text, NULL::text FROM open_ends o" LOOKED_UP(
         "runs", "r",
         IS_RUN_OF(
             "r",
