@@ -4,6 +4,7 @@ import concurrent.futures
 import itertools
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -13,12 +14,13 @@ import psycopg
 import pytest
 
 import contract
-from client import until
+from client import held, until
 from inventions import RunKey, at
 from many import ManyWatcher, list_of, run_of
 from postgres import Postgres, child_processes
 from runtree import Runtree
 from sse import Cut, EventStream, StreamClosed
+from tokens import CHECKS, KEYS, token_for, write_jwks
 
 NAMES = ("1", "2", "3")
 FAILED = 6  # as it is stored
@@ -180,6 +182,11 @@ def connect():
     yield open_one
     for stream in opened:
         stream.close()
+
+
+def cells_of(runtree):
+    """The options that name its cells."""
+    return runtree.arguments[runtree.arguments.index("--database-url") :]
 
 
 def cells_away(url):
@@ -442,6 +449,44 @@ def test_more_positions_than_an_id_may_have(one):
     assert answer.status == 400 and b"256" in answer.body
 
 
+def test_a_token_sees_its_projects_in_every_cell(
+    start_runtree, one, away, connect, run, seen, tmp_path
+):
+    """Also in the one that comes later."""
+    keys = write_jwks(tmp_path / "keys.json", KEYS.values())
+    guarded = start_runtree("--auth", "jwt", "--auth-keys", str(keys), *CHECKS, *cells_of(one))
+    _, _, homes = seen
+    tokens = [token_for(read=[f"{project}/*"]) for project in (run.project, "another")]
+    away.kill()
+    until(lambda: cells_away(one.url) == ["2"])
+    watchers = [CellsWatcher("/v1/runs/watch?limit=1000") for _ in tokens]
+    streams = []
+    for watcher, token in zip(watchers, tokens):
+        headers = {"Authorization": f"Bearer {token}"}
+        streams.append(connect(watcher, guarded, headers=headers))
+        watcher.follow_until(streams[-1], lambda it: it.synced and it.away == ["2"])
+    away.start()
+    for watcher, stream in zip(watchers, streams):
+        watcher.follow_until(stream, lambda it: it.synced == [None, "2"])
+    assert by_cell(watchers[0]) == homes
+    assert watchers[1].shown == {}
+
+
+def test_nothing_is_kept_of_a_stream_that_left(start_runtree, one, run, seen):
+    """Wherever its snapshot was."""
+    runtree = start_runtree("--hub-linger-ms", "0", *cells_of(one))
+    for records in range(0, 12, 2):
+        watcher = CellsWatcher(f"{run.base}/runs/watch?limit=7")
+        many = ManyWatcher(list_of(run.project), run_of(named(run, "absent")))
+        for stream in (watcher.connect(runtree.url), many.connect(runtree.url)):
+            for _ in range(records):
+                stream.next()
+            stream.close()
+    until(lambda: held(runtree.url, "views") == 0 and held(runtree.url, "frames") == 0)
+    pattern = r'^runtree_list_views{cell="\d"} 0$'
+    until(lambda: len(re.findall(pattern, httpx.get(f"{runtree.url}/metrics").text, re.M)) == 3)
+
+
 class Load:
     """Posts to runs of all cells and deletes some, whether their cells are there or not, and lets
     one of those go away and come back, until it is told to end."""
@@ -515,8 +560,7 @@ def test_random_cuts_while_a_cell_goes_and_comes(pair, one, away, connect, run, 
                 stream.close()
     for runtree in pair:
         until(lambda url=runtree.url: cells_away(url) == [])
-    urls = [url for flag, url in itertools.pairwise(one.arguments) if flag == "--database-url"]
-    rows = rows_of(urls, run)
+    rows = rows_of(cells_of(one)[1::2], run)
     assert rows
     expected = (
         {name: revision for name, (revision, _) in rows.items()},
