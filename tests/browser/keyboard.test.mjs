@@ -184,6 +184,20 @@ test("n finds the failures, folded too, e the first of all, c hides what succeed
   assert.equal(await rowCount(), all);
 });
 
+test("in a table an action says what it is below", async () => {
+  const table = await openPage(
+    await browser.newContext({ viewport: { width: 1440, height: 900 } }),
+    runAddress(runtree.url, RUN, "sort=name"),
+  );
+  await table.waitForSelector("[data-name='scene-0.shot-0.frame-1']");
+  const said = await table
+    .locator("[data-row] .cell-name")
+    .evaluateAll((cells) => cells.map(({ textContent }) => textContent));
+  assert.equal(new Set(said).size, said.length, said.join("\n"));
+  assert.ok(said.length > 20);
+  await table.close();
+});
+
 test("z tells times by this clock, in UTC and from the start; the date is there always", async () => {
   const day = page.locator(".axis .day");
   const time = page.locator(".why-row time").first();

@@ -96,8 +96,9 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
   const name = tree.name[node]!;
   const label = tree.label[node]!;
   const level = tree.level[node]!;
-  const id = tree.isGroup(node) ? "" : shortId(name, label, tree.parentAction(node) ?? "");
   const isTree = tree.view.sort === null;
+  const above = tree.parentAction(node) ?? "";
+  const id = tree.isGroup(node) ? "" : shortId(name, label, isTree ? above : "");
   const isFolder = isTree && tree.childCount[node]! > 0;
   const parent = tree.parent[node]!;
   const isUnderGroup =
@@ -139,6 +140,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
         />
         {tree.isGroup(node) && <GroupFacts tree={tree} node={node} nowMs={nowMs} />}
         {id && <CutText class="id" text={id} title={name} mark={mark} />}
+        {!isTree && !name.startsWith(above) && <CutText class="id" text={`in ${above}`} />}
         {showsGroup && <CutText class="tag" text={tree.group[node]!} mark={mark} />}
         <NarrowFacts tree={tree} node={node} />
         {isCritical && (
