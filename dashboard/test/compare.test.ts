@@ -39,9 +39,9 @@ it("puts first what failed only now, then what takes longer, by how much, what i
     "gone: gone",
     "faster: faster",
     "same: r",
-    "same: at it",
     "same: as before",
     "same: fails always",
+    "same: at it",
   ]);
   expect(rows[2]).toMatchObject({ nowMs: 50_000, thenMs: 10_000, differenceMs: 40_000 });
   expect(rows[5]!.nowMs).toBeNaN();

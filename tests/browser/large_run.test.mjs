@@ -4,7 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { assertCleanPage, launch, openPage, runAddress, waitForStream } from "./lib/browser.mjs";
+import {
+  assertCleanPage,
+  launch,
+  openPage,
+  runAddress,
+  tasksDuring,
+  waitForStream,
+} from "./lib/browser.mjs";
 import { inventLargeRun } from "./lib/invent.mjs";
 import { runPath, Runtree } from "./lib/runtree.mjs";
 
@@ -137,4 +144,49 @@ test("they scroll to the end with few rows rendered and in little memory", async
     console.log(`# ${what}: ${ms.toFixed(0)} ms`);
   }
   assertCleanPage(page);
+});
+
+test("they are searched, sorted, replayed and compared a moment at a time", async () => {
+  const { page } = await open();
+  const asked = [];
+  page.on("request", (request) => request.url().includes("/tree?") && asked.push(request.url()));
+  const settled = ".replay-time[aria-busy=false]";
+  const show = (query, selector) => async () => {
+    await page.evaluate(
+      (hash) => {
+        location.hash = hash;
+      },
+      new URL(runAddress(runtree.url, RUN, query)).hash,
+    );
+    await page.waitForSelector(selector, { timeout: 120_000 });
+  };
+  const drag = async () => {
+    await page.evaluate(async () => {
+      const slider = document.querySelector("[aria-label='Time shown']");
+      const [from, to] = [Number(slider.min), Number(slider.max)];
+      for (let step = 0; step <= 60; step++) {
+        slider.value = String(from + ((to - from) * (step % 60)) / 60);
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        await new Promise(requestAnimationFrame);
+      }
+    });
+    await page.waitForSelector(settled, { timeout: 120_000 });
+  };
+  for (const [what, action] of [
+    ["search", show("name=a77", ".hits:has-text('1,111')")],
+    ["table by duration", show("sort=duration", "[aria-sort=ascending] :text('Duration')")],
+    ["table by name", show("sort=name", "[aria-sort=ascending] :text('Action')")],
+    ["critical path", show("critical=on", ".button[aria-pressed=true][aria-label*=ritical]")],
+    ["comparison", show("compare=sweep-1", "[data-compared]")],
+    ["replay", show("at=2026-04-12T20:20:00.000Z", settled)],
+    ["slider of the replay, moved at 60 frames", drag],
+  ]) {
+    const [longest = 0, ...rest] = await tasksDuring(page, action);
+    const all = rest.reduce((sum, ms) => sum + ms, longest);
+    console.log(`# ${what}: longest task ${longest.toFixed(0)} ms, all ${all.toFixed(0)} ms`);
+  }
+  assert.ok(asked.length < 30, `${asked.length} states were asked for`);
+  await page.waitForFunction(() => document.querySelectorAll("[data-row]").length === 2);
+  assertCleanPage(page);
+  await page.context().close();
 });

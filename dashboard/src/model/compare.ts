@@ -16,13 +16,15 @@ export interface Compared {
   differenceMs: number;
 }
 
+const BY_SIZE: readonly Change[] = ["failed", "slower", "faster"];
+
 /** A difference that is less than both is none. */
 const DIFFERENCE_PART = 0.1;
 const DIFFERENCE_MIN_MS = 100;
 
 /**
- * The actions of a run beside those of another, what has failed only now first, then what takes longer, by how much,
- * what is new, what is gone, and the rest.
+ * The actions of a run beside those of another: what has failed only now first, then what takes longer, by how much,
+ * what is new, what is gone, what is faster, and the rest in tree order.
  */
 export function compareTrees(
   now: TreeStore,
@@ -45,7 +47,8 @@ export function compareTrees(
   for (let node = then.next(NONE); node !== NONE; node = then.next(node))
     if (!then.isGroup(node) && !matched.has(node)) add(NONE, node);
   const size = ({ differenceMs }: Compared): number => Math.abs(differenceMs) || 0;
-  return [...found.values()].flatMap((rows) => rows.sort((a, b) => size(b) - size(a)));
+  for (const change of BY_SIZE) found.get(change)!.sort((a, b) => size(b) - size(a));
+  return [...found.values()].flat();
 }
 
 function changeOf(

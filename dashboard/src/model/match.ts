@@ -13,7 +13,8 @@ export function matchTrees(now: TreeStore, then: TreeStore): Match {
     const matched = pairSiblings(now, ours, then, theirs);
     for (const [our, their] of matched) {
       match.set(our, their);
-      pair([...now.children(our)], [...then.children(their)]);
+      if (now.childCount[our]! > 0 && then.childCount[their]! > 0)
+        pair([...now.children(our)], [...then.children(their)]);
     }
   };
   pair(roots(now), roots(then));
@@ -32,10 +33,17 @@ function pairSiblings(
   then: TreeStore,
   theirs: number[],
 ): [number, number][] {
-  const left = new Map(theirs.map((node) => [nameOf(then, node), node]));
   const pairs: [number, number][] = [];
+  // Mostly the runs are alike.
+  let alike = 0;
+  for (; alike < Math.min(ours.length, theirs.length); alike++) {
+    const [our, their] = [ours[alike]!, theirs[alike]!];
+    if (nameOf(now, our) !== nameOf(then, their)) break;
+    pairs.push([our, their]);
+  }
+  const left = new Map(theirs.slice(alike).map((node) => [nameOf(then, node), node]));
   const unnamed: number[] = [];
-  for (const node of ours) {
+  for (const node of ours.slice(alike)) {
     const name = nameOf(now, node);
     const their = left.get(name);
     if (their === undefined) unnamed.push(node);

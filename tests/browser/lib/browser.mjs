@@ -54,3 +54,20 @@ export function waitForStream(page, states, seconds = 30) {
 export function runAddress(base, { project, domain, runName }, query = "") {
   return `${base}/#/runs/${project}/${domain}/${runName}${query && `?${query}`}`;
 }
+
+/** Does something on a page; the processor time of the page's tasks meanwhile, in milliseconds, the longest first. */
+export async function tasksDuring(page, action) {
+  const browser = page.context().browser();
+  await browser.startTracing(page, { categories: ["toplevel"] });
+  await action();
+  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
+  const place = ({ pid, tid }) => `${pid}.${tid}`;
+  const pages = traceEvents.filter(
+    ({ name, args }) => name === "thread_name" && args.name === "CrRendererMain",
+  );
+  const isOfPage = new Set(pages.map(place));
+  return traceEvents
+    .filter((event) => /RunTask$/.test(event.name) && isOfPage.has(place(event)))
+    .map(({ tdur = 0 }) => tdur / 1000)
+    .sort((a, b) => b - a);
+}
