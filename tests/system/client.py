@@ -9,6 +9,7 @@ import time
 import httpx
 
 import contract
+from runtree import PATIENCE_S
 
 
 class Api:
@@ -16,7 +17,7 @@ class Api:
 
     def __init__(self, url, **options):
         self.url = url
-        self._client = httpx.Client(base_url=url, timeout=30, **options)
+        self._client = httpx.Client(base_url=url, timeout=PATIENCE_S, **options)
 
     def request(self, method, path, **options):
         with self._client.stream(method, path, **options) as response:
@@ -89,7 +90,7 @@ def ask_many(port, path, count):
     head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: "
     requests = [f"{head}{number}\r\n" for number in range(count)]
     requests[-1] += "Connection: close\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         content = "".join(request + "\r\n" for request in requests).encode()
         threading.Thread(target=connection.sendall, args=(content,), daemon=True).start()
         with connection.makefile("rb") as answers:
@@ -98,7 +99,7 @@ def ask_many(port, path, count):
     return [int(status) for status in statuses]
 
 
-def until(condition, seconds=15):
+def until(condition, seconds=PATIENCE_S):
     """Waits until condition() is true; what it returned then."""
     deadline = time.monotonic() + seconds
     while not (is_so := condition()):

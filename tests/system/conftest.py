@@ -15,9 +15,12 @@ from client import Api
 from inventions import RunKey
 from postgres import Postgres
 from reports import Report
-from runtree import Runtree
+from runtree import PATIENCE_S, Runtree
 from sse import EventStream
 from tokens import CHECKS, COOKIE, KEYS, token_for, write_jwks
+
+for one in (httpx.Client.__init__, httpx.get, httpx.post, httpx.put, httpx.delete, httpx.head):
+    one.__kwdefaults__["timeout"] = httpx.Timeout(PATIENCE_S)
 
 # What a shell starts in its background ignores both, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -150,7 +153,7 @@ def guarded(database, tmp_path_factory):
 @pytest.fixture
 def ask(guarded):
     """Asks the guarded runtree; every answer must be one that openapi.yaml allows."""
-    with httpx.Client(base_url=guarded.url, timeout=10) as client:
+    with httpx.Client(base_url=guarded.url, timeout=PATIENCE_S) as client:
 
         def ask(method, path, token=None, cookie=None, headers=None, **options):
             headers = httpx.Headers(headers)

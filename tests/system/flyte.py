@@ -4,7 +4,7 @@ import json
 
 import httpx
 
-from runtree import REPOSITORY
+from runtree import PATIENCE_S, REPOSITORY
 
 RECORDINGS = REPOSITORY / "tests" / "data" / "flyte"
 WORKFLOW = "flyteidl2.workflow"
@@ -71,7 +71,7 @@ class ConnectStream:
 
     def __init__(self, url, method, message=None, body=None, headers=None, **service):
         form = "proto" if body else "json"
-        self._client = httpx.Client(base_url=url, timeout=10)
+        self._client = httpx.Client(base_url=url, timeout=PATIENCE_S)
         request = self._client.build_request(
             "POST",
             path_of(method, **service),

@@ -59,7 +59,7 @@ def child_processes(parent_pid):
     return children
 
 
-def wait_until_gone(pids, seconds=10):
+def wait_until_gone(pids, seconds=60):
     deadline = time.monotonic() + seconds
     while any(is_running(pid) for pid in pids):
         assert time.monotonic() < deadline, f"processes {pids} do not end"
@@ -137,10 +137,10 @@ class Postgres:
                 cwd="/",
                 **self._account,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
-                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+                psycopg.connect(self.url("postgres"), connect_timeout=60).close()
                 return
             except psycopg.OperationalError:
                 assert self.process.poll() is None, (self.folder / "log").read_text()
@@ -154,12 +154,12 @@ class Postgres:
         """Fast shutdown: sessions are cut off, everything committed is kept."""
         if self.is_running():
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(30)
+            self.process.wait(60)
 
     def kill(self):
         """As when the power fails: every process of the cluster at once, with SIGKILL."""
         kill_cluster(self.process.pid)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def remove(self):
         if self.is_running():

@@ -13,6 +13,9 @@ from postgres import free_port
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
+# How long what comes at once may take on a loaded machine.
+PATIENCE_S = 60
+
 SANITIZER_REPORT = re.compile(
     r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|runtime error:"
 )
@@ -56,7 +59,7 @@ class Runtree:
             self.arguments += ["--database-url", database_url]
         self._environment = clean_environment(**(environment or {}))
 
-    def start(self, until="/readyz", seconds=30):
+    def start(self, until="/readyz", seconds=PATIENCE_S):
         """Starts, and waits until `until` answers 200; None: waits for nothing."""
         with open(self._folder / "stdout", "ab") as out, open(self._folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(
@@ -71,7 +74,7 @@ class Runtree:
             self.wait_for(until, 200, seconds)
         return self
 
-    def wait_for(self, path, status, seconds=15):
+    def wait_for(self, path, status, seconds=PATIENCE_S):
         """Polls `path` until it answers `status`."""
         deadline = time.monotonic() + seconds
         while (seen := self._status_of(path)) != status:
@@ -82,7 +85,7 @@ class Runtree:
     def is_running(self):
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, by=signal.SIGTERM, seconds=10):
+    def stop(self, by=signal.SIGTERM, seconds=20):
         """The clean end that the contract promises: exit 0 in time, and no sanitizer's report."""
         if self.is_running():
             self.process.send_signal(by)
@@ -96,7 +99,7 @@ class Runtree:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def resident_bytes(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()
@@ -117,12 +120,12 @@ class Runtree:
 
     def _status_of(self, path):
         try:
-            return httpx.get(self.url + path, timeout=5).status_code
+            return httpx.get(self.url + path, timeout=PATIENCE_S).status_code
         except httpx.TransportError as error:
             return repr(error)
 
 
-def run_to_exit(*arguments, environment=None, seconds=10):
+def run_to_exit(*arguments, environment=None, seconds=PATIENCE_S):
     """Runs the binary with these arguments until it ends by itself."""
     return subprocess.run(
         [binary(), *arguments],

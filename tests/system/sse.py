@@ -11,6 +11,8 @@ import struct
 import time
 import urllib.parse
 
+from runtree import PATIENCE_S
+
 RECORDS = {
     "nodeUpdate",
     "synced",
@@ -53,7 +55,7 @@ class EventStream:
         last_event_id=None,
         headers=None,
         cut_after=None,
-        timeout=10,
+        timeout=PATIENCE_S,
         receive_buffer=None,
     ):
         address = urllib.parse.urlsplit(url)

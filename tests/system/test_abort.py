@@ -146,7 +146,7 @@ def test_a_run_that_somebody_holds_is_asked_when_it_is_free(api, run, postgres, 
         asking.join(0.5)
         assert answers == []
         session.rollback()
-        asking.join(10)
+        asking.join(60)
     assert len(answers) == 1
 
 

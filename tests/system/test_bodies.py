@@ -162,7 +162,7 @@ def test_body_that_is_too_large_hears_it(server, ask):
 
 def test_nothing_is_read_of_a_body_that_waits_for_its_continue(server):
     head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(f"{head}Content-Length: {len(TOO_LARGE)}\r\n\r\n".encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
@@ -194,7 +194,7 @@ def test_bodies_under_way_are_bounded_together(start_runtree, database, run, is_
     connections, refused = [], 0
     try:
         for _ in range(40):
-            connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
             connections.append(connection)
             connection.sendall(head + b" " * (size - 1))
         held = held_for_bodies(server)
@@ -225,7 +225,7 @@ def wait_until_given_back(server):
 
 
 def send_unfinished(server):
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     head = f"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
     connection.sendall(head.encode() + b" " * (BODY_BYTES - 1))
     return connection

@@ -101,7 +101,7 @@ class CellsWatcher:
                 assert data["revision"] >= shown["revision"], "a run went back in time"
             self.shown[key] = data
 
-    def follow_until(self, stream, wanted, seconds=20):
+    def follow_until(self, stream, wanted, seconds=60):
         """Reads until `wanted(self)` holds."""
         deadline = time.monotonic() + seconds
         while not wanted(self):

@@ -31,7 +31,7 @@ def conflicts(api):
 
 def wait_for_writers(connection, count):
     """Until so many writers have read, and wait for the run's lock to write."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     statement = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'runtree writer'"
         " AND datname = current_database() AND wait_event_type = 'Lock'"

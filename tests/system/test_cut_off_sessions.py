@@ -151,7 +151,7 @@ def wait_for_sessions(postgres, database, count, condition):
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name = 'runtree writer' AND " + condition
     )
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while postgres.execute(database, statement) != [(count,)]:
         assert time.monotonic() < deadline, condition
         time.sleep(0.02)
@@ -195,7 +195,7 @@ def test_events_that_lose_every_connection_are_given_up(postgres, relays, start_
         response = answer.result(20)
         assert response.status_code == 503 and "Retry-After" in response.headers
         blocker.rollback()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while response.status_code == 503:
         assert time.monotonic() < deadline, response.text
         time.sleep(0.1)
@@ -214,7 +214,7 @@ def test_run_made_anew_between_two_parts_of_its_tree(postgres, relays, start_beh
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(api.read, f"{run.path}/tree")
         time.sleep(0.5)
-        with httpx.Client(base_url=api.url, timeout=10) as other:
+        with httpx.Client(base_url=api.url) as other:
             assert other.delete(run.path).status_code == 204
             assert other.post("/v1/events", json=run.event("c0", parent=None)).status_code == 201
         relay.gate.set()

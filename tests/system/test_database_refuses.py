@@ -120,7 +120,7 @@ def test_a_database_of_another_encoding_is_refused(postgres, start_runtree, enco
     )
     server = start_runtree(database_url=postgres.url(name), until="/healthz")
     server.wait_for("/readyz", 503)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while f"the database's encoding is {encoding}" not in server.log():
         assert time.monotonic() < deadline, server.log()
         time.sleep(0.05)

@@ -59,7 +59,7 @@ class Exec:
             if process.poll() is None:
                 for pid in [*below(process.pid), process.pid]:
                     os.kill(pid, signal.SIGKILL)
-                process.wait(10)
+                process.wait(60)
 
     def __call__(self, *words, seconds=30, input=None, **options):
         if input is not None:

@@ -245,7 +245,7 @@ def test_stream_is_told_to_come_back_when_the_service_goes(
     for stream in streams:
         assert stream.read() is None
         assert stream.end["error"]["code"] == "unavailable"
-    runtree.process.wait(10)
+    runtree.process.wait(60)
 
 
 def test_tokens_count_as_everywhere(guarded, run, watch):

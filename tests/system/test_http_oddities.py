@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from runtree import PATIENCE_S
+
 EVENT = (
     b'{"project":"smuggled","domain":"d","runName":"r","name":"a","phase":"QUEUED","parent":null}'
 )
@@ -23,17 +25,17 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Answers:
-    """Everything that comes back for these bytes, and whether the server closed the connection."""
+    """All that comes back for these bytes until nothing more does for so many seconds, and whether the server closed the connection."""
 
     def __init__(self, port, request_bytes, seconds=0.4):
         self.text = b""
         self.is_closed = False
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
             connection.sendall(request_bytes)
-            connection.settimeout(seconds)
             try:
                 while chunk := connection.recv(65536):
                     self.text += chunk
+                    connection.settimeout(seconds)
                 self.is_closed = True
             except TimeoutError:
                 pass

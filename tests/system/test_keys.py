@@ -23,7 +23,7 @@ from runtree import Runtree, run_to_exit
 from tokens import KEYS, Key, claims
 
 RS, ES, ED = KEYS["RS256"], KEYS["ES256"], KEYS["EdDSA"]
-CLIENT = httpx.Client(timeout=10)
+CLIENT = httpx.Client()
 SECRET = Key("HS256", "s", b"correct horse battery staple, and more")
 
 

@@ -7,7 +7,7 @@ import time
 import httpx
 import psycopg
 
-from client import metric
+from client import metric, until
 from sse import EventStream
 
 QUEUE_BYTES = 1 << 20  # the least that --write-queue-bytes takes
@@ -20,6 +20,14 @@ def post_note(url, run, number):
     return httpx.post(f"{url}/v1/events", json=event, timeout=60)
 
 
+def sessions_that_wait(database):
+    with psycopg.connect(database) as connection:
+        return connection.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ).fetchone()[0]
+
+
 def test_write_queue(start_runtree, database, run):
     waits = f"{database} options=-clock_timeout=60s"  # for the lock below, which else is given up
     url = start_runtree("--write-queue-bytes", str(QUEUE_BYTES), database_url=waits).url
@@ -30,13 +38,15 @@ def test_write_queue(start_runtree, database, run):
         blocker.execute("LOCK TABLE action_events IN ACCESS EXCLUSIVE MODE")
         # The first is on its way to the database; of the others as many wait as there is room for.
         first = posters.submit(post_note, url, run, 0)
-        time.sleep(1)
+        until(lambda: sessions_that_wait(database) == 1)
         others = [posters.submit(post_note, url, run, number) for number in range(1, 11)]
-        refused, _ = concurrent.futures.wait(others, timeout=5)
+        too_many = 10 - QUEUE_BYTES // NOTE_BYTES
+        until(lambda: sum(answer.done() for answer in others) >= too_many)
+        refused = [answer for answer in others if answer.done()]
         for answer in refused:
             assert answer.result().status_code == 503
             assert int(answer.result().headers["Retry-After"]) > 0
-        assert 10 - QUEUE_BYTES // NOTE_BYTES <= len(refused) < 10
+        assert too_many <= len(refused) < 10
         blocker.rollback()
         accepted = [first, *(answer for answer in others if answer not in refused)]
         assert {answer.result().status_code for answer in accepted} == {201}
@@ -48,7 +58,7 @@ def test_connections(start_runtree, database):
     ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
     def connect():
-        connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         connection.sendall(ask)
         return connection
 
@@ -75,7 +85,7 @@ def test_stream_that_takes_nothing(start_runtree, database, run):
             for number in range(start, start + 2_000)
         ]
         assert httpx.post(f"{server.url}/v1/events", json={"events": events}).status_code == 200
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent:
         silent.sendall(f"GET {run.path}/watch HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         began = time.monotonic()
         while metric(server.url, "runtree_streams_stalled_total") == 0:
@@ -93,8 +103,9 @@ def test_read_queue(start_runtree, database, run):
     ):
         blocker.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
         reads = [readers.submit(httpx.get, server.url + run.path, timeout=30) for _ in range(10)]
-        refused, _ = concurrent.futures.wait(reads, timeout=2)
-        assert 5 <= len(refused) < 10
+        until(lambda: sum(read.done() for read in reads) >= 5)
+        refused = [read for read in reads if read.done()]
+        assert len(refused) < 10
         for read in refused:
             assert read.result().status_code == 503
             assert int(read.result().headers["Retry-After"]) > 0

@@ -64,7 +64,7 @@ def test_stderr_that_nobody_reads_stops_nothing(tmp_path, pipe):
     runtree = Runtree(tmp_path, database_url=away(), stderr=pipe[1]).start(until="/healthz")
     try:
         assert set(ask_many(runtree.port, "/readyz", 1500)) == {503}
-        assert httpx.get(runtree.url + "/healthz", timeout=5).status_code == 200
+        assert httpx.get(runtree.url + "/healthz").status_code == 200
         assert metric(runtree.url, DROPPED) > 0
         runtree.stop()
     finally:
@@ -113,6 +113,6 @@ def test_a_start_that_fails_ends_with_a_full_stderr(tmp_path, pipe, server):
     runtree = Runtree(tmp_path, database_url=away(), port=server.port, stderr=pipe[1])
     runtree.start(until=None)
     try:
-        assert runtree.process.wait(10) == 1
+        assert runtree.process.wait(60) == 1
     finally:
         runtree.kill()

@@ -161,7 +161,7 @@ def test_a_stream_resumes_on_the_other_runtree(server, twin, api, run, name):
         stream = watcher.connect(runtree.url)
         watcher.follow(stream, "synced")
         api.post_one(run.event(f"{number}/{name}"[:200], "RUNNING", parent=name))
-        watcher.follow_until(stream, lambda nodes: len(nodes) == number + 2, timeout=5)
+        watcher.follow_until(stream, lambda nodes: len(nodes) == number + 2)
         stream.close()
     assert watcher.resets == 0
 

@@ -55,7 +55,7 @@ class PgBouncer:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def url(self, database):
         name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]

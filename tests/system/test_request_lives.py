@@ -32,7 +32,7 @@ def ask_and_leave(port, request):
     the request is read, while it waits for the database, in its answer."""
     connections = []
     for number in range(AT_ONCE):
-        connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", port), timeout=60)
         connection.sendall(request())
         connections.append((connection, ("fin", "rst", "half")[number % 3]))
         if random.random() < 0.5:
@@ -106,7 +106,7 @@ def test_watch_without_a_descriptor_is_answered(start_runtree, database, run):
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (before + 20, before + 20))
     # More than there is room for: the last ones wait in the kernel.
     connections = [
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(40)
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(40)
     ]
     answers = []
     try:

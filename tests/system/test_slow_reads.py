@@ -46,7 +46,7 @@ def running_sleeps(database):
 
 
 def wait_for_sleeps(database, count):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while running_sleeps(database) != count:
         assert time.monotonic() < deadline, f"{running_sleeps(database)} reads run, not {count}"
         time.sleep(0.02)

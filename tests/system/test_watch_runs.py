@@ -79,7 +79,7 @@ class RunsWatcher:
             if frame.event == event:
                 return
 
-    def follow_until(self, url, stream, expected, seconds=15):
+    def follow_until(self, url, stream, expected, seconds=60):
         """Reads, and comes back whenever the stream ends, until the list is what it should be."""
         deadline = time.monotonic() + seconds
         while {key: run["revision"] for key, run in self.runs.items()} != expected():
