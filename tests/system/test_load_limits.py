@@ -42,14 +42,13 @@ def test_write_queue(start_runtree, database, run):
         others = [posters.submit(post_note, url, run, number) for number in range(1, 11)]
         too_many = 10 - QUEUE_BYTES // NOTE_BYTES
         until(lambda: sum(answer.done() for answer in others) >= too_many)
-        refused = [answer for answer in others if answer.done()]
-        for answer in refused:
-            assert answer.result().status_code == 503
-            assert int(answer.result().headers["Retry-After"]) > 0
-        assert too_many <= len(refused) < 10
         blocker.rollback()
-        accepted = [first, *(answer for answer in others if answer not in refused)]
-        assert {answer.result().status_code for answer in accepted} == {201}
+        answers = [answer.result() for answer in (first, *others)]
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert too_many <= len(refused) < 10
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    accepted = [answer for answer in answers if answer.status_code == 201]
+    assert len(accepted) + len(refused) == 11
     assert httpx.get(f"{url}{run.path}").json()["actionCount"] == len(accepted)
 
 
@@ -89,7 +88,7 @@ def test_stream_that_takes_nothing(start_runtree, database, run):
         silent.sendall(f"GET {run.path}/watch HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         began = time.monotonic()
         while metric(server.url, "runtree_streams_stalled_total") == 0:
-            assert time.monotonic() < began + 10
+            assert time.monotonic() < began + 60
             time.sleep(0.05)
         assert time.monotonic() > began + 0.5
     assert metric(server.url, "runtree_streams") == 0
@@ -104,10 +103,9 @@ def test_read_queue(start_runtree, database, run):
         blocker.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
         reads = [readers.submit(httpx.get, server.url + run.path, timeout=30) for _ in range(10)]
         until(lambda: sum(read.done() for read in reads) >= 5)
-        refused = [read for read in reads if read.done()]
-        assert len(refused) < 10
-        for read in refused:
-            assert read.result().status_code == 503
-            assert int(read.result().headers["Retry-After"]) > 0
         blocker.rollback()
-        assert {read.result().status_code for read in reads if read not in refused} == {404}
+        answers = [read.result() for read in reads]
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert 5 <= len(refused) < 10
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    assert {answer.status_code for answer in answers} == {404, 503}
