@@ -12,6 +12,7 @@
 #include "handlers/flyte_reports.h"
 #include "handlers/flyte_watch.h"
 #include "handlers/handlers.h"
+#include "handlers/run_cells.h"
 #include "server/http.h"
 
 /* -------- what does not need the database -------- */
@@ -197,6 +198,75 @@ static const struct flyte_method methods[] = {
         handle_tail_logs),
 };
 
+/* A call that waits until it is known where its run is. */
+struct waiting_call {
+    const struct flyte_method *method;
+    struct connect_call call;
+};
+
+static void call_now(void *arg)
+{
+    struct waiting_call waiting = *(struct waiting_call *)arg;
+
+    free(arg);
+    waiting.method->handle(waiting.method, &waiting.call);
+}
+
+static void drop_call(void *arg)
+{
+    struct waiting_call *waiting = arg;
+
+    connect_clear(&waiting->call);
+    free(waiting);
+}
+
+/* The message in the field of that name; NULL if there is none. */
+static const ProtobufCMessage *member(const ProtobufCMessage *message, const char *name)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+
+    if (field == NULL || field->type != PROTOBUF_C_TYPE_MESSAGE ||
+        field->label == PROTOBUF_C_LABEL_REPEATED)
+        return NULL;
+    return *(const ProtobufCMessage *const *)(const void *)((const char *)message + field->offset);
+}
+
+/* The run that the message is about, which knows it as its own or as its action's. */
+static bool read_run(const ProtobufCMessage *message, struct run_key *run)
+{
+    const ProtobufCMessage *id = member(message, "run_id");
+    const ProtobufCMessage *action = member(message, "action_id");
+
+    if (id == NULL && action != NULL)
+        id = member(action, "run");
+    return id != NULL && id->descriptor == &flyte__run_identifier__descriptor &&
+           flyte_run_key((const Flyte__RunIdentifier *)(const void *)id, run);
+}
+
+/* Events find their runs' cells themselves; what is wrong is left to the method to refuse. */
+static void call_with_its_run(const struct flyte_method *method, struct connect_call *call)
+{
+    struct waiting_call *waiting;
+    const ProtobufCMessage *message = NULL;
+    struct arena arena = {0};
+    struct problem problem;
+    struct run_key run;
+
+    if (method->handle != flyte_report && places_may_differ(call->app->places))
+        message = connect_message(call, method->request, &arena, &problem);
+    if (message == NULL || !read_run(message, &run)) {
+        method->handle(method, call);
+    } else if ((waiting = malloc(sizeof *waiting)) != NULL) {
+        *waiting = (struct waiting_call){method, *call};
+        when_runs_are_found(call->request, &run, 1, call_now, drop_call, waiting);
+    } else {
+        connect_clear(call);
+        reply_unavailable(call->request, -ENOMEM);
+    }
+    arena_free(&arena);
+}
+
 void handle_flyte(struct app *app, struct http_request *request)
 {
     const char *service = http_request_uri(request)->segments[0];
@@ -208,7 +278,7 @@ void handle_flyte(struct app *app, struct http_request *request)
         if (strcmp(methods[i].service, service) != 0 || strcmp(methods[i].name, name) != 0)
             continue;
         if (connect_begin(&call, app, request) == 0)
-            methods[i].handle(&methods[i], &call);
+            call_with_its_run(&methods[i], &call);
         return;
     }
     snprintf(text, sizeof text,

@@ -6,7 +6,7 @@
 
 #include "handlers/abort.h"
 #include "handlers/flyte_reads.h"
-#include "handlers/parameters.h"
+#include "handlers/run_cells.h"
 #include "server/http.h"
 
 struct flyte_abort {

@@ -10,6 +10,7 @@
 #include "handlers/action_document.h"
 #include "handlers/lists.h"
 #include "handlers/parameters.h"
+#include "handlers/run_cells.h"
 #include "model/records.h"
 #include "server/http.h"
 
@@ -370,6 +371,31 @@ static void read_next_root(struct flyte_read *read)
                           json_object_get(read->document, "nextCursor")));
 }
 
+static void read_roots(void *arg)
+{
+    read_next_root(arg);
+}
+
+/* 0 or -ENOMEM. */
+static int find_runs(struct flyte_read *read)
+{
+    const json_t *page = json_object_get(read->document, "runs");
+    size_t count = json_array_size(page);
+    struct run_key *runs = calloc(count + 1, sizeof *runs);
+
+    if (runs == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *run = json_array_get(page, i);
+
+        runs[i] =
+            (struct run_key){member(run, "project"), member(run, "domain"), member(run, "runName")};
+    }
+    when_runs_are_found(read->request, runs, count, read_roots, read_free, read);
+    free(runs);
+    return 0;
+}
+
 static void take_runs(void *arg, struct http_request *request, struct buffer *text)
 {
     struct flyte_read *read = arg;
@@ -377,10 +403,8 @@ static void take_runs(void *arg, struct http_request *request, struct buffer *te
     (void)request;
     read->document = document_of(text);
     read->runs = json_array();
-    if (read->document != NULL && read->runs != NULL) {
-        read_next_root(read);
+    if (read->document != NULL && read->runs != NULL && find_runs(read) == 0)
         return;
-    }
     reply_unavailable(read->request, -ENOMEM);
     read_free(read);
 }

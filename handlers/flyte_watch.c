@@ -9,7 +9,7 @@
 #include "handlers/action_document.h"
 #include "handlers/flyte_reads.h"
 #include "handlers/page.h"
-#include "handlers/parameters.h"
+#include "handlers/run_cells.h"
 #include "handlers/stream_request.h"
 #include "server/http.h"
 #include "watch/run_hub.h"

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "handlers/run_cells.h"
 #include "server/http.h"
 
 static int refuse(struct http_request *request, const char *where, const char *name,
@@ -42,15 +43,6 @@ int read_name_parameter(struct http_request *request, const char *parameter, enu
 {
     *name = http_request_parameter(request, parameter);
     return check_name(request, "Query parameter", parameter, key_part, *name);
-}
-
-struct cell *find_cell(struct http_request *request, const struct run_key *run)
-{
-    struct cell *cell = app_cell_of(http_request_app(request), run);
-
-    if (cell == NULL)
-        reply_unavailable(request, -ENOTCONN);
-    return cell;
 }
 
 static int read_key(struct http_request *request, struct run_key *key)

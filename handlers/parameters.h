@@ -21,9 +21,6 @@ int read_run_key(struct http_request *request, struct run_key *key, struct cell 
 int read_action_key(struct http_request *request, struct run_key *run, const char **name,
                     struct cell **cell);
 
-/* The cell that has the run; NULL when it was answered that it cannot be had now. */
-struct cell *find_cell(struct http_request *request, const struct run_key *run);
-
 /* A name in the path or the query, checked as that part of a key. NULL and 0 if a query has none.
  */
 int read_captured_name(struct http_request *request, const char *part, enum key_part key_part,

@@ -9,10 +9,12 @@
 /* The events of a batch that one cell is given. */
 struct part {
     struct submission *submission;
-    struct cell *cell;
+    struct run_place place;
     struct event_batch batch; /* borrows what its events have */
     size_t *places; /* of its events, in the whole batch; NULL: it is the whole, and borrowed */
 };
+
+enum { PLACED_MAX = 3 /* times that events are placed anew, because their run was deleted */ };
 
 struct submission {
     struct app *app;
@@ -24,10 +26,14 @@ struct submission {
     int status; /* of `make`; negative: `problem` says why */
     struct problem problem;
     struct event_batch batch;
-    struct part *parts; /* where there are several cells */
+    struct part whole;  /* where there is one part */
+    struct part *parts; /* that, or more; owned then */
     size_t part_count, parts_pending;
-    enum event_write_outcome outcome; /* of those that have ended */
-    char why[PROBLEM_DETAIL_SIZE];    /* of the first that failed */
+    int placed; /* times */
+    bool is_sought;
+    bool is_misplaced; /* some are to be placed anew */
+    int failure;       /* of the first part that failed, as for reply_unavailable; 0: none */
+    char why[PROBLEM_DETAIL_SIZE]; /* likewise, for people; "" if `failure` says it */
 };
 
 static void free_parts(struct submission *submission)
@@ -41,7 +47,8 @@ static void free_parts(struct submission *submission)
         free(part->batch.results);
         free(part->places);
     }
-    free(submission->parts);
+    if (submission->parts != &submission->whole)
+        free(submission->parts);
     submission->parts = NULL;
     submission->part_count = 0;
 }
@@ -69,24 +76,24 @@ static void count_results(struct app *app, const struct event_batch *batch)
 
 static void run(struct submission *submission);
 
-static void on_written(void *arg, enum event_write_outcome outcome, const char *why)
+/* Every event has its verdict, or something failed. */
+static void end_batch(struct submission *submission)
 {
-    struct submission *submission = arg;
     struct http_request *request = submission->request;
 
     count_results(submission->app, &submission->batch);
-    if (outcome == EVENT_WRITE_DONE && submission->steps->written != NULL &&
+    if (submission->failure == 0 && submission->steps->written != NULL &&
         submission->steps->written(submission->arg, &submission->batch))
         submission->status = 1;
-    if (outcome == EVENT_WRITE_DONE && submission->status == 1) {
+    if (submission->failure == 0 && submission->status == 1) {
         event_batch_clear(&submission->batch);
         run(submission);
         return;
     }
-    if (outcome == EVENT_WRITE_UNAVAILABLE && why != NULL)
-        reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "%s", why);
-    else if (outcome == EVENT_WRITE_UNAVAILABLE)
-        reply_unavailable(request, -ENOTCONN);
+    if (submission->why[0] != '\0')
+        reply_problemf(request, PROBLEM_UNAVAILABLE, NULL, "%s", submission->why);
+    else if (submission->failure < 0)
+        reply_unavailable(request, submission->failure);
     else
         submission->steps->reply(submission->arg, request, &submission->batch);
     submission_free(submission);
@@ -121,24 +128,55 @@ static int reject_forbidden(const struct access *access, struct event_batch *bat
     return 0;
 }
 
-/* -------- several cells -------- */
+/* -------- to the cells of the runs -------- */
 
-static void fail_part(struct part *part, const char *why)
+/* `why` NULL: `status` says it. Of several cells the one is named. */
+static void fail(struct submission *submission, const struct cell *cell, int status,
+                 const char *why)
 {
-    struct submission *submission = part->submission;
-
-    if (submission->outcome == EVENT_WRITE_DONE)
-        snprintf(submission->why, sizeof submission->why, "Cell %s: %s", part->cell->options.name,
-                 why);
-    submission->outcome = EVENT_WRITE_UNAVAILABLE;
+    if (submission->failure < 0)
+        return;
+    submission->failure = status;
+    if (submission->app->cell_count > 1 && cell != NULL)
+        snprintf(submission->why, sizeof submission->why, "Cell %s: %s", cell->options.name,
+                 why != NULL         ? why
+                 : status == -EAGAIN ? "More is waiting for it than the configured limit."
+                 : status == -ENOMEM ? "Out of memory."
+                                     : "The database cannot be reached.");
+    else if (why != NULL)
+        snprintf(submission->why, sizeof submission->why, "%s", why);
 }
+
+static void place(struct submission *submission);
 
 static void release_part(struct submission *submission)
 {
     if (--submission->parts_pending > 0)
         return;
     free_parts(submission);
-    on_written(submission, submission->outcome, submission->why);
+    if (submission->is_misplaced && submission->failure == 0) {
+        submission->is_misplaced = submission->is_sought = false;
+        place(submission);
+    } else {
+        end_batch(submission);
+    }
+}
+
+/* The runs of events that came back are not there (any more). If they might have been made there,
+ * a newer list of cells is why they were not. */
+static void take_back(struct part *part)
+{
+    struct submission *submission = part->submission;
+
+    for (size_t i = 0; i < part->batch.count; i++)
+        if (part->batch.results[i].status == EVENT_PENDING)
+            places_forget(submission->app->places, &part->batch.events[i].run);
+    submission->is_misplaced = true;
+    if (part->place.may_create)
+        places_refresh(submission->app->places, part->place.cell);
+    if (part->place.may_create || submission->placed >= PLACED_MAX)
+        fail(submission, part->place.cell, -ENOTCONN,
+             "The list of cells has just changed. Ask again.");
 }
 
 static void on_part_written(void *arg, enum event_write_outcome outcome, const char *why)
@@ -148,46 +186,30 @@ static void on_part_written(void *arg, enum event_write_outcome outcome, const c
 
     for (size_t i = 0; part->places != NULL && i < part->batch.count; i++)
         submission->batch.results[part->places[i]] = part->batch.results[i];
-    if (outcome != EVENT_WRITE_DONE)
-        fail_part(part, why == NULL ? "The database cannot be reached." : why);
+    if (outcome == EVENT_WRITE_MISPLACED)
+        take_back(part);
+    else if (outcome == EVENT_WRITE_UNAVAILABLE)
+        fail(submission, part->place.cell, -ENOTCONN, why);
     release_part(submission);
 }
 
-static struct cell *cell_of(const struct submission *submission, size_t event)
+static bool is_same_place(const struct run_place *a, const struct run_place *b)
 {
-    return app_home_of(submission->app, &submission->batch.events[event].run);
+    return a->cell == b->cell && a->may_create == b->may_create;
 }
 
-/* The cell that all of the events are for; NULL: they are for several. */
-static struct cell *only_cell(const struct submission *submission)
+/* The part for the place, made if there is none, with room for all that may come. NULL: no memory.
+ */
+static struct part *part_of(struct submission *submission, const struct run_place *at, size_t room)
 {
-    const struct event_batch *batch = &submission->batch;
-    struct cell *only = NULL;
+    struct part *part = submission->parts, *end = part + submission->part_count;
 
-    for (size_t i = 0; i < batch->count; i++) {
-        struct cell *cell;
-
-        if (batch->results[i].status != EVENT_PENDING)
-            continue;
-        cell = cell_of(submission, i);
-        if (only != NULL && cell != only)
-            return NULL;
-        only = cell;
-    }
-    return only;
-}
-
-/* The part of the cell, made if it has none, with room for all that may come. NULL: no memory. */
-static struct part *part_of(struct submission *submission, struct cell *cell, size_t room)
-{
-    struct part *part = submission->parts;
-
-    while (part < submission->parts + submission->part_count && part->cell != cell)
+    while (part < end && !is_same_place(&part->place, at))
         part++;
-    if (part < submission->parts + submission->part_count)
+    if (part < end)
         return part;
     *part = (struct part){.submission = submission,
-                          .cell = cell,
+                          .place = *at,
                           .places = malloc(room * sizeof *part->places),
                           .batch = {.events = malloc(room * sizeof *part->batch.events),
                                     .results = calloc(room, sizeof *part->batch.results)}};
@@ -196,17 +218,73 @@ static struct part *part_of(struct submission *submission, struct cell *cell, si
                                                                                              : part;
 }
 
+/* What is between the events and their places. */
+struct placing {
+    struct run_place only; /* of all events, as long as it is one */
+    bool are_several;
+    struct run_key *unknown; /* runs that must be looked for */
+    size_t unknown_count;
+};
+
 /* 0 or -ENOMEM. */
+static int note_unknown(struct submission *submission, struct placing *placing,
+                        const struct run_key *run, const struct run_place *at)
+{
+    if (submission->is_sought) {
+        fail(submission, at->cell, -ENOTCONN,
+             at->cell != NULL ? NULL
+                              : "A run is new, and this process has an old list of cells; or where"
+                                " it is cannot be found out now.");
+        return 0;
+    }
+    if (placing->unknown == NULL)
+        placing->unknown = malloc(submission->batch.count * sizeof *run);
+    if (placing->unknown == NULL)
+        return -ENOMEM;
+    placing->unknown[placing->unknown_count++] = *run;
+    return 0;
+}
+
+/* 0 or -ENOMEM. */
+static int find_places(struct submission *submission, struct placing *placing)
+{
+    const struct event_batch *batch = &submission->batch;
+    int status = 0;
+
+    for (size_t i = 0; i < batch->count && status == 0; i++) {
+        const struct run_key *run = &batch->events[i].run;
+        struct run_place at;
+
+        if (batch->results[i].status != EVENT_PENDING)
+            continue;
+        if (places_get(submission->app->places, run, &at) < 0) {
+            status = note_unknown(submission, placing, run, &at);
+            placing->are_several = true;
+        } else if (placing->only.cell == NULL) {
+            placing->only = at;
+        } else if (!is_same_place(&placing->only, &at)) {
+            placing->are_several = true;
+        }
+    }
+    return status;
+}
+
+/* 0 or -ENOMEM. What cannot be placed is left out. */
 static int split(struct submission *submission)
 {
     const struct event_batch *batch = &submission->batch;
 
+    submission->parts = calloc(2 * submission->app->cell_count, sizeof *submission->parts);
+    if (submission->parts == NULL)
+        return -ENOMEM;
     for (size_t i = 0; i < batch->count; i++) {
+        struct run_place at;
         struct part *part;
 
-        if (batch->results[i].status != EVENT_PENDING)
+        if (batch->results[i].status != EVENT_PENDING ||
+            places_get(submission->app->places, &batch->events[i].run, &at) < 0)
             continue;
-        part = part_of(submission, cell_of(submission, i), batch->count - i);
+        part = part_of(submission, &at, batch->count - i);
         if (part == NULL)
             return -ENOMEM;
         part->batch.events[part->batch.count] = batch->events[i];
@@ -215,72 +293,79 @@ static int split(struct submission *submission)
     return 0;
 }
 
-/* 0 or -ENOMEM. */
-static int make_parts(struct submission *submission)
-{
-    struct cell *only = only_cell(submission);
-
-    submission->parts =
-        calloc(only == NULL ? submission->app->cell_count : 1, sizeof *submission->parts);
-    if (submission->parts == NULL)
-        return -ENOMEM;
-    if (only == NULL)
-        return split(submission);
-    submission->part_count = 1;
-    submission->parts[0] =
-        (struct part){.submission = submission, .cell = only, .batch = submission->batch};
-    return 0;
-}
-
 static void submit_part(struct part *part)
 {
+    const struct cell *cell = part->place.cell;
     int status = -ENOTCONN;
 
-    if (part->cell->has_database)
-        status = event_writers_submit(part->cell->writers, &part->batch, on_part_written, part);
+    if (cell->has_database && !part->submission->app->is_draining)
+        status = event_writers_submit(cell->writers, &part->batch, part->place.may_create,
+                                      on_part_written, part);
     if (status == 0)
         return;
-    fail_part(part, status == -EAGAIN   ? "More is waiting for it than the configured limit."
-                    : status == -ENOMEM ? "Out of memory."
-                                        : "The database cannot be reached.");
+    fail(part->submission, cell, status, NULL);
     release_part(part->submission);
 }
 
-/* Each cell gets its events; when all have answered the request is. 0 or -ENOMEM. */
-static int submit_to_cells(struct submission *submission)
+/* Each cell gets its events; when all have answered the request is. */
+static void submit_parts(struct submission *submission, const struct placing *placing)
 {
-    if (make_parts(submission) < 0)
-        return -ENOMEM;
-    submission->outcome = EVENT_WRITE_DONE;
+    if (!placing->are_several) {
+        submission->whole = (struct part){
+            .submission = submission, .place = placing->only, .batch = submission->batch};
+        submission->parts = &submission->whole;
+        submission->part_count = 1;
+    } else if (split(submission) < 0) {
+        free_parts(submission);
+        fail(submission, NULL, -ENOMEM, NULL);
+    }
     submission->parts_pending = submission->part_count + 1;
     for (size_t i = 0; i < submission->part_count; i++)
         submit_part(&submission->parts[i]);
     release_part(submission);
-    return 0;
 }
 
-/* -------- from the request to the writers -------- */
-
-/* All events of a batch that has some to be written. */
-static int submit_pending(struct submission *submission)
+static void on_found(void *arg)
 {
-    struct app *app = submission->app;
+    struct submission *submission = arg;
 
-    if (app->is_draining)
-        return -ENOTCONN;
-    if (app->cell_count > 1)
-        return submit_to_cells(submission);
-    return event_writers_submit(app->cells[0]->writers, &submission->batch, on_written, submission);
+    submission->is_sought = true;
+    place(submission);
 }
 
-/* Hands the events to the writers. */
+/* Looks for the runs that must be looked for, and then hands the events to the writers of the
+ * cells. */
+static void place(struct submission *submission)
+{
+    struct placing placing = {0};
+    int status = find_places(submission, &placing);
+
+    if (status == 0 && placing.unknown_count > 0) {
+        status = places_find(submission->app->places, placing.unknown, placing.unknown_count,
+                             on_found, submission);
+        free(placing.unknown);
+        if (status == 0)
+            return;
+    } else {
+        free(placing.unknown);
+    }
+    if (status == 0) {
+        submission->placed++;
+        submit_parts(submission, &placing);
+    } else {
+        fail(submission, NULL, status, NULL);
+        end_batch(submission);
+    }
+}
+
+/* -------- from the request to the cells -------- */
+
 static void submit(struct submission *submission)
 {
     struct http_request *request = submission->request;
     struct event_batch *batch = &submission->batch;
     const struct access *access = http_request_access(request);
     int64_t pending;
-    int status;
 
     http_request_hold(request, event_batch_bytes(batch));
     if (access != NULL && reject_forbidden(access, batch) < 0) {
@@ -293,15 +378,12 @@ static void submit(struct submission *submission)
         submission_free(submission);
         return;
     }
-    if (pending == 0) {
-        on_written(submission, EVENT_WRITE_DONE, NULL);
-        return;
-    }
-    status = submit_pending(submission);
-    if (status < 0) {
-        submission_free(submission);
-        reply_unavailable(request, status);
-    }
+    submission->placed = 0;
+    submission->is_sought = false;
+    if (pending == 0)
+        end_batch(submission);
+    else
+        place(submission);
 }
 
 static void make(struct submission *submission)

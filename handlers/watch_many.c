@@ -6,6 +6,7 @@
 
 #include "handlers/handlers.h"
 #include "handlers/parameters.h"
+#include "handlers/run_cells.h"
 #include "handlers/stream_request.h"
 #include "model/subscription.h"
 #include "model/watch_id.h"
@@ -195,8 +196,9 @@ static int subscribe_all(struct many_watch *watch)
     return status;
 }
 
-static void start(struct many_watch *watch)
+static void start(void *arg)
 {
+    struct many_watch *watch = arg;
     struct app *app = watch->app;
     int status = -ENOBUFS;
 
@@ -212,6 +214,22 @@ static void start(struct many_watch *watch)
     } else {
         open_stream(watch);
     }
+}
+
+static void drop(void *arg)
+{
+    watch_free(arg);
+}
+
+static void find_runs(struct many_watch *watch)
+{
+    struct run_key runs[SUBSCRIPTIONS_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < watch->count; i++)
+        if (watch->subscriptions[i].kind == SUBSCRIPTION_RUN)
+            runs[count++] = watch->subscriptions[i].key;
+    when_runs_are_found(watch->request, runs, count, start, drop, watch);
 }
 
 void handle_watch_many(struct app *app, struct http_request *request)
@@ -231,6 +249,6 @@ void handle_watch_many(struct app *app, struct http_request *request)
         reply_stream_head_only(request);
         watch_free(watch);
     } else {
-        start(watch);
+        find_runs(watch);
     }
 }

@@ -1,7 +1,5 @@
 #include "model/placement.h"
 
-#include <assert.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "model/text.h"
@@ -15,7 +13,12 @@ static uint64_t mix(uint64_t hash)
     return hash ^ hash >> 33;
 }
 
-static uint64_t hash_of_run(const struct run_key *run)
+uint64_t placement_name(const char *name)
+{
+    return mix(hash_bytes(HASH_START, name, strlen(name)));
+}
+
+uint64_t placement_run(const struct run_key *run)
 {
     const char *const parts[] = {run->project, run->domain, run->run_name};
     uint64_t hash = HASH_START;
@@ -25,20 +28,15 @@ static uint64_t hash_of_run(const struct run_key *run)
     return mix(hash);
 }
 
-size_t placement_home(const char *const *names, size_t count, const struct run_key *run)
+size_t placement_home(const uint64_t *names, size_t count, uint64_t run)
 {
-    uint64_t run_hash, best_score = 0;
     size_t best = 0;
+    uint64_t best_score = mix(run ^ names[0]);
 
-    assert(count > 0);
-    if (count == 1)
-        return 0;
-    run_hash = hash_of_run(run);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t score = mix(run_hash ^ mix(hash_bytes(HASH_START, names[i], strlen(names[i]))));
+    for (size_t i = 1; i < count; i++) {
+        uint64_t score = mix(run ^ names[i]);
 
-        if (i == 0 || score > best_score ||
-            (score == best_score && strcmp(names[i], names[best]) < 0)) {
+        if (score > best_score || (score == best_score && names[i] > names[best])) {
             best_score = score;
             best = i;
         }

@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "model/placement.h"
 #include "watch/channel.h"
 #include "watch/stream.h"
 
@@ -143,6 +142,8 @@ static void stop_objects(struct app_runner *runner)
     struct app *app = &runner->app;
 
     close_own_handles(runner);
+    if (app->places != NULL)
+        places_stop(app->places);
     for (size_t i = 0; i < app->cell_count; i++)
         cell_stop(app->cells[i]);
     if (app->http != NULL)
@@ -161,6 +162,7 @@ static void free_objects(struct app_runner *runner)
     for (size_t i = 0; i < app->cell_count; i++)
         cell_free(app->cells[i]);
     free(app->cells);
+    places_free(app->places);
     http_server_free(app->http);
     streams_free(app->streams);
     rate_limits_free(app->rate_limits);
@@ -275,6 +277,7 @@ static int start_http(struct app *app, int listen_fd, char *why, size_t why_size
         .app = app,
         .routes = app->shared->routes,
         .problem_form = app->shared->problem_form,
+        .call_handler = app->shared->call_handler,
         .log = app->shared->log,
         .memory = app->shared->memory,
         .metrics = app->metrics,
@@ -346,6 +349,13 @@ static int start_rate_limits(struct app *app)
     return app->rate_limits == NULL ? -ENOMEM : 0;
 }
 
+static void on_cell_read(void *arg, struct cell *cell, const struct generations *found)
+{
+    struct app *app = arg;
+
+    places_read(app->places, cell, found);
+}
+
 static void on_cell_usable(void *arg)
 {
     struct app *app = arg;
@@ -353,8 +363,26 @@ static void on_cell_usable(void *arg)
     http_server_use_database(app->http);
 }
 
+static void on_run_removed(void *arg, const struct run_key *run)
+{
+    struct app *app = arg;
+
+    places_forget(app->places, run);
+}
+
+static void on_cell_gap(void *arg, struct cell *cell)
+{
+    struct app *app = arg;
+
+    places_forget_cell(app->places, cell);
+}
+
 static struct cell *make_cell(struct app *app, const struct cell_config *config)
 {
+    static const struct cell_events events = {.on_read = on_cell_read,
+                                              .on_usable = on_cell_usable,
+                                              .on_run_removed = on_run_removed,
+                                              .on_gap = on_cell_gap};
     const struct app_shared *shared = app->shared;
     const struct cell_options options = {
         .name = config->name,
@@ -365,8 +393,9 @@ static struct cell *make_cell(struct app *app, const struct cell_config *config)
         .memory = shared->memory,
         .metrics = &app->metrics[app->cell_count],
         .channels = app->channels,
+        .generation = places_generation(app->places),
         .looks_after = app->metrics == shared->metrics[0],
-        .on_usable = on_cell_usable,
+        .events = &events,
         .arg = app,
     };
 
@@ -378,16 +407,20 @@ static int make_cells(struct app *app)
 {
     const struct cell_list *list = app->shared->cells;
 
+    app->places = places_new(list);
     app->cells = calloc(list->alive, sizeof(struct cell *));
-    for (size_t i = 0; app->cells != NULL && i < list->count; i++) {
+    if (app->places == NULL || app->cells == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < list->count; i++) {
         if (list->items[i].state == CELL_GONE)
             continue;
         app->cells[app->cell_count] = make_cell(app, &list->items[i]);
         if (app->cells[app->cell_count] == NULL)
             return -ENOMEM;
+        places_put(app->places, i, app->cells[app->cell_count]);
         app->cell_count++;
     }
-    return app->cells == NULL ? -ENOMEM : 0;
+    return 0;
 }
 
 static int start_objects(struct app *app, int listen_fd, struct auth_keys *keys, char *why,
@@ -464,20 +497,20 @@ void app_free(struct app *app)
 
 /* -------- what others ask -------- */
 
-struct cell *app_home_of(const struct app *app, const struct run_key *run)
-{
-    const char *names[CELLS_MAX];
-
-    for (size_t i = 0; i < app->cell_count; i++)
-        names[i] = app->cells[i]->options.name;
-    return app->cells[placement_home(names, app->cell_count, run)];
-}
-
 struct cell *app_cell_of(const struct app *app, const struct run_key *run)
 {
-    struct cell *cell = app_home_of(app, run);
+    struct run_place place;
 
-    return cell->has_database ? cell : NULL;
+    return places_get(app->places, run, &place) == 0 && place.cell->has_database ? place.cell
+                                                                                 : NULL;
+}
+
+struct cell *app_home_of(const struct app *app, const struct run_key *run)
+{
+    struct run_place place;
+
+    places_get(app->places, run, &place);
+    return place.cell == NULL ? app->cells[0] : place.cell;
 }
 
 bool app_is_ready(const struct app *app, char *why, size_t why_size)

@@ -19,6 +19,7 @@
 #include "server/log.h"
 #include "server/memory.h"
 #include "server/metrics.h"
+#include "server/places.h"
 #include "server/rate_limit.h"
 #include "server/webhook_secrets.h"
 
@@ -36,6 +37,7 @@ struct app_shared {
     struct memory *memory;
     const struct route *routes;
     problem_form *problem_form;           /* see struct http_options */
+    call_handler *call_handler;           /* likewise */
     const struct metrics *const *metrics; /* of each loop one for each cell, as it is listed */
     size_t metrics_count;
     size_t loops;
@@ -52,6 +54,7 @@ struct app {
     struct gzip_packer *packer;
     struct streams *streams;
     struct channels *channels;
+    struct places *places; /* which cell a run is in */
     struct cell **cells;
     size_t cell_count;
     struct {
@@ -78,10 +81,11 @@ void app_free(struct app *app);
 /* From any thread: takes `keys` over in place of those before. */
 void app_use_keys(struct app *app, struct auth_keys *keys);
 
-/* The cell that the run is in, or would be made in. */
-struct cell *app_home_of(const struct app *app, const struct run_key *run);
-/* The same; NULL as long as that has no database. */
+/* The cell that the run is in, or would be made in; NULL if that is not known yet (places_find), or
+ * cannot be had. */
 struct cell *app_cell_of(const struct app *app, const struct run_key *run);
+/* The same, or one that it may be in; never NULL. */
+struct cell *app_home_of(const struct app *app, const struct run_key *run);
 
 /* Ready to serve: at least half of the cells are usable, and none of the others is only just being
  * connected to; else false with the reason in `why`. */

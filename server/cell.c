@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "sql/cell_registry.h"
 #include "sql/migrate.h"
 #include "watch/list_hub.h"
 #include "watch/run_hub.h"
@@ -15,7 +16,8 @@
 enum {
     KNOWN_BYTES_MAX = 16 * 1024 * 1024, /* of the runs that writers keep, … */
     KNOWN_SHARE = 64,                   /* … and this part of the memory for clients */
-    MIGRATE_RETRY_MS = 1000,
+    WORK_RETRY_MS = 1000,
+    WORKS_IN_A_ROW_MAX = 4,
     WRITE_RETRY_FOR_MS = 5000, /* how long events in flight wait for a broken connection */
     CLIENT_READERS = 2,        /* connections: a long read leaves the other to the others */
     LIVE_READERS = 1,          /* in the order of asking */
@@ -23,11 +25,14 @@ enum {
 
 struct cell_runner {
     struct cell cell; /* the first member: runner_of */
-    uv_timer_t retry; /* of the migration */
-    uv_work_t migration;
-    bool is_migrating, is_draining;
-    char migrate_why[CELL_WHY_SIZE];
-    int migrate_status;
+    uv_timer_t retry; /* of the work below */
+    uv_work_t work;
+    bool is_working, is_draining;
+    bool is_migrated;
+    int works;                       /* in a row, without a pause */
+    struct generations known, found; /* of the work: to be stored, and read */
+    char why[CELL_WHY_SIZE];
+    int status;
 };
 
 static struct cell_runner *runner_of(struct cell *cell)
@@ -150,6 +155,8 @@ static void on_run_changed(void *arg, const struct run_notification *notificatio
     struct cell *cell = arg;
 
     metrics_add(cell->options.metrics, METRIC_NOTIFICATIONS, 1);
+    if (notification->revision == 0)
+        cell->options.events->on_run_removed(cell->options.arg, &notification->run);
     run_hubs_hear(cell->hubs, &notification->run, notification->revision);
     list_hub_hear(cell->list_hub, notification);
     event_writers_hear(cell->writers, &notification->run, notification->revision);
@@ -162,6 +169,7 @@ static void on_listening(void *arg, uint32_t timeline)
     log_write(cell->options.log, LOG_INFO, "listening to the database", "s:I", "timeline",
               (json_int_t)timeline);
     cell->not_ready_why[0] = '\0';
+    cell->options.events->on_gap(cell->options.arg, cell);
     run_hubs_read_all(cell->hubs);
     list_hub_read_all(cell->list_hub);
 }
@@ -301,6 +309,7 @@ static int start_database_objects(struct cell *cell)
         .connections = (int)config->writer_connections,
         .queue_bytes_max = (size_t)config->write_queue_bytes,
         .known_bytes_max = memory_max < KNOWN_BYTES_MAX ? (size_t)memory_max : KNOWN_BYTES_MAX,
+        .generation = cell->options.generation,
         .retry_for_ms = WRITE_RETRY_FOR_MS,
         .is_due = &cell->due.writers,
     };
@@ -317,61 +326,121 @@ static int start_database_objects(struct cell *cell)
     return cell->remover == NULL ? -ENOMEM : start_abandoner(cell);
 }
 
-static void start_migration(struct cell_runner *runner);
+/* -------- the schema, and the lists of cells -------- */
 
-static void on_migrate_retry(uv_timer_t *timer)
+static void start_work(struct cell_runner *runner);
+
+static void on_retry(uv_timer_t *timer)
 {
-    start_migration(timer->data);
+    struct cell_runner *runner = timer->data;
+
+    runner->works = 0;
+    start_work(runner);
+}
+
+static void work_later(struct cell_runner *runner)
+{
+    uv_timer_start(&runner->retry, on_retry, WORK_RETRY_MS, 0);
 }
 
 /* On a worker thread, because it blocks. */
-static void migrate_work(uv_work_t *work)
+static void do_work(uv_work_t *work)
 {
     struct cell_runner *runner = work->data;
+    const struct cell_options *options = &runner->cell.options;
 
-    runner->migrate_status =
-        migrate_database(runner->cell.options.url, runner->migrate_why, sizeof runner->migrate_why);
+    runner->status =
+        runner->is_migrated ? 0 : migrate_database(options->url, runner->why, sizeof runner->why);
+    runner->is_migrated = runner->status == 0;
+    if (runner->is_migrated)
+        runner->status = cell_registry_sync(options->url, options->name, &runner->known,
+                                            &runner->found, runner->why, sizeof runner->why);
 }
 
-static void use_database(struct cell *cell)
+static void note_not_ready(struct cell *cell, const char *why)
 {
+    snprintf(cell->not_ready_why, sizeof cell->not_ready_why, "%s", why);
+    cell->has_failed = true;
+}
+
+void cell_wait(struct cell *cell, const char *why)
+{
+    if (strcmp(cell->not_ready_why, why) != 0)
+        log_write(cell->options.log, LOG_WARNING, "the database is not used yet", "s:s, s:s",
+                  "cell", cell->options.name, "why", why);
+    note_not_ready(cell, why);
+}
+
+void cell_refuse(struct cell *cell, const char *why)
+{
+    if (strcmp(cell->not_ready_why, why) != 0)
+        log_write(cell->options.log, LOG_ERROR, "the database is not usable", "s:s", "why", why);
+    note_not_ready(cell, why);
+    work_later(runner_of(cell));
+}
+
+static void after_work(uv_work_t *work, int status)
+{
+    struct cell_runner *runner = work->data;
+    struct cell *cell = &runner->cell;
+
+    (void)status;
+    runner->is_working = false;
+    if (!runner->is_draining && runner->status == 0)
+        cell->options.events->on_read(cell->options.arg, cell, &runner->found);
+    else if (!runner->is_draining && !cell->has_database)
+        cell_refuse(cell, runner->why);
+    else if (!runner->is_draining)
+        work_later(runner);
+    if (!runner->is_working)
+        generations_clear(&runner->found);
+}
+
+static void start_work(struct cell_runner *runner)
+{
+    generations_clear(&runner->found);
+    runner->work.data = runner;
+    runner->is_working = true;
+    runner->works++;
+    uv_queue_work(runner->cell.options.loop, &runner->work, do_work, after_work);
+}
+
+void cell_start(struct cell *cell)
+{
+    start_work(runner_of(cell));
+}
+
+void cell_sync(struct cell *cell, const struct generations *known)
+{
+    struct cell_runner *runner = runner_of(cell);
+
+    if (runner->is_working || runner->is_draining)
+        return;
+    generations_clear(&runner->known);
+    if (runner->works >= WORKS_IN_A_ROW_MAX || generations_merge(&runner->known, known) < 0)
+        work_later(runner);
+    else
+        start_work(runner);
+}
+
+void cell_use(struct cell *cell)
+{
+    struct cell_runner *runner = runner_of(cell);
+
+    runner->works = 0;
+    if (cell->has_database || runner->is_draining)
+        return;
     log_write(cell->options.log, LOG_INFO, "schema is current", "");
     cell->has_database = start_database_objects(cell) == 0;
     if (cell->has_database) {
-        cell->options.on_usable(cell->options.arg);
+        cell->options.events->on_usable(cell->options.arg);
         return;
     }
     log_write(cell->options.log, LOG_ERROR, "out of memory at the start", "");
     kill(getpid(), SIGTERM);
 }
 
-static void after_migrate(uv_work_t *work, int status)
-{
-    struct cell_runner *runner = work->data;
-    struct cell *cell = &runner->cell;
-
-    (void)status;
-    runner->is_migrating = false;
-    if (runner->is_draining)
-        return;
-    if (runner->migrate_status == 0) {
-        use_database(cell);
-        return;
-    }
-    if (strcmp(cell->not_ready_why, runner->migrate_why) != 0)
-        log_write(cell->options.log, LOG_ERROR, "the database is not usable", "s:s", "why",
-                  runner->migrate_why);
-    snprintf(cell->not_ready_why, sizeof cell->not_ready_why, "%s", runner->migrate_why);
-    cell->has_failed = true;
-    uv_timer_start(&runner->retry, on_migrate_retry, MIGRATE_RETRY_MS, 0);
-}
-
-static void start_migration(struct cell_runner *runner)
-{
-    runner->migration.data = runner;
-    runner->is_migrating = true;
-    uv_queue_work(runner->cell.options.loop, &runner->migration, migrate_work, after_migrate);
-}
+/* -------- its life -------- */
 
 struct cell *cell_new(const struct cell_options *options)
 {
@@ -385,11 +454,6 @@ struct cell *cell_new(const struct cell_options *options)
     uv_timer_init(options->loop, &runner->retry);
     runner->retry.data = runner;
     return &runner->cell;
-}
-
-void cell_start(struct cell *cell)
-{
-    start_migration(runner_of(cell));
 }
 
 /* -------- who listens -------- */
@@ -459,7 +523,7 @@ void cell_drain(struct cell *cell)
 
 bool cell_is_migrating(const struct cell *cell)
 {
-    return ((const struct cell_runner *)cell)->is_migrating;
+    return ((const struct cell_runner *)cell)->is_working;
 }
 
 void cell_stop(struct cell *cell)
@@ -502,5 +566,7 @@ void cell_free(struct cell *cell)
     run_hubs_free(cell->hubs);
     action_repo_free(cell->repo);
     action_repo_free(cell->live_repo);
+    generations_clear(&runner_of(cell)->known);
+    generations_clear(&runner_of(cell)->found);
     free(runner_of(cell));
 }

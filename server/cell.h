@@ -1,7 +1,7 @@
 /* One database, or a schema of one, that holds whole runs, as one event loop works with it: its
  * connections and all that stands on them. What is in here knows nothing of other cells.
  *
- *   schema -> repo, hubs, writers, listener, remover, abandoner -> usable */
+ *   schema -> lists of cells -> repo, hubs, writers, listener, remover, abandoner -> usable */
 #ifndef RUNTREE_SERVER_CELL_H
 #define RUNTREE_SERVER_CELL_H
 
@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "model/generations.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/memory.h"
@@ -27,6 +28,17 @@ enum { CELL_WHY_SIZE = 512 };
 
 enum { CELL_READ_MAX_MS = 10000 }; /* that a client's read may take */
 
+struct cell;
+
+struct cell_events {
+    /* What the database has of lists of cells was read: the first time, and after cell_sync. */
+    void (*on_read)(void *arg, struct cell *cell, const struct generations *found);
+    void (*on_usable)(void *arg); /* once, when its objects are there */
+    void (*on_run_removed)(void *arg, const struct run_key *run);
+    /* Runs may have been deleted that were not heard of. */
+    void (*on_gap)(void *arg, struct cell *cell);
+};
+
 /* All borrowed, and as long-lived as the cell. */
 struct cell_options {
     const char *name, *url;
@@ -36,8 +48,9 @@ struct cell_options {
     struct memory *memory;
     struct metrics *metrics; /* of this cell on this loop */
     struct channels *channels;
+    const int64_t *generation; /* the newest list of cells (server/places.h) */
     bool looks_after; /* the runs that are to be deleted or given up: one loop of a process does */
-    void (*on_usable)(void *arg); /* once, when the objects below are there */
+    const struct cell_events *events;
     void *arg;
 };
 
@@ -51,7 +64,7 @@ struct cell_listener {
 /* Handlers read it; only cell.c writes it. */
 struct cell {
     struct cell_options options;
-    /* Once the schema is current; before that none of the objects is there. */
+    /* Once it is used; before that none of the objects is there. */
     bool has_database;
     struct action_repo *repo;      /* for clients */
     struct action_repo *live_repo; /* for hubs, which no client's read holds up */
@@ -77,9 +90,19 @@ int cell_connections(const struct config *config);
 /* NULL when out of memory. */
 struct cell *cell_new(const struct cell_options *options);
 
-/* On the loop's thread: brings the schema up to date, again and again until that succeeds, and then
- * works. */
+/* On the loop's thread: brings the schema up to date and reads what lists of cells there have been,
+ * again and again until that succeeds (on_read). */
 void cell_start(struct cell *cell);
+
+/* Stores those of `known` that the database has not, and reads them again (on_read). Nothing if
+ * that is under way. */
+void cell_sync(struct cell *cell, const struct generations *known);
+
+/* Works from now on. */
+void cell_use(struct cell *cell);
+/* It must not work yet, and `why`. The second reads again after a while. */
+void cell_wait(struct cell *cell, const char *why);
+void cell_refuse(struct cell *cell, const char *why);
 
 /* Once per turn of the loop. Whether there is more to do in the next. */
 bool cell_run(struct cell *cell);

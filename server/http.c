@@ -1909,8 +1909,10 @@ static void handle(struct http_request *request)
         reply_bad_body(request, -EBADMSG);
     else if (!server->has_database && !request->route->is_local)
         reply_unavailable(request, -ENOTCONN);
-    else
+    else if (request->route->is_local)
         request->route->handler(server->options.app, request);
+    else
+        server->options.call_handler(server->options.app, request, request->route->handler);
     if (request->state == REQUEST_HANDLED)
         enter(request, REQUEST_WAITING);
 }

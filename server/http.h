@@ -45,12 +45,16 @@ struct problem_answer {
 typedef bool problem_form(const struct http_request *request, const struct problem *problem,
                           struct problem_answer *answer);
 
+/* Calls the handler, now or later; or answers the request itself. */
+typedef void call_handler(struct app *app, struct http_request *request, route_handler *handler);
+
 /* What is borrowed lives longer than the server. */
 struct http_options {
     int listen_fd;   /* listening, non-blocking; owned by the server from then on */
     struct app *app; /* handed to the handlers, and nothing else */
     const struct route *routes;
     problem_form *problem_form; /* NULL: all problems are RFC 9457's */
+    call_handler *call_handler; /* of what is not local */
     const struct log *log;
     struct memory *memory;
     struct metrics *metrics;

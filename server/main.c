@@ -14,6 +14,7 @@
 #include "cli/watch_run.h"
 #include "handlers/connect.h"
 #include "handlers/routes.h"
+#include "handlers/run_cells.h"
 #include "server/app.h"
 #include "server/listen.h"
 #include "sql/embedded_postgres.h"
@@ -170,6 +171,7 @@ static int serve_on(const struct config *config, const struct secrets *secrets,
         .memory = memory,
         .routes = routes,
         .problem_form = connect_problem_form,
+        .call_handler = call_with_run,
         .metrics = process.all_metrics,
         .metrics_count = count,
         .loops = (size_t)config->threads,

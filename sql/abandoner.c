@@ -168,7 +168,7 @@ static void on_page_end(void *arg, enum repo_outcome outcome, const char *messag
 
     (void)message;
     if (went_well && abandoner->batch.count > 0) {
-        if (event_writers_submit(abandoner->options.writers, &abandoner->batch, on_written,
+        if (event_writers_submit(abandoner->options.writers, &abandoner->batch, false, on_written,
                                  abandoner) == 0)
             return;
         went_well = false;

@@ -59,20 +59,22 @@ enum step {
     STEP_READ_MORE,
     STEP_WRITE, /* … and ends here or with the next */
     STEP_UNLOCK,
-    STEP_FIND_ABORTS,    /* behind that, of runs in which somebody asked for an end */
-    STEP_UNLOCK_REMOVED, /* what is left of a run must go first */
-    STEP_UNLOCK_MISSING, /* a run was deleted before it could be locked */
-    STEP_UNLOCK_GONE,    /* there is no run to join anything in */
-    STEP_REHEARSE,       /* after a try was refused */
-    STEP_PROBE_RANGE,    /* after a try waited for a lock */
-    STEP_PROBE_PARKED,   /* between batches, as the next */
+    STEP_FIND_ABORTS,      /* behind that, of runs in which somebody asked for an end */
+    STEP_UNLOCK_REMOVED,   /* what is left of a run must go first */
+    STEP_UNLOCK_MISSING,   /* a run was deleted before it could be locked */
+    STEP_UNLOCK_ELSEWHERE, /* a run is not there, and must not be made here */
+    STEP_UNLOCK_GONE,      /* there is no run to join anything in */
+    STEP_REHEARSE,         /* after a try was refused */
+    STEP_PROBE_RANGE,      /* after a try waited for a lock */
+    STEP_PROBE_PARKED,     /* between batches, as the next */
     STEP_FIND_JOINS,
 };
 
 /* One call of event_writers_submit; frees itself when its last event is finished. */
 struct write_request {
     size_t pending; /* events not finished, and one for the call that submits */
-    bool is_unavailable;
+    bool is_unavailable, is_misplaced;
+    bool may_create;          /* runs that are not there */
     char why[WRITE_WHY_SIZE]; /* of the first event that was given up for a reason of its own */
     event_write_fn *done;
     void *arg;
@@ -175,9 +177,11 @@ struct event_writer {
     struct decision_name *asked;            /* names of the others: those that are read … */
     size_t asked_count, asked_event_count;  /* … and, behind them, those of events alone */
     int64_t xid;                            /* of the transaction */
-    char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new */
-    size_t runs_read, old_count;            /* of events: stored already */
-    size_t written_count;                   /* of events: new */
+    char (*incarnations)[INCARNATION_SIZE]; /* one for each run, should it be new … */
+    bool *may_create;                       /* … whether it may be made … */
+    bool *is_here;               /* … and whether it is there, made rightly or before */
+    size_t runs_read, old_count; /* of events: stored already */
+    size_t written_count;        /* of events: new */
     const struct decision_name *event_names;
     size_t event_name_count;
     const struct decision_name *unread; /* whose waiting children are being read */
@@ -220,7 +224,9 @@ static void release(struct write_request *request)
     if (--request->pending > 0)
         return;
     request->done(request->arg,
-                  request->is_unavailable ? EVENT_WRITE_UNAVAILABLE : EVENT_WRITE_DONE,
+                  request->is_unavailable ? EVENT_WRITE_UNAVAILABLE
+                  : request->is_misplaced ? EVENT_WRITE_MISPLACED
+                                          : EVENT_WRITE_DONE,
                   request->why[0] == '\0' ? NULL : request->why);
     free(request);
 }
@@ -396,6 +402,10 @@ static void drop_try(struct event_writer *writer)
     writer->is_known = NULL;
     free(writer->asked);
     writer->asked = NULL;
+    free(writer->may_create);
+    writer->may_create = NULL;
+    free(writer->is_here);
+    writer->is_here = NULL;
 }
 
 static void end_batch(struct event_writer *writer)
@@ -634,6 +644,7 @@ static void put_runs(struct event_writer *writer, const PGresult *result)
 
     for (int row = 0; row < rows; row++) {
         struct run run;
+        bool is_new;
 
         run_from_row(result, row, 0, &run);
         for (size_t tried = 0; run_key_compare(&writer->runs[i], &run.key) != 0; tried++) {
@@ -642,9 +653,12 @@ static void put_runs(struct event_writer *writer, const PGresult *result)
         }
         writer->changed_xids[i] = pg_int8(result, row, RUN_COLUMN_COUNT);
         writer->meets_aborts |= run.abort_requested != NULL || run.abort_count > 0;
-        if (decision_put_run(writer->decision, &run,
-                             writer->incarnations != NULL &&
-                                 strcmp(run.incarnation, writer->incarnations[i]) == 0) < 0)
+        is_new =
+            writer->incarnations != NULL && strcmp(run.incarnation, writer->incarnations[i]) == 0;
+        if (writer->is_here != NULL)
+            writer->is_here[i] =
+                !is_new || (writer->may_create[i] && pg_bool(result, row, RUN_COLUMN_COUNT + 1));
+        if (decision_put_run(writer->decision, &run, is_new) < 0)
             writer->is_out_of_memory = true;
         i = (i + 1) % writer->run_count; /* they come in order, here at least */
     }
@@ -758,6 +772,27 @@ static int make_incarnations(struct event_writer *writer)
     return 0;
 }
 
+/* Of the runs, which are in their order, those that any event may make. */
+static void note_creatable(struct event_writer *writer)
+{
+    for (size_t i = writer->range.first; i < writer->range.last; i++) {
+        const struct write_item *item = &writer->batch[i];
+        size_t low = 0, high = writer->run_count;
+
+        if (item->request == NULL || !item->request->may_create)
+            continue;
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+
+            if (run_key_compare(&writer->runs[middle], &item->event->run) < 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        writer->may_create[low] = true;
+    }
+}
+
 /* Locks the runs, and makes those that are missing. 0 or -ENOMEM. */
 static int add_lock(struct event_writer *writer)
 {
@@ -765,11 +800,14 @@ static int add_lock(struct event_writer *writer)
         add_runs(&writer->calls, &lock_stored_runs_statement, writer->runs, writer->run_count);
         return 0;
     }
-    if (make_incarnations(writer) < 0)
+    writer->may_create = calloc(writer->run_count, sizeof *writer->may_create);
+    writer->is_here = calloc(writer->run_count, sizeof *writer->is_here);
+    if (writer->may_create == NULL || writer->is_here == NULL || make_incarnations(writer) < 0)
         return -ENOMEM;
+    note_creatable(writer);
     add_lock_runs(&writer->calls, writer->runs,
-                  (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->run_count,
-                  writer->now_us);
+                  (const char(*)[INCARNATION_SIZE])writer->incarnations, writer->may_create,
+                  writer->run_count, writer->now_us, *writer->owner->options.generation);
     return 0;
 }
 
@@ -1846,12 +1884,75 @@ static void set_aside(struct event_writer *writer)
     find_locked(writer);
 }
 
+/* -------- runs that must not be made here -------- */
+
+static bool misses_runs(const struct event_writer *writer)
+{
+    for (size_t i = 0; writer->is_here != NULL && i < writer->run_count; i++)
+        if (!writer->is_here[i])
+            return true;
+    return false;
+}
+
+/* Notes which of the runs were not there, in their order, and lets the others go. One that went
+ * between the statement's snapshot and its insert was made all the same, which is taken back. */
+static void leave_missing(struct event_writer *writer)
+{
+    writer->probed = calloc(writer->run_count, sizeof *writer->probed);
+    if (writer->probed == NULL) {
+        break_session(writer, "out of memory");
+        fail_for_memory(writer);
+        return;
+    }
+    writer->probed_count = writer->run_count;
+    for (size_t i = 0; i < writer->run_count; i++)
+        writer->probed[i].is_stored = writer->is_here[i];
+    send_rollback(writer, STEP_UNLOCK_ELSEWHERE);
+}
+
+static void give_back_item(struct write_item *item)
+{
+    if (item->request == NULL)
+        return;
+    item->request->is_misplaced = true;
+    finish_item(item);
+}
+
+/* The events of runs that are not there go back to whoever brought them; the others are tried
+ * again. */
+static void give_back_missing(struct event_writer *writer)
+{
+    struct range *range = &writer->range;
+    size_t kept = range->first, run = 0;
+
+    take_back(writer);
+    for (size_t at = range->first; at < range->last; run++) {
+        struct range stretch = run_stretch(writer, at, range->last);
+
+        at = stretch.last;
+        for (size_t i = stretch.first; i < stretch.last; i++) {
+            struct write_item item = writer->batch[i];
+
+            writer->batch[i].request = NULL;
+            if (writer->probed[run].is_stored)
+                writer->batch[kept++] = item;
+            else
+                give_back_item(&item);
+        }
+    }
+    drop_probe(writer);
+    range->last = kept;
+    if (kept > range->first)
+        writer->ranges[writer->range_count++] = *range;
+    go_on(writer);
+}
+
 /* Writes nothing, to see whether it could. */
 static void rehearse(struct event_writer *writer, enum step step)
 {
     enter(writer, step);
     pg_calls_add(&writer->calls, &begin_statement);
-    add_lock_runs(&writer->calls, NULL, NULL, 0, 0);
+    add_lock_runs(&writer->calls, NULL, NULL, NULL, 0, 0, 0);
     add_update_runs(&writer->calls, NULL, NULL, NULL, 0, 0);
     add_insert_events(&writer->calls, NULL, NULL, 0, 0);
     add_no_actions(&writer->calls);
@@ -1922,6 +2023,7 @@ static void fail(struct event_writer *writer, const struct pg_end *end)
     struct event_writers *owner = writer->owner;
 
     forget_runs(writer);
+    drop_probe(writer);
     if (writer->join != NULL) {
         fail_join(writer, end);
         return;
@@ -2116,6 +2218,8 @@ static void go_on_behind(struct event_writer *writer, enum step step)
         on_read(writer);
     else if (step == STEP_LOOK)
         on_looked(writer);
+    else if (step == STEP_LOCK && misses_runs(writer))
+        leave_missing(writer);
     else if (step == STEP_LOCK && writer->runs_read < writer->run_count)
         send_rollback(writer, STEP_UNLOCK_MISSING);
     else if (step == STEP_LOCK && writer->meets_removed)
@@ -2126,6 +2230,8 @@ static void go_on_behind(struct event_writer *writer, enum step step)
         set_aside(writer);
     else if (step == STEP_UNLOCK_MISSING)
         read_all(writer);
+    else if (step == STEP_UNLOCK_ELSEWHERE)
+        give_back_missing(writer);
     else if (step == STEP_UNLOCK_GONE)
         on_run_gone(writer);
     else if (step == STEP_WRITE || step == STEP_UNLOCK)
@@ -2269,7 +2375,7 @@ void event_writers_free(struct event_writers *writers)
 
 /* -------- requests -------- */
 
-int event_writers_submit(struct event_writers *writers, struct event_batch *batch,
+int event_writers_submit(struct event_writers *writers, struct event_batch *batch, bool may_create,
                          event_write_fn *done, void *arg)
 {
     struct write_request *request;
@@ -2288,7 +2394,8 @@ int event_writers_submit(struct event_writers *writers, struct event_batch *batc
     if (request == NULL)
         return -ENOMEM;
     request->pending = 1;
-    request->is_unavailable = false;
+    request->is_unavailable = request->is_misplaced = false;
+    request->may_create = may_create;
     request->why[0] = '\0'; /* and no more of it: there is one for each event */
     request->done = done;
     request->arg = arg;

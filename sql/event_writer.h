@@ -38,7 +38,8 @@ struct event_writers_options {
     size_t known_bytes_max; /* of what is kept of runs that were written (model/known_runs.h) */
     uint64_t retry_for_ms;  /* how long a broken connection may take to come back before events in
                                flight are given up */
-    bool *is_due;           /* set while event_writers_run has something to do */
+    const int64_t *generation; /* the newest list of cells (model/generations.h) that is known */
+    bool *is_due;              /* set while event_writers_run has something to do */
 };
 
 struct event_writers_events {
@@ -58,6 +59,8 @@ struct event_writers_events {
 enum event_write_outcome {
     EVENT_WRITE_DONE,        /* every result is filled, and what they acknowledge is committed */
     EVENT_WRITE_UNAVAILABLE, /* some results are still pending; repeating the request is safe */
+    EVENT_WRITE_MISPLACED, /* likewise, each because its run is not here, and must not be made here,
+                              or not by the list of cells that is known */
 };
 
 /* `why`, for people and borrowed, says what was in the way where it is not that the database is
@@ -75,10 +78,12 @@ void event_writers_stop(struct event_writers *writers);
 /* When the loop is empty; NULL is fine. */
 void event_writers_free(struct event_writers *writers);
 
-/* Submits the events of `batch` whose results are EVENT_PENDING. The batch is borrowed until
- * `done`, which comes exactly once, perhaps before the return. -EAGAIN: the queue is full;
- * -ENOTCONN: Postgres is away; -ENOMEM; then `done` does not come and nothing was submitted. */
-int event_writers_submit(struct event_writers *writers, struct event_batch *batch,
+/* Submits the events of `batch` whose results are EVENT_PENDING. Their runs are made if they are
+ * not there, and `may_create`, and there is no newer list of cells than the one that is known. The
+ * batch is borrowed until `done`, which comes exactly once, perhaps before the return. -EAGAIN: the
+ * queue is full; -ENOTCONN: Postgres is away; -ENOMEM; then `done` does not come and nothing was
+ * submitted. */
+int event_writers_submit(struct event_writers *writers, struct event_batch *batch, bool may_create,
                          event_write_fn *done, void *arg);
 
 /* Starts what was submitted: to be called once per turn of the loop, so that a turn's requests

@@ -101,30 +101,38 @@ const struct pg_statement lock_stored_runs_statement = {
     .types = read_runs_types,
 };
 
-static const Oid lock_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
-                                      PG_TIMESTAMPTZ};
+static const Oid lock_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY,  PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+                                      PG_BOOL_ARRAY, PG_TIMESTAMPTZ, PG_INT8};
 
 /* The update changes nothing: it is there for its lock, which INSERT … DO NOTHING would not take.
- */
+ * Reading cell_generations locks it, too, before the statement's snapshot is taken. */
 const struct pg_statement lock_runs_statement = {
     .name = "lock_runs",
     .sql = "INSERT INTO runs AS r (project, domain, run_name, incarnation, first_seen_at)"
-           " SELECT k.project, k.domain, k.run_name, k.incarnation, $5"
-           " FROM unnest($1, $2, $3, $4) AS k(project, domain, run_name, incarnation)"
+           " SELECT k.project, k.domain, k.run_name, k.incarnation, $6"
+           " FROM unnest($1, $2, $3, $4, $5)"
+           " AS k(project, domain, run_name, incarnation, may_create)"
+           " WHERE (k.may_create AND $7 = (SELECT max(g.number) FROM cell_generations g))"
+           " OR EXISTS (SELECT FROM runs e WHERE e.project = k.project AND e.domain = k.domain"
+           " AND e.run_name = k.run_name)"
            " ON CONFLICT (project, domain, run_name) DO UPDATE SET revision = r.revision"
-           " RETURNING " RUN_COLUMNS ", r.changed_xid",
-    .parameter_count = 5,
+           " RETURNING " RUN_COLUMNS ", r.changed_xid,"
+           " $7 = (SELECT max(g.number) FROM cell_generations g)",
+    .parameter_count = 7,
     .types = lock_runs_types,
 };
 
 void add_lock_runs(struct pg_calls *calls, const struct run_key *runs,
-                   const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us)
+                   const char (*incarnations)[INCARNATION_SIZE], const bool *may_create,
+                   size_t count, int64_t now_us, int64_t generation)
 {
     struct pg_parameters *parameters = pg_calls_add(calls, &lock_runs_statement);
 
     BIND_RUN(parameters, count, runs[i]);
     BIND_TEXT(parameters, count, incarnations[i]);
+    BIND_BOOL(parameters, count, may_create[i]);
     pg_bind_time(parameters, now_us);
+    pg_bind_int8(parameters, generation);
 }
 
 static const Oid names_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,

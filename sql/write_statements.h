@@ -35,11 +35,14 @@ extern const struct pg_statement stored_runs_statement, free_runs_statement, rem
 /* The same for runs that are there, which it locks. */
 extern const struct pg_statement lock_stored_runs_statement;
 
-/* Locks the runs in the order given, makes those that are missing. `incarnations` has one for each.
- * Rows: as read_runs_statement. */
+/* Locks the runs in the order given. Makes those that are missing and may be made, if the newest
+ * list of cells is `generation`; until the commit no newer one is stored. `incarnations` and
+ * `may_create` have one for each. Rows: as read_runs_statement, of those that are there then, and
+ * whether that is the newest list. */
 extern const struct pg_statement lock_runs_statement;
 void add_lock_runs(struct pg_calls *calls, const struct run_key *runs,
-                   const char (*incarnations)[INCARNATION_SIZE], size_t count, int64_t now_us);
+                   const char (*incarnations)[INCARNATION_SIZE], const bool *may_create,
+                   size_t count, int64_t now_us, int64_t generation);
 
 /* Rows: ordinality of the name (int8, from 1). The first finds the actions: then
  * DECIDED_ACTION_COLUMNS and the level of the parent that one waits for (NULL: not stored; 0: not

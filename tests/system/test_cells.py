@@ -139,3 +139,70 @@ def test_a_list_of_cells_that_cannot_be(tmp_path):
     assert done.returncode == 2 and "64" in done.stderr
     done = run_to_exit("serve", *flags(["dbname=x", ""]))
     assert done.returncode == 2 and "--database-url" in done.stderr
+
+
+def listed(folder, *lines):
+    path = folder / "cells"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_growth_leaves_runs_where_they_are(start_runtree, open_api, servers, databases):
+    """From one cell to three: a run stays, whatever the list says now; new ones go everywhere."""
+    old = start_runtree(database_url=databases[0])
+    before = runs_of("grown")
+    open_api(old).post_all(roots(before))
+    old.stop()
+    new = start_runtree(*flags(databases))
+    api = open_api(new)
+    until(lambda: api.read("/readyz") == {"status": "ok"})
+    # As events, one by one and together, in reads, in what is watched and deleted.
+    assert {result["status"] for result in api.post_all(roots(before))} == {"duplicate"}
+    for run in before:
+        assert api.read(run.path)["actionCount"] == 1
+        assert api.post_one(run.event("a1", "RUNNING", parent="a0"))["status"] == "applied"
+    after = runs_of("added")
+    api.post_all(roots(after))
+    kept = [stored(*pair) for pair in zip(servers, databases)]
+    assert kept[0] >= {run.name for run in before}
+    names = [
+        [name for (name,) in cluster.execute(url, "SELECT run_name FROM runs WHERE project = 'added'")]
+        for cluster, url in zip(servers, databases)
+    ]
+    assert sorted(sum(names, [])) == sorted(run.name for run in after)
+    assert all(len(there) > RUNS / 6 for there in names)
+    # One that is deleted is made anew where new runs are.
+    for run in before:
+        assert api.request("DELETE", run.path).status_code == 204
+        assert api.get(run.path).status_code == 404
+    assert {result["status"] for result in api.post_all(roots(before))} == {"applied"}
+    homes = [
+        {name for (name,) in cluster.execute(url, "SELECT run_name FROM runs WHERE project = 'grown'")}
+        for cluster, url in zip(servers, databases)
+    ]
+    assert set.union(*homes) == {run.name for run in before}
+    assert sum(map(len, homes)) == len(before) and all(len(there) > RUNS / 6 for there in homes)
+    assert {api.read(run.path)["actionCount"] for run in before} == {1}
+
+
+def test_a_process_with_an_older_list_makes_no_runs(start_runtree, open_api, servers, databases):
+    old = start_runtree(database_url=databases[0])
+    before = runs_of("shared", 10)
+    old_api = open_api(old)
+    old_api.post_all(roots(before))
+    new = start_runtree(*flags(databases[:2]))
+    new_api = open_api(new)
+    until(lambda: new_api.read("/readyz") == {"status": "ok"})
+    # What is there already goes on through both.
+    assert {result["status"] for result in old_api.post_all(roots(before, "SUCCEEDED"))} == {"applied"}
+    for run in runs_of("fenced", 10):
+        problem = assert_problem(old_api.post(run.event("a0", "RUNNING", parent=None)), 503, "unavailable")
+        assert "list of cells" in problem["detail"]
+        assert new_api.post_one(run.event("a0", "RUNNING", parent=None))["status"] == "applied"
+    # Also now that the old one knows that it is.
+    for run in before:
+        assert old_api.read(run.path)["phase"] == "SUCCEEDED"
+        assert old_api.post_one(run.event("a1", parent="a0"))["status"] == "applied"
+    assert servers[0].execute(
+        databases[0], "SELECT number, cells FROM cell_generations ORDER BY number"
+    ) == [(1, "1"), (2, "1 2")]

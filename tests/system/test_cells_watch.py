@@ -357,12 +357,15 @@ def test_a_cell_that_hangs(connect, api, one, away, run, seen):
         each.follow_until(its, lambda it: it.away == [] and by_cell(it) == homes)
 
 
-def test_a_cell_that_was_never_there(start_runtree, postgres, connect, run, tmp_path):
+def test_a_cell_that_was_not_there_at_the_start(start_runtree, postgres, connect, run, tmp_path):
     """Its runs are told of as unavailable, and come with it; the rest is served."""
     later = Postgres()
     try:
         urls = (postgres.new_database(), later.url("postgres", over_tcp=False))
-        cells = itertools.chain(*(("--database-url", url) for url in urls))
+        cells = [*itertools.chain(*(("--database-url", url) for url in urls))]
+        later.start()  # a list of cells is begun with all of them
+        start_runtree(*cells).stop()
+        later.stop()
         runtree = start_runtree("--heartbeat-ms", "60000", *cells, until=None)
         until(lambda: watches(runtree, f"{run.base}/runs/watch"), 30)
         homes = homes_by_answers(runtree, run)
