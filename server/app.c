@@ -395,6 +395,7 @@ static struct cell *make_cell(struct app *app, const struct cell_config *config)
         .channels = app->channels,
         .generation = places_generation(app->places),
         .looks_after = app->metrics == shared->metrics[0],
+        .counts_runs = app->metrics == shared->metrics[0] && shared->cells->alive > 1,
         .events = &events,
         .arg = app,
     };

@@ -18,9 +18,11 @@ enum {
     KNOWN_SHARE = 64,                   /* … and this part of the memory for clients */
     WORK_RETRY_MS = 1000,
     WORKS_IN_A_ROW_MAX = 4,
-    WRITE_RETRY_FOR_MS = 5000, /* how long events in flight wait for a broken connection */
-    CLIENT_READERS = 2,        /* connections: a long read leaves the other to the others */
-    LIVE_READERS = 1,          /* in the order of asking */
+    COUNT_RUNS_MS = 30000,
+    PROJECTS_COUNTED_MAX = 10000, /* so that counting has an end */
+    WRITE_RETRY_FOR_MS = 5000,    /* how long events in flight wait for a broken connection */
+    CLIENT_READERS = 2,           /* connections: a long read leaves the other to the others */
+    LIVE_READERS = 1,             /* in the order of asking */
 };
 
 struct cell_runner {
@@ -33,6 +35,13 @@ struct cell_runner {
     struct generations known, found; /* of the work: to be stored, and read */
     char why[CELL_WHY_SIZE];
     int status;
+    uv_timer_t counting; /* of the runs: the next time */
+    struct {
+        bool is_under_way, goes_on;
+        int64_t runs;
+        int projects;
+        char project[PROJECT_BYTES_MAX + 1], domain[DOMAIN_BYTES_MAX + 1]; /* so far */
+    } count;
 };
 
 static struct cell_runner *runner_of(struct cell *cell)
@@ -326,6 +335,56 @@ static int start_database_objects(struct cell *cell)
     return cell->remover == NULL ? -ENOMEM : start_abandoner(cell);
 }
 
+/* -------- how many runs there are -------- */
+
+static void count_page(struct cell_runner *runner);
+
+static void on_counted(void *arg, const char *project, const char *domain, int64_t runs,
+                       struct page_row row)
+{
+    struct cell_runner *runner = arg;
+
+    runner->count.runs += row.is_listed ? runs : 0;
+    runner->count.goes_on = row.goes_on && ++runner->count.projects < PROJECTS_COUNTED_MAX;
+    snprintf(runner->count.project, sizeof runner->count.project, "%s", project);
+    snprintf(runner->count.domain, sizeof runner->count.domain, "%s", domain);
+}
+
+static void on_count_end(void *arg, enum repo_outcome outcome, const char *message)
+{
+    struct cell_runner *runner = arg;
+
+    (void)message;
+    if (outcome == REPO_OK && runner->count.goes_on)
+        count_page(runner);
+    else
+        runner->count.is_under_way = false;
+    if (outcome == REPO_OK && !runner->count.is_under_way)
+        metrics_set(runner->cell.options.metrics, METRIC_CELL_RUNS, (uint64_t)runner->count.runs);
+}
+
+static void count_page(struct cell_runner *runner)
+{
+    bool is_first = runner->count.project[0] == '\0';
+    const struct project_query query = {.after_project = is_first ? NULL : runner->count.project,
+                                        .after_domain = is_first ? NULL : runner->count.domain,
+                                        .limit = REPO_PROJECTS_PAGE};
+
+    runner->count.goes_on = false;
+    runner->count.is_under_way =
+        action_repo_list_projects(runner->cell.repo, &query, on_counted, on_count_end, runner) == 0;
+}
+
+static void on_count_due(uv_timer_t *timer)
+{
+    struct cell_runner *runner = timer->data;
+
+    if (runner->count.is_under_way)
+        return;
+    memset(&runner->count, 0, sizeof runner->count);
+    count_page(runner);
+}
+
 /* -------- the schema, and the lists of cells -------- */
 
 static void start_work(struct cell_runner *runner);
@@ -432,6 +491,8 @@ void cell_use(struct cell *cell)
         return;
     log_write(cell->options.log, LOG_INFO, "schema is current", "");
     cell->has_database = start_database_objects(cell) == 0;
+    if (cell->has_database && cell->options.counts_runs)
+        uv_timer_start(&runner->counting, on_count_due, WORK_RETRY_MS, COUNT_RUNS_MS);
     if (cell->has_database) {
         cell->options.events->on_usable(cell->options.arg);
         return;
@@ -452,7 +513,8 @@ struct cell *cell_new(const struct cell_options *options)
     snprintf(runner->cell.not_ready_why, sizeof runner->cell.not_ready_why,
              "The schema has not been checked yet.");
     uv_timer_init(options->loop, &runner->retry);
-    runner->retry.data = runner;
+    uv_timer_init(options->loop, &runner->counting);
+    runner->retry.data = runner->counting.data = runner;
     return &runner->cell;
 }
 
@@ -529,6 +591,7 @@ bool cell_is_migrating(const struct cell *cell)
 void cell_stop(struct cell *cell)
 {
     uv_close((uv_handle_t *)&runner_of(cell)->retry, NULL);
+    uv_close((uv_handle_t *)&runner_of(cell)->counting, NULL);
     if (cell->hubs != NULL)
         run_hubs_abandon(cell->hubs);
     if (cell->abandoner != NULL)

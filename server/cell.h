@@ -50,6 +50,7 @@ struct cell_options {
     struct channels *channels;
     const int64_t *generation; /* the newest list of cells (server/places.h) */
     bool looks_after; /* the runs that are to be deleted or given up: one loop of a process does */
+    bool counts_runs; /* likewise, of several cells */
     const struct cell_events *events;
     void *arg;
 };

@@ -90,6 +90,9 @@ static const struct metric_description descriptions[METRIC_COUNT] = {
     [METRIC_CELL_UP] = {"runtree_cell_up", "gauge",
                         "Event loops that can read, write and listen in the database.",
                         .is_of_cell = true},
+    [METRIC_CELL_RUNS] = {"runtree_cell_runs", "gauge",
+                          "Runs in the database, of each project and domain 1,000 at most.",
+                          .is_of_cell = true},
     [METRIC_NOTIFICATION_QUEUE_MILLIONTHS] =
         {"runtree_notification_queue_usage_ratio", "gauge",
          "Part of the database's notification queue that is in use.", true, 1e-6,
@@ -372,6 +375,8 @@ static void write_metrics(const struct all_metrics *all, struct buffer *out)
     for (int metric = 0; metric < METRIC_COUNT; metric++) {
         const struct metric_description *description = &descriptions[metric];
 
+        if (metric == METRIC_CELL_RUNS && all->cells == 1)
+            continue;
         write_head(out, description->name, description->type, description->help);
         if (!description->is_of_cell || all->cells == 1) {
             write_metric((enum metric)metric, "", all->items, all->loops * all->cells, 1, out);

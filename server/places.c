@@ -287,16 +287,6 @@ void places_forget_cell(struct places *places, const struct cell *cell)
             drop_known(places, known);
 }
 
-bool places_is_current(const struct places *places, const struct cell *cell)
-{
-    const struct generation *newest = &places->generations.items[0];
-
-    for (size_t i = 0; places->generations.count > 0 && i < newest->count; i++)
-        if (newest->indexes[i] != NOT_LISTED && places->cells[newest->indexes[i]] == cell)
-            return true;
-    return false;
-}
-
 /* -------- looking for runs -------- */
 
 struct sought_run {

@@ -62,7 +62,4 @@ void places_forget(struct places *places, const struct run_key *run);
 /* Likewise all of a cell's. */
 void places_forget_cell(struct places *places, const struct cell *cell);
 
-/* Whether the cell takes runs that are new. */
-bool places_is_current(const struct places *places, const struct cell *cell);
-
 #endif

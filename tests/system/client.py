@@ -109,9 +109,11 @@ def until(condition, seconds=PATIENCE_S):
 
 
 def metric(url, name, **options):
-    """The value of a metric without labels of the runtree at `url`."""
+    """The value of a metric without labels of the runtree at `url`, of all of its cells together."""
     text = httpx.get(f"{url}/metrics", **options).text
-    return float(re.search(rf"^{name}(?:{{}})? (\S+)$", text, re.MULTILINE)[1])
+    values = re.findall(rf'^{name}(?:{{(?:cell="[^"]*")?}})? (\S+)$', text, re.MULTILINE)
+    assert values, f"there is no metric {name}"
+    return sum(map(float, values))
 
 
 def held(url, kind):

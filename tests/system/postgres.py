@@ -85,6 +85,12 @@ def kill_cluster(postmaster_pid):
     wait_until_gone(pids)
 
 
+# How many databases each runtree of the fixtures has (`RUNTREE_TEST_CELLS=2 pytest …`), and those
+# beside the first, by its connection string.
+CELLS = int(os.environ.get("RUNTREE_TEST_CELLS", "1"))
+OTHER_CELLS = {}
+
+
 class Postgres:
     """One cluster. `durable` keeps fsync on, which only the tests that kill it need."""
 
@@ -173,7 +179,10 @@ class Postgres:
     def new_database(self):
         """Makes an empty database and gives its connection string."""
         name = f"test{next(self._numbers)}"
-        self.execute("postgres", f"CREATE DATABASE {name}")
+        names = [name, *(f"{name}_cell{cell}" for cell in range(2, CELLS + 1))]
+        for each in names:
+            self.execute("postgres", f"CREATE DATABASE {each}")
+        OTHER_CELLS[self.url(name)] = [self.url(other) for other in names[1:]]
         return self.url(name)
 
     def execute(self, database, statement, *parameters):

@@ -9,7 +9,7 @@ import time
 
 import httpx
 
-from postgres import free_port
+from postgres import OTHER_CELLS, free_port
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -55,8 +55,8 @@ class Runtree:
         self._folder = pathlib.Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         self.arguments = ["serve", "--listen", f"127.0.0.1:{self.port}", *arguments]
-        if database_url:
-            self.arguments += ["--database-url", database_url]
+        for url in (database_url, *OTHER_CELLS.get(database_url, ())) if database_url else ():
+            self.arguments += ["--database-url", url]
         self._environment = clean_environment(**(environment or {}))
 
     def start(self, until="/readyz", seconds=PATIENCE_S):

@@ -1,6 +1,11 @@
 """Several databases that share the runs: which has which, and what one that is away costs."""
 
+import concurrent.futures
+import itertools
+import random
 import re
+import threading
+import time
 
 import httpx
 import pytest
@@ -206,3 +211,147 @@ def test_a_process_with_an_older_list_makes_no_runs(start_runtree, open_api, ser
     assert servers[0].execute(
         databases[0], "SELECT number, cells FROM cell_generations ORDER BY number"
     ) == [(1, "1"), (2, "1 2")]
+
+
+class Posters:
+    """Threads that report runs, each event until it is acknowledged, to whichever runtree is there."""
+
+    def __init__(self, project, threads=3):
+        self.project = project
+        self.urls = []
+        self.acknowledged = []  # runs of which every event was
+        self._is_over = threading.Event()
+        self._numbers = itertools.count()
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads)
+        self._work = [self._pool.submit(self._report, random.Random(i)) for i in range(threads)]
+
+    def end(self):
+        self._is_over.set()
+        for work in self._work:
+            work.result()
+        self._pool.shutdown()
+
+    def wait_for(self, more):
+        wanted = len(self.acknowledged) + more
+        until(lambda: len(self.acknowledged) >= wanted, 60)
+
+    def _report(self, rng):
+        with httpx.Client(timeout=20) as client:
+            while not self._is_over.is_set():
+                run = RunKey(self.project, "development", f"r{next(self._numbers)}")
+                for event in (
+                    run.event("a0", "RUNNING", parent=None),
+                    run.event("a1", "SUCCEEDED", parent="a0"),
+                    run.event("a0", "SUCCEEDED"),
+                ):
+                    self._post(client, rng, event)
+                self.acknowledged.append(run)
+
+    def _post(self, client, rng, event):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                answer = client.post(f"{rng.choice(self.urls)}/v1/events", json=event)
+            except (httpx.TransportError, IndexError):
+                continue
+            if answer.is_success:
+                return
+            assert answer.status_code == 503, answer.text
+            time.sleep(0.01)
+        raise AssertionError(f"{event} is not taken: {answer.text}")
+
+
+@pytest.fixture
+def posters():
+    started = Posters("growing")
+    yield started
+    started.end()
+
+
+def test_growth_under_load_loses_nothing(
+    start_runtree, open_api, servers, databases, tmp_path, posters
+):
+    """From one cell to three with two processes of which one is always there, then the first off."""
+    names = ("one", "two", "three")
+
+    def start(name, *states):
+        (tmp_path / name).mkdir()
+        lines = (
+            f"{cell} {state}" + ("" if state == "gone" else f" {url}")
+            for cell, state, url in zip(names, states, databases)
+        )
+        runtree = start_runtree("--cells", str(listed(tmp_path / name, *lines)))
+        until(lambda: httpx.get(f"{runtree.url}/readyz").json() == {"status": "ok"})
+        posters.urls.append(runtree.url)
+        return runtree
+
+    def stop(runtree):
+        posters.urls.remove(runtree.url)
+        runtree.stop()
+
+    first = start("alone", "active")
+    posters.wait_for(20)
+    second = start("told", "active", "draining", "draining")
+    posters.wait_for(10)
+    stop(first)
+    third = start("grown", "active", "active", "active")
+    posters.wait_for(40)
+    stop(second)
+    fourth = start("off", "draining", "active", "active")
+    posters.wait_for(30)
+    stop(third)
+    posters.end()
+    api = open_api(fourth)
+    there = [stored(*pair) for pair in zip(servers, databases)]
+    runs = posters.acknowledged
+    assert sum(map(len, there)) == len(set.union(*there)), "no run is in two cells"
+    assert set.union(*there) >= {run.name for run in runs} and all(there)
+    for run in runs:
+        found = api.read(run.path)
+        assert (found["phase"], found["actionCount"], found["revision"]) == ("SUCCEEDED", 2, 3), run
+    more = runs_of("later", 20)
+    api.post_all(roots(more))
+    assert stored(servers[0], databases[0]) == there[0], "a cell that is draining gets none"
+    assert cell_metric(fourth.url, "runtree_cell_up", "one") == 1
+    # Emptied, it is taken off.
+    for run in api.read_all("/v1/runs", "runs"):
+        key = RunKey(run["project"], run["domain"], run["runName"])
+        if key.name in there[0] and key.project == posters.project:
+            assert api.request("DELETE", key.path).status_code == 204
+    assert not stored(servers[0], databases[0])
+    fifth = start("without", "gone", "active", "active")
+    until(lambda: all(cell_metric(fifth.url, "runtree_cell_runs", name) for name in names[1:]))
+    assert {run["runName"] for run in open_api(fifth).read_all("/v1/runs", "runs")} == (
+        there[1] | there[2] | {run.name for run in more}
+    )
+
+
+def test_a_list_that_does_not_fit_the_databases(start_runtree, servers, databases, tmp_path):
+    start_runtree(*flags(databases[:2])).stop()
+
+    def refused(*arguments):
+        runtree = start_runtree(*arguments, until=None)
+        until(lambda: "detail" in readiness(runtree) and "cell" in readiness(runtree)["detail"])
+        detail = readiness(runtree)["detail"]
+        runtree.stop()
+        return detail
+
+    detail = refused(*flags(databases[1::-1]))
+    assert "this database is cell 2, the list of cells says 1" in detail
+    assert "this database is cell 1, the list of cells says 2" in detail
+    assert "cell 2, which ours has not, not even as gone" in refused(*flags(databases[:1]))
+    listed_once = listed(tmp_path, f"1 active {databases[0]}", "2 gone")
+    start_runtree("--cells", str(listed_once)).stop()
+    servers[2].stop()
+    try:
+        detail = refused(*flags(databases))
+    finally:
+        servers[2].start()
+    assert "the list of cells is a new one, which is begun when all of them are up" in detail
+
+
+def readiness(runtree):
+    try:
+        return httpx.get(f"{runtree.url}/readyz").json()
+    except httpx.TransportError:
+        return {}
