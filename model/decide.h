@@ -125,7 +125,8 @@ struct event_row {
 };
 const struct event_row *decision_event_rows(const struct decision *decision, size_t *count);
 
-/* An action to insert or to replace as a whole. */
+/* An action to insert or to replace as a whole; those of a run stand together, the runs in order.
+ */
 struct action_row {
     size_t run;
     bool is_new; /* not stored yet */

@@ -144,6 +144,16 @@ static void on_kept(void *arg, size_t bytes)
     memory_hold(cell->options.memory, MEMORY_RUNS, &cell->kept_held, bytes);
 }
 
+static void on_recorded(void *arg, const struct decision *decision)
+{
+    const struct cell *cell = arg;
+    size_t run_count, action_count;
+    const struct run_row *runs = decision_run_rows(decision, &run_count);
+    const struct action_row *actions = decision_action_rows(decision, &action_count);
+
+    run_hubs_take(cell->hubs, runs, run_count, actions, action_count);
+}
+
 static void on_live_repo_ready(void *arg)
 {
     struct cell *cell = arg;
@@ -303,7 +313,8 @@ static int start_database_objects(struct cell *cell)
                                                               .on_refused = on_write_refused,
                                                               .on_conflict = on_write_conflict,
                                                               .on_committed = on_committed,
-                                                              .on_kept = on_kept};
+                                                              .on_kept = on_kept,
+                                                              .on_recorded = on_recorded};
     static const struct notify_listener_events listener_events = {.on_run_changed = on_run_changed,
                                                                   .on_listening = on_listening,
                                                                   .on_lost = on_listener_lost};

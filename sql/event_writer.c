@@ -1308,6 +1308,7 @@ static void on_written(struct event_writer *writer)
     }
     owner->events->on_committed(owner->arg, writer->written_count, uv_hrtime() - writer->started_ns,
                                 writer->known_count == writer->run_count);
+    owner->events->on_recorded(owner->arg, writer->decision);
     note_written(writer);
     was_join = writer->join != NULL;
     note_pending(writer);

@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "model/decide.h"
 #include "model/event_batch.h"
 
 struct event_writers;
@@ -52,6 +53,8 @@ struct event_writers_events {
     /* `count` events were committed; the time from the first byte to Postgres until its answer.
      * `is_unread`: nothing was read for them. */
     void (*on_committed)(void *arg, size_t count, uint64_t duration_ns, bool is_unread);
+    /* And that is what was written, borrowed. */
+    void (*on_recorded)(void *arg, const struct decision *decision);
     /* What is kept of runs that were written takes so many bytes from now on. */
     void (*on_kept)(void *arg, size_t bytes);
 };

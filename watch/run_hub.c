@@ -894,6 +894,13 @@ static void take_part(struct run_hub *hub, const struct run *run, const struct a
     }
 }
 
+static void note_moved(struct run_hub *hub, uint64_t heard_ns)
+{
+    mark_dirty(hub);
+    if (hub->unsent_ns == 0)
+        hub->unsent_ns = heard_ns;
+}
+
 /* A part of the tree, while it is loaded. */
 static void on_tree_part(void *arg, const struct run *run, const struct action *actions,
                          size_t count)
@@ -938,11 +945,8 @@ static void on_changes(void *arg, const struct run *run, const struct action *ac
         handle_upsert_failure(hub, status);
     else if (is_loading)
         move_to(hub, TREE_LIVE, NULL);
-    else if (count > 0) {
-        mark_dirty(hub);
-        if (hub->unsent_ns == 0)
-            hub->unsent_ns = hub->reading_ns;
-    }
+    else if (count > 0)
+        note_moved(hub, hub->reading_ns);
     run_hub_account(hub);
 }
 
@@ -1030,13 +1034,87 @@ static void read_hub(struct run_hub *hub)
 
 /* -------- who says that a run changed -------- */
 
-void run_hubs_hear(struct run_hubs *hubs, const struct run_key *run, int64_t revision)
+static struct run_hub *find_hub(const struct run_hubs *hubs, const struct run_key *run)
 {
     char path[RUN_PATH_SIZE];
     struct run_hub *hub;
 
     run_key_path(run, path);
     HASH_FIND_STR(hubs->all, path, hub);
+    return hub;
+}
+
+/* Whether the rows say of the run all that a read would: not for whom its actions wait, nor who
+ * asked for their end. */
+static bool is_told_by_rows(const struct run *run)
+{
+    return run->waiting_count == 0 && run->abort_requested == NULL && run->abort_count == 0;
+}
+
+static bool begins_at(const struct run_row *change, const struct run_hub *hub)
+{
+    return hub->state == TREE_LIVE && hub->reading == READING_NONE &&
+           run_hub_revision(hub) == change->revision_before && is_same_run(hub, &change->state);
+}
+
+static int compare_ordinals(const void *a, const void *b)
+{
+    int32_t left = ((const struct action *)a)->ordinal, right = ((const struct action *)b)->ordinal;
+
+    return (left > right) - (left < right);
+}
+
+/* The actions of the rows that are in the tree, in its order; NULL when out of memory. */
+static struct action *copy_actions(const struct action_row *rows, size_t row_count, size_t *count)
+{
+    struct action *actions = calloc(row_count + 1, sizeof *actions);
+
+    *count = 0;
+    if (actions == NULL)
+        return NULL;
+    for (size_t i = 0; i < row_count; i++)
+        if (rows[i].action.ordinal > 0)
+            actions[(*count)++] = rows[i].action;
+    qsort(actions, *count, sizeof *actions, compare_ordinals);
+    return actions;
+}
+
+/* What cannot be taken is read when the notification comes. */
+static void take_change(struct run_hub *hub, const struct run *run, const struct action_row *rows,
+                        size_t row_count)
+{
+    size_t count;
+    struct action *actions = copy_actions(rows, row_count, &count);
+
+    if (actions != NULL &&
+        run_state_manager_upsert_actions(hub->manager, actions, count, run->revision) == 0) {
+        note_waiting(hub, run);
+        if (count > 0)
+            note_moved(hub, uv_hrtime());
+        run_hub_account(hub);
+    }
+    free(actions);
+}
+
+void run_hubs_take(struct run_hubs *hubs, const struct run_row *changes, size_t count,
+                   const struct action_row *rows, size_t row_count)
+{
+    size_t first = 0, last;
+
+    for (size_t i = 0; i < count && hubs->all != NULL; i++, first = last) {
+        struct run_hub *hub = find_hub(hubs, &changes[i].state.key);
+
+        for (last = first; last < row_count && rows[last].run == changes[i].run;)
+            last++;
+        if (hub != NULL && begins_at(&changes[i], hub) && is_told_by_rows(&changes[i].state))
+            take_change(hub, &changes[i].state, rows + first, last - first);
+    }
+}
+
+void run_hubs_hear(struct run_hubs *hubs, const struct run_key *run, int64_t revision)
+{
+    struct run_hub *hub = find_hub(hubs, run);
+
     if (hub == NULL ||
         (revision != 0 && hub->state == TREE_LIVE && revision <= run_hub_revision(hub)))
         return;

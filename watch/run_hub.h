@@ -1,8 +1,9 @@
 /* Keeps the trees of watched runs up with the database: one hub for each run that somebody watches.
  *
  * A notification, a poll, a reconnect or a watcher who knows more make a hub read what changed
- * since its revision (one read in flight for each hub, coalesced); what comes goes into its
- * run_state_manager and, at most once in a flush interval, to its watchers. */
+ * since its revision (one read in flight for each hub, coalesced), unless it was handed what this
+ * process wrote; what comes goes into its run_state_manager and, at most once in a flush interval,
+ * to its watchers. */
 #ifndef RUNTREE_WATCH_RUN_HUB_H
 #define RUNTREE_WATCH_RUN_HUB_H
 
@@ -11,6 +12,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "model/decide.h"
 #include "model/run_view.h"
 #include "model/stream_id.h"
 #include "server/log.h"
@@ -48,6 +50,11 @@ void run_hubs_free(struct run_hubs *hubs);
 
 /* Once per turn of the loop: flushes what is due. */
 void run_hubs_run(struct run_hubs *hubs);
+
+/* What this process has just committed, as decision_run_rows and decision_action_rows have it:
+ * trees that are where it begins take it, and are not read for it. */
+void run_hubs_take(struct run_hubs *hubs, const struct run_row *changes, size_t count,
+                   const struct action_row *rows, size_t row_count);
 
 /* The run is said to be at `revision`; 0: it was deleted. */
 void run_hubs_hear(struct run_hubs *hubs, const struct run_key *run, int64_t revision);

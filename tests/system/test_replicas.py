@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from client import metric
 from sse import EventStream, TreeWatcher
 
 
@@ -21,6 +22,51 @@ def test_the_other_runtree_serves_the_same_stream(server, twin, api, run):
         watcher.follow_until(stream, lambda nodes: len(nodes) == 31)
         stream.close()
     assert watchers[0].nodes == watchers[1].nodes
+
+
+def test_a_tree_is_the_same_whether_written_here_or_read(server, twin, api, open_api, run):
+    """The one runtree takes what it wrote itself into its tree, the other reads it."""
+    path = f"{run.path}/tree"
+    long = {"kind": "USER", "message": "ä" * 5000, "code": "E1"}
+    steps = [
+        [run.event("a0", "RUNNING", parent=None, labels={"team": "x"})],
+        [
+            run.event("a1", "QUEUED", parent="a0", group="g", task={"name": "t.n", "shortName": "n"}),
+            run.event("a2", "RUNNING", parent="a1", aliases=["try-1"]),
+        ],
+        [run.event("w1", "QUEUED", parent="later"), run.event("w2", "RUNNING", parent="w1")],
+        [run.event("a1", "FAILED", errorInfo=long), run.event("b1", "QUEUED", parent="try-1")],
+        [run.event("later", "RUNNING", parent="a0", title="Späte", attributes={"gpu": 2})],
+        [run.event("a1", "RUNNING", attempt=2, logInfo=[{"name": "n", "uri": "u"}])],
+        [run.event("a1", "QUEUED", attempt=2, task={"name": "too late"})],
+        "abort",
+        [run.event("a1", "SUCCEEDED", attempt=2), run.event("a2", "ABORTED")],
+        "remove",
+        [run.event("a2", "RUNNING", parent="a0"), run.event("a0", "SUCCEEDED")],
+    ]
+    other = open_api(twin)
+    for step in steps:
+        if step == "abort":
+            api.post({"reason": "enough"}, path=f"{run.path}/actions/a2/abort")
+        elif step == "remove":
+            assert api.request("DELETE", f"{run.path}/actions/a2").status_code == 204
+        else:
+            api.post_all(step)
+        assert api.get(path).text == other.get(path).text
+
+
+def test_what_a_runtree_wrote_itself_it_need_not_read(server, api, run):
+    """Unless the notification overtakes the answer to the commit."""
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    watcher = TreeWatcher(f"{run.path}/watch")
+    stream = watcher.connect(server.url)
+    watcher.follow(stream, "synced")
+    before = metric(server.url, "runtree_hub_reads_total")
+    for version in range(1, 31):
+        api.post_one(run.event("a0", "RUNNING", version=version))
+        watcher.follow(stream, lambda frame: frame.id)
+    stream.close()
+    assert metric(server.url, "runtree_hub_reads_total") - before < 30
 
 
 def test_reads_on_the_other_see_what_was_accepted(twin, api, open_api, run):

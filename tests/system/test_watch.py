@@ -96,11 +96,11 @@ def test_live_change_is_fast(open_stream, api, run, tree):
     assert sorted(delays)[2] < 0.2, delays
 
 
-def test_a_change_is_heard_by_notification(start_runtree, database, open_api, run):
+def test_a_change_is_heard_by_notification(start_runtree, database, twin, open_api, run):
     """The poll, which would find it, too, is for those that are lost; one may come just between a
     commit and its notification."""
     server = start_runtree(database_url=database)
-    api = open_api(server)
+    api = open_api(twin)
     api.post_one(run.event("a0", "RUNNING", parent=None))
     watcher = TreeWatcher(f"{run.path}/watch")
     stream = watcher.connect(server.url)

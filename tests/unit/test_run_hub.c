@@ -299,6 +299,99 @@ static void test_what_is_there_already_wants_no_read(void **state)
     assert_int_equal(reads.begun, 1);
 }
 
+/* -------- what this process wrote -------- */
+
+/* A commit of two runs; the second is the hub's, from revision 2 on. */
+struct written {
+    struct run_row runs[2];
+    struct action_row rows[5];
+};
+
+static struct written write_here(void)
+{
+    struct written written = {
+        .runs = {{.run = 0, .revision_before = 2, .state = {.key = {"p", "d", "other"}}},
+                 {.run = 1, .revision_before = 2, .state = {.key = {"p", "d", "r"}}}},
+        /* As they come: the tree has its order. */
+        .rows = {{.run = 0, .action = tree_action("a0", NULL, 1, 3)},
+                 {.run = 1, .action = tree_action("waits", "nobody", 0, 0)},
+                 {.run = 1, .action = tree_action("a2", "a1", 3, 4)},
+                 {.run = 1, .action = tree_action("alias", "a1", ALIAS_ORDINAL, 0)},
+                 {.run = 1, .action = tree_action("a1", "a0", 2, 3)}}};
+
+    for (size_t i = 0; i < 2; i++) {
+        written.runs[i].state.revision = 4;
+        memcpy(written.runs[i].state.incarnation, "abcdefghijkl", INCARNATION_SIZE);
+    }
+    written.rows[4].action.phase = PHASE_SUCCEEDED;
+    return written;
+}
+
+static void take(struct fixture *fixture, const struct written *written)
+{
+    run_hubs_take(fixture->hubs, written->runs, 2, written->rows, 5);
+}
+
+static void hear(struct fixture *fixture, int64_t revision)
+{
+    const struct run_key key = {"p", "d", "r"};
+
+    run_hubs_hear(fixture->hubs, &key, revision);
+}
+
+static void test_what_was_written_here_is_not_read(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct hub_start start = {0};
+    const struct written written = write_here();
+    int fd;
+    const char *sent;
+
+    load(fixture, PHASE_RUNNING);
+    fd = watch(fixture, NULL, &start);
+    turn(fixture);
+    take(fixture, &written);
+    hear(fixture, 4);
+    assert_int_equal(reads.begun, 1);
+    turn(fixture);
+    sent = sent_to(fd);
+    assert_non_null(strstr(sent, "\"name\":\"a1\",\"parent\":\"a0\",\"phase\":\"SUCCEEDED\""));
+    assert_non_null(strstr(sent, "\"name\":\"a2\",\"parent\":\"a1\",\"phase\":\"QUEUED\""));
+    assert_non_null(strstr(sent, "\"childPhaseCounts\":{\"QUEUED\":1,\"SUCCEEDED\":1}"));
+    assert_null(strstr(sent, "waits"));
+    assert_null(strstr(sent, "alias"));
+    assert_int_equal(run_hub_revision(fixture->hub), 4);
+}
+
+static void test_what_the_tree_cannot_take_is_read(void **state)
+{
+    struct fixture *fixture = *state;
+    struct written written[7];
+
+    for (size_t i = 0; i < 7; i++)
+        written[i] = write_here();
+    written[0].runs[1].revision_before = 1;
+    written[1].runs[1].revision_before = 3;
+    written[2].runs[1].state.incarnation[0] = 'x';
+    written[3].runs[1].state.waiting_count = 1; /* for whom, is read, as who asked for an end */
+    written[4].runs[1].state.abort_count = 1;
+    written[5].runs[1].state.abort_requested = "{}";
+    written[6].rows[2].action.parent = "nobody";
+    take(fixture, &written[0]); /* there is no tree */
+    load(fixture, PHASE_RUNNING);
+    for (size_t i = 0; i < 7; i++) {
+        take(fixture, &written[i]);
+        assert_int_equal(run_hub_revision(fixture->hub), 2);
+    }
+    hear(fixture, 3);
+    assert_int_equal(reads.begun, 2);
+    written[0] = write_here();
+    take(fixture, &written[0]); /* what is being read may be older, or have it */
+    assert_int_equal(run_hub_revision(fixture->hub), 2);
+    answer(3, NULL, 0);
+    assert_int_equal(run_hub_revision(fixture->hub), 3);
+}
+
 /* Both stand at revision 0 and have not heard `synced`. */
 static void test_who_resumes_is_not_sent_what_a_new_client_is(void **state)
 {
@@ -415,6 +508,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_read_that_broke_is_no_answer_to_who_came_during_it,
                                         start, stop),
         cmocka_unit_test_setup_teardown(test_what_is_there_already_wants_no_read, start, stop),
+        cmocka_unit_test_setup_teardown(test_what_was_written_here_is_not_read, start, stop),
+        cmocka_unit_test_setup_teardown(test_what_the_tree_cannot_take_is_read, start, stop),
         cmocka_unit_test_setup_teardown(test_who_resumes_is_not_sent_what_a_new_client_is, start,
                                         stop),
         cmocka_unit_test_setup_teardown(test_who_follows_stays_and_his_neighbour_does_not, start,
