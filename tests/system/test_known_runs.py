@@ -98,6 +98,19 @@ def test_changed_by_a_process_that_was_not_heard(api, database, run):
     assert api.read(run.path)["phaseCounts"] == {"RUNNING": 1, "SUCCEEDED": 1}
 
 
+def test_refused_only_by_what_was_read(api, database, run):
+    """Where nothing is written, nothing else would find out that the run is another by now."""
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    api.post_all([run.event("a1", parent="a0"), run.event("b", parent="a0")])
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute(
+            "WITH changed AS (UPDATE runs SET changed_xid = pg_current_xact_id()::text::int8)"
+            " UPDATE actions SET parent = 'b' WHERE name = 'a1'"
+        )
+    assert api.post_one(run.event("a1", "RUNNING", parent="b"))["status"] == "applied"
+    assert metric(api.url, "runtree_write_conflicts_total") == 0
+
+
 def test_another_run_under_the_same_numbers(api, database, run):
     """As from a server of a cluster that gives out the same transaction numbers."""
     api.post_one(run.event("a0", "RUNNING", parent=None))
