@@ -366,8 +366,8 @@ def test_a_cell_that_was_not_there_at_the_start(start_runtree, postgres, connect
         later.start()  # a list of cells is begun with all of them
         start_runtree(*cells).stop()
         later.stop()
-        runtree = start_runtree("--heartbeat-ms", "60000", *cells, until=None)
-        until(lambda: watches(runtree, f"{run.base}/runs/watch"), 30)
+        runtree = start_runtree("--heartbeat-ms", "600000", *cells, until=None)
+        until(lambda: watches(runtree, f"{run.base}/runs/watch"))
         homes = homes_by_answers(runtree, run)
         there, missing = (named(run, homes[cell][0]) for cell in ("1", "2"))
         texts = (run_of(there), run_of(missing), list_of(run.project))
@@ -388,17 +388,17 @@ def test_a_cell_that_was_not_there_at_the_start(start_runtree, postgres, connect
             alone.apply(its_stream.next())
         assert alone.parts[texts[1]].events == ["absent"]
         later.start()
-        watcher.follow_until(stream, lambda it: it.away == [], 20)
+        watcher.follow_until(stream, lambda it: it.away == [])
         until(
             lambda: httpx.post(
                 f"{runtree.url}/v1/events", json=missing.event("a0", "RUNNING", parent=None)
             ).is_success
         )
         for each, its in ((watcher, stream), (alone, its_stream)):
-            each.follow_until(its, lambda it: it.names(texts[1]) == {"a0"}, 20)
+            each.follow_until(its, lambda it: it.names(texts[1]) == {"a0"})
         its_stream.close()
         watcher.follow_until(
-            stream, lambda it: {k[2] for k in it.names(texts[2])} == {*homes["1"], missing.name}, 20
+            stream, lambda it: {k[2] for k in it.names(texts[2])} == {*homes["1"], missing.name}
         )
         stream.close()
     finally:
