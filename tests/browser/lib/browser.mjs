@@ -21,6 +21,9 @@ export function launch() {
   });
 }
 
+/** What a page cannot help: the network, and a favicon that the browser still wants when about:blank is there already. */
+const HARMLESS = /Failed to load resource|net::ERR_|favicon.* from origin 'null'/;
+
 /** A page that remembers what went wrong on it, and to which hosts it spoke. */
 export async function openPage(context, address) {
   const page = await context.newPage();
@@ -28,7 +31,7 @@ export async function openPage(context, address) {
   page.hosts = new Set();
   page.on("pageerror", (error) => page.wrongs.push(String(error.stack ?? error)));
   page.on("console", (message) => {
-    if (message.type() === "error" && !/Failed to load resource|net::ERR_/.test(message.text()))
+    if (message.type() === "error" && !HARMLESS.test(message.text()))
       page.wrongs.push(message.text());
   });
   page.on("request", (request) => page.hosts.add(new URL(request.url()).host));
