@@ -178,6 +178,30 @@ test("names that differ at their ends can be told apart in the tree", async () =
   });
 });
 
+test("names that differ only above their ends can be told apart in the table, where nothing is above", async () => {
+  const run = { ...SHORT, runName: "alike" };
+  const say = (name, parent, task) => ({
+    ...{ ...run, name, parent, phase: "RUNNING", updatedTime: at(0) },
+    ...(task ? { task: { name: task } } : {}),
+  });
+  const trials = Array.from({ length: 8 }, (_, trial) => `tune.trial-${trial}`);
+  await runtree.report([
+    say("tune", null),
+    ...trials.flatMap((trial) => [
+      say(trial, "tune", "models.trial"),
+      say(`${trial}.train`, trial, "models.train_it"),
+    ]),
+  ]);
+  const context = await browser.newContext({ viewport: { width: 390, height: 1000 } });
+  const page = await openPage(context, runAddress(runtree.url, run, "sort=name"));
+  await page.waitForSelector("[data-name='tune.trial-7.train']");
+  await settlesWithout(async () => {
+    const names = [...byRow(await seen(page, NAME)).values()];
+    return names.filter((name, index) => names.indexOf(name) !== index);
+  }, "the table");
+  await context.close();
+});
+
 test("a long group leaves the name, the phase and the attempt to be read", async () => {
   await inEveryWindow("end", async (page) => {
     const problems = [];

@@ -115,6 +115,7 @@ function RunRow({ run, index, isCurrent, route, nowMs, reason, onLabel, onDelete
   const why = reason(run);
   const where = `${run.project} / ${run.domain}`;
   const silentMs = nowMs - parseTime(run.lastEventAt);
+  const isSilent = run.endedAt === null && silentMs > SILENT_MS;
   return (
     <tr
       class={isCurrent ? "current" : ""}
@@ -139,14 +140,15 @@ function RunRow({ run, index, isCurrent, route, nowMs, reason, onLabel, onDelete
               {`${key}: ${value}`}
             </button>
           ))}
+          {isSilent && (
+            <span class="silent narrow-silent">{`silent for ${formatDuration(silentMs)}`}</span>
+          )}
           {why && <span class="row-error">{why}</span>}
         </span>
       </th>
       <td class="col-phase">
         {run.phase ? <PhaseLabel phase={run.phase} /> : <span class="fact">Waiting</span>}
-        {run.endedAt === null && silentMs > SILENT_MS && (
-          <span class="silent">{`silent for ${formatDuration(silentMs)}`}</span>
-        )}
+        {isSilent && <span class="silent">{`silent for ${formatDuration(silentMs)}`}</span>}
       </td>
       <td class="col-bar">
         <PhaseBar counts={run.phaseCounts} />
