@@ -129,25 +129,25 @@ for (const [width, height, more] of [
   const how = [`${width} x ${height}`, ...Object.keys(more)].join(", ");
   test(`nothing serious in any view or dialog, and nothing at the side, at ${how}`, async () => {
     const context = await browser.newContext({ viewport: { width, height }, ...more });
-    const page = await openPage(context, runtree.url);
     for (const [name, to, ready] of VIEWS) {
       const where = `${name} at ${how}`;
-      await page.goto("about:blank");
-      await page.goto(to ? runAddress(runtree.url, to.run, to.query) : runtree.url);
+      const address = to ? runAddress(runtree.url, to.run, to.query) : runtree.url;
+      const page = await openPage(context, address);
       await page.waitForSelector(ready);
       await assertAccessible(page, where);
       await assertFits(page, where);
       if (more.reducedMotion)
         assert.equal(await page.evaluate(() => document.getAnimations().length), 0, where);
       const [, what, open] = DIALOGS.find(([view]) => view === name) ?? [];
-      if (!open) continue;
-      await open(page);
-      await page.waitForSelector("dialog[open]");
-      await assertAccessible(page, `${what} in ${where}`);
-      await assertFits(page, `${what} in ${where}`);
+      if (open) {
+        await open(page);
+        await page.waitForSelector("dialog[open]");
+        await assertAccessible(page, `${what} in ${where}`);
+        await assertFits(page, `${what} in ${where}`);
+      }
+      assertCleanPage(page);
+      await page.close();
     }
-    page.hosts.delete("");
-    assertCleanPage(page);
     await context.close();
   });
 }
