@@ -28,6 +28,8 @@ VALUES = [
     {"auth": {"enabled": False}},
     {"auth": {"secretKey": "secret"}},
     {"autoscaling": {"enabled": True}},
+    {"database": {"cellsKey": "cells"}},
+    {"database": {"cellsKey": "cells"}, "auth": {"enabled": False}},
 ]
 
 
@@ -118,6 +120,17 @@ def test_keys_and_secret_are_told_apart(auth, variables):
     env = {each["name"]: each.get("value") for each in container(render({"auth": auth}))["env"]}
     files = ("RUNTREE_AUTH_KEYS", "RUNTREE_AUTH_SECRET_FILE", "RUNTREE_WEBHOOK_SECRETS_FILE")
     assert {name: env[name] for name in files if name in env} == variables
+
+
+def test_a_list_of_cells_takes_the_place_of_the_url():
+    documents = render({"database": {"cellsKey": "cells"}})
+    env = {each["name"]: each.get("value") for each in container(documents)["env"]}
+    assert "RUNTREE_DATABASE_URL" not in env
+    folder, _, key = env["RUNTREE_CELLS"].rpartition("/")
+    mounts = {each["mountPath"]: each["name"] for each in container(documents)["volumeMounts"]}
+    volumes = one(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in volumes}
+    assert key == "cells" and secrets[mounts[folder]] == "runtree-database"
 
 
 def test_streams_pass_the_ingress():
