@@ -147,10 +147,11 @@ static void answer_page(struct flyte_read *read, const json_t *page, json_t *doc
         buffer_text(&names, index > 0 ? ", " : "");
         buffer_text(&names, json_string_value(name));
     }
-    buffer_append(&names, "", names.length > 0); /* the NUL */
+    if (names.length > 0)
+        buffer_append(&names, "", 1);
     headers[0].value = names.bytes;
     flyte_reply(read->request, read->method->answer, document, read->is_json,
-                names.bytes == NULL || names.failed ? NULL : headers);
+                names.length == 0 || names.failed ? NULL : headers);
     buffer_free(&names);
     read_free(read);
 }
