@@ -102,10 +102,15 @@ static bool may_read(struct flyte_read *read, const char *project, const char *d
     return false;
 }
 
+static bool is_org(const char *text)
+{
+    return strlen(text) <= FLYTE_ORG_BYTES_MAX;
+}
+
 bool flyte_run_key(const Flyte__RunIdentifier *id, struct run_key *key)
 {
     if (id == NULL || !is_key(KEY_PROJECT, id->project) || !is_key(KEY_DOMAIN, id->domain) ||
-        !is_key(KEY_NAME, id->name))
+        !is_key(KEY_NAME, id->name) || !is_org(id->org))
         return false;
     *key = (struct run_key){id->project, id->domain, id->name};
     return true;
@@ -115,7 +120,7 @@ bool flyte_run_key(const Flyte__RunIdentifier *id, struct run_key *key)
 static bool find_run(struct flyte_read *read, const Flyte__RunIdentifier *id)
 {
     if (!flyte_run_key(id, &read->run)) {
-        refuse(read, "run_id: project, domain and name must be a run's");
+        refuse(read, "run_id: project, domain and name must be a run's, org at most 255 bytes");
         return false;
     }
     read->scope = (struct flyte_scope){id->org, id->project, id->domain, id->name};
@@ -428,6 +433,11 @@ void flyte_list_runs(const struct flyte_method *method, struct connect_call *cal
         refuse(read, "project_id: name and domain must be a project's");
         return;
     }
+    read->scope.org = project == NULL ? message->org : project->organization;
+    if (!is_org(read->scope.org)) {
+        refuse(read, "org: must be at most 255 bytes");
+        return;
+    }
     if (project != NULL && !may_read(read, project->name, project->domain))
         return;
     if (message->paused_actions_only) {
@@ -436,7 +446,6 @@ void flyte_list_runs(const struct flyte_method *method, struct connect_call *cal
     }
     if (!take_filters(read, message->request, &filters))
         return;
-    read->scope.org = project == NULL ? message->org : project->organization;
     query.project = project == NULL ? NULL : project->name;
     query.domain = project == NULL ? NULL : project->domain;
     query.phases = filters.filter.phases;
@@ -469,6 +478,10 @@ void flyte_list_projects(const struct flyte_method *method, struct connect_call 
         return;
     message = read->message;
     read->scope.org = message->org;
+    if (!is_org(message->org)) {
+        refuse(read, "org: must be at most 255 bytes");
+        return;
+    }
     list.limit = message->limit;
     list.token = message->token;
     list_projects(read->app, read->request, limit_of(&list), token_of(&list), &taker);

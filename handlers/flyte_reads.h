@@ -7,7 +7,8 @@
 #include "model/list_filter.h"
 #include "model/run_key.h"
 
-enum { FLYTE_WHY_SIZE = 200 };
+/* An organization is not kept, but an answer repeats it for each of its actions. */
+enum { FLYTE_WHY_SIZE = 200, FLYTE_ORG_BYTES_MAX = 255 };
 
 /* What a list's filters ask for. */
 struct flyte_filters {
@@ -21,7 +22,8 @@ struct flyte_filters {
 int flyte_read_filters(Flyte__Filter *const *from, size_t count, struct flyte_filters *filters,
                        char why[static FLYTE_WHY_SIZE]);
 
-/* The key that the identifier says; false if it is none of a run. */
+/* The key that the identifier says; false if it is none of a run, or its organization is too long.
+ */
 bool flyte_run_key(const Flyte__RunIdentifier *id, struct run_key *key);
 
 flyte_handler flyte_list_runs, flyte_list_actions, flyte_list_projects, flyte_get_run_details,

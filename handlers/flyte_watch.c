@@ -208,7 +208,8 @@ static void open_hub(struct flyte_watch *watch, const struct filter *filter, hub
 static bool admit(struct flyte_watch *watch, const Flyte__RunIdentifier *id)
 {
     if (!flyte_run_key(id, &watch->run)) {
-        refuse(watch, PROBLEM_INVALID_FIELD, "run_id: project, domain and name must be a run's");
+        refuse(watch, PROBLEM_INVALID_FIELD,
+               "run_id: project, domain and name must be a run's, org at most 255 bytes");
         return false;
     }
     watch->scope = (struct flyte_scope){id->org, id->project, id->domain, id->name};

@@ -1,6 +1,7 @@
 """What Flyte 2's clients read: lists, details, projects, in both forms."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -152,6 +153,32 @@ def test_bad_token_and_paused_only_are_refused(api, run):
     assert_error(call(api, "ListRuns", message), 400, "invalid_argument", "cursor")
     message = {"pausedActionsOnly": True, "projectId": project_id(run)}
     assert_error(call(api, "ListRuns", message), 400, "invalid_argument", "paused_actions_only")
+
+
+@pytest.mark.parametrize(
+    ("method", "within"),
+    [
+        ("ListRuns", "projectId"),
+        ("ListRuns", None),
+        ("ListProjects", None),
+        ("ListActions", "runId"),
+        ("GetRunDetails", "runId"),
+    ],
+)
+def test_organization_is_repeated_up_to_its_limit(api, run, method, within):
+    post_run(api, run)
+
+    def message(length):
+        name = "organization" if within == "projectId" else "org"
+        ids = {"projectId": project_id(run), "runId": run_id(run), None: {}}[within]
+        said = {**ids, name: "o" * length}
+        return {within: said} if within else said
+
+    service = {}
+    if method == "ListProjects":
+        service = {"service": "ProjectService", "package": "flyteidl2.project"}
+    assert "o" * 255 in json.dumps(answer(api, method, message(255), **service))
+    assert_error(call(api, method, message(256), **service), 400, "invalid_argument", "org")
 
 
 @pytest.mark.parametrize("service", SERVICES)

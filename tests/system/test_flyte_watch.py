@@ -92,6 +92,20 @@ def test_what_is_not_there_ends_the_stream_with_an_error(run, watch, method):
     assert stream.end["error"]["code"] == "not_found"
 
 
+def test_organization_is_as_long_as_elsewhere(api, run, watch):
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    for length in (255, 256):
+        message = {"runId": {**run_id(run), "org": "o" * length}}
+        stream = watch("WatchActions", message)
+        if length == 255:
+            (update,) = stream.read()["enrichedActions"]
+            assert update["action"]["id"]["run"]["org"] == "o" * 255
+        else:
+            assert stream.read() is None
+            assert stream.end["error"]["code"] == "invalid_argument"
+            assert "org" in stream.end["error"]["message"]
+
+
 def test_action_that_is_not_there_is_not_found(api, run, watch):
     api.post_one(run.event("a0", "RUNNING", parent=None))
     stream = watch_action(watch, run, "a9")
