@@ -28,6 +28,7 @@ struct places {
     bool was_read[CELLS_MAX];
     bool has_newest[CELLS_MAX]; /* its database has the newest list */
     struct generations generations;
+    char unknown[CELL_NAME_SIZE];    /* a cell of any of them that ours has not; "": none */
     char ours[GENERATION_TEXT_SIZE]; /* the list of those that are active */
     int64_t newest;
     bool is_settled; /* ours was the newest once; if it is not any more, others have a newer one */
@@ -80,14 +81,13 @@ static void note_newest(struct places *places)
 }
 
 /* Takes in what a database has; whether anything was new. */
-static bool take_in(struct places *places, const struct generations *found,
-                    char unknown[static CELL_NAME_SIZE])
+static bool take_in(struct places *places, const struct generations *found)
 {
     size_t count = places->generations.count;
 
     if (generations_merge(&places->generations, found) < 0 || places->generations.count == count)
         return false;
-    generations_index(&places->generations, places->names, places->list->count, unknown);
+    generations_index(&places->generations, places->names, places->list->count, places->unknown);
     memset(places->has_newest, 0, sizeof places->has_newest);
     forget_all(places);
     note_newest(places);
@@ -108,9 +108,8 @@ static void begin_ours(struct places *places)
 {
     struct generations ours = {0};
     int64_t number = places->generations.count == 0 ? 1 : places->generations.items[0].number + 1;
-    char unknown[CELL_NAME_SIZE];
 
-    if (generations_add(&ours, number, places->ours) == 0 && take_in(places, &ours, unknown))
+    if (generations_add(&ours, number, places->ours) == 0 && take_in(places, &ours))
         places->is_starting = true;
     generations_clear(&ours);
 }
@@ -172,13 +171,13 @@ static size_t index_of(const struct places *places, const struct cell *cell)
 void places_read(struct places *places, struct cell *cell, const struct generations *found)
 {
     size_t index = index_of(places, cell);
-    char unknown[CELL_NAME_SIZE] = "", why[CELL_WHY_SIZE];
+    char why[CELL_WHY_SIZE];
 
-    take_in(places, found, unknown);
-    if (unknown[0] != '\0' && !places->is_settled) {
+    take_in(places, found);
+    if (places->unknown[0] != '\0' && !places->is_settled) {
         snprintf(why, sizeof why,
-                 "it has a list of cells with cell %s, which ours has not, not even as gone",
-                 unknown);
+                 "there is a list of cells with cell %s, which ours has not, not even as gone",
+                 places->unknown);
         cell_refuse(cell, why);
         return;
     }
