@@ -32,7 +32,12 @@ static void on_found(void *arg)
         return;
     }
     http_request_when_gone(search.request, NULL, NULL);
-    search.go_on(search.arg);
+    if (places_are_stopped(http_request_app(search.request)->places)) {
+        reply_unavailable(search.request, -ENOTCONN);
+        search.drop(search.arg);
+    } else {
+        search.go_on(search.arg);
+    }
 }
 
 static bool are_known(const struct places *places, const struct run_key *runs, size_t count)

@@ -9,7 +9,7 @@ call_handler call_with_run;
 
 /* Calls `go_on` when it is known where the runs are, as far as that can be found out: find_cell
  * says so until its return. If the request goes before that, or was answered because there is no
- * memory, `drop` is called instead. Either comes perhaps before the return. */
+ * memory or the service ends, `drop` is called instead. Either comes perhaps before the return. */
 void when_runs_are_found(struct http_request *request, const struct run_key *runs, size_t count,
                          void (*go_on)(void *arg), void (*drop)(void *arg), void *arg);
 

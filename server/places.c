@@ -525,6 +525,11 @@ void places_stop(struct places *places)
     places->is_stopped = true;
 }
 
+bool places_are_stopped(const struct places *places)
+{
+    return places->is_stopped;
+}
+
 void places_free(struct places *places)
 {
     if (places == NULL)

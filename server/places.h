@@ -21,6 +21,7 @@ struct places;
 struct places *places_new(const struct cell_list *list);
 /* At the end, before the cells: nothing is looked for any more. */
 void places_stop(struct places *places);
+bool places_are_stopped(const struct places *places);
 /* NULL is fine. */
 void places_free(struct places *places);
 
