@@ -151,15 +151,24 @@ static void on_read(void *arg, bool has_news)
     watch_free(watch);
 }
 
+static int subscribe_to_run(struct many_watch *watch, const struct subscription *subscription)
+{
+    struct run_place place;
+    bool is_known = places_get(watch->app->places, &subscription->key, &place) == 0;
+    struct cell *cell = place.cell == NULL ? watch->app->cells[0] : place.cell;
+
+    return multiplexer_add_run(watch->multiplexer, cell, !is_known || !place.may_create,
+                               &subscription->key, &subscription->filter, subscription->text,
+                               &watch->id);
+}
+
 static int subscribe(struct many_watch *watch, const struct subscription *subscription)
 {
     struct list_filter filter = {.filter = subscription->filter,
                                  .access = http_request_access(watch->request)};
 
     if (subscription->kind == SUBSCRIPTION_RUN)
-        return multiplexer_add_run(watch->multiplexer, app_home_of(watch->app, &subscription->key),
-                                   &subscription->key, &subscription->filter, subscription->text,
-                                   &watch->id);
+        return subscribe_to_run(watch, subscription);
     memcpy(filter.labels, subscription->labels, sizeof filter.labels);
     snprintf(filter.project, sizeof filter.project, "%s", subscription->key.project);
     snprintf(filter.domain, sizeof filter.domain, "%s", subscription->key.domain);

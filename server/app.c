@@ -506,14 +506,6 @@ struct cell *app_cell_of(const struct app *app, const struct run_key *run)
                                                                                  : NULL;
 }
 
-struct cell *app_home_of(const struct app *app, const struct run_key *run)
-{
-    struct run_place place;
-
-    places_get(app->places, run, &place);
-    return place.cell == NULL ? app->cells[0] : place.cell;
-}
-
 bool app_is_ready(const struct app *app, char *why, size_t why_size)
 {
     char reason[CELL_WHY_SIZE];

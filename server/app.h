@@ -84,8 +84,6 @@ void app_use_keys(struct app *app, struct auth_keys *keys);
 /* The cell that the run is in, or would be made in; NULL if that is not known yet (places_find), or
  * cannot be had. */
 struct cell *app_cell_of(const struct app *app, const struct run_key *run);
-/* The same, or one that it may be in; never NULL. */
-struct cell *app_home_of(const struct app *app, const struct run_key *run);
 
 /* Ready to serve: at least half of the cells are usable, and none of the others is only just being
  * connected to; else false with the reason in `why`. */

@@ -56,6 +56,7 @@ struct multiplexed {
     struct cell *cell; /* NULL: there is one */
     struct cell_listener listener;
     struct unopened_run *unopened;
+    bool may_move;                  /* the run, when it is made anew */
     struct merged_list *merged;     /* whose part it is */
     struct frame *taken;            /* of the merged snapshot, not given yet */
     bool is_synced;                 /* the part is … */
@@ -572,6 +573,15 @@ static enum stream_next give_owed(struct multiplexer *multiplexer, struct frame 
 
 /* -------- the stream -------- */
 
+/* A run that is gone from a cell where it would not be made is waited for where it would. */
+static enum channel_next next_of_run(struct multiplexed *one, struct frame **frame)
+{
+    enum channel_next next = channel_member_next(one->member, frame);
+
+    one->owner->is_lost |= one->may_move && run_hub_tree(one->hub) == NULL;
+    return next;
+}
+
 /* Before a client forgets what its id knows, it has an id that does not: cut off between the two,
  * it would never be sent it again. */
 static enum channel_next next_of(struct multiplexed *one, struct frame **frame)
@@ -581,7 +591,7 @@ static enum channel_next next_of(struct multiplexed *one, struct frame **frame)
     if (one->merged == NULL && one->member == NULL)
         return say_absent(one, frame);
     if (one->merged == NULL)
-        next = channel_member_next(one->member, frame);
+        next = next_of_run(one, frame);
     else
         next = next_of_part(one, frame);
     if (next == CHANNEL_RESET && one->is_known) {
@@ -756,7 +766,7 @@ static int open_later(struct multiplexed *one, const struct run_key *run,
     return 0;
 }
 
-int multiplexer_add_run(struct multiplexer *multiplexer, struct cell *cell,
+int multiplexer_add_run(struct multiplexer *multiplexer, struct cell *cell, bool may_move,
                         const struct run_key *run, const struct filter *filter, const char *text,
                         const struct watch_id *id)
 {
@@ -765,6 +775,7 @@ int multiplexer_add_run(struct multiplexer *multiplexer, struct cell *cell,
 
     if (one == NULL)
         return -ENOMEM;
+    one->may_move = may_move;
     take_position(one, hub_view_key(run, filter), id);
     if (has_several_cells(multiplexer))
         listen_to_cell(one, cell);

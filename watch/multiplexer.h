@@ -37,9 +37,10 @@ void multiplexer_free(struct multiplexer *multiplexer);
 
 /* One more subscription, whose text its records have. If `id` has it, and that is still of use, it
  * goes on there, else it begins with `reset`. The run, which is of this cell, is read from now on;
- * one that does not exist is waited for. 0; -ENOBUFS: there is no room; -ENOTCONN; -ENOMEM. At most
- * WATCH_POSITIONS_MAX, a list counted once for each cell. */
-int multiplexer_add_run(struct multiplexer *multiplexer, struct cell *cell,
+ * one that does not exist is waited for, unless it `may_move`, that is, would be made in another
+ * cell: then the stream ends, and who comes back is told of it there. 0; -ENOBUFS: there is no
+ * room; -ENOTCONN; -ENOMEM. At most WATCH_POSITIONS_MAX, a list counted once for each cell. */
+int multiplexer_add_run(struct multiplexer *multiplexer, struct cell *cell, bool may_move,
                         const struct run_key *run, const struct filter *filter, const char *text,
                         const struct watch_id *id);
 /* `text` NULL, if there are several cells: the list is alone on its stream, its `synced` has the

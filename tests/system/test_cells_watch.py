@@ -444,6 +444,32 @@ def test_runs_of_several_cells_on_one_stream(connect, api, one, other, run, seen
     assert {part.resets for part in many.parts.values()} == {0}
 
 
+def test_runs_that_are_made_anew_in_another_cell(start_runtree, open_api, postgres, run):
+    """They were there before it; who watches them or waits for them sees them where they are now."""
+    urls = [postgres.new_database() for _ in range(2)]
+    runs = [named(run, f"r{number}") for number in range(12)]
+    old = start_runtree(database_url=urls[0])
+    open_api(old).post_all([one.event("a0", "RUNNING", parent=None) for one in runs])
+    old.stop()
+    grown = start_runtree(*itertools.chain(*(("--database-url", url) for url in urls)))
+    api = open_api(grown)
+    moves = list_of(run.project)
+    watcher = ManyWatcher(*map(run_of, runs), moves)
+    stream = watcher.connect(grown.url)
+    watcher.sync(stream)
+    for one in runs:
+        assert api.request("DELETE", one.path).status_code == 204
+        api.post_one(one.event("z0", "RUNNING", parent=None))
+    while not all(watcher.names(run_of(one)) == {"z0"} for one in runs):
+        try:
+            watcher.apply(stream.next())
+        except StreamClosed:
+            stream = watcher.connect(grown.url)
+    watcher.follow_until(stream, lambda it: len(it.names(moves)) == len(runs))
+    stream.close()
+    assert {shown["cell"] for shown in watcher.parts[moves].shown.values()} == {"1", "2"}
+
+
 def test_more_positions_than_an_id_may_have(one):
     """A list counts once for each cell."""
     lists = [list_of(f"p{number}") for number in range(85)]
