@@ -40,7 +40,7 @@ stage_system() {
     need_packages "${system_packages[@]}"
     need_python
     build dev build runtree
-    run_pytest tests/system -n 2
+    run_pytest tests/system -n 4
 }
 
 stage_flyte() {
@@ -54,7 +54,7 @@ stage_asan() {
     need_python
     build asan build-asan
     ctest --test-dir build-asan --output-on-failure --parallel 2
-    RUNTREE_BIN=build-asan/runtree run_pytest tests/system -n 2
+    RUNTREE_BIN=build-asan/runtree run_pytest tests/system -n 4
 }
 
 stage_dashboard() {
