@@ -34,6 +34,7 @@ def answer(api, method, message, service="RunService", package=WORKFLOW, **heade
     response = call(api, method, message, service, package, **headers)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/json"
+    assert "runtree-unavailable-cells" not in response.headers
     return response.json()
 
 
