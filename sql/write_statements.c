@@ -114,7 +114,7 @@ const struct pg_statement lock_runs_statement = {
            " AS k(project, domain, run_name, incarnation, may_create)"
            " WHERE (k.may_create AND $7 = (SELECT max(g.number) FROM cell_generations g))"
            " OR EXISTS (SELECT FROM runs e WHERE e.project = k.project AND e.domain = k.domain"
-           " AND e.run_name = k.run_name)"
+           " AND e.run_name = k.run_name OFFSET 0)"
            " ON CONFLICT (project, domain, run_name) DO UPDATE SET revision = r.revision"
            " RETURNING " RUN_COLUMNS ", r.changed_xid,"
            " $7 = (SELECT max(g.number) FROM cell_generations g)",
