@@ -102,16 +102,30 @@ static int record(const struct migrator *migrator, const char *what,
     return error;
 }
 
+/* The end of the line of the first command's end: a semicolon that nothing but a comment follows.
+ */
+static const char *end_of_command(const char *sql)
+{
+    const char *end = sql;
+
+    while (*(end += strcspn(end, ";")) != '\0') {
+        end++;
+        const char *rest = end + strspn(end, " ");
+        if (*rest == '\0' || *rest == '\n' || strncmp(rest, "--", 2) == 0)
+            return rest + strcspn(rest, "\n");
+    }
+    return end;
+}
+
 /* Sends the commands one at a time: where a schema is sharded, as a whole, a server takes no more
  * than one in a message. */
 static int run_commands(const struct migrator *migrator, const char *what, const char *sql)
 {
-    static const char end_of_command[] = ";\n";
     int error = 0;
 
     while (error == 0 && *sql != '\0') {
-        const char *end = strstr(sql, end_of_command);
-        char *command = strndup(sql, end == NULL ? strlen(sql) : (size_t)(end - sql) + 1);
+        const char *end = end_of_command(sql);
+        char *command = strndup(sql, (size_t)(end - sql));
 
         if (command == NULL) {
             set_why(migrator, what, "out of memory");
@@ -119,7 +133,7 @@ static int run_commands(const struct migrator *migrator, const char *what, const
         }
         error = ask(migrator, what, command, NULL);
         free(command);
-        sql = end == NULL ? "" : end + strlen(end_of_command);
+        sql = end + strspn(end, "\n");
     }
     return error;
 }

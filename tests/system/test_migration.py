@@ -162,3 +162,18 @@ def test_transactions_of_another_server(postgres, start_runtree, open_api):
     with psycopg.connect(url, autocommit=True) as session:
         session.execute(script)
     runtree.wait_for("/readyz", 200)
+
+
+def test_commands_are_sent_one_by_one(postgres, start_runtree):
+    """A schema that is sharded as a whole takes no message of several."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("CREATE TABLE seen (xid xid8, query text)")
+        session.execute(
+            "CREATE FUNCTION see() RETURNS event_trigger LANGUAGE plpgsql AS"
+            " 'BEGIN INSERT INTO seen VALUES (pg_current_xact_id(), current_query()); END'"
+        )
+        session.execute("CREATE EVENT TRIGGER see ON ddl_command_start EXECUTE FUNCTION see()")
+    start_runtree(database_url=url)
+    seen = postgres.execute(url, "SELECT xid::text, query FROM seen")
+    assert len(seen) > 20 and len(set(seen)) == len(seen)
