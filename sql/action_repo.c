@@ -287,7 +287,7 @@ static void close_connections(struct action_repo *repo)
  * also plans most statements anew for each set of parameters, which takes longer than to run them;
  * a plan that is kept must hold for tables that have grown, so none may begin by reading one. */
 static const struct pg_statement plan_by_index = {
-    .sql = "SELECT set_config('plan_cache_mode', 'force_generic_plan', false),"
+    .sql = "SELECT set_config('plan_cache_mode', " PLAN_CACHE_MODE ", false),"
            " set_config(name, 'off', false) FROM (VALUES ('enable_seqscan'), ('enable_sort'),"
            " ('enable_bitmapscan'), ('enable_hashjoin'), ('enable_mergejoin'),"
            " ('enable_material'), ('jit')) AS s (name)"};

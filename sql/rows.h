@@ -31,6 +31,12 @@ enum { RUN_COLUMN_COUNT = 19 };
     " LEFT JOIN LATERAL (SELECT " row ".* FROM " table " " row                                     \
     " WHERE " IS_RUN_OF(row, key) " OFFSET 0) " row " ON true"
 
+/* Plans are kept. Citus has a setting of this name, and refuses to keep some: left the choice, it
+ * makes those anew. */
+#define PLAN_CACHE_MODE                                                                            \
+    "CASE WHEN current_setting('citus.version', true) IS NULL"                                     \
+    " THEN 'force_generic_plan' ELSE 'auto' END"
+
 /* What every change of a run's row sets runs.changed_xid to: its transaction's number, for those
  * who ask what changed (sql/action_repo.h), but always more than it was. So it counts the changes,
  * too, and tells who has read a run whether that is still so, even where a number comes twice

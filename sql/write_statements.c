@@ -15,7 +15,7 @@ const struct pg_statement writer_settings_statement = {
            " set_config('enable_mergejoin', 'off', false),"
            " set_config('enable_bitmapscan', 'off', false),"
            " set_config('enable_material', 'off', false),"
-           " set_config('plan_cache_mode', 'force_generic_plan', false),"
+           " set_config('plan_cache_mode', " PLAN_CACHE_MODE ", false),"
            " set_config('default_transaction_isolation', 'read committed', false),"
            " set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), "
            "'200ms'),"
@@ -547,7 +547,8 @@ static const Oid add_to_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_AR
                                         PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TIMESTAMPTZ_ARRAY,
                                         PG_TEXT_ARRAY, PG_INT4_ARRAY, PG_INT8_ARRAY};
 
-/* The order is run_addition_compare's. A run's labels stand and go together. */
+/* The order is run_addition_compare's. A run's labels stand and go together. Citus refuses an
+ * INSERT behind such a WITH, and takes it within. */
 const struct pg_statement add_to_runs_statement = {
     .name = "add_to_runs",
     .sql = "WITH taken AS (INSERT INTO run_additions AS a (project, domain, run_name, member,"
@@ -566,10 +567,11 @@ const struct pg_statement add_to_runs_statement = {
            " AND l.project = ANY (ARRAY[t.project]) AND l.domain = t.domain"
            " AND l.run_name = t.run_name"
            " AND NOT EXISTS (SELECT FROM labels n WHERE n.project = l.project"
-           " AND n.domain = l.domain AND n.run_name = l.run_name AND n.label = l.label OFFSET 0))"
-           " INSERT INTO run_labels (project, domain, run_name, label, shown_at)"
+           " AND n.domain = l.domain AND n.run_name = l.run_name AND n.label = l.label OFFSET 0)),"
+           " put AS (INSERT INTO run_labels (project, domain, run_name, label, shown_at)"
            " SELECT n.*, r.shown_at FROM labels n" LOOKED_UP(
-               "runs", "r", IS_RUN_OF("r", "n")) " ON CONFLICT DO NOTHING",
+               "runs", "r", IS_RUN_OF("r", "n")) " ON CONFLICT DO NOTHING)"
+                                                 " SELECT WHERE false",
     .parameter_count = 9,
     .types = add_to_runs_types,
 };
