@@ -76,7 +76,7 @@ class Load:
         self._is_stopped.set()
         self._is_at_rest.set()
 
-    def _wait_for(self, threads, seconds=180):
+    def _wait_for(self, threads, seconds=600):
         deadline = time.monotonic() + seconds
         while any(thread.is_alive() for thread in threads):
             self._ledger.check()

@@ -18,7 +18,7 @@ def post_children(url, run, count, **members):
     events += [run.event(f"n{number}", parent="a0", **members) for number in range(count)]
     for start in range(0, len(events), 4000):
         part = {"events": events[start : start + 4000]}
-        assert httpx.post(f"{url}/v1/events", json=part, timeout=60).status_code == 200
+        assert httpx.post(f"{url}/v1/events", json=part, timeout=200).status_code == 200
 
 
 def test_an_absent_run_leaves_no_hub(start_runtree, database, run):
