@@ -108,16 +108,17 @@ static const Oid lock_runs_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY,  PG_TEXT_ARR
  * Reading cell_generations locks it, too, before the statement's snapshot is taken. */
 const struct pg_statement lock_runs_statement = {
     .name = "lock_runs",
-    .sql = "INSERT INTO runs AS r (project, domain, run_name, incarnation, first_seen_at)"
-           " SELECT k.project, k.domain, k.run_name, k.incarnation, $6"
-           " FROM unnest($1, $2, $3, $4, $5)"
-           " AS k(project, domain, run_name, incarnation, may_create)"
-           " WHERE (k.may_create AND $7 = (SELECT max(g.number) FROM cell_generations g))"
-           " OR EXISTS (SELECT FROM runs e WHERE e.project = k.project AND e.domain = k.domain"
-           " AND e.run_name = k.run_name OFFSET 0)"
-           " ON CONFLICT (project, domain, run_name) DO UPDATE SET revision = r.revision"
-           " RETURNING " RUN_COLUMNS ", r.changed_xid,"
-           " $7 = (SELECT max(g.number) FROM cell_generations g)",
+    .sql =
+        "WITH r AS (INSERT INTO runs AS r (project, domain, run_name, incarnation, first_seen_at)"
+        " SELECT k.project, k.domain, k.run_name, k.incarnation, $6"
+        " FROM unnest($1, $2, $3, $4, $5)"
+        " AS k(project, domain, run_name, incarnation, may_create)"
+        " WHERE (k.may_create AND $7 = (SELECT max(g.number) FROM cell_generations g))"
+        " OR EXISTS (SELECT FROM runs e WHERE e.project = k.project AND e.domain = k.domain"
+        " AND e.run_name = k.run_name OFFSET 0)"
+        " ON CONFLICT (project, domain, run_name) DO UPDATE SET revision = r.revision"
+        " RETURNING r.*) SELECT " RUN_COLUMNS ", r.changed_xid,"
+        " $7 = (SELECT max(g.number) FROM cell_generations g) FROM r",
     .parameter_count = 7,
     .types = lock_runs_types,
 };
