@@ -91,7 +91,8 @@ static enum repo_outcome outcome_of(const struct pg_end *end)
 {
     if (end->outcome == PG_OK)
         return REPO_OK;
-    if (end->outcome == PG_LOST)
+    /* 08: what broke is a connection of the server's, to the node that has the rows. */
+    if (end->outcome == PG_LOST || strncmp(end->sqlstate, "08", 2) == 0)
         return REPO_LOST;
     return strcmp(end->sqlstate, query_canceled) == 0 ? REPO_CANCELLED : REPO_REFUSED;
 }

@@ -1651,13 +1651,15 @@ static bool look_at_parked(struct event_writer *writer)
 
 /* -------- what was refused -------- */
 
-/* Not the fault of anything in the batch: the server lacks something (53 resources), has a system
- * error (58), goes away (57, but for 57014, a statement that took too long), is a standby now
- * (25006), or its notification queue is full (54000, which no event can bring about by its size:
- * keys are shorter than what an index takes). Everything else may be about one run or one row. */
+/* Not the fault of anything in the batch: the server cannot reach the node that has the rows (08),
+ * lacks something (53 resources), has a system error (58), goes away (57, but for 57014, a
+ * statement that took too long), is a standby now (25006), or its notification queue is full
+ * (54000, which no event can bring about by its size: keys are shorter than what an index takes).
+ * Everything else may be about one run or one row. */
 static bool is_servers_fault(const char *sqlstate)
 {
-    return strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "58", 2) == 0 ||
+    return strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "53", 2) == 0 ||
+           strncmp(sqlstate, "58", 2) == 0 ||
            (strncmp(sqlstate, "57", 2) == 0 && strcmp(sqlstate, "57014") != 0) ||
            strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "54000") == 0 ||
            strcmp(sqlstate, "") == 0;

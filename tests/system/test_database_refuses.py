@@ -103,6 +103,32 @@ def test_rights_that_are_taken_away(postgres, start_runtree, open_api, database,
     assert api.post_one(run.event("a1", parent="a0"))["status"] == "applied"
 
 
+def test_a_node_behind_the_database_is_away(postgres, start_runtree, open_api, run):
+    """As a server says it that has the rows on others: nobody is at fault, it is to be repeated."""
+    url = postgres.new_database()
+    start_runtree(database_url=url)
+    postgres.execute(url, "CREATE ROLE far LOGIN")
+    postgres.execute(url, "GRANT ALL ON ALL TABLES IN SCHEMA public TO far")
+    server = start_runtree(database_url=url.replace("user=postgres", "user=far"))
+    api = open_api(server)
+    api.post_one(run.event("a0", parent=None))
+    postgres.execute(
+        url,
+        """CREATE FUNCTION is_here() RETURNS boolean LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'connection to the node failed' USING ERRCODE = '08006'; END $$""",
+    )
+    postgres.execute(url, "CREATE POLICY far ON runs USING (is_here())")
+    postgres.execute(url, "ALTER TABLE runs ENABLE ROW LEVEL SECURITY")
+    for path in (run.path, f"{run.base}/runs", f"{run.path}/actions"):
+        assert_problem(api.get(path), 503, "unavailable")
+    response = api.post(run.event("a1", parent="a0"))
+    assert_problem(response, 503, "unavailable")
+    assert "cannot take anything" in response.json()["detail"]
+    postgres.execute(url, "ALTER TABLE runs DISABLE ROW LEVEL SECURITY")
+    until(lambda: taken(api, [run.event("a1", parent="a0")]))
+    assert api.read(run.path)["actionCount"] == 2
+
+
 def test_a_migration_under_a_running_process_heals_by_itself(api, run, postgres, database):
     """0A000, cached plan must not change result type: nobody hears of it."""
     api.post_one(run.event("a0", "RUNNING", parent=None))
