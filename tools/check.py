@@ -33,7 +33,8 @@ LEFTOVERS = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
 
 # What comments and documents may name although no source of ours has it.
 NAMES_OF_OTHERS = """
-    array_recv container_cpu_cfs_throttled_periods_total io_uring json_object_update_missing
+    array_recv citus_schema_distribute citus_schema_move container_cpu_cfs_throttled_periods_total
+    io_uring json_object_update_missing
     log_checkpoints MSG_ZEROCOPY O_NONBLOCK pg_ctl pg_stat_io pg_stat_wal record_recv remote_apply remote_write size_bytes
     synchronous_mode uv_poll xact_start
 """.split()
