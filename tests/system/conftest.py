@@ -4,6 +4,7 @@ A test that stops, kills or misconfigures something starts its own with `start_r
 the database by giving each its own project (`run`).
 """
 
+import inspect
 import itertools
 import signal
 
@@ -25,6 +26,17 @@ for one in (httpx.Client.__init__, httpx.get, httpx.post, httpx.put, httpx.delet
 # What a shell starts in its background ignores both, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+LOOK_INTO_IT = {"postgres", "database", "cluster", "sql"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Who asks for the database itself does not know which of several has the run."""
+    for item in items:
+        if LOOK_INTO_IT & set(inspect.signature(item.function).parameters):
+            item.add_marker(pytest.mark.one_database)
 
 
 @pytest.fixture(scope="session")

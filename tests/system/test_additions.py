@@ -182,6 +182,7 @@ def test_runs_by_label_are_sorted_as_shown_when_a_time_moves(api, run):
     assert listed(api, f"{run.base}/runs", "half:0", limit=1) == ["r2", "r0", "r4"]
 
 
+@pytest.mark.one_database
 def test_a_list_by_label_is_live(api, open_stream, run):
     label_runs(api, run)
     stream = open_stream(f"{run.base}/runs/watch?label=half:0&label=third:0")

@@ -590,6 +590,7 @@ def test_nothing_is_kept_of_a_stream_that_left(start_runtree, database, api, run
     assert held(runtree.url, "frames") == 0
 
 
+@pytest.mark.one_database
 def test_more_runs_than_can_be_told(connect, api, run):
     """The list of a client that was away, or read too slowly, begins anew; its runs go on."""
     text, moves = run_of(run), list_of(run.project, run.domain)

@@ -1,6 +1,6 @@
 # The stages of ./dev test. Each is a function stage_NAME. Sourced by ./dev.
 
-all_stages=(check build unit tools system asan dashboard browser contract adapters flyte deploy lint fuzz faults)
+all_stages=(check build unit tools system cells asan dashboard browser contract adapters flyte deploy lint fuzz faults)
 logs=build/test-logs
 passed=0
 failed=0
@@ -41,6 +41,15 @@ stage_system() {
     need_python
     build dev build runtree
     run_pytest tests/system -n 4
+}
+
+# The same where the runs are in two databases, as far as it is asked over HTTP.
+stage_cells() {
+    need_packages "${system_packages[@]}"
+    need_python
+    build dev build runtree
+    RUNTREE_TEST_CELLS=2 run_pytest -n 4 -m "not one_database" \
+        tests/system/test_{additions,adapted_runs,aliases,flyte_reads,flyte_watch,history,ingest,names,random_order,reads,remove_actions,replicas,tree_document,watch,watch_many}.py
 }
 
 stage_flyte() {
