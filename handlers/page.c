@@ -96,7 +96,8 @@ void page_end(struct page_reply *page, enum repo_outcome outcome, const char *me
     buffer_text(&page->body, "]");
     if (page->goes_on)
         buffer_append(&page->body, page->next_cursor.bytes, page->next_cursor.length);
-    buffer_append(&page->body, page->also.bytes, page->also.length);
+    if (page->also.length > 0)
+        buffer_append(&page->body, page->also.bytes, page->also.length);
     buffer_text(&page->body, "}");
     page->body.failed |= page->next_cursor.failed || page->also.failed;
     if (page->taker.take != NULL && !page->body.failed) {
