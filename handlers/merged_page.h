@@ -28,7 +28,7 @@ struct merged_list {
 struct merged_part;
 
 /* Asks the cell for its page: each row is given to merged_part_add with `part`, the end to
- * merged_part_end. 0, or negative as the repo says. */
+ * merged_part_end, whose `arg` is that. 0, or negative as the repo says. */
 typedef int merged_read_fn(struct action_repo *repo, const void *query, struct merged_part *part);
 
 /* Reads a page of at most `limit` rows and answers, or hands it to `taker` (may be NULL). `query`
@@ -39,6 +39,6 @@ void merged_page_read(const struct app *app, struct http_request *request,
 
 /* For each row in the order of the list; all that it points at is copied. */
 void merged_part_add(struct merged_part *part, const struct merged_row *row);
-void merged_part_end(void *part, enum repo_outcome outcome, const char *message);
+void merged_part_end(void *arg, enum repo_outcome outcome, const char *message);
 
 #endif

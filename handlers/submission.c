@@ -274,6 +274,7 @@ static int split(struct submission *submission)
 {
     const struct event_batch *batch = &submission->batch;
 
+    submission->part_count = 0;
     submission->parts = calloc(2 * submission->app->cell_count, sizeof *submission->parts);
     if (submission->parts == NULL)
         return -ENOMEM;

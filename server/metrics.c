@@ -398,7 +398,7 @@ static void write_histograms(const struct all_metrics *all, struct buffer *out)
     for (int histogram = 0; histogram < HISTOGRAM_COUNT; histogram++) {
         const struct histogram_description *description = &histograms[histogram];
         size_t parts = description->is_of_cell ? all->cells : 1;
-        size_t count = all->loops * all->cells / parts;
+        size_t count = description->is_of_cell ? all->loops : all->loops * all->cells;
 
         write_head(out, description->name, "histogram", description->help);
         for (size_t part = 0; part < parts; part++) {

@@ -1592,6 +1592,7 @@ static int send_probe(struct event_writer *writer, enum step step)
 {
     static const struct pg_statement *const looks[] = {&stored_runs_statement, &free_runs_statement,
                                                        &removed_runs_statement};
+    assert(writer->probed_count > 0);
     struct run_key *keys = calloc(writer->probed_count, sizeof *keys);
 
     if (keys == NULL)

@@ -77,7 +77,7 @@ static void test_each_part_of_the_key_counts(void **state)
     (void)state;
     for (int i = 0; i < 1000; i++) {
         char text[16], other[16];
-        struct run_key run = {"p", "d", "r"}, run_too;
+        struct run_key run = {"p", "d", "r"}, run_too = run;
         const char **parts[] = {&run_too.project, &run_too.domain, &run_too.run_name};
 
         snprintf(text, sizeof text, "n%d", i);
