@@ -9,6 +9,7 @@ import pytest
 
 from client import metric, until
 from inventions import RunKey, at
+from runtree import SMALL_QUARANTINE
 from sse import EventStream
 from turns import asked_meanwhile
 
@@ -129,7 +130,9 @@ def test_big_events_are_merged_as_far_as_they_fit(api, server, run, sql):
     assert meanwhile >= 3
 
 
-def test_a_page_of_big_events_ends_early(api, server, run, sql):
+def test_a_page_of_big_events_ends_early(start_runtree, open_api, database, run, sql):
+    server = start_runtree(database_url=database, environment=SMALL_QUARANTINE)
+    api = open_api(server)
     api.post_one(run.event("a0", "QUEUED", parent=None))
     big = encoded(run.event("a0", "RUNNING", note="x" * 240_000)).decode()
     copy_event(sql, run, "a0", 300, info=big)
