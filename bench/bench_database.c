@@ -93,27 +93,35 @@ static void send_call(PGconn *session, const struct pg_call *call)
         fail("send", PQerrorMessage(session));
 }
 
-/* One round trip. With `changed_xids` the rows of a statement that reads runs fill it, in order;
- * how many there were. */
+/* One round trip. With `changed_xids` the rows of statements that read runs fill it, in order; how
+ * many there were. */
 static size_t exchange(PGconn *session, struct pg_calls *calls, int64_t *changed_xids)
 {
+    enum { CALLS_MAX = 16 };
+    bool are_runs[CALLS_MAX] = {false};
     bool is_synced = false;
-    size_t runs = 0;
+    size_t runs = 0, call = 0;
 
-    for (size_t i = 0; i < calls->count; i++)
+    for (size_t i = 0; i < calls->count; i++) {
+        const struct pg_statement *statement = calls->calls[i].statement;
+
+        are_runs[i] = statement == &read_runs_statement || statement == &lock_runs_statement;
         send_call(session, &calls->calls[i]);
+    }
     pg_calls_reset(calls);
     if (PQpipelineSync(session) == 0)
         fail("sync", PQerrorMessage(session));
     while (!is_synced) {
         PGresult *result = PQgetResult(session);
 
-        if (result == NULL)
+        if (result == NULL) {
+            call++;
             continue;
+        }
         is_synced = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
         if (PQresultStatus(result) == PGRES_FATAL_ERROR)
             fail("statement", PQresultErrorMessage(result));
-        if (changed_xids != NULL && PQnfields(result) == RUN_COLUMN_COUNT + 1)
+        if (changed_xids != NULL && !is_synced && are_runs[call])
             for (int row = 0; row < PQntuples(result); row++)
                 changed_xids[runs++] = pg_int8(result, row, RUN_COLUMN_COUNT);
         PQclear(result);
@@ -133,6 +141,8 @@ struct writer {
     uint64_t events, batches;
     bool is_locked;
     int64_t changed_xids[REQUESTS_MAX]; /* of the batch's runs */
+    bool may_create[REQUESTS_MAX];      /* all of them */
+    int64_t generation;                 /* the database's newest list of cells */
     int64_t write_sent_us;              /* when the half that commits was sent */
 };
 
@@ -149,7 +159,8 @@ static void read_half(struct writer *writer, const struct synthetic_rows *rows)
     if (!writer->is_locked)
         return;
     pg_calls_add(calls, &begin_statement);
-    add_lock_runs(calls, rows->runs, rows->incarnations, rows->run_count, 0);
+    add_lock_runs(calls, rows->runs, rows->incarnations, writer->may_create, rows->run_count, 0,
+                  writer->generation);
     add_names(calls, &find_actions_statement, rows->runs, rows->names, rows->name_count);
     add_names(calls, &find_awaited_statement, rows->runs, rows->names, rows->name_count);
     add_find_events(calls, rows->events, rows->event_count);
@@ -184,8 +195,22 @@ static void write_batch(struct writer *writer)
     writer->batches++;
 }
 
+static int64_t newest_generation(const char *url)
+{
+    PGconn *session = open_session(url);
+    PGresult *result = PQexec(session, "SELECT max(number) FROM cell_generations");
+    int64_t number = PQntuples(result) == 1 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : -1;
+
+    must(session, result, PGRES_TUPLES_OK);
+    PQfinish(session);
+    return number;
+}
+
 static void start_writer(struct writer *writer, const struct synthetic_options *options)
 {
+    writer->generation = newest_generation(writer->url);
+    for (size_t i = 0; i < REQUESTS_MAX; i++)
+        writer->may_create[i] = true;
     writer->session = open_writer(writer->url);
     writer->batch = synthetic_batch_new(options);
     if (writer->batch == NULL)
