@@ -36,7 +36,7 @@ test("title, labels, links and parameters of a run, and links and order of an ac
     links: [{ name: "Logs", url: "https://logs.example/sweep" }],
   });
   page = await openPage(await browser.newContext(), runAddress(runtree.url, RUN));
-  await page.waitForSelector("h1:text-is('Nightly film')");
+  await page.waitForSelector("h1:has-text('Nightly film')");
   const facts = page.locator(".run-facts");
   assert.equal(
     await facts.locator("a:has-text('Ticket')").getAttribute("href"),
@@ -45,7 +45,7 @@ test("title, labels, links and parameters of a run, and links and order of an ac
   await facts.locator("summary").click();
   assert.match(await facts.locator(".json").textContent(), /"frames": 24/);
   await page.click("[data-name=sweep]");
-  await page.waitForSelector(".panel h2:text-is('Sweep up')");
+  await page.waitForSelector(".panel h2:has-text('Sweep up')");
   const panel = await page.locator(".facts-list").textContent();
   assert.match(panel, /Aftercut, mix/);
   assert.match(panel, /Logs/);
