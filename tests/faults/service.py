@@ -12,7 +12,7 @@ import httpx
 
 from database import Pair
 from postgres import free_port
-from runtree import Runtree, binary
+from runtree import Runtree, binary, cells
 
 OPTIONS = (
     "--heartbeat-ms=1000",
@@ -143,7 +143,7 @@ class Service:
                 Runtree(
                     home,
                     *OPTIONS,
-                    *(part for url in urls for part in ("--database-url", url)),
+                    *cells(urls),
                     environment=self.clock.environment() if number == count - 1 else {},
                     stderr=self.logs[number].end,
                 )

@@ -41,6 +41,11 @@ def clean_environment(**variables):
 SMALL_QUARANTINE = {"ASAN_OPTIONS": "quarantine_size_mb=1"}
 
 
+def cells(urls):
+    """The arguments for a cell on each of these databases."""
+    return [argument for url in urls for argument in ("--database-url", url)]
+
+
 class Runtree:
     """One `runtree serve`, which logs into `folder`, or to the descriptor `stderr` if that is given.
     Not started before start()."""
@@ -55,8 +60,8 @@ class Runtree:
         self._folder = pathlib.Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         self.arguments = ["serve", "--listen", f"127.0.0.1:{self.port}", *arguments]
-        for url in (database_url, *OTHER_CELLS.get(database_url, ())) if database_url else ():
-            self.arguments += ["--database-url", url]
+        if database_url:
+            self.arguments += cells((database_url, *OTHER_CELLS.get(database_url, ())))
         self._environment = clean_environment(**(environment or {}))
 
     def start(self, until="/readyz", seconds=PATIENCE_S):

@@ -13,7 +13,7 @@ import pytest
 from client import assert_problem, until
 from inventions import RunKey
 from postgres import Postgres
-from runtree import run_to_exit
+from runtree import cells, run_to_exit
 
 RUNS = 40
 
@@ -35,13 +35,9 @@ def databases(servers):
     return [cluster.new_database() for cluster in servers]
 
 
-def flags(urls):
-    return [argument for url in urls for argument in ("--database-url", url)]
-
-
 @pytest.fixture
 def two(start_runtree, databases):
-    return start_runtree(*flags(databases[:2]))
+    return start_runtree(*cells(databases[:2]))
 
 
 @pytest.fixture
@@ -140,9 +136,9 @@ def test_a_list_of_cells_that_cannot_be(tmp_path):
     )
     done = run_to_exit("serve", "--cells", str(listed), "--database-url", "dbname=z")
     assert done.returncode == 2 and "one of them" in done.stderr
-    done = run_to_exit("serve", *flags(["dbname=x"] * 65))
+    done = run_to_exit("serve", *cells(["dbname=x"] * 65))
     assert done.returncode == 2 and "64" in done.stderr
-    done = run_to_exit("serve", *flags(["dbname=x", ""]))
+    done = run_to_exit("serve", *cells(["dbname=x", ""]))
     assert done.returncode == 2 and "--database-url" in done.stderr
 
 
@@ -158,7 +154,7 @@ def test_growth_leaves_runs_where_they_are(start_runtree, open_api, servers, dat
     before = runs_of("grown")
     open_api(old).post_all(roots(before))
     old.stop()
-    new = start_runtree(*flags(databases))
+    new = start_runtree(*cells(databases))
     api = open_api(new)
     until(lambda: api.read("/readyz") == {"status": "ok"})
     # As events, one by one and together, in reads, in what is watched and deleted.
@@ -195,7 +191,7 @@ def test_a_process_with_an_older_list_makes_no_runs(start_runtree, open_api, ser
     before = runs_of("shared", 10)
     old_api = open_api(old)
     old_api.post_all(roots(before))
-    new = start_runtree(*flags(databases[:2]))
+    new = start_runtree(*cells(databases[:2]))
     new_api = open_api(new)
     until(lambda: new_api.read("/readyz") == {"status": "ok"})
     # What is there already goes on through both.
@@ -327,7 +323,7 @@ def test_growth_under_load_loses_nothing(
 
 
 def test_a_list_that_does_not_fit_the_databases(start_runtree, servers, databases, tmp_path):
-    start_runtree(*flags(databases[:2])).stop()
+    start_runtree(*cells(databases[:2])).stop()
     name = databases[0].rpartition("=")[2]
 
     def sessions():
@@ -344,15 +340,15 @@ def test_a_list_that_does_not_fit_the_databases(start_runtree, servers, database
         runtree.stop()
         return detail
 
-    detail = refused(*flags(databases[1::-1]))
+    detail = refused(*cells(databases[1::-1]))
     assert "this database is cell 2, the list of cells says 1" in detail
     assert "this database is cell 1, the list of cells says 2" in detail
-    assert "cell 2, which ours has not, not even as gone" in refused(*flags(databases[:1]))
+    assert "cell 2, which ours has not, not even as gone" in refused(*cells(databases[:1]))
     listed_once = listed(tmp_path, f"1 active {databases[0]}", "2 gone")
     start_runtree("--cells", str(listed_once)).stop()
     servers[2].stop()
     try:
-        runtree = start_runtree(*flags(databases), until=None)
+        runtree = start_runtree(*cells(databases), until=None)
         until(lambda: "begun when all of them are up" in readiness(runtree).get("detail", ""))
     finally:
         servers[2].start()

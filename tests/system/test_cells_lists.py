@@ -1,6 +1,5 @@
 """Lists over several cells: one order, added up, and a cell that is away is named."""
 
-import itertools
 import random
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from client import Api, assert_problem, until
 from inventions import RunKey
 from postgres import Postgres
-from runtree import Runtree
+from runtree import Runtree, cells
 from tokens import CHECKS, KEYS, token_for, write_jwks
 
 CELLS = ("1", "2", "3")
@@ -31,18 +30,17 @@ def clusters(postgres, away):
 
 
 @pytest.fixture(scope="module")
-def cells(clusters):
+def databases(clusters):
     """The connection strings of three cells; the last is of a PostgreSQL of its own."""
     return [cluster.new_database() for cluster in clusters]
 
 
 @pytest.fixture(scope="module")
-def joint(cells, tmp_path_factory):
+def joint(databases, tmp_path_factory):
     """A runtree with these cells that wants tokens."""
     folder = tmp_path_factory.mktemp("joint")
     keys = write_jwks(folder / "keys.json", KEYS.values())
-    urls = itertools.chain(*(("--database-url", url) for url in cells))
-    runtree = Runtree(folder, "--auth", "jwt", "--auth-keys", str(keys), *CHECKS, *urls)
+    runtree = Runtree(folder, "--auth", "jwt", "--auth-keys", str(keys), *CHECKS, *cells(databases))
     runtree.start()
     yield runtree
     runtree.stop()
@@ -60,7 +58,7 @@ def joint_api(joint):
 
 
 @pytest.fixture(scope="module")
-def runs(joint_api, clusters, cells):
+def runs(joint_api, clusters, databases):
     """What is in the databases: (project, domain, name, cell) in the order of the list. Many have
     the same time."""
     numbers = random.Random(15)
@@ -72,7 +70,7 @@ def runs(joint_api, clusters, cells):
         events.append({**event, "run": {"labels": {"half": str(i % 2)}}})
     joint_api.post_all(events)
     found = []
-    for cell, url, cluster in zip(CELLS, cells, clusters):
+    for cell, url, cluster in zip(CELLS, databases, clusters):
         rows = cluster.execute(url, "SELECT shown_at, project, domain, run_name FROM runs")
         found += [(*row, cell) for row in rows]
     assert {row[-1] for row in found} == set(CELLS)
@@ -145,7 +143,7 @@ def test_all_cells_away(start_runtree, open_api):
     gone.start()
     try:
         urls = (gone.new_database(), gone.new_database())
-        runtree = start_runtree(*itertools.chain(*(("--database-url", url) for url in urls)))
+        runtree = start_runtree(*cells(urls))
         client = open_api(runtree)
         assert client.read("/v1/runs") == {"runs": []}
         gone.stop()

@@ -18,7 +18,7 @@ from client import held, until
 from inventions import RunKey, at
 from many import ManyWatcher, list_of, run_of
 from postgres import Postgres, child_processes
-from runtree import Runtree
+from runtree import Runtree, cells
 from sse import Cut, EventStream, StreamClosed
 from tokens import CHECKS, KEYS, token_for, write_jwks
 
@@ -141,9 +141,9 @@ def away():
 def pair(postgres, away, tmp_path_factory):
     """Two runtrees with the same three cells, of which the second is of a PostgreSQL of its own."""
     urls = [cluster.new_database() for cluster in (postgres, away, postgres)]
-    cells = list(itertools.chain(*(("--database-url", url) for url in urls)))
+    arguments = cells(urls)
     folder = tmp_path_factory.mktemp("pair")
-    started = [Runtree(folder / name, *cells) for name in ("one", "other")]
+    started = [Runtree(folder / name, *arguments) for name in ("one", "other")]
     for runtree in started:
         runtree.start()
     yield started
@@ -367,11 +367,11 @@ def test_a_cell_that_was_not_there_at_the_start(start_runtree, postgres, connect
     later = Postgres()
     try:
         urls = (postgres.new_database(), later.url("postgres", over_tcp=False))
-        cells = [*itertools.chain(*(("--database-url", url) for url in urls))]
+        arguments = cells(urls)
         later.start()  # a list of cells is begun with all of them
-        start_runtree(*cells).stop()
+        start_runtree(*arguments).stop()
         later.stop()
-        runtree = start_runtree("--heartbeat-ms", "600000", *cells, until=None)
+        runtree = start_runtree("--heartbeat-ms", "600000", *arguments, until=None)
         until(lambda: watches(runtree, f"{run.base}/runs/watch"))
         homes = homes_by_answers(runtree, run)
         there, missing = (named(run, homes[cell][0]) for cell in ("1", "2"))
@@ -456,7 +456,7 @@ def test_runs_that_are_made_anew_in_another_cell(start_runtree, open_api, postgr
     old = start_runtree(database_url=urls[0])
     open_api(old).post_all([one.event("a0", "RUNNING", parent=None) for one in runs])
     old.stop()
-    grown = start_runtree(*itertools.chain(*(("--database-url", url) for url in urls)))
+    grown = start_runtree(*cells(urls))
     api = open_api(grown)
     moves = list_of(run.project)
     watcher = ManyWatcher(*map(run_of, runs), moves)
