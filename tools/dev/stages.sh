@@ -103,7 +103,7 @@ stage_adapters() {
 
 stage_fuzz() {
     prepare_fuzz
-    tests/fuzz/run --seconds 8
+    tests/fuzz/run --seconds 5
 }
 
 stage_faults() {
