@@ -1,7 +1,7 @@
 /** The server under test: a process with a PostgreSQL of its own, in a folder that goes with it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -46,6 +46,8 @@ export class Runtree {
     runtree.options = options;
     runtree.headers = headers;
     runtree.folder = await mkdtemp(join(tmpdir(), "runtree-browser-"));
+    // Where the database's user cannot go, root's runtree has it in /var/tmp, which nobody cleans.
+    await chmod(runtree.folder, 0o755);
     runtree.port = await freePort();
     runtree.url = `http://127.0.0.1:${runtree.port}`;
     await runtree.start();
