@@ -78,6 +78,7 @@ test("a database that is away is told, what is known of it stays, and the rest g
 
   await lenders[1].start();
   await notice.waitFor({ state: "detached" });
+  await runtree.ready();
   await runtree.report([{ ...event(missing), phase: "SUCCEEDED" }]);
   await row(missing, "Succeeded");
   assert.deepEqual(await names(), [...RUNS].sort());

@@ -177,12 +177,8 @@ class Service:
 
     def wait_until_ready(self, seconds=45):
         """All runtrees, with all cells."""
-        deadline = time.monotonic() + seconds
         for runtree in self.runtrees:
-            runtree.wait_for("/readyz", 200, seconds)
-            while self.cells_away(runtree):
-                assert time.monotonic() < deadline, f"a cell stays away\n{runtree.log()}"
-                time.sleep(0.05)
+            runtree.wait_until_ready(seconds)
 
     @staticmethod
     def cells_away(runtree):

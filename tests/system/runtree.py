@@ -65,7 +65,8 @@ class Runtree:
         self._environment = clean_environment(**(environment or {}))
 
     def start(self, until="/readyz", seconds=PATIENCE_S):
-        """Starts, and waits until `until` answers 200; None: waits for nothing."""
+        """Starts, and waits until it is ready or `until`, if that is another path, answers 200; None:
+        waits for nothing."""
         with open(self._folder / "stdout", "ab") as out, open(self._folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(
                 [binary(), *self.arguments],
@@ -75,16 +76,25 @@ class Runtree:
                 env=self._environment,
                 cwd=self._folder,
             )
-        if until:
+        if until == "/readyz":
+            self.wait_until_ready(seconds)
+        elif until:
             self.wait_for(until, 200, seconds)
         return self
 
     def wait_for(self, path, status, seconds=PATIENCE_S):
         """Polls `path` until it answers `status`."""
+        self._wait(lambda: self._answer(path)[0], status, path, seconds)
+
+    def wait_until_ready(self, seconds=PATIENCE_S):
+        """Until every cell can be read, written to and heard: a mere 200 of /readyz is by quorum."""
+        self._wait(lambda: self._answer("/readyz"), (200, {"status": "ok"}), "/readyz", seconds)
+
+    def _wait(self, ask, wanted, what, seconds):
         deadline = time.monotonic() + seconds
-        while (seen := self._status_of(path)) != status:
+        while (seen := ask()) != wanted:
             assert self.process.poll() is None, f"exit {self.process.returncode}\n{self.log()}"
-            assert time.monotonic() < deadline, f"{path}: {seen}, not {status}\n{self.log()}"
+            assert time.monotonic() < deadline, f"{what}: {seen}, not {wanted}\n{self.log()}"
             time.sleep(0.03)
 
     def is_running(self):
@@ -123,11 +133,14 @@ class Runtree:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
-    def _status_of(self, path):
+    def _answer(self, path):
+        """Its status, and the document if it is one."""
         try:
-            return httpx.get(self.url + path, timeout=PATIENCE_S).status_code
+            answer = httpx.get(self.url + path, timeout=PATIENCE_S)
         except httpx.TransportError as error:
-            return repr(error)
+            return repr(error), None
+        is_json = answer.headers.get("content-type") == "application/json"
+        return answer.status_code, answer.json() if is_json else None
 
 
 def run_to_exit(*arguments, environment=None, seconds=PATIENCE_S):

@@ -101,6 +101,7 @@ def test_a_cell_that_is_away_costs_only_its_runs(two, api, servers, databases):
         until(lambda: api.read("/readyz").get("unavailableCells") == ["2"])
         for run in runs:
             assert api.get(run.path).status_code == (200 if run.name in there else 503)
+        until(lambda: cell_metric(two.url, "runtree_database_connections", 2) == 0)
         response = api.post({"events": roots(runs, "SUCCEEDED")})
         problem = assert_problem(response, 503, "unavailable")
         assert problem["detail"] == "Cell 2: The database cannot be reached."
@@ -116,8 +117,7 @@ def test_a_cell_that_is_away_costs_only_its_runs(two, api, servers, databases):
         servers[0].start()
     finally:
         servers[1].start()
-    until(lambda: api.get("/readyz").status_code == 200)
-    until(lambda: api.read("/readyz") == {"status": "ok"})
+    two.wait_until_ready()
     assert {result["status"] for result in api.post_all(roots(runs, "SUCCEEDED"))} == {
         "applied",
         "duplicate",
@@ -156,7 +156,6 @@ def test_growth_leaves_runs_where_they_are(start_runtree, open_api, servers, dat
     old.stop()
     new = start_runtree(*cells(databases))
     api = open_api(new)
-    until(lambda: api.read("/readyz") == {"status": "ok"})
     # As events, one by one and together, in reads, in what is watched and deleted.
     assert {result["status"] for result in api.post_all(roots(before))} == {"duplicate"}
     for run in before:
@@ -193,7 +192,6 @@ def test_a_process_with_an_older_list_makes_no_runs(start_runtree, open_api, ser
     old_api.post_all(roots(before))
     new = start_runtree(*cells(databases[:2]))
     new_api = open_api(new)
-    until(lambda: new_api.read("/readyz") == {"status": "ok"})
     # What is there already goes on through both.
     assert {result["status"] for result in old_api.post_all(roots(before, "SUCCEEDED"))} == {"applied"}
     for run in runs_of("fenced", 10):
@@ -277,7 +275,6 @@ def test_growth_under_load_loses_nothing(
             for cell, state, url in zip(names, states, databases)
         )
         runtree = start_runtree("--cells", str(listed(tmp_path / name, *lines)))
-        until(lambda: httpx.get(f"{runtree.url}/readyz").json() == {"status": "ok"})
         posters.urls.append(runtree.url)
         return runtree
 
@@ -352,7 +349,7 @@ def test_a_list_that_does_not_fit_the_databases(start_runtree, servers, database
         until(lambda: "begun when all of them are up" in readiness(runtree).get("detail", ""))
     finally:
         servers[2].start()
-    until(lambda: readiness(runtree) == {"status": "ok"})
+    runtree.wait_until_ready()
 
 
 def readiness(runtree):

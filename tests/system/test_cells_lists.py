@@ -133,7 +133,8 @@ def test_a_cell_that_is_away_is_named(joint, joint_api, runs, away):
         assert len(flyte.json()["runs"]) == len(rest)
     finally:
         away.start()
-    until(lambda: "unavailableCells" not in joint_api.read("/v1/runs"))
+    joint.wait_until_ready()
+    assert "unavailableCells" not in joint_api.read("/v1/runs")
     assert keys_of(joint_api.read_all("/v1/runs", "runs")) == [run[:3] for run in runs]
 
 

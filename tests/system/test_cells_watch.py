@@ -157,8 +157,7 @@ def one(pair, away):
     if not away.is_running():
         away.start()
     for runtree in pair:
-        runtree.wait_for("/readyz", 200)
-        until(lambda url=runtree.url: cells_away(url) == [])
+        runtree.wait_until_ready()
     return pair[0]
 
 
@@ -333,8 +332,9 @@ def test_a_cell_goes_away_and_is_back(connect, api, one, other, away, run, seen)
     away.start()
     for each, its in ((watcher, stream), (late, late_stream), (back, back_stream)):
         each.follow_until(its, lambda it: it.away == [])
+    one.wait_until_ready()
     moved = named(run, homes["2"][0])
-    until(lambda: httpx.post(f"{one.url}/v1/events", json=moved.event("a0", "FAILED")).is_success)
+    api.post_one(moved.event("a0", "FAILED"))
     key = (run.project, run.domain, moved.name)
     for each, its in ((watcher, stream), (late, late_stream), (back, back_stream)):
         each.follow_until(its, lambda it: it.names == set(itertools.chain(*homes.values())))
@@ -362,7 +362,7 @@ def test_a_cell_that_hangs(connect, api, one, away, run, seen):
         each.follow_until(its, lambda it: it.away == [] and by_cell(it) == homes)
 
 
-def test_a_cell_that_was_not_there_at_the_start(start_runtree, postgres, connect, run, tmp_path):
+def test_a_cell_that_was_not_there_at_the_start(start_runtree, open_api, postgres, run):
     """Its runs are told of as unavailable, and come with it; the rest is served."""
     later = Postgres()
     try:
@@ -394,11 +394,8 @@ def test_a_cell_that_was_not_there_at_the_start(start_runtree, postgres, connect
         assert alone.parts[texts[1]].events == ["absent"]
         later.start()
         watcher.follow_until(stream, lambda it: it.away == [])
-        until(
-            lambda: httpx.post(
-                f"{runtree.url}/v1/events", json=missing.event("a0", "RUNNING", parent=None)
-            ).is_success
-        )
+        runtree.wait_until_ready()
+        open_api(runtree).post_one(missing.event("a0", "RUNNING", parent=None))
         for each, its in ((watcher, stream), (alone, its_stream)):
             each.follow_until(its, lambda it: it.names(texts[1]) == {"a0"})
         its_stream.close()
@@ -595,7 +592,7 @@ def test_random_cuts_while_a_cell_goes_and_comes(pair, one, away, connect, run, 
             except (Cut, StreamClosed, TimeoutError):
                 stream.close()
     for runtree in pair:
-        until(lambda url=runtree.url: cells_away(url) == [])
+        runtree.wait_until_ready()
     rows = rows_of(cells_of(one)[1::2], run)
     assert rows
     expected = (

@@ -83,7 +83,7 @@ def test_not_ready_while_something_is_missing(
     server.wait_for("/readyz", 503)
     assert reason in api.get("/readyz").json()["detail"]
     postgres.execute(database, mended)
-    server.wait_for("/readyz", 200)
+    server.wait_until_ready()
     assert api.post_one(event)["status"] == "applied"
 
 
@@ -99,7 +99,7 @@ def test_rights_that_are_taken_away(postgres, start_runtree, open_api, database,
     server.wait_for("/readyz", 503)
     assert "permission denied" in api.get("/readyz").json()["detail"]
     postgres.execute(database, "GRANT INSERT ON action_events TO writer")
-    server.wait_for("/readyz", 200)
+    server.wait_until_ready()
     assert api.post_one(run.event("a1", parent="a0"))["status"] == "applied"
 
 

@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from client import assert_problem, metric
+from client import assert_problem, metric, until
 from postgres import Postgres
 from sse import EventStream, StreamClosed, TreeWatcher
 
@@ -165,7 +165,7 @@ def test_while_the_database_is_away(start_runtree, cluster, url, open_api, run):
         assert int(response.headers["retry-after"]) >= 1
     assert_problem(client.get(run.path), 503, "unavailable")
     cluster.start()
-    runtree.wait_for("/readyz", 200)
+    runtree.wait_until_ready()
     assert client.read(run.path)["actionCount"] == 1
     client.post_one(run.event("a1", parent="a0"))
     frames = stream.read_flush()
@@ -178,18 +178,19 @@ def test_started_before_the_database(start_runtree, cluster, url, open_api, run)
     runtree = start_runtree(database_url=url, until="/healthz")
     assert httpx.get(runtree.url + "/readyz").status_code == 503
     cluster.start()
-    runtree.wait_for("/readyz", 200)
+    runtree.wait_until_ready()
     assert open_api(runtree).post(run.event(parent=None)).status_code == 201
 
 
 def cut_off_listener(cluster, url):
     """Ends the session that has said LISTEN, as an impatient administrator or a proxy does."""
-    ended = cluster.execute(
-        url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name = 'runtree listener'",
+    until(
+        lambda: cluster.execute(
+            url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'runtree listener'",
+        )
     )
-    assert ended, "no session listens"
 
 
 def test_lost_notification_costs_no_update(start_runtree, cluster, url, open_api, run):
@@ -203,7 +204,7 @@ def test_lost_notification_costs_no_update(start_runtree, cluster, url, open_api
         cut_off_listener(cluster, url)
         client.post_one(run.event(f"b{count}", "RUNNING", parent="a0"))
         watcher.follow_until(stream, lambda nodes, count=count: len(nodes) == count, timeout=15)
-        runtree.wait_for("/readyz", 200)
+        runtree.wait_until_ready()
     stream.close()
 
 

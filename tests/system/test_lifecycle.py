@@ -259,7 +259,7 @@ def test_several_start_at_once_on_an_empty_database(start_runtree, postgres):
     url = postgres.new_database()
     runtrees = [start_runtree(database_url=url, until=None) for _ in range(3)]
     for runtree in runtrees:
-        runtree.wait_for("/readyz", 200)
+        runtree.wait_until_ready()
 
 
 def test_streams_live_through_a_restart(start_runtree, postgres, open_api, run):

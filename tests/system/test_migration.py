@@ -161,7 +161,7 @@ def test_transactions_of_another_server(postgres, start_runtree, open_api):
     script = (pathlib.Path(__file__).parents[2] / "sql/after_restore.sql").read_text()
     with psycopg.connect(url, autocommit=True) as session:
         session.execute(script)
-    runtree.wait_for("/readyz", 200)
+    runtree.wait_until_ready()
 
 
 def test_commands_are_sent_one_by_one(postgres, start_runtree):

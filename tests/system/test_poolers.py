@@ -117,7 +117,7 @@ def test_transaction_pooling_is_refused(start_pooler, start_runtree, open_api, p
     until(lambda: "pool_mode = session" in not_ready_because(runtree))
     assert runtree.log().count("pool_mode = session") == 1
     pooler.change_mode("session")
-    runtree.wait_for("/readyz", 200)
+    runtree.wait_until_ready()
     open_api(runtree).post_one(run.event(parent=None))
 
 
@@ -138,7 +138,7 @@ def test_listener_finds_itself_deaf(postgres, start_runtree, open_api, run):
         until(lambda: "must work in session mode" in not_ready_because(runtree))
         assert runtree.log().count("has stopped listening") == 1
         session.execute("UPDATE ours.state SET is_deaf = false")
-        runtree.wait_for("/readyz", 200)
+        runtree.wait_until_ready()
     with EventStream(runtree.url, f"{run.path}/watch?wait=true") as stream:
         open_api(runtree).post_one(run.event(parent=None))
         stream.read_until("synced")

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 import contract
-from client import assert_problem
+from client import assert_problem, until
 from inventions import at
 from postgres import Postgres
 from sse import Cut, EventStream, StreamClosed
@@ -499,16 +499,17 @@ def test_lost_notification_costs_no_update(start_runtree, cluster, open_api, run
     stream = watcher.connect(runtree.url)
     watcher.follow(stream, "synced")
     for number in range(5):
-        ended = cluster.execute(
-            url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND application_name = 'runtree listener'",
+        until(
+            lambda: cluster.execute(
+                url,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'runtree listener'",
+            )
         )
-        assert ended, "no session listens"
         client.post_one(dict(run.event(parent=None), runName=f"r{number}"))
         while len(watcher.runs) <= number:
             watcher.apply(stream.next(15))
-        runtree.wait_for("/readyz", 200)
+        runtree.wait_until_ready()
     stream.close()
     assert watcher.resets == 0
 
@@ -541,7 +542,7 @@ def test_restart_of_the_database(start_runtree, cluster, open_api, run):
         with EventStream(runtree.url, watcher.path, watcher.last_event_id) as refused:
             assert refused.status == 503 and "retry-after" in refused.headers
         cluster.start()
-        runtree.wait_for("/readyz", 200)
+        runtree.wait_until_ready()
         client.post_one(dict(run.event(parent=None), runName=f"r{number}"))
         while len(watcher.runs) < number:
             watcher.apply(stream.next(15))

@@ -68,14 +68,17 @@ export class Runtree {
     );
     this.process.on("error", () => undefined);
     await log.close();
+    await this.ready();
+  }
+
+  /** Once every database of it can be read, written to and heard. */
+  async ready() {
     await until(async () => {
       if (this.process.exitCode !== null || this.process.pid === undefined) {
-        throw new Error(`${binary} does not run:\n${await this.log()}`);
+        throw new Error(`${this.process.spawnfile} does not run`);
       }
-      return fetch(`${this.url}/readyz`).then(
-        (answer) => answer.ok,
-        () => false,
-      );
+      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      return answer?.ok && !(await answer.json()).unavailableCells;
     }, "ready").catch(async (error) => {
       throw new Error(`${error.message}\n${await this.log()}`);
     });
