@@ -99,6 +99,9 @@ char *adapter_form_field(struct adapter_answer *answer, const char *name)
     const struct adapter_request *request = answer->request;
     const char *at = request->body, *end = at ? at + request->body_length : NULL;
     size_t name_length = strlen(name);
+    if (at && at < end &&
+        (*at == '{' || *at == '[')) /* JSON, in which there may be a form's text */
+        return NULL;
     for (; at && at < end; at++) {
         const char *next = memchr(at, '&', (size_t)(end - at));
         size_t length = (size_t)((next ? next : end) - at);

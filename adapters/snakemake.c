@@ -1,14 +1,14 @@
 /* Snakemake's two ways of speaking to a panoptes server: --wms-monitor of versions before 9, in
- * JSON, and the logger plugin panoptes of later ones, in forms.
+ * JSON or, of version 8, in forms, and the logger plugin panoptes of later ones, in forms.
  *
  * It asks for an id of its workflow once, and repeats it with each message. The id is the run's
  * name, from what the request says and the time of receipt, and nothing is kept of it: nobody asks
  * another replica for what only one knows. A message knows a job by its number alone, "job-9";
  * rule and wildcards come with job_info, as group and title.
  *
- * Snakemake does not say which try of a job it means, so all are one attempt, whose version is the
- * time: a success stands over the errors before it. Nor does it say that a workflow has failed; an
- * error says so until all jobs are done after all.
+ * Snakemake does not say which try of a job it means, so all are one attempt, in which a success
+ * stands over the errors. Nor does it say that a workflow has failed; an error says so until all
+ * jobs are done after all.
  *
  * Before version 9 it ends the user's workflow at 401, 403, 404 and 500, so everything is answered
  * by 200. */
@@ -23,12 +23,14 @@
 
 enum {
     US_PER_S = 1000000,
+    US_PER_MS = 1000,
     QUARTER_S = 15 * 60,    /* in which time zones differ */
     ZONE_S_MAX = 14 * 3600, /* the farthest of them */
     ON_ITS_WAY_S_MAX = 60,  /* a message, by clocks that go right */
     TIME_DIGITS = 24,
     DONE_THAT_TELL_OF_THE_RUN = 8, /* messages of progress: the first ones */
-    VERSIONS_OF_A_SECOND = 64,
+    TOLD_IN_A_SECOND = 512,
+    VERSION_BITS = 29, /* below those that say what sort of event it is */
 };
 
 struct snakemake {
@@ -53,12 +55,13 @@ static void create_workflow(struct adapter_answer *answer)
 {
     const struct adapter_request *request = answer->request;
     char digits[TIME_DIGITS], name[ADAPTER_NAME_SIZE];
-    json_t *body = request->body_length > 0 ? adapter_body(answer) : NULL;
+    char *folder = adapter_form_field(answer, "workdir");
+    json_t *body = !folder && request->body_length > 0 ? adapter_body(answer) : NULL;
     const char *base = adapter_parameter(request, "workflow_id");
     if (!base)
         base = adapter_parameter(request, "name");
     if (!base)
-        base = last_of(adapter_text(body, "workdir"));
+        base = last_of(folder ? folder : adapter_text(body, "workdir"));
     snprintf(digits, sizeof digits, "%llx", (unsigned long long)request->received_us);
     adapter_name_with_id(base && *base ? base : "snakemake", digits, name);
     json_t *said = json_pack("{s:s, s:s}", "id", name, "name", name);
@@ -66,6 +69,7 @@ static void create_workflow(struct adapter_answer *answer)
     answer->failed |= !text;
     buffer_text(&answer->body, text ? text : "");
     free(text);
+    free(folder);
     json_decref(said);
     json_decref(body);
 }
@@ -110,7 +114,7 @@ static int64_t time_of(const json_t *message, const char *envelope, int64_t rece
 {
     double time_s = json_number_value(json_object_get(message, "timestamp"));
     if (time_s >= 1 && time_s < 253402300799.0)
-        return (int64_t)(time_s * US_PER_S);
+        return (int64_t)(time_s * (US_PER_S / US_PER_MS)) * US_PER_MS;
     return local_time_us(envelope, received_us);
 }
 
@@ -124,21 +128,23 @@ static json_t *new_event(const struct snakemake *snakemake, const char *name, en
     return event;
 }
 
-/* Takes the event over. Within a second a success is the last, and a mere start the first; else
- * what differs is apart. */
+/* Takes the event over. The version is greater of a success, for nothing comes after it, and of
+ * what has the message with it than of a mere start or end. Those are the same event where their
+ * time is the same, to a millisecond; messages differ within a second, as much as there are times
+ * of. */
 static void emit(const struct snakemake *snakemake, json_t *event, enum phase phase)
 {
+    bool has_message = json_object_get(event, "snakemake") != NULL;
     char *text = event ? json_dumps(event, JSON_COMPACT) : NULL;
     uint64_t hash = text ? hash_bytes(HASH_START, text, strlen(text)) : 0;
-    int64_t in_second = 1 + (int64_t)(hash % (VERSIONS_OF_A_SECOND - 2));
-    if (phase == PHASE_SUCCEEDED)
-        in_second = VERSIONS_OF_A_SECOND - 1;
-    else if (!json_object_get(event, "snakemake"))
-        in_second = 0;
+    int64_t sort = (phase == PHASE_SUCCEEDED ? 2 : 0) + has_message;
+    int64_t time = snakemake->time_us / US_PER_MS;
+    if (has_message)
+        time =
+            snakemake->time_us / US_PER_S * TOLD_IN_A_SECOND + (int64_t)(hash % TOLD_IN_A_SECOND);
     free(text);
     adapter_set(event, "version",
-                json_integer((snakemake->time_us / US_PER_S * VERSIONS_OF_A_SECOND + in_second) &
-                             INT32_MAX));
+                json_integer(sort << VERSION_BITS | (time & ((INT64_C(1) << VERSION_BITS) - 1))));
     adapter_emit(snakemake->answer, event);
 }
 
@@ -355,6 +361,13 @@ static void update(struct adapter_answer *answer)
     json_decref(envelope);
 }
 
+/* PUT …/api/workflow/ID: the workflow's arguments again, which created it. */
+static bool is_change_of_workflow(const struct adapter_request *request)
+{
+    return strcmp(request->method, "PUT") == 0 && request->path_count > 1 &&
+           strcmp(request->path[request->path_count - 2], "workflow") == 0;
+}
+
 void adapt_snakemake(const struct adapter_request *request, struct adapter_answer *answer)
 {
     const char *last = request->path_count > 0 ? request->path[request->path_count - 1] : "";
@@ -365,6 +378,6 @@ void adapt_snakemake(const struct adapter_request *request, struct adapter_answe
         create_workflow(answer);
     else if (!is_get && strcmp(last, "update_workflow_status") == 0)
         update(answer);
-    else
+    else if (!is_change_of_workflow(request)) /* what it is called: the parameter `name` has been */
         adapter_unmapped(answer, UNMAPPED_PATH, NULL, NULL, "%s %s", request->method, last);
 }

@@ -13,6 +13,7 @@ from posters import LATER, PATIENCE_SECONDS
 
 RECORDINGS = {"airflow-dbt": "openlineage", "dbt-end": "openlineage", "nextflow": "nextflow",
               "github": "github", "snakemake": "snakemake", "snakemake-7": "snakemake",
+              "snakemake-8": "snakemake",
               "ray": "ray"}
 PROJECT = "emitters"
 VARYING = ("domain", "revision", "ordinal", "incarnation", "firstSeenAt", "lastEventAt")

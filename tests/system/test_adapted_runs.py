@@ -133,6 +133,17 @@ RUNS = [
         ],
     ),
     (
+        "snakemake",
+        "snakemake-8",
+        "shop-8",
+        13,
+        [
+            ("workflow", None, "SUCCEEDED", 1, None),
+            ("job-3", "workflow", "SUCCEEDED", 1, "align"),  # at its second try
+            ("job-13", "workflow", "SUCCEEDED", 1, "y"),  # behind a checkpoint
+        ],
+    ),
+    (
         "ray",
         "ray",
         "session_2026-11-25_18-42-23_940882_17423-01000000",

@@ -296,6 +296,11 @@ static void test_form(void **state)
     (void)state;
     event_of(&adapted, "a b", "QUEUED", 1);
     adapted_clear(&adapted);
+    adapted =
+        adapt_text("github", "{\"workflow_job\": {\"run_id\": 7, \"name\": \"u?a=b&payload=c\","
+                             " \"status\": \"queued\"}}");
+    event_of(&adapted, "u?a=b&payload=c", "QUEUED", 1);
+    adapted_clear(&adapted);
 }
 
 static void test_ping_and_what_is_not_mapped(void **state)

@@ -77,6 +77,7 @@ static void test_id(void **state)
         {&name, NULL, "a/b-6447eab7a4de0"},
         {NULL, "{\"workdir\": \"/home/me/shop\"}", "shop-6447eab7a4de0"},
         {NULL, "{\"workdir\": \"/\"}", "snakemake-6447eab7a4de0"},
+        {NULL, "command=snakemake+-c2&workdir=%2Fhome%2Fme%2Fshop", "shop-6447eab7a4de0"},
     };
 
     (void)state;
@@ -199,6 +200,37 @@ static void test_success_stands_over_errors_before_it(void **state)
     adapted_clear(&done);
 }
 
+/* With times of a fraction of a second: starts that are told twice are apart, and the same
+ * whichever comes first; and a success is the later one although the error's clock was ahead. */
+static void test_what_is_told_in_one_second(void **state)
+{
+    static const char format[] = "{s:s, s:i, s:i, s:f}";
+    const double second = 1795631815.0;
+    struct adapted building =
+        tell("", json_pack("{s:s, s:s, s:f}", "level", "info", "msg", "Building DAG of jobs...",
+                           "timestamp", second + 0.1));
+    struct adapted begun = tell("", json_pack(format, "level", "progress", "done", 1, "total", 30,
+                                              "timestamp", second + 0.1004));
+    struct adapted later = tell("", json_pack(format, "level", "progress", "done", 2, "total", 30,
+                                              "timestamp", second + 0.2));
+    struct adapted error = tell("", json_pack("{s:s, s:s, s:f}", "level", "error", "msg", "late",
+                                              "timestamp", second + 400000.0));
+    struct adapted done = tell("", json_pack(format, "level", "progress", "done", 30, "total", 30,
+                                             "timestamp", second + 0.3));
+
+    (void)state;
+    assert_true(json_equal(building.events, begun.events));
+    assert_int_equal(version_of(&begun, "workflow", "RUNNING") + 100,
+                     version_of(&later, "workflow", "RUNNING"));
+    assert_true(version_of(&error, "workflow", "FAILED") <
+                version_of(&done, "workflow", "SUCCEEDED"));
+    adapted_clear(&building);
+    adapted_clear(&begun);
+    adapted_clear(&later);
+    adapted_clear(&error);
+    adapted_clear(&done);
+}
+
 static void test_times(void **state)
 {
     static const struct {
@@ -277,6 +309,27 @@ static void test_what_is_not_mapped(void **state)
     adapted_clear(&adapted);
 }
 
+/* What version 8 sends when its workflow has been created. */
+static void test_change_of_a_workflow_says_nothing(void **state)
+{
+    static const char *const path[] = {"api", "workflow", "shop-6447eab7a4de0"};
+    const struct adapter_request request = {.method = "PUT",
+                                            .project = "p",
+                                            .domain = "d",
+                                            .path = path,
+                                            .path_count = 3,
+                                            .body = "{}",
+                                            .body_length = 2,
+                                            .received_us = received_us};
+    struct adapted adapted = adapt_request("snakemake", &request);
+
+    (void)state;
+    assert_int_equal(json_array_size(adapted.events), 0);
+    assert_int_equal(adapted.answer.unmapped[UNMAPPED_PATH], 0);
+    assert_int_equal(adapted.answer.status, 200);
+    adapted_clear(&adapted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,9 +338,11 @@ int main(void)
         cmocka_unit_test(test_recorded_job),
         cmocka_unit_test(test_run_begins_and_ends),
         cmocka_unit_test(test_success_stands_over_errors_before_it),
+        cmocka_unit_test(test_what_is_told_in_one_second),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_jobs_of_a_group_fail),
         cmocka_unit_test(test_what_is_not_mapped),
+        cmocka_unit_test(test_change_of_a_workflow_says_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
