@@ -109,30 +109,27 @@ static void on_lost(void *arg, const char *why)
     listener->events->on_lost(listener->arg, why);
 }
 
-/* The parts of a payload. */
-enum { PROJECT, DOMAIN, RUN_NAME, REVISION, REVISION_BEFORE, ALL_HEARD_BELOW, PARTS };
-
 static void on_notification(void *arg, const char *channel, const char *payload)
 {
     struct notify_listener *listener = arg;
-    char text[CHANNEL_PAYLOAD_MAX];
-    char *parts[PARTS], *rest = text;
-    int count = 0;
-    struct run_notification notification = {0};
+    char text[CHANNEL_PAYLOAD_MAX], *rest = text;
+    const char *horizon = strrchr(payload, NEWS_SEPARATOR[0]);
+    struct run_notification heard = {0};
 
     (void)channel;
-    if (strlen(payload) >= sizeof text)
+    if (horizon == NULL || strlen(payload) >= sizeof text)
         return;
     memcpy(text, payload, strlen(payload) + 1);
-    while (rest != NULL && count < PARTS)
-        parts[count++] = strsep(&rest, RUN_PATH_SEPARATOR);
-    if (count <= REVISION)
-        return;
-    notification.run = (struct run_key){parts[PROJECT], parts[DOMAIN], parts[RUN_NAME]};
-    notification.revision = strtoll(parts[REVISION], NULL, 10);
-    if (count > ALL_HEARD_BELOW)
-        notification.all_heard_below = strtoll(parts[ALL_HEARD_BELOW], NULL, 10);
-    listener->events->on_run_changed(listener->arg, &notification);
+    heard.all_heard_below = strtoll(horizon + 1, NULL, 10);
+    for (;;) {
+        heard.run.project = strsep(&rest, NEWS_SEPARATOR);
+        heard.run.domain = strsep(&rest, NEWS_SEPARATOR);
+        heard.run.run_name = strsep(&rest, NEWS_SEPARATOR);
+        if (rest == NULL)
+            return;
+        heard.revision = strtoll(strsep(&rest, NEWS_SEPARATOR), NULL, 10);
+        listener->events->on_run_changed(listener->arg, &heard);
+    }
 }
 
 struct notify_listener *notify_listener_new(uv_loop_t *loop, const char *url,

@@ -1,7 +1,8 @@
 /* Hears that a run moved, and demands a re-read after any gap.
  *
- * A notification is a hint to read, never data. Its payload is
- * "project/domain/run/revision/revision before/xid"; the last two may be left out. */
+ * A notification is a hint to read, never data. Its payload is "project/domain/run/revision/" of
+ * each run that its transaction changed, and a transaction's number: all_heard_below. The slashes
+ * are NEWS_SEPARATORs. */
 #ifndef RUNTREE_SQL_NOTIFY_LISTENER_H
 #define RUNTREE_SQL_NOTIFY_LISTENER_H
 

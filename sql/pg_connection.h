@@ -39,6 +39,9 @@ PGconn *pg_connect(const char *url, const char *application_name, char why[stati
  * in a session that a pooler has put in the place of ours. */
 #define PG_CHANNEL "current_setting('runtree.channel', true)"
 
+/* Between the parts of what is told there; no part of a run's key has it. In SQL chr(30). */
+#define NEWS_SEPARATOR "\x1e"
+
 struct pg_connection;
 
 /* Called on the loop's thread, never from inside a pg_connection function. */

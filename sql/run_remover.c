@@ -380,7 +380,7 @@ static const struct pg_statement mark_statement = {
                   " AND o.run_name = $3 AND EXISTS (SELECT FROM gone))"
                   " SELECT pg_current_xact_id()::text::int8,"
                   " pg_notify(" PG_CHANNEL
-                  ", concat_ws(chr(31), g.project, g.domain, g.run_name, '0'))"
+                  ", concat_ws(chr(30), g.project, g.domain, g.run_name, '0', '0'))"
                   " FROM gone g",
     .parameter_count = 4,
     .types = mark_types,
@@ -479,8 +479,8 @@ static const Oid abort_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
     " AND r.run_name = $3 FOR NO KEY UPDATE)"
 #define NOTIFIED                                                                                   \
     "(SELECT pg_notify(" PG_CHANNEL                                                                \
-    ", concat_ws(chr(31), n.project, n.domain, n.run_name, n.revision,"                            \
-    " n.revision - 1, pg_snapshot_xmin(pg_current_snapshot()))) FROM noted n)"
+    ", concat_ws(chr(30), n.project, n.domain, n.run_name, n.revision,"                            \
+    " pg_snapshot_xmin(pg_current_snapshot()))) FROM noted n)"
 
 /* One row, or none if there is no such run: its phase, what is noted. */
 static const struct pg_statement abort_run_statement = {
@@ -595,8 +595,8 @@ static const struct pg_statement drop_waiting_statement = {
     " changed_xid = " NEXT_CHANGE " FROM gone WHERE r.project = $1"
     " AND r.domain = $2 AND r.run_name = $3 RETURNING r.*)"
     " SELECT EXISTS (SELECT FROM gone), (SELECT pg_notify(" PG_CHANNEL
-    ", concat_ws(chr(31), n.project,"
-    " n.domain, n.run_name, n.revision, n.revision, pg_snapshot_xmin(pg_current_snapshot())))"
+    ", concat_ws(chr(30), n.project,"
+    " n.domain, n.run_name, n.revision, pg_snapshot_xmin(pg_current_snapshot())))"
     " FROM noted n)",
     .parameter_count = 4,
     .types = subtree_types,

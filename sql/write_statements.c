@@ -598,31 +598,44 @@ static const Oid notify_types[] = {PG_TEXT_ARRAY};
 const struct pg_statement notify_statement = {
     .name = "notify",
     .sql = "SELECT pg_notify(" PG_CHANNEL ","
-           " k.payload || chr(31) || pg_snapshot_xmin(pg_current_snapshot())::text)"
+           " k.payload || pg_snapshot_xmin(pg_current_snapshot())::text)"
            " FROM unnest($1) AS k(payload)",
     .parameter_count = 1,
     .types = notify_types,
 };
 
-static void add_payload(struct pg_parameters *parameters, const struct run_key *run,
-                        const struct run_row *row)
+/* What PostgreSQL lets a payload have, less the horizon. */
+enum { PAYLOAD_SIZE = 8000 - 20, NEWS_SIZE = RUN_PATH_SIZE + 24 };
+
+/* What is said of one run, terminated; its length. */
+static size_t run_news(const struct run_key *run, int64_t revision, char out[static NEWS_SIZE])
 {
-    char text[RUN_PATH_SIZE + 48];
-    size_t length;
-
-    run_key_path(run, text);
-    length = strlen(text);
-    length += (size_t)snprintf(text + length, sizeof text - length,
-                               RUN_PATH_SEPARATOR "%lld" RUN_PATH_SEPARATOR "%lld",
-                               (long long)row->state.revision, (long long)row->revision_before);
-
-    pg_array_bytes(parameters, text, length);
+    return (size_t)snprintf(out, NEWS_SIZE,
+                            "%s" NEWS_SEPARATOR "%s" NEWS_SEPARATOR "%s" NEWS_SEPARATOR
+                            "%lld" NEWS_SEPARATOR,
+                            run->project, run->domain, run->run_name, (long long)revision);
 }
 
+/* One payload, or as few as hold them: each costs the server, and each session that listens. */
 void add_notify(struct pg_calls *calls, const struct run_key *runs, const struct run_row *rows,
                 size_t count)
 {
     struct pg_parameters *parameters = pg_calls_add(calls, &notify_statement);
+    char payload[PAYLOAD_SIZE], news[NEWS_SIZE];
+    size_t length = 0;
 
-    BIND_COLUMN(parameters, PG_TEXT, count, add_payload(parameters, &runs[rows[i].run], &rows[i]));
+    pg_array_begin(parameters, PG_TEXT);
+    for (size_t i = 0; i < count; i++) {
+        size_t more = run_news(&runs[rows[i].run], rows[i].state.revision, news);
+
+        if (length + more >= sizeof payload) {
+            pg_array_bytes(parameters, payload, length);
+            length = 0;
+        }
+        memcpy(payload + length, news, more);
+        length += more;
+    }
+    if (length > 0)
+        pg_array_bytes(parameters, payload, length);
+    pg_array_end(parameters);
 }
