@@ -91,7 +91,7 @@ static const struct option_row options[] = {
     NUMBER(memory_max_bytes, "memory-max-bytes", "RUNTREE_MEMORY_MAX_BYTES", 0, 0, INT64_C(1) << 50,
            "memory for clients; past it new work is 503; 0: 3/4 of the cgroup's or machine's"),
     NUMBER(flush_interval_ms, "flush-interval-ms", "RUNTREE_FLUSH_INTERVAL_MS", 10, 0, 60000,
-           "least time between two flushes of one run to its watchers"),
+           "time between two flushes of one run to its watchers, on average; at least half of it"),
     NUMBER(heartbeat_ms, "heartbeat-ms", "RUNTREE_HEARTBEAT_MS", 15000, 100, 600000,
            "silence on a stream after which a heartbeat is sent"),
     NUMBER(hub_linger_ms, "hub-linger-ms", "RUNTREE_HUB_LINGER_MS", 30000, 0, 3600000,

@@ -105,7 +105,7 @@ struct run_hub {
     /* When the first change was notified that is: not read yet, being read, read and not flushed
      * yet; 0: none, or the tree was not live. */
     uint64_t heard_ns, reading_ns, unsent_ns;
-    uint64_t last_flush_ms;
+    uint64_t next_flush_ms; /* not before */
     struct run_hub *dirty_prev, *dirty_next;
 };
 
@@ -1210,29 +1210,35 @@ static void on_flush_due(uv_timer_t *timer)
     *hubs->options.is_due = true;
 }
 
+/* The next is due an interval after this one was, so that one late flush does not make those behind
+ * it late; not before half of it. */
+static void flush(struct run_hub *hub, uint64_t now_ms)
+{
+    uint64_t interval_ms = hub->owner->options.flush_interval_ms;
+    uint64_t due_ms = hub->next_flush_ms + interval_ms;
+    uint64_t least_ms = now_ms + interval_ms - interval_ms / 2;
+    struct hub_view *view;
+
+    clear_dirty(hub);
+    hub->next_flush_ms = due_ms > least_ms ? due_ms : least_ms;
+    for (view = hub->views; view != NULL; view = view->hh.next)
+        channel_wake(view->channel);
+    tell_listeners(hub);
+    report_lag(hub);
+}
+
 void run_hubs_run(struct run_hubs *hubs)
 {
     uint64_t now_ms = uv_now(hubs->loop), wait_ms = UINT64_MAX;
     struct run_hub *hub, *next;
-    struct hub_view *view;
 
     take_turns(hubs, false);
     for (hub = hubs->dirty; hub != NULL; hub = next) {
-        uint64_t since_ms = now_ms - hub->last_flush_ms;
-
         next = hub->dirty_next;
-        if (since_ms < hubs->options.flush_interval_ms) {
-            uint64_t left_ms = hubs->options.flush_interval_ms - since_ms;
-
-            wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
-            continue;
-        }
-        clear_dirty(hub);
-        hub->last_flush_ms = now_ms;
-        for (view = hub->views; view != NULL; view = view->hh.next)
-            channel_wake(view->channel);
-        tell_listeners(hub);
-        report_lag(hub);
+        if (now_ms >= hub->next_flush_ms)
+            flush(hub, now_ms);
+        else if (hub->next_flush_ms - now_ms < wait_ms)
+            wait_ms = hub->next_flush_ms - now_ms;
     }
     if (wait_ms != UINT64_MAX)
         uv_timer_start(&hubs->flush_timer, on_flush_due, wait_ms, 0);

@@ -2,8 +2,8 @@
  *
  * A notification, a poll, a reconnect or a watcher who knows more make a hub read what changed
  * since its revision (one read in flight for each hub, coalesced), unless it was handed what this
- * process wrote; what comes goes into its run_state_manager and, at most once in a flush interval,
- * to its watchers. */
+ * process wrote; what comes goes into its run_state_manager and, at most once in a flush interval
+ * on average, to its watchers. */
 #ifndef RUNTREE_WATCH_RUN_HUB_H
 #define RUNTREE_WATCH_RUN_HUB_H
 

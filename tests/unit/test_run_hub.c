@@ -83,6 +83,18 @@ static void answer(int64_t revision, const struct action *actions, size_t count)
     on_end(reads.arg, REPO_OK, NULL);
 }
 
+/* -------- the clock -------- */
+
+uint64_t __wrap_uv_now(const uv_loop_t *loop);
+uint64_t __real_uv_now(const uv_loop_t *loop);
+
+static uint64_t clock_ms; /* as the test has set it; 0: the loop's */
+
+uint64_t __wrap_uv_now(const uv_loop_t *loop)
+{
+    return clock_ms == 0 ? __real_uv_now(loop) : clock_ms;
+}
+
 /* -------- the fixture -------- */
 
 struct fixture {
@@ -96,12 +108,14 @@ struct fixture {
     struct run_hub *hub;
 };
 
-static int start(void **state)
+static int start_with(void **state, uint64_t flush_interval_ms)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     const struct streams_options stream_options = {
         .heartbeat_ms = 60000, .stall_ms = 60000, .is_due = &fixture->streams_are_due};
-    struct run_hubs_options options = {.linger_ms = 60000, .is_due = &fixture->hubs_are_due};
+    struct run_hubs_options options = {.flush_interval_ms = flush_interval_ms,
+                                       .linger_ms = 60000,
+                                       .is_due = &fixture->hubs_are_due};
     const struct run_key key = {"p", "d", "r"};
 
     uv_loop_init(&fixture->loop);
@@ -116,10 +130,21 @@ static int start(void **state)
     return run_hub_open(fixture->hubs, &key, &fixture->hub);
 }
 
+static int start(void **state)
+{
+    return start_with(state, 0);
+}
+
+static int start_paced(void **state)
+{
+    return start_with(state, 10);
+}
+
 static int stop(void **state)
 {
     struct fixture *fixture = *state;
 
+    clock_ms = 0;
     streams_stop(fixture->streams);
     run_hub_release(fixture->hub);
     run_hubs_stop(fixture->hubs);
@@ -501,6 +526,44 @@ static void test_what_a_framing_ends_with_is_its_own(void **state)
     assert_int_equal(framing.ended, 2);
 }
 
+static void count_flush(void *arg)
+{
+    ++*(size_t *)arg;
+}
+
+/* One that is late does not put off the next, up to half of the interval. */
+static void test_flushes_are_an_interval_apart(void **state)
+{
+    static const struct {
+        uint64_t at_ms;
+        bool moves, flushes;
+    } steps[] = {{1000, false, true}, {1003, true, false}, {1004, false, false},
+                 {1005, false, true}, {1006, true, false}, {1014, false, false},
+                 {1015, false, true}, {1029, true, true},  {1034, true, false},
+                 {1035, false, true}, {1053, true, true},  {1057, true, false},
+                 {1058, false, true}};
+    struct fixture *fixture = *state;
+    size_t flushed = 0, expected = 0;
+    struct hub_listener listener = {.on_moved = count_flush, .arg = &flushed};
+
+    load(fixture, PHASE_RUNNING);
+    run_hub_listen(fixture->hub, &listener);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        int64_t revision = (int64_t)i + 3;
+        const struct action action = tree_action("a1", "a0", 2, revision);
+
+        clock_ms = steps[i].at_ms;
+        if (steps[i].moves) {
+            hear(fixture, revision);
+            answer(revision, &action, 1);
+        }
+        run_hubs_run(fixture->hubs);
+        expected += steps[i].flushes;
+        assert_int_equal(flushed, expected);
+    }
+    run_hub_unlisten(fixture->hub, &listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -517,6 +580,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_place_has_one_frame_for_all, start, stop),
         cmocka_unit_test_setup_teardown(test_a_frame_is_framed_once_for_each_form, start, stop),
         cmocka_unit_test_setup_teardown(test_what_a_framing_ends_with_is_its_own, start, stop),
+        cmocka_unit_test_setup_teardown(test_flushes_are_an_interval_apart, start_paced, stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
