@@ -15,10 +15,9 @@ void handle_health(struct app *app, struct http_request *request)
 static json_t *unavailable_cells(const struct app *app)
 {
     json_t *names = NULL;
-    char why[CELL_WHY_SIZE];
 
     for (size_t i = 0; i < app->cell_count; i++) {
-        if (cell_is_ready(app->cells[i], why, sizeof why))
+        if (app_cell_health(app, i) == CELL_USABLE)
             continue;
         if (names == NULL)
             names = json_array();

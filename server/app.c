@@ -377,6 +377,12 @@ static void on_cell_gap(void *arg, struct cell *cell)
     places_forget_cell(app->places, cell);
 }
 
+/* In what is kept of each loop for each cell. */
+static size_t place_of_first_cell(const struct app *app)
+{
+    return (size_t)(app->metrics - app->shared->metrics[0]);
+}
+
 static struct cell *make_cell(struct app *app, const struct cell_config *config)
 {
     static const struct cell_events events = {.on_read = on_cell_read,
@@ -393,6 +399,7 @@ static struct cell *make_cell(struct app *app, const struct cell_config *config)
         .memory = shared->memory,
         .metrics = &app->metrics[app->cell_count],
         .channels = app->channels,
+        .health = &shared->cell_healths[place_of_first_cell(app) + app->cell_count],
         .generation = places_generation(app->places),
         .looks_after = app->metrics == shared->metrics[0],
         .counts_runs = app->metrics == shared->metrics[0] && shared->cells->alive > 1,
@@ -506,9 +513,19 @@ struct cell *app_cell_of(const struct app *app, const struct run_key *run)
                                                                                  : NULL;
 }
 
+enum cell_health app_cell_health(const struct app *app, size_t index)
+{
+    const struct app_shared *shared = app->shared;
+    enum cell_health least = cell_health(app->cells[index]);
+
+    for (size_t i = index; i < shared->metrics_count; i += app->cell_count)
+        if (i != place_of_first_cell(app) + index && shared->cell_healths[i] < least)
+            least = shared->cell_healths[i];
+    return least;
+}
+
 bool app_is_ready(const struct app *app, char *why, size_t why_size)
 {
-    char reason[CELL_WHY_SIZE];
     size_t away = 0, length;
     bool have_failed = true;
 
@@ -518,10 +535,15 @@ bool app_is_ready(const struct app *app, char *why, size_t why_size)
     }
     snprintf(why, why_size, "The database is not usable yet:");
     for (size_t i = 0; i < app->cell_count; i++) {
-        if (cell_is_ready(app->cells[i], reason, sizeof reason))
+        enum cell_health health = app_cell_health(app, i);
+        const char *reason = health == cell_health(app->cells[i])
+                                 ? cell_why(app->cells[i])
+                                 : "another event loop is not connected to it.";
+
+        if (health == CELL_USABLE)
             continue;
         away++;
-        have_failed &= app->cells[i]->has_failed;
+        have_failed &= health == CELL_FAILED;
         length = strlen(why);
         if (app->cell_count == 1)
             snprintf(why + length, why_size - length, " %s", reason);

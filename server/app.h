@@ -40,6 +40,7 @@ struct app_shared {
     call_handler *call_handler;           /* likewise */
     const struct metrics *const *metrics; /* of each loop one for each cell, as it is listed */
     size_t metrics_count;
+    _Atomic enum cell_health *cell_healths; /* likewise */
     size_t loops;
 };
 
@@ -85,9 +86,12 @@ void app_use_keys(struct app *app, struct auth_keys *keys);
  * cannot be had. */
 struct cell *app_cell_of(const struct app *app, const struct run_key *run);
 
-/* Ready to serve: at least half of the cells are usable, and none of the others is only just being
- * connected to; else false with the reason in `why`. */
+/* Ready to serve, on whichever loop: at least half of the cells are usable, and none of the others
+ * is only just being connected to; else false with the reason in `why`. */
 bool app_is_ready(const struct app *app, char *why, size_t why_size);
+
+/* How far the loop's cell at `index` is, of all loops on the one that is least far. */
+enum cell_health app_cell_health(const struct app *app, size_t index);
 
 /* Brings the gauges up to date, and the counters that others keep. */
 void app_collect_metrics(struct app *app);

@@ -62,7 +62,7 @@ static bool is_usable(const struct cell *cell)
 {
     return cell->has_database && notify_listener_is_on(cell->listener) &&
            action_repo_is_ready(cell->repo) && action_repo_is_ready(cell->live_repo) &&
-           event_writers_are_ready(cell->writers);
+           event_writers_are_ready(cell->writers) && run_remover_is_ready(cell->remover);
 }
 
 void cell_collect_metrics(struct cell *cell)
@@ -207,6 +207,11 @@ static void on_run_removed(void *arg, const struct run_key *run)
               "domain", run->domain, "run", run->run_name);
 }
 
+static void on_remover_lost(void *arg, const char *why)
+{
+    note_lost(arg, "remover", why);
+}
+
 static void on_removal_refused(void *arg, const char *message)
 {
     struct cell *cell = arg;
@@ -318,8 +323,8 @@ static int start_database_objects(struct cell *cell)
     static const struct notify_listener_events listener_events = {.on_run_changed = on_run_changed,
                                                                   .on_listening = on_listening,
                                                                   .on_lost = on_listener_lost};
-    static const struct run_remover_events remover_events = {.on_removed = on_run_removed,
-                                                             .on_refused = on_removal_refused};
+    static const struct run_remover_events remover_events = {
+        .on_removed = on_run_removed, .on_refused = on_removal_refused, .on_lost = on_remover_lost};
     uv_loop_t *loop = cell->options.loop;
     const struct config *config = cell->options.config;
     const char *url = cell->options.url;
@@ -564,6 +569,10 @@ static void tell_listeners(struct cell *cell)
 
 bool cell_run(struct cell *cell)
 {
+    enum cell_health health = cell_health(cell);
+
+    if (*cell->options.health != health)
+        *cell->options.health = health;
     if (cell->listeners != NULL)
         tell_listeners(cell);
     if (cell->due.writers)
@@ -575,13 +584,14 @@ bool cell_run(struct cell *cell)
     return cell->due.writers || cell->due.hubs || cell->due.list_hub;
 }
 
-bool cell_is_ready(const struct cell *cell, char *why, size_t why_size)
+enum cell_health cell_health(const struct cell *cell)
 {
-    if (is_usable(cell))
-        return true;
-    snprintf(why, why_size, "%s",
-             cell->not_ready_why[0] == '\0' ? "it is being connected to." : cell->not_ready_why);
-    return false;
+    return is_usable(cell) ? CELL_USABLE : cell->has_failed ? CELL_FAILED : CELL_BEGINS;
+}
+
+const char *cell_why(const struct cell *cell)
+{
+    return cell->not_ready_why[0] == '\0' ? "it is being connected to." : cell->not_ready_why;
 }
 
 /* -------- ending -------- */

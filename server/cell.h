@@ -30,6 +30,13 @@ enum { CELL_READ_MAX_MS = 10000 }; /* that a client's read may take */
 
 struct cell;
 
+/* What is known of all loops is the least of what each knows. */
+enum cell_health {
+    CELL_BEGINS, /* it was not usable yet, and nothing has failed */
+    CELL_FAILED,
+    CELL_USABLE, /* connected, and listening */
+};
+
 struct cell_events {
     /* What the database has of lists of cells was read: the first time, and after cell_sync. */
     void (*on_read)(void *arg, struct cell *cell, const struct generations *found);
@@ -48,7 +55,8 @@ struct cell_options {
     struct memory *memory;
     struct metrics *metrics; /* of this cell on this loop */
     struct channels *channels;
-    const int64_t *generation; /* the newest list of cells (server/places.h) */
+    _Atomic enum cell_health *health; /* kept up to date, once per turn, for other loops */
+    const int64_t *generation;        /* the newest list of cells (server/places.h) */
     bool looks_after; /* the runs that are to be deleted or given up: one loop of a process does */
     bool counts_runs; /* likewise, of several cells */
     const struct cell_events *events;
@@ -80,7 +88,7 @@ struct cell {
         bool writers, hubs, list_hub;
     } due;                             /* which have something to do before the loop waits */
     bool has_failed;                   /* something has failed */
-    char not_ready_why[CELL_WHY_SIZE]; /* why it is not usable, for people; "" for none */
+    char not_ready_why[CELL_WHY_SIZE]; /* the last reason; "": none yet, or it is over */
     struct cell_listener *listeners;
     bool was_up; /* as the listeners know */
 };
@@ -108,8 +116,9 @@ void cell_refuse(struct cell *cell, const char *why);
 /* Once per turn of the loop. Whether there is more to do in the next. */
 bool cell_run(struct cell *cell);
 
-/* Connected and listening; else false with a sentence in `why`. */
-bool cell_is_ready(const struct cell *cell, char *why, size_t why_size);
+enum cell_health cell_health(const struct cell *cell);
+/* Why it is not usable, for people. */
+const char *cell_why(const struct cell *cell);
 
 /* What hubs show of it is read and heard. */
 bool cell_is_up(const struct cell *cell);

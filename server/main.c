@@ -29,6 +29,7 @@ struct process {
     struct app_shared shared;
     const struct metrics **all_metrics;
     struct metrics *metrics; /* for each loop one for each cell */
+    _Atomic enum cell_health *cell_healths;
     struct app *loops[LOOPS_MAX];
     size_t loops_open;
 };
@@ -159,7 +160,8 @@ static int serve_on(const struct config *config, const struct secrets *secrets,
 {
     size_t count = (size_t)config->threads * cells->alive;
     struct process process = {.metrics = calloc(count, sizeof *process.metrics),
-                              .all_metrics = calloc(count, sizeof *process.all_metrics)};
+                              .all_metrics = calloc(count, sizeof *process.all_metrics),
+                              .cell_healths = calloc(count, sizeof *process.cell_healths)};
     struct memory *memory = memory_new((uint64_t)config->memory_max_bytes);
     int status = -1;
 
@@ -174,11 +176,13 @@ static int serve_on(const struct config *config, const struct secrets *secrets,
         .call_handler = call_with_run,
         .metrics = process.all_metrics,
         .metrics_count = count,
+        .cell_healths = process.cell_healths,
         .loops = (size_t)config->threads,
     };
     for (size_t i = 0; process.metrics != NULL && process.all_metrics != NULL && i < count; i++)
         process.all_metrics[i] = &process.metrics[i];
-    if (process.metrics == NULL || process.all_metrics == NULL || memory == NULL)
+    if (process.metrics == NULL || process.all_metrics == NULL || process.cell_healths == NULL ||
+        memory == NULL)
         log_write(log, LOG_ERROR, "out of memory", "");
     else
         status = start_loops(&process, secrets->keys);
@@ -189,6 +193,7 @@ static int serve_on(const struct config *config, const struct secrets *secrets,
     for (size_t i = 0; i < process.loops_open; i++)
         app_free(process.loops[i]);
     memory_free(memory);
+    free(process.cell_healths);
     free(process.all_metrics);
     free(process.metrics);
     return status;

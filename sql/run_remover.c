@@ -1209,10 +1209,10 @@ static void on_lost(void *arg, const char *why)
 {
     struct run_remover *remover = arg;
 
-    (void)why; /* the other connections say it */
     remover->is_set_up = false;
     give_up_waiting(remover);
     drop_leftovers(remover); /* the look at the next session finds them again */
+    remover->events->on_lost(remover->arg, why);
 }
 
 struct run_remover *run_remover_new(uv_loop_t *loop, const char *url, int64_t retention_us,

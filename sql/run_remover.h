@@ -24,6 +24,7 @@ enum { REMOVER_QUEUE_MAX = 1000 };
 struct run_remover_events {
     void (*on_removed)(void *arg, const struct run_key *run); /* also of those on demand */
     void (*on_refused)(void *arg, const char *message);
+    void (*on_lost)(void *arg, const char *why); /* its connection */
 };
 
 /* `retention_us` 0: only on demand. NULL when out of memory. */

@@ -101,3 +101,30 @@ def test_a_clean_stop_of_both(database, run, start_runtree):
     runtree.stop()
     for stream in streams:
         assert stream.read_to_end()[-1].retry is not None
+
+
+def test_ready_is_who_has_all_connections_on_all_loops(start_runtree, postgres, open_api, run):
+    """Of both loops one lacks one, that for deletions: neither says that it is ready."""
+    url = postgres.new_database()
+    postgres.execute(url, "CREATE ROLE counted LOGIN CONNECTION LIMIT 14")
+    postgres.execute(url, f"ALTER DATABASE {url.rpartition('=')[2]} OWNER TO counted")
+    own = url.replace("user=postgres", "user=counted")
+    runtree = start_runtree("--threads", "2", database_url=own)
+    open_api(runtree).post_one(run.event("a0", "RUNNING", parent=None))
+    postgres.execute(url, "ALTER ROLE counted CONNECTION LIMIT 13")
+    ended = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+    ended += " WHERE datname = current_database() AND application_name = 'runtree remover' LIMIT 1"
+    assert postgres.execute(url, ended) == [(True,)]
+    until(lambda: "too many connections" in " ".join(readiness(runtree)))
+    said = readiness(runtree)
+    assert "ready" not in said and "another event loop" in " ".join(said)
+    postgres.execute(url, "ALTER ROLE counted CONNECTION LIMIT 14")
+    runtree.wait_until_ready()
+    assert readiness(runtree) == {"ready"}
+    assert httpx.delete(runtree.url + run.path).status_code == 204
+
+
+def readiness(runtree):
+    """All that is said, each on a connection of its own, which either loop takes."""
+    answers = [httpx.get(f"{runtree.url}/readyz").json() for _ in range(24)]
+    return {answer.get("detail", "ready") for answer in answers}
