@@ -17,7 +17,7 @@
 #include "adapters/tools.h"
 #include "model/action_event.h"
 
-enum { RUN_ID_TAIL = 12, TITLE_SIZE = 512 };
+enum { RUN_ID_TAIL = 12, TITLE_SIZE = 512, US_PER_MS = 1000 };
 
 /* One of theirs, taken apart: all borrowed from `json`. */
 struct lineage {
@@ -627,6 +627,23 @@ static void emit_mapped_task(const struct lineage *lineage, const struct lineage
     adapter_emit(lineage->answer, event);
 }
 
+/* What is directly below the root says that the root is there: there are tools that report to an
+ * Airflow or another parent that does not report, or whose start was lost. The time is to the
+ * millisecond, which is the version, so that the same event is told by whoever comes first; and
+ * that counts down, to be none of the root's own. */
+static void tell_of_root(const struct lineage *lineage)
+{
+    struct lineage at_ms = *lineage;
+    if (lineage->is_root || !lineage->parent_id ||
+        strcmp(lineage->parent_id, lineage->root_id) != 0 || is_started_apart(lineage))
+        return;
+    at_ms.time_us -= at_ms.time_us % US_PER_MS;
+    json_t *event = new_event(&at_ms, lineage->root, 1, "RUNNING",
+                              INT32_MAX - adapter_version(lineage->time_us));
+    adapter_set(event, "parent", json_null());
+    adapter_emit(lineage->answer, event);
+}
+
 /* -------- requests -------- */
 
 /* Clients that are given a URL without a slash at its end put their own path in place of the
@@ -651,6 +668,7 @@ static void take_lineage(struct adapter_answer *answer, const json_t *json)
         return;
     }
     name_action(&lineage, &action);
+    tell_of_root(&lineage);
     if (action.is_mapped)
         emit_mapped_task(&lineage, &action);
     json_t *event =

@@ -362,6 +362,36 @@ static void test_generic_jobs(void **state)
     adapted_clear(&old);
 }
 
+/* Some report to a parent that never does: what is directly below the root tells that it is there,
+ * in words that are the same for who tells of it in the same millisecond, under a key of its own.
+ */
+static void test_root_that_does_not_report(void **state)
+{
+    const json_t *root, *own, *job;
+    struct adapted child =
+        post("COMPLETE", TASK_ID, "app.save",
+             json_pack("{s:o}", "parent", family(DAG_ID, "app", DAG_ID, "app")), NULL);
+    struct adapted deeper =
+        post("START", MODEL_ID, "save.sql",
+             json_pack("{s:o}", "parent", family(TASK_ID, "app.save", DAG_ID, "app")), NULL);
+    struct adapted itself = post("START", DAG_ID, "app", NULL, NULL);
+
+    (void)state;
+    root = event_of(&child, "app", "RUNNING", 1);
+    job = event_of(&child, "app.save-7a4fb8f9b85f", "SUCCEEDED", 1);
+    own = event_of(&itself, "app", "RUNNING", 1);
+    assert_int_equal(json_object_size(root), 9);
+    assert_true(json_is_null(json_object_get(root, "parent")));
+    assert_string_equal(text_of(root, "runName"), text_of(own, "runName"));
+    assert_string_equal(text_of(root, "updatedTime"), text_of(job, "updatedTime"));
+    assert_false(json_equal(json_object_get(root, "version"), json_object_get(own, "version")));
+    assert_int_equal(json_array_size(deeper.events), 1);
+    assert_int_equal(json_array_size(itself.events), 1);
+    adapted_clear(&child);
+    adapted_clear(&deeper);
+    adapted_clear(&itself);
+}
+
 /* eventType may be left out: such an event adds to what is known of a run. */
 static void test_event_without_a_type_tells_more(void **state)
 {
@@ -415,7 +445,7 @@ static void test_several_at_once(void **state)
     }
     adapted = adapt_packed("openlineage", "O", list);
     wrapped = adapt_packed("openlineage", "{s:O}", "events", list);
-    assert_int_equal(json_array_size(adapted.events), 9 + 2 + 12);
+    assert_int_equal(json_array_size(adapted.events), 9 + 2 + 12 + 8);
     assert_string_equal(adapted.lines, wrapped.lines);
     adapted_clear(&adapted);
     adapted_clear(&wrapped);
@@ -523,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_dbt_node_that_did_not_run_is_skipped),
         cmocka_unit_test(test_failed_dbt_test_says_which),
         cmocka_unit_test(test_generic_jobs),
+        cmocka_unit_test(test_root_that_does_not_report),
         cmocka_unit_test(test_event_without_a_type_tells_more),
         cmocka_unit_test(test_run_has_no_more_labels_than_it_may),
         cmocka_unit_test(test_several_at_once),
