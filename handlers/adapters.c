@@ -227,7 +227,7 @@ static void reply_adapted(void *arg, struct http_request *request, const struct 
 static bool verify_signature(const struct adaptation *adaptation, struct http_request *request)
 {
     const struct adapter_request *seen = &adaptation->seen;
-    const struct webhook_secrets *secrets = adaptation->app->shared->webhook_secrets;
+    struct webhook_secrets *secrets = adaptation->app->shared->webhook_secrets;
     const char *signature = http_request_header(request, WEBHOOK_SIGNATURE_HEADER);
     bool is_unverified = http_request_is_unverified(request) ||
                          (adaptation->app->auth == NULL && adaptation->tool->is_signed &&

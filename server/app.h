@@ -33,7 +33,7 @@ struct app_shared {
     const struct config *config;
     const struct cell_list *cells;
     const struct log *log;
-    const struct webhook_secrets *webhook_secrets; /* NULL: none */
+    struct webhook_secrets *webhook_secrets; /* NULL: none */
     struct memory *memory;
     const struct route *routes;
     problem_form *problem_form;           /* see struct http_options */

@@ -53,8 +53,10 @@ static const struct option_row options[] = {
          " SIGHUP"),
     TEXT(auth_secret, "auth-secret-file", "RUNTREE_AUTH_SECRET_FILE", "",
          "file of a secret that signs tokens (HMAC): 32 to 4096 bytes; read again at a SIGHUP"),
-    TEXT(webhook_secrets, "webhook-secrets-file", "RUNTREE_WEBHOOK_SECRETS_FILE", "",
-         "file of secrets with which GitHub signs webhooks: PROJECT/DOMAIN SECRET a line"),
+    TEXT(
+        webhook_secrets, "webhook-secrets-file", "RUNTREE_WEBHOOK_SECRETS_FILE", "",
+        "file of secrets with which GitHub signs webhooks: PROJECT/DOMAIN SECRET a line; read again"
+        " at a SIGHUP"),
     TEXT(auth_issuer, "auth-issuer", "RUNTREE_AUTH_ISSUER", "", "iss that tokens must have"),
     TEXT(auth_audience, "auth-audience", "RUNTREE_AUTH_AUDIENCE", "",
          "aud that tokens must have; without it they must have none"),

@@ -59,11 +59,11 @@ struct http_options {
     struct memory *memory;
     struct metrics *metrics;
     struct gzip_packer *packer;
-    struct auth *auth;                             /* NULL: nobody is asked for a token */
-    const struct webhook_secrets *webhook_secrets; /* NULL: none */
-    struct rate_limits *rate_limits;               /* NULL: none */
-    const char *cors_origins; /* comma-separated; "": same origin only; "*": any */
-    bool answers_to_any_name; /* in the header Host, without auth */
+    struct auth *auth;                       /* NULL: nobody is asked for a token */
+    struct webhook_secrets *webhook_secrets; /* NULL: none */
+    struct rate_limits *rate_limits;         /* NULL: none */
+    const char *cors_origins;                /* comma-separated; "": same origin only; "*": any */
+    bool answers_to_any_name;                /* in the header Host, without auth */
     bool metrics_open;
     unsigned connections_max;
     unsigned connections_per_address_max; /* 0: any number */

@@ -49,29 +49,55 @@ static struct auth_keys *load_keys(const struct config *config, const struct log
     return auth_keys_load(&source, why);
 }
 
-/* The keys are read once, and all loops are given them or none is. */
-static void reload_keys(struct process *process)
+/* A copy of the keys for each loop: 0, or -1 with the reason in `why`. */
+static int copy_keys(const struct app_shared *shared, struct auth_keys *copies[static LOOPS_MAX],
+                     char why[static AUTH_KEYS_WHY_SIZE])
 {
-    const struct app_shared *shared = &process->shared;
-    struct auth_keys *copies[LOOPS_MAX], *keys;
-    char why[AUTH_KEYS_WHY_SIZE] = "out of memory";
+    struct auth_keys *keys = load_keys(shared->config, shared->log, why);
     size_t count = 0;
 
-    if (!config_wants_tokens(shared->config))
-        return;
-    keys = load_keys(shared->config, shared->log, why);
     while (keys != NULL && count < shared->loops && (copies[count] = auth_keys_copy(keys)) != NULL)
         count++;
     auth_keys_free(keys);
-    if (count == shared->loops) {
-        for (size_t i = 0; i < count; i++)
-            app_use_keys(process->loops[i], copies[i]);
-        return;
-    }
+    if (count == shared->loops)
+        return 0;
     while (count > 0)
         auth_keys_free(copies[--count]);
-    log_write(shared->log, LOG_ERROR, "the new keys cannot be used", "s:s", "why", why);
-    metrics_add(&process->metrics[0], METRIC_AUTH_RELOAD_FAILED, 1);
+    return -1;
+}
+
+static void use_webhook_secrets(const struct app_shared *shared, struct webhook_secrets *fresh)
+{
+    size_t count = webhook_secrets_replace(shared->webhook_secrets, fresh);
+
+    log_write(shared->log, LOG_INFO, "new webhook secrets are in use", "s:I", "secrets",
+              (json_int_t)count);
+}
+
+/* All files are read once; what is in them is given to all loops, or none of it to any. */
+static void reload_secrets(struct process *process)
+{
+    const struct app_shared *shared = &process->shared;
+    struct auth_keys *copies[LOOPS_MAX];
+    struct webhook_secrets *fresh = NULL;
+    char why[AUTH_KEYS_WHY_SIZE] = "out of memory";
+    bool wants_tokens = config_wants_tokens(shared->config), is_good = true;
+
+    if (shared->webhook_secrets != NULL) {
+        fresh = webhook_secrets_load(shared->config->webhook_secrets, why);
+        is_good = fresh != NULL;
+    }
+    if (is_good && wants_tokens)
+        is_good = copy_keys(shared, copies, why) == 0;
+    for (size_t i = 0; is_good && wants_tokens && i < shared->loops; i++)
+        app_use_keys(process->loops[i], copies[i]);
+    if (is_good && fresh != NULL) {
+        use_webhook_secrets(shared, fresh);
+    } else if (!is_good) {
+        webhook_secrets_free(fresh);
+        log_write(shared->log, LOG_ERROR, "the new keys cannot be used", "s:s", "why", why);
+        metrics_add(&process->metrics[0], METRIC_AUTH_RELOAD_FAILED, 1);
+    }
 }
 
 /* Signals come to the main thread alone, which waits for them here until one says to stop, and
@@ -89,7 +115,7 @@ static void wait_for_signal(struct process *process, const sigset_t *signals,
         if (number > 0)
             log_write(log, LOG_INFO, "signal received", "s:s", "signal", strsignal(number));
         if (number == SIGHUP)
-            reload_keys(process);
+            reload_secrets(process);
         else if (number < 0 && postgres != NULL &&
                  embedded_postgres_ensure(postgres, why, sizeof why) < 0)
             log_write(log, LOG_ERROR, "PostgreSQL did not come back", "s:s", "why", why);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct webhook_secret {
 };
 
 struct webhook_secrets {
+    pthread_rwlock_t lock; /* of the rest */
     size_t count;
     struct webhook_secret items[WEBHOOK_SECRETS_MAX];
 };
@@ -32,6 +34,7 @@ void webhook_secrets_free(struct webhook_secrets *secrets)
             explicit_bzero(secrets->items[i].text, strlen(secrets->items[i].text));
         free(secrets->items[i].text);
     }
+    pthread_rwlock_destroy(&secrets->lock);
     free(secrets);
 }
 
@@ -98,6 +101,8 @@ struct webhook_secrets *webhook_secrets_load(const char *path,
 
     if (!is_good)
         snprintf(reason, sizeof reason, "%s", strerror(errno));
+    if (secrets != NULL)
+        pthread_rwlock_init(&secrets->lock, NULL);
     while (is_good && fgets(line, sizeof line, file) != NULL) {
         number++;
         is_good = read_line(secrets, line, reason);
@@ -118,15 +123,35 @@ struct webhook_secrets *webhook_secrets_load(const char *path,
     return NULL;
 }
 
+size_t webhook_secrets_replace(struct webhook_secrets *secrets, struct webhook_secrets *fresh)
+{
+    struct webhook_secret items[WEBHOOK_SECRETS_MAX];
+    size_t count = secrets->count, fresh_count = fresh->count;
+
+    memcpy(items, secrets->items, sizeof items);
+    pthread_rwlock_wrlock(&secrets->lock);
+    memcpy(secrets->items, fresh->items, sizeof items);
+    secrets->count = fresh_count;
+    pthread_rwlock_unlock(&secrets->lock);
+    memcpy(fresh->items, items, sizeof items);
+    fresh->count = count;
+    webhook_secrets_free(fresh);
+    return fresh_count;
+}
+
 /* -------- signatures -------- */
 
-bool webhook_secrets_know(const struct webhook_secrets *secrets, const char *project,
-                          const char *domain)
+bool webhook_secrets_know(struct webhook_secrets *secrets, const char *project, const char *domain)
 {
-    for (size_t i = 0; secrets != NULL && i < secrets->count; i++)
-        if (access_allows(secrets->items[i].place, ACCESS_WRITE, project, domain))
-            return true;
-    return false;
+    bool is_known = false;
+
+    if (secrets == NULL)
+        return false;
+    pthread_rwlock_rdlock(&secrets->lock);
+    for (size_t i = 0; i < secrets->count && !is_known; i++)
+        is_known = access_allows(secrets->items[i].place, ACCESS_WRITE, project, domain);
+    pthread_rwlock_unlock(&secrets->lock);
+    return is_known;
 }
 
 static bool read_digest(const char *signature, unsigned char out[static DIGEST_BYTES])
@@ -142,7 +167,7 @@ static bool read_digest(const char *signature, unsigned char out[static DIGEST_B
            size == DIGEST_BYTES;
 }
 
-bool webhook_secrets_verify(const struct webhook_secrets *secrets, const char *project,
+bool webhook_secrets_verify(struct webhook_secrets *secrets, const char *project,
                             const char *domain, const char *body, size_t length,
                             const char *signature)
 {
@@ -151,6 +176,7 @@ bool webhook_secrets_verify(const struct webhook_secrets *secrets, const char *p
 
     if (secrets == NULL || !read_digest(signature, given))
         return false;
+    pthread_rwlock_rdlock(&secrets->lock);
     for (size_t i = 0; i < secrets->count; i++) {
         const struct webhook_secret *secret = &secrets->items[i];
 
@@ -159,5 +185,6 @@ bool webhook_secrets_verify(const struct webhook_secrets *secrets, const char *p
                              wanted) == 0)
             is_good |= gnutls_memcmp(wanted, given, DIGEST_BYTES) == 0;
     }
+    pthread_rwlock_unlock(&secrets->lock);
     return is_good;
 }

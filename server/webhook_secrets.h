@@ -20,7 +20,7 @@ enum {
 /* Of a request: what webhook_secrets_verify verifies. */
 #define WEBHOOK_SIGNATURE_HEADER "X-Hub-Signature-256"
 
-/* Not changed once it is made: for all threads. */
+/* For all threads. */
 struct webhook_secrets;
 
 /* Reads the file: blocks. NULL with the reason in `why`, which has nothing of what it holds. */
@@ -28,13 +28,16 @@ struct webhook_secrets *webhook_secrets_load(const char *path,
                                              char why[static WEBHOOK_SECRETS_WHY_SIZE]);
 void webhook_secrets_free(struct webhook_secrets *secrets); /* NULL is fine */
 
+/* From now on those of `fresh`, which is taken over: how many there are. By one thread at a time.
+ */
+size_t webhook_secrets_replace(struct webhook_secrets *secrets, struct webhook_secrets *fresh);
+
 /* Whether there is one for the project and domain. `secrets` NULL: there are none. */
-bool webhook_secrets_know(const struct webhook_secrets *secrets, const char *project,
-                          const char *domain);
+bool webhook_secrets_know(struct webhook_secrets *secrets, const char *project, const char *domain);
 
 /* Whether `signature`, "sha256=" and hex digits of either case, is of the body by one of those for
  * the project and domain. Takes the same time whichever byte differs. */
-bool webhook_secrets_verify(const struct webhook_secrets *secrets, const char *project,
+bool webhook_secrets_verify(struct webhook_secrets *secrets, const char *project,
                             const char *domain, const char *body, size_t length,
                             const char *signature);
 

@@ -3,11 +3,13 @@
 import hashlib
 import hmac
 import json
+import signal
 
 import httpx
 import pytest
 
 from adapters import adapter_path
+from client import until
 from inventions import at
 from runtree import run_to_exit
 from tokens import CHECKS, KEYS, token_for, write_jwks
@@ -82,6 +84,34 @@ def test_wrong_signature_is_refused(hooked, run, sent):
     response = deliver(hooked, run, hook(), sent)
     assert response.status_code == 401
     assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_secrets_are_read_again_at_a_hangup(hooked, run, tmp_path):
+    """A file that cannot be used changes nothing."""
+    body, path = hook(), tmp_path / "secrets"
+
+    def hang_up(text, message):
+        said = len(lines(message))
+        path.write_text(text)
+        hooked.process.send_signal(signal.SIGHUP)
+        until(lambda: len(lines(message)) > said)
+        return lines(message)[-1]
+
+    def lines(message):
+        parsed = map(json.loads, hooked.log().split("\n")[:-1])
+        return [line for line in parsed if line["message"] == message]
+
+    def statuses():
+        signatures = [signature(secret, body) for secret in (SECRET, OTHER, "yet another secret")]
+        return [deliver(hooked, run, body, sent).status_code for sent in signatures]
+
+    assert statuses() == [200, 200, 401]
+    line = hang_up(f"{run.project}/{run.domain} too short", "the new keys cannot be used")
+    assert str(path) in line["why"] and "line 1" in line["why"]
+    assert statuses() == [200, 200, 401]
+    text = f"{run.project}/{run.domain} yet another secret\n{run.project}/* {OTHER}\n"
+    assert hang_up(text, "new webhook secrets are in use")["secrets"] == 2
+    assert statuses() == [401, 200, 200]
 
 
 def test_secret_is_for_its_project_alone(hooked, run):
