@@ -47,44 +47,48 @@ enum member {
     MEMBERS,
 };
 
-#define MEMBER(object, name)                                                                       \
+#define MEMBER(name)                                                                               \
     {                                                                                              \
-        object "/" name, name, sizeof(name) - 1                                                    \
+        "/" name, name, name, sizeof(name) - 1                                                     \
+    }
+#define MEMBER_OF(object, name)                                                                    \
+    {                                                                                              \
+        "/" object "/" name, object "." name, name, sizeof(name) - 1                               \
     }
 static const struct {
-    const char *pointer, *name;
+    const char *pointer, *place, *name; /* `place` is for people: task.name */
     size_t name_length;
 } members[MEMBERS] = {
-    [PROJECT] = MEMBER("", "project"),
-    [DOMAIN] = MEMBER("", "domain"),
-    [RUN_NAME] = MEMBER("", "runName"),
-    [NAME] = MEMBER("", "name"),
-    [ATTEMPT] = MEMBER("", "attempt"),
-    [PHASE] = MEMBER("", "phase"),
-    [VERSION] = MEMBER("", "version"),
-    [PARENT] = MEMBER("", "parent"),
-    [GROUP] = MEMBER("", "group"),
-    [TASK] = MEMBER("", "task"),
-    [UPDATED_TIME] = MEMBER("", "updatedTime"),
-    [REPORTED_TIME] = MEMBER("", "reportedTime"),
-    [ERROR_INFO] = MEMBER("", "errorInfo"),
-    [CLUSTER] = MEMBER("", "cluster"),
-    [OUTPUTS] = MEMBER("", "outputs"),
-    [LOG_INFO] = MEMBER("", "logInfo"),
-    [CLUSTER_EVENTS] = MEMBER("", "clusterEvents"),
-    [TITLE] = MEMBER("", "title"),
-    [LINKS] = MEMBER("", "links"),
-    [DEPENDS_ON] = MEMBER("", "dependsOn"),
-    [ALIASES] = MEMBER("", "aliases"),
-    [RUN] = MEMBER("", "run"),
-    [OF_RUN_TITLE] = MEMBER("/run", "title"),
-    [OF_RUN_LABELS] = MEMBER("/run", "labels"),
-    [OF_RUN_LINKS] = MEMBER("/run", "links"),
-    [OF_RUN_PARAMS] = MEMBER("/run", "params"),
-    [TASK_NAME] = MEMBER("/task", "name"),
-    [TASK_SHORT_NAME] = MEMBER("/task", "shortName"),
-    [ERROR_KIND] = MEMBER("/errorInfo", "kind"),
-    [ERROR_MESSAGE] = MEMBER("/errorInfo", "message"),
+    [PROJECT] = MEMBER("project"),
+    [DOMAIN] = MEMBER("domain"),
+    [RUN_NAME] = MEMBER("runName"),
+    [NAME] = MEMBER("name"),
+    [ATTEMPT] = MEMBER("attempt"),
+    [PHASE] = MEMBER("phase"),
+    [VERSION] = MEMBER("version"),
+    [PARENT] = MEMBER("parent"),
+    [GROUP] = MEMBER("group"),
+    [TASK] = MEMBER("task"),
+    [UPDATED_TIME] = MEMBER("updatedTime"),
+    [REPORTED_TIME] = MEMBER("reportedTime"),
+    [ERROR_INFO] = MEMBER("errorInfo"),
+    [CLUSTER] = MEMBER("cluster"),
+    [OUTPUTS] = MEMBER("outputs"),
+    [LOG_INFO] = MEMBER("logInfo"),
+    [CLUSTER_EVENTS] = MEMBER("clusterEvents"),
+    [TITLE] = MEMBER("title"),
+    [LINKS] = MEMBER("links"),
+    [DEPENDS_ON] = MEMBER("dependsOn"),
+    [ALIASES] = MEMBER("aliases"),
+    [RUN] = MEMBER("run"),
+    [OF_RUN_TITLE] = MEMBER_OF("run", "title"),
+    [OF_RUN_LABELS] = MEMBER_OF("run", "labels"),
+    [OF_RUN_LINKS] = MEMBER_OF("run", "links"),
+    [OF_RUN_PARAMS] = MEMBER_OF("run", "params"),
+    [TASK_NAME] = MEMBER_OF("task", "name"),
+    [TASK_SHORT_NAME] = MEMBER_OF("task", "shortName"),
+    [ERROR_KIND] = MEMBER_OF("errorInfo", "kind"),
+    [ERROR_MESSAGE] = MEMBER_OF("errorInfo", "message"),
 };
 
 struct value {
@@ -332,7 +336,7 @@ static char *keep_text(struct decoding *decoding, const char *text, size_t lengt
 static int reject_type(struct decoding *decoding, enum member member, const char *wanted)
 {
     return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                       "%s must be %s, not %s.", members[member].name, wanted,
+                       "%s must be %s, not %s.", members[member].place, wanted,
                        type_name(decoding->values[member].type));
 }
 
@@ -343,13 +347,13 @@ static int reject_key_part(struct decoding *decoding, enum member member, bool i
     return problem_set(decoding->problem, PROBLEM_INVALID_FIELD,
                        is_in_path ? NULL : members[member].pointer,
                        is_in_path ? "%s in the path must be %s." : "%s must be %s.",
-                       members[member].name, key_part_rule(part));
+                       members[member].place, key_part_rule(part));
 }
 
 static int reject_disagreement(struct decoding *decoding, enum member member)
 {
     return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                       "%s in the body differs from the one in the path.", members[member].name);
+                       "%s in the body differs from the one in the path.", members[member].place);
 }
 
 static int decode_key_string(struct decoding *decoding, enum member member, const char *from_path,
@@ -368,7 +372,7 @@ static int decode_key_string(struct decoding *decoding, enum member member, cons
     }
     if (!value)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                           "%s is required.", members[member].name);
+                           "%s is required.", members[member].place);
     if (!key_part_is_valid(part, value->text, value->length))
         return reject_key_part(decoding, member, false, part);
     *out = keep_text(decoding, value->text, value->length);
@@ -399,12 +403,12 @@ static int reject_key_number(struct decoding *decoding, enum member member, bool
     snprintf(wanted, sizeof wanted, "an integer from %d to %d", min, INT32_MAX);
     if (is_in_path)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, NULL,
-                           "%s in the path must be %s.", members[member].name, wanted);
+                           "%s in the path must be %s.", members[member].place, wanted);
     if (value->type != JSON_INTEGER)
         return reject_type(decoding, member, wanted);
     return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                       "%s must be %s, not %" JSON_INTEGER_FORMAT ".", members[member].name, wanted,
-                       value->number);
+                       "%s must be %s, not %" JSON_INTEGER_FORMAT ".", members[member].place,
+                       wanted, value->number);
 }
 
 static int decode_key_number(struct decoding *decoding, enum member member, const char *from_path,
@@ -505,7 +509,7 @@ static int decode_label(struct decoding *decoding, enum member member, const cha
         return -1;
     if (value && value->length > LABEL_BYTES_MAX)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                           "%s must be at most %d bytes, not %zu.", members[member].name,
+                           "%s must be at most %d bytes, not %zu.", members[member].place,
                            LABEL_BYTES_MAX, value->length);
     *out = value ? keep_text(decoding, value->text, value->length) : NULL;
     return 0;
@@ -554,7 +558,7 @@ static int take_error_kind(struct decoding *decoding, const struct value *kind)
         i++;
     if (i == ERROR_KINDS)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[ERROR_KIND].pointer,
-                           "kind must be USER or SYSTEM, or left out.");
+                           "errorInfo.kind must be USER or SYSTEM, or left out.");
     event->error_kind = error_kinds[i].kind;
     if (i < OUR_ERROR_KINDS || !event->error_info)
         return 0;
@@ -588,7 +592,7 @@ static int decode_error_info(struct decoding *decoding)
 static int reject_member(struct decoding *decoding, enum member member, const char *wanted)
 {
     return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                       "%s must be %s.", members[member].name, wanted);
+                       "%s must be %s.", members[member].place, wanted);
 }
 
 static int reject_item(struct decoding *decoding, enum member member, size_t index,
@@ -597,8 +601,8 @@ static int reject_item(struct decoding *decoding, enum member member, size_t ind
     char pointer[PROBLEM_POINTER_SIZE];
     snprintf(pointer, sizeof pointer, "%s/%zu%s%s", members[member].pointer, index,
              name[0] == '\0' ? "" : "/", name);
-    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer, "%s must be %s.",
-                       name[0] == '\0' ? members[member].name : name, wanted);
+    return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, pointer, "%s[%zu]%s%s must be %s.",
+                       members[member].place, index, name[0] == '\0' ? "" : ".", name, wanted);
 }
 
 /* The array or object that a member says, NULL if it is left out. */
@@ -624,7 +628,7 @@ static int keep_json(struct decoding *decoding, enum member member, size_t bytes
     if (length <= bytes_max)
         return 0;
     return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                       "%s must be at most %zu bytes of JSON.", members[member].name, bytes_max);
+                       "%s must be at most %zu bytes of JSON.", members[member].place, bytes_max);
 }
 
 static bool is_text_of(const json_t *json, size_t bytes_min, size_t bytes_max)
@@ -739,7 +743,7 @@ static int decode_labels(struct decoding *decoding)
         if (!is_text_of(label, 0, LABEL_BYTES_MAX) || strlen(name) < 1 ||
             strlen(name) > LABEL_NAME_BYTES_MAX)
             return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, "/run/labels",
-                               "labels must be %s; \"%s\" is not.", rule, name);
+                               "run.labels must be %s; \"%s\" is not.", rule, name);
     const char **out = &decoding->event->run_additions[RUN_LABELS];
     *out = "{}";
     return value->json
@@ -826,9 +830,9 @@ static int decode_time(struct decoding *decoding, enum member member, int64_t ab
     *out_us = absent_us;
     if (value && timestamp_parse(value->text, value->length, out_us) != 0)
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                           "%s must be a date and time as in RFC 3339, such as "
+                           "%s must be a date and time with a zone as in RFC 3339, such as "
                            "2026-04-12T08:00:00.123Z.",
-                           members[member].name);
+                           members[member].place);
     if (value && timestamp_is_zero(*out_us))
         *out_us = absent_us;
     return 0;
@@ -863,7 +867,7 @@ static int judge(struct decoding *decoding, const struct action_event_path *path
     if (decoding->given_twice != MEMBERS) {
         enum member member = (enum member)decoding->given_twice;
         problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
-                    "%s is given twice, once in snake_case.", members[member].name);
+                    "%s is given twice, once in snake_case.", members[member].place);
         return -EINVAL;
     }
     if (decode_key(decoding, path ? path : &no_path) || decode_parent(decoding) ||
