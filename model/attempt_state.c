@@ -42,7 +42,8 @@ const struct phase_said *attempt_state_shown(const struct attempt_state *state)
 {
     const struct phase_said *furthest = &state->furthest, *waited = &state->waited;
 
-    return waited->phase != PHASE_NONE && furthest->phase == PHASE_RUNNING &&
+    return waited->phase != PHASE_NONE &&
+                   phase_rank(furthest->phase) == phase_rank(PHASE_RUNNING) &&
                    waited->version > furthest->version && waited->updated_us > furthest->updated_us
                ? waited
                : furthest;

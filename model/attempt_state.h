@@ -27,8 +27,8 @@ bool phase_said_is_further(const struct phase_said *a, const struct phase_said *
 /* Takes the event in. Whether anything changed. */
 bool attempt_state_take(struct attempt_state *state, const struct phase_said *said);
 
-/* Which of the two is the attempt's state: the wait, if it came behind a RUNNING by time and by
- * version. Borrowed from `state`. */
+/* Which of the two is the attempt's state: the wait, if it came behind a RUNNING or PAUSED by
+ * time and by version. Borrowed from `state`. */
 const struct phase_said *attempt_state_shown(const struct attempt_state *state);
 
 #endif

@@ -279,8 +279,9 @@ static int compare_transitions(const void *a, const void *b)
 }
 
 /* Puts the events in the order of their times, which is how the attempt went, and drops the ends
- * that came too late to be one. By a clock that is wrong something may have begun after the end: it
- * begins with the end then. Returns how many are left. */
+ * that came too late to be one, and the service's own if there was another. By a clock that is
+ * wrong something may have begun after the end: it begins with the end then. Returns how many are
+ * left. */
 static size_t arrange_transitions(struct attempt_event *events, size_t count,
                                   const struct attempt_state *state)
 {
@@ -292,11 +293,11 @@ static size_t arrange_transitions(struct attempt_event *events, size_t count,
         struct attempt_event *event = &events[i];
 
         event->shown_us = event->said.updated_us;
-        if (is_ended && event->shown_us >= end.updated_us) {
-            if (has_lost(event, state))
-                continue;
+        if (is_ended && has_lost(event, state) &&
+            (event->shown_us >= end.updated_us || event->said.version == ABANDONED_VERSION))
+            continue;
+        if (is_ended && event->shown_us > end.updated_us)
             event->shown_us = end.updated_us;
-        }
         events[kept++] = *event;
     }
     qsort(events, kept, sizeof *events, compare_transitions);

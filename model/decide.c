@@ -758,11 +758,22 @@ static bool is_resumption(const struct batch_event *event)
            said->updated_us >= stands->updated_us;
 }
 
+/* Whether it goes on with what the service has abandoned. */
+static bool is_after_abandonment(const struct batch_event *event)
+{
+    const struct phase_said *stands = &event->action->origin.said.furthest;
+    const struct action_event *said = event->event;
+
+    return stands->version == ABANDONED_VERSION && phase_is_terminal(stands->phase) &&
+           said->attempt == event->action->action.attempt && said->updated_us >= stands->updated_us;
+}
+
 static void settle(struct batch_event *event, int64_t revision)
 {
     event->verdict.revision = revision;
     event->verdict.status = event->is_state ? EVENT_APPLIED : EVENT_RECORDED;
     event->verdict.is_paused = !event->is_state && is_resumption(event);
+    event->verdict.is_given_up = !event->is_state && is_after_abandonment(event);
 }
 
 /* Gives one action its place in the tree, behind all others, and its waiting events their revision.

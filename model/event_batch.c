@@ -86,7 +86,9 @@ static int refuse_json(const char *text, const char *at, const json_error_t *err
     return problem_set(problem, PROBLEM_INVALID_JSON, NULL, "Line %d, column %d: %s.",
                        place.line + error->line - 1,
                        error->line > 1 ? error->column : place.column + error->column - 1,
-                       error->text);
+                       json_error_code(error) == json_error_null_character
+                           ? "\\u0000 is not allowed"
+                           : error->text);
 }
 
 /* Room for one event and its result behind those that are there. */
@@ -444,6 +446,9 @@ void event_result_write(struct buffer *out, const struct event_result *result, b
     if (result->is_paused)
         buffer_text(out, ",\"detail\":\"The action stays PAUSED, which has the same version; to "
                          "resume it, send RUNNING with a greater one.\"");
+    if (result->is_given_up)
+        buffer_text(out, ",\"detail\":\"The action was given up after the end of its run; only its "
+                         "own end or another attempt takes that back.\"");
     if (is_truncated)
         buffer_text(out, ",\"truncated\":true");
     if (result->is_abort_requested)

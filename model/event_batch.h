@@ -25,6 +25,7 @@ struct event_result {
     char *waiting_for; /* of a waiting one: the parent's name, owned; NULL: that one is named */
     bool is_too_deep;  /* of a waiting one: that parent is on the last level, it will not join */
     bool is_paused; /* of a recorded RUNNING: a PAUSED before it has the same version, and stands */
+    bool is_given_up;        /* of a recorded one: the service has abandoned what goes on with it */
     struct problem *problem; /* of a rejected one, owned */
     bool is_abort_requested; /* somebody asked for the end of the action, of one above it or of the
                                 run */

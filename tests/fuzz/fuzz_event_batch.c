@@ -226,6 +226,7 @@ static void check_verdicts(const struct action_event *event)
         {.status = EVENT_DUPLICATE, .revision = 1, .identical = event->has_task},
         {.status = EVENT_DUPLICATE, .differing = differing, .is_abort_requested = true},
         {.status = EVENT_RECORDED, .is_paused = true},
+        {.status = EVENT_RECORDED, .is_given_up = true},
     };
 
     for (size_t i = 0; i < sizeof results / sizeof *results; i++) {

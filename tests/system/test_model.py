@@ -366,6 +366,11 @@ def test_forgotten_step_is_abandoned_and_the_run_ends(impatient, run):
     tree = api.read(f"{run.path}/tree")
     assert api.read(f"{run.path}/tree", at=tree["revision"])["nodes"] == tree["nodes"]
 
+    lives_on = run.event("step", "RUNNING", version=1, updatedTime="2026-03-01T08:30:00Z")
+    result = other.post_one(lives_on)
+    assert result["status"] == "recorded" and "given up" in result["detail"]
+    assert report.action("step")["phase"] == "ABORTED"
+
     api.post_one(run.event("step", "SUCCEEDED", updatedTime="2026-03-01T09:00:00Z"))
     step = report.action("step")
     assert (step["phase"], step["durationMs"], "abandoned" in step) == (
@@ -373,7 +378,13 @@ def test_forgotten_step_is_abandoned_and_the_run_ends(impatient, run):
         3_599_000,
         False,
     )
+    assert transitions(step) == [
+        ("RUNNING", "08:00:01", "08:30:00"),
+        ("RUNNING", "08:30:00", "09:00:00"),
+        ("SUCCEEDED", "09:00:00", "09:00:00"),
+    ]
     assert report.summary()["phaseCounts"] == {"SUCCEEDED": 1, "FAILED": 1}
+    assert "detail" not in other.post_one(run.event("step", "RUNNING", version=2))
 
 
 def test_many_are_abandoned_once_each_by_whichever_process(impatient, run):

@@ -43,7 +43,7 @@ def furthest(events):
 
 
 def shown(events):
-    """The furthest event, or a wait that came behind a RUNNING by time and by version."""
+    """The furthest event, or a wait that came behind a RUNNING or PAUSED by time and by version."""
     last = furthest(events)
     waits = [
         event
@@ -52,7 +52,7 @@ def shown(events):
         and event["version"] > 0
         and RANKS.get(event["phase"], 5) < RANKS["RUNNING"]
     ]
-    if last["phase"] != "RUNNING" or not waits:
+    if last["phase"] not in ("RUNNING", "PAUSED") or not waits:
         return last
     wait = max(waits, key=lambda event: (moment(event), event["version"], PHASES[event["phase"]]))
     is_behind = wait["version"] > last["version"] and moment(wait) > moment(last)

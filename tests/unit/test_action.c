@@ -163,6 +163,25 @@ static void test_waits_again(void **state)
     clear_history(&history);
 }
 
+/* A task that was paused, and has to queue up before it goes on. */
+static void test_waits_behind_a_pause(void **state)
+{
+    (void)state;
+    struct history history = {0};
+    struct action action = new_action();
+    move(&action, &history, AT_MINUTE("QUEUED", 1, 7), NULL);
+    move(&action, &history, AT_MINUTE("RUNNING", 0, 5), NULL);
+    move(&action, &history, AT_MINUTE("PAUSED", 0, 6), NULL);
+    assert_int_equal(action.phase, PHASE_QUEUED);
+    move(&action, &history, AT_MINUTE("PAUSED", 1, 8), NULL);
+    assert_int_equal(action.phase, PHASE_PAUSED);
+    move(&action, &history, AT_MINUTE("INITIALIZING", 2, 9), NULL);
+    assert_int_equal(action.phase, PHASE_INITIALIZING);
+    move(&action, &history, AT_MINUTE("RUNNING", 2, 10), NULL);
+    assert_int_equal(action.phase, PHASE_RUNNING);
+    clear_history(&history);
+}
+
 /* Versions that count within a phase, as Flyte's do: what was earlier is no wait behind it. */
 static void test_an_earlier_wait_is_none(void **state)
 {
@@ -226,6 +245,7 @@ int main(void)
         cmocka_unit_test(test_first_end_stands),
         cmocka_unit_test(test_ends_at_one_time_go_by_number),
         cmocka_unit_test(test_waits_again),
+        cmocka_unit_test(test_waits_behind_a_pause),
         cmocka_unit_test(test_an_earlier_wait_is_none),
         cmocka_unit_test(test_every_end_stands_over_ours),
         cmocka_unit_test(test_group_and_task_of_the_first_event_that_has_them),

@@ -115,7 +115,8 @@ static const struct told_event *next_transition(const struct told_event *events,
     for (size_t i = 0; i < count; i++) {
         const struct told_event *at = &events[i];
         int64_t at_us = end && at->updated_us > end->updated_us ? end->updated_us : at->updated_us;
-        if (end && has_lost(at, end) && at->updated_us >= end->updated_us)
+        if (end && has_lost(at, end) &&
+            (at->updated_us >= end->updated_us || at->version == ABANDONED_VERSION))
             continue;
         if (last && (at_us < last_us || (at_us == last_us && at <= last)))
             continue;
@@ -162,8 +163,8 @@ static enum phase expected_phase(const struct told_event *events, size_t count)
         if (events[i].phase < PHASE_RUNNING && events[i].version > 0 &&
             (!wait || is_later_wait(&events[i], wait)))
             wait = &events[i];
-    return last->phase == PHASE_RUNNING && wait && wait->version > last->version &&
-                   wait->updated_us > last->updated_us
+    return (last->phase == PHASE_RUNNING || last->phase == PHASE_PAUSED) && wait &&
+                   wait->version > last->version && wait->updated_us > last->updated_us
                ? wait->phase
                : last->phase;
 }
@@ -256,6 +257,8 @@ static struct told_event invent(struct random *random, int32_t version)
                                .phase = (enum phase)(1 + random_below(random, PHASE_SLOTS - 1)),
                                .updated_us = (int64_t)random_below(random, 20) * 1000,
                                .text = "{\"x\":1"};
+    if (event.phase == PHASE_ABORTED && random_once_in(random, 2))
+        event.version = ABANDONED_VERSION;
     add_member(random, event.text, "errorInfo",
                random_once_in(random, 2) ? "null" : "{\"message\":\"m\"}");
     add_member(random, event.text, "cluster", random_once_in(random, 2) ? "\"c\"" : "\"null\"");

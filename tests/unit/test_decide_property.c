@@ -186,8 +186,8 @@ static const struct action_event *shown_event(const struct plan *plan, size_t ac
             at->phase < PHASE_RUNNING && (!wait || is_later_wait(at, wait)))
             wait = at;
     }
-    return wait && furthest->phase == PHASE_RUNNING && wait->version > furthest->version &&
-                   wait->updated_us > furthest->updated_us
+    return wait && (furthest->phase == PHASE_RUNNING || furthest->phase == PHASE_PAUSED) &&
+                   wait->version > furthest->version && wait->updated_us > furthest->updated_us
                ? wait
                : furthest;
 }

@@ -152,6 +152,7 @@ static void test_bodies_that_are_refused_as_a_whole(void **state)
         assert_int_equal(problem.kind, cases[i].kind);
         assert_string_equal(problem.pointer, cases[i].pointer);
         assert_true(strlen(problem.detail) > 0);
+        assert_null(strstr(problem.detail, "JSON_"));
         assert_null(batch.body);
         json_t *json = problem_to_json(&problem);
         assert_non_null(json);
