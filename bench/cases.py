@@ -456,7 +456,11 @@ def case_9(bench):
 
 
 def case_10(bench):
-    alone, seen = (bench.tool("bench_tree", 100_000, views) for views in (0, 8))
+    alone, seen = [], []
+    for _ in range(5):  # in turns, for the machine is not the same a minute later
+        alone.append(bench.tool("bench_tree", 100_000, 0))
+        seen.append(bench.tool("bench_tree", 100_000, 8))
+    alone, seen = (sorted(runs, key=lambda run: run["upsert_ns"])[2] for runs in (alone, seen))
     yield at_most(
         "10a",
         "upsert in a tree of 100,000 nodes, depth 5",
