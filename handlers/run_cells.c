@@ -22,10 +22,11 @@ static void on_gone(void *arg)
     search->request = NULL;
 }
 
-static void on_found(void *arg)
+static void on_found(void *arg, bool is_sure)
 {
     const struct run_search search = *(struct run_search *)arg;
 
+    (void)is_sure;
     free(arg);
     if (search.request == NULL) {
         search.drop(search.arg);

@@ -14,7 +14,10 @@ struct part {
     size_t *places; /* of its events, in the whole batch; NULL: it is the whole, and borrowed */
 };
 
-enum { PLACED_MAX = 3 /* times that events are placed anew, because their run was deleted */ };
+enum {
+    PLACED_MAX = 3,   /* times that events are placed anew, because their run was deleted */
+    SEARCHES_MAX = 2, /* the second is for runs that were forgotten during the first: of all */
+};
 
 struct submission {
     struct app *app;
@@ -29,10 +32,9 @@ struct submission {
     struct part whole;  /* where there is one part */
     struct part *parts; /* that, or more; owned then */
     size_t part_count, parts_pending;
-    int placed; /* times */
-    bool is_sought;
-    bool is_misplaced; /* some are to be placed anew */
-    int failure;       /* of the first part that failed, as for reply_unavailable; 0: none */
+    int placed, searches; /* times; of the searches, since the last placing */
+    bool is_misplaced;    /* some are to be placed anew */
+    int failure;          /* of the first part that failed, as for reply_unavailable; 0: none */
     char why[PROBLEM_DETAIL_SIZE]; /* likewise, for people; "" if `failure` says it */
 };
 
@@ -155,7 +157,8 @@ static void release_part(struct submission *submission)
         return;
     free_parts(submission);
     if (submission->is_misplaced && submission->failure == 0) {
-        submission->is_misplaced = submission->is_sought = false;
+        submission->is_misplaced = false;
+        submission->searches = 0;
         place(submission);
     } else {
         end_batch(submission);
@@ -222,51 +225,38 @@ static struct part *part_of(struct submission *submission, const struct run_plac
 struct placing {
     struct run_place only; /* of all events, as long as it is one */
     bool are_several;
-    struct run_key *unknown; /* runs that must be looked for */
-    size_t unknown_count;
+    bool are_unknown; /* some are to be looked for */
 };
 
-/* 0 or -ENOMEM. */
-static int note_unknown(struct submission *submission, struct placing *placing,
-                        const struct run_key *run, const struct run_place *at)
+static void note_place(struct placing *placing, const struct run_place *at)
 {
-    if (submission->is_sought) {
-        fail(submission, at->cell, -ENOTCONN,
-             at->cell != NULL ? NULL
-                              : "A run is new, and this process has an old list of cells; or where"
-                                " it is cannot be found out now.");
-        return 0;
-    }
-    if (placing->unknown == NULL)
-        placing->unknown = malloc(submission->batch.count * sizeof *run);
-    if (placing->unknown == NULL)
-        return -ENOMEM;
-    placing->unknown[placing->unknown_count++] = *run;
-    return 0;
+    if (placing->only.cell == NULL)
+        placing->only = *at;
+    else if (!is_same_place(&placing->only, at))
+        placing->are_several = true;
 }
 
-/* 0 or -ENOMEM. */
-static int find_places(struct submission *submission, struct placing *placing)
+static void find_places(struct submission *submission, struct placing *placing)
 {
     const struct event_batch *batch = &submission->batch;
-    int status = 0;
+    bool is_last = submission->searches == SEARCHES_MAX;
+    struct run_place at;
 
-    for (size_t i = 0; i < batch->count && status == 0; i++) {
-        const struct run_key *run = &batch->events[i].run;
-        struct run_place at;
-
+    for (size_t i = 0; i < batch->count; i++) {
         if (batch->results[i].status != EVENT_PENDING)
             continue;
-        if (places_get(submission->app->places, run, &at) < 0) {
-            status = note_unknown(submission, placing, run, &at);
-            placing->are_several = true;
-        } else if (placing->only.cell == NULL) {
-            placing->only = at;
-        } else if (!is_same_place(&placing->only, &at)) {
-            placing->are_several = true;
+        if (places_get(submission->app->places, &batch->events[i].run, &at) == 0) {
+            note_place(placing, &at);
+            continue;
         }
+        placing->are_several = true;
+        placing->are_unknown |= !is_last;
+        if (is_last)
+            fail(submission, at.cell, -ENOTCONN,
+                 at.cell != NULL ? NULL
+                                 : "A run is new, and this process has an old list of cells; or"
+                                   " where it is cannot be found out now.");
     }
-    return status;
 }
 
 /* 0 or -ENOMEM. What cannot be placed is left out. */
@@ -326,12 +316,34 @@ static void submit_parts(struct submission *submission, const struct placing *pl
     release_part(submission);
 }
 
-static void on_found(void *arg)
+static void on_found(void *arg, bool is_sure)
 {
     struct submission *submission = arg;
 
-    submission->is_sought = true;
+    submission->searches = is_sure ? submission->searches + 1 : SEARCHES_MAX;
     place(submission);
+}
+
+/* 0 or -ENOMEM. Of what is known already, something may be forgotten before the search ends; where
+ * that has happened, all are looked for. */
+static int search(struct submission *submission)
+{
+    const struct event_batch *batch = &submission->batch;
+    struct run_key *sought = malloc(batch->count * sizeof *sought);
+    struct run_place at;
+    size_t count = 0;
+    int status;
+
+    for (size_t i = 0; sought != NULL && i < batch->count; i++)
+        if (batch->results[i].status == EVENT_PENDING &&
+            (submission->searches > 0 ||
+             places_get(submission->app->places, &batch->events[i].run, &at) < 0))
+            sought[count++] = batch->events[i].run;
+    status = sought == NULL
+                 ? -ENOMEM
+                 : places_find(submission->app->places, sought, count, on_found, submission);
+    free(sought);
+    return status;
 }
 
 /* Looks for the runs that must be looked for, and then hands the events to the writers of the
@@ -339,24 +351,19 @@ static void on_found(void *arg)
 static void place(struct submission *submission)
 {
     struct placing placing = {0};
-    int status = find_places(submission, &placing);
+    int status;
 
-    if (status == 0 && placing.unknown_count > 0) {
-        status = places_find(submission->app->places, placing.unknown, placing.unknown_count,
-                             on_found, submission);
-        free(placing.unknown);
-        if (status == 0)
-            return;
-    } else {
-        free(placing.unknown);
-    }
-    if (status == 0) {
+    find_places(submission, &placing);
+    if (!placing.are_unknown) {
         submission->placed++;
         submit_parts(submission, &placing);
-    } else {
-        fail(submission, NULL, status, NULL);
-        end_batch(submission);
+        return;
     }
+    status = search(submission);
+    if (status == 0)
+        return;
+    fail(submission, NULL, status, NULL);
+    end_batch(submission);
 }
 
 /* -------- from the request to the cells -------- */
@@ -379,8 +386,7 @@ static void submit(struct submission *submission)
         submission_free(submission);
         return;
     }
-    submission->placed = 0;
-    submission->is_sought = false;
+    submission->placed = submission->searches = 0;
     if (pending == 0)
         end_batch(submission);
     else

@@ -304,6 +304,7 @@ struct search {
     struct sought_run *runs; /* each once, in the order of run_key_compare */
     size_t count;
     size_t reads_pending;
+    bool has_doubts; /* some cell could not say */
     places_fn *done;
     void *arg;
 };
@@ -365,6 +366,7 @@ static void note_answer(struct search *search, uint8_t index, bool is_sure)
         run->was_answered = true;
         run->is_in_doubt |= !is_sure;
     }
+    search->has_doubts |= !is_sure;
 }
 
 static void on_read_end(void *arg, enum repo_outcome outcome, const char *message,
@@ -435,7 +437,7 @@ static void next_round(struct search *search)
                           search->places->generations.items[0].number != search->generation;
 
     if (is_out_of_date || !find_asked(search, asked)) {
-        search->done(search->arg);
+        search->done(search->arg, !search->has_doubts);
         search_free(search);
         return;
     }

@@ -8,6 +8,7 @@ import threading
 import time
 
 import httpx
+import psycopg
 import pytest
 
 from client import assert_problem, until
@@ -183,6 +184,33 @@ def test_growth_leaves_runs_where_they_are(start_runtree, open_api, servers, dat
     assert set.union(*homes) == {run.name for run in before}
     assert sum(map(len, homes)) == len(before) and all(len(there) > RUNS / 6 for there in homes)
     assert {api.read(run.path)["actionCount"] for run in before} == {1}
+
+
+def test_runs_that_are_deleted_while_others_are_looked_for(start_runtree, open_api, servers, databases):
+    """What was known of them when the search began is forgotten when it ends."""
+    old = start_runtree(database_url=databases[0])
+    before, added = runs_of("grown"), runs_of("added")
+    open_api(old).post_all(roots(before))
+    old.stop()
+    new = start_runtree(*cells(databases[:2]))
+    api = open_api(new)
+    api.post_all(roots(before))
+    heard = cell_metric(new.url, "runtree_notifications_total", 1)
+    events = roots(before, "SUCCEEDED") + roots(added)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    waiting += " AND datname = current_database() AND query LIKE '%unnest%'"
+    with psycopg.connect(databases[1]) as blocker, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        blocker.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        answer = pool.submit(httpx.post, f"{new.url}/v1/events", json={"events": events})
+        until(lambda: servers[1].execute(databases[1], waiting))
+        for run in before:
+            assert api.request("DELETE", run.path).status_code == 204
+        until(lambda: cell_metric(new.url, "runtree_notifications_total", 1) >= heard + RUNS)
+        blocker.rollback()
+        response = answer.result(60)
+    assert response.status_code == 200, response.text
+    assert {result["status"] for result in response.json()["results"]} == {"applied"}
+    assert {api.read(run.path)["phase"] for run in before} == {"SUCCEEDED"}
 
 
 def test_a_process_with_an_older_list_makes_no_runs(start_runtree, open_api, servers, databases):
