@@ -16,7 +16,7 @@ enum {
     READ_TIMEOUT_MS = 30000,
     PATIENCE_MS = 2000, /* reads wait so long for a broken connection to come back */
     WATCH_MS = 200,     /* how often those that run are looked after */
-    CALL_SETS_MAX = TREE_PARTS_MAX,
+    CALLS_MAX = TREE_PARTS_MAX,
 };
 
 static const char query_canceled[] = "57014";
@@ -41,7 +41,7 @@ struct repo_call {
     } fn;
     struct repo_client client;
     repo_end_fn *on_end;
-    changed_runs_end_fn *on_moment_end; /* instead of on_end */
+    changed_runs_end_fn *on_moment_end; /* instead of on_end; the moment is read first */
     void *arg;
 
     struct repo_call *prev, *next;
@@ -122,6 +122,12 @@ static void wait_again(struct action_repo *repo, struct repo_call *call)
 
 /* -------- one read -------- */
 
+static void take_moment(struct repo_call *call, const PGresult *result)
+{
+    call->moment.all_below = pg_int8(result, 0, 0);
+    call->moment.none_from = pg_int8(result, 0, 1);
+}
+
 /* Each result is handed out once, whatever becomes of the try that it came from. */
 static void on_result(void *arg, size_t statement, const PGresult *result)
 {
@@ -129,6 +135,11 @@ static void on_result(void *arg, size_t statement, const PGresult *result)
     struct repo_call *call = self->running;
     int rows = PQntuples(result);
 
+    if (call->on_moment_end != NULL && statement-- == 0) {
+        if (call->handed_out == 0)
+            take_moment(call, result);
+        return;
+    }
     if (statement < call->handed_out)
         return;
     call->handed_out = statement + 1;
@@ -184,17 +195,28 @@ static void watch_running(uv_timer_t *timer)
         uv_timer_stop(timer);
 }
 
+/* A statement of its own, and the first: of a cluster of servers, transactions are counted by the
+ * one that the session is with, and a statement's snapshot is from the one that has the tables. */
+static const struct pg_statement moment_statement = {
+    .name = "moment",
+    .sql = "SELECT pg_snapshot_xmin(s)::text::int8, pg_snapshot_xmax(s)::text::int8"
+           " FROM pg_current_snapshot() AS s",
+};
+
 static void run(struct repo_connection *self, struct repo_call *call)
 {
     struct action_repo *repo = self->repo;
-    struct pg_call calls[CALL_SETS_MAX];
+    struct pg_call calls[CALLS_MAX];
+    size_t count = 0;
 
     self->running = call;
     call->started_ms = uv_now(repo->loop);
     call->moment.timeline = repo->timeline;
+    if (call->on_moment_end != NULL)
+        calls[count++] = (struct pg_call){&moment_statement, NULL};
     for (size_t i = 0; i < call->count; i++)
-        calls[i] = (struct pg_call){call->statement, &call->sets[i]};
-    pg_exchange(self->connection, calls, call->count, on_result, on_end, self);
+        calls[count++] = (struct pg_call){call->statement, &call->sets[i]};
+    pg_exchange(self->connection, calls, count, on_result, on_end, self);
     if (!uv_is_active((uv_handle_t *)&repo->watch))
         uv_timer_start(&repo->watch, watch_running, WATCH_MS, WATCH_MS);
 }
@@ -1360,12 +1382,8 @@ int action_repo_changed_runs(struct action_repo *repo, const struct run_position
 
 /* -------- which runs changed -------- */
 
-/* The columns of both statements: the moment, the key, its transaction, the run. */
-enum { COLUMN_ALL_BELOW, COLUMN_NONE_FROM, COLUMN_KEY, COLUMN_XID = COLUMN_KEY + 3, COLUMN_RUN };
-
-#define MOMENT                                                                                     \
-    "(SELECT pg_snapshot_xmin(s)::text::int8, pg_snapshot_xmax(s)::text::int8"                     \
-    " FROM pg_current_snapshot() AS s) AS m(all_below, none_from)"
+/* The columns of both statements: the key, its transaction, the run. */
+enum { COLUMN_KEY, COLUMN_XID = COLUMN_KEY + 3, COLUMN_RUN };
 
 static void on_changed_run_row(const struct repo_call *call, const PGresult *result, int row)
 {
@@ -1377,6 +1395,8 @@ static void on_changed_run_row(const struct repo_call *call, const PGresult *res
         .xid = pg_int8(result, row, COLUMN_XID),
     };
 
+    if (PQgetisnull(result, row, COLUMN_XID)) /* deleted by hand */
+        changed.xid = call->moment.none_from;
     if (!PQgetisnull(result, row, COLUMN_RUN)) {
         shown_run_from_row(result, row, COLUMN_RUN, &run);
         changed.run = &run;
@@ -1384,27 +1404,15 @@ static void on_changed_run_row(const struct repo_call *call, const PGresult *res
     call->fn.changed_run(call->arg, &changed);
 }
 
-static void on_changed_run_rows(struct repo_call *call, const PGresult *result)
-{
-    int rows = PQntuples(result);
-
-    call->moment.all_below = pg_int8(result, 0, COLUMN_ALL_BELOW);
-    call->moment.none_from = pg_int8(result, 0, COLUMN_NONE_FROM);
-    for (int row = 0; row < rows; row++)
-        if (!PQgetisnull(result, row, COLUMN_KEY))
-            on_changed_run_row(call, result, row);
-}
-
 static const Oid by_key_types[] = {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY};
 
 /* A run that was deleted by hand, without a row in deleted_runs, counts as deleted just now. */
 static const struct pg_statement by_key_statement = {
     .name = "changed_runs_by_key",
-    .sql =
-        "SELECT m.all_below, m.none_from, k.project, k.domain, k.run_name,"
-        " coalesce(r.changed_xid, d.deleted_xid, m.none_from), " SHOWN_RUN_COLUMNS " FROM " MOMENT
-        " CROSS JOIN unnest($1, $2, $3) AS k(project, domain, run_name)" OR_NOTHING(
-            "runs", "r", "k") OR_NOTHING("deleted_runs", "d", "k"),
+    .sql = "SELECT k.project, k.domain, k.run_name, coalesce(r.changed_xid, d.deleted_xid),"
+           " " SHOWN_RUN_COLUMNS
+           " FROM unnest($1, $2, $3) AS k(project, domain, run_name)" OR_NOTHING("runs", "r", "k")
+               OR_NOTHING("deleted_runs", "d", "k"),
     .parameter_count = 3,
     .types = by_key_types,
 };
@@ -1416,7 +1424,7 @@ int action_repo_runs_by_key(struct action_repo *repo, const struct run_key *keys
 
     BIND_RUN(&parameters, count, keys[i]);
     return run_call(repo, &by_key_statement, &parameters,
-                    &(struct repo_call){.on_rows = on_changed_run_rows,
+                    &(struct repo_call){.on_row = on_changed_run_row,
                                         .fn.changed_run = on_run,
                                         .on_moment_end = end,
                                         .arg = arg});
@@ -1424,20 +1432,17 @@ int action_repo_runs_by_key(struct action_repo *repo, const struct run_key *keys
 
 static const Oid since_types[] = {PG_INT8, PG_INT4};
 
-/* OFFSET 0 has each era looked up by its index (0004_runs_read_by_index.sql). One more is looked
- * at: NEXT_CHANGE may be ahead by as many transactions as run at a time. */
+/* OFFSET 0 has each era looked up by its index (0004_runs_read_by_index.sql). */
 static const struct pg_statement since_statement = {
     .name = "changed_runs_since",
-    .sql = "SELECT m.all_below, m.none_from, c.* FROM " MOMENT " LEFT JOIN LATERAL ("
-           "SELECT r.* FROM generate_series($1 / 4096, m.none_from / 4096 + 1) AS era"
-           " CROSS JOIN LATERAL ("
+    .sql = "SELECT r.* FROM generate_series($1 / 4096, (SELECT max(n.changed_era) FROM runs n))"
+           " AS era CROSS JOIN LATERAL ("
            "SELECT r.project, r.domain, r.run_name, r.changed_xid, " SHOWN_RUN_COLUMNS
            " FROM runs r WHERE r.changed_era = era AND r.changed_xid >= $1 OFFSET 0) r"
            " UNION ALL SELECT d.project, d.domain, d.run_name,"
            " coalesce(r.changed_xid, d.deleted_xid), " SHOWN_RUN_COLUMNS
            " FROM (SELECT d.* FROM deleted_runs d WHERE d.deleted_xid >= $1"
-           " ORDER BY d.deleted_xid DESC LIMIT $2) d" OR_NOTHING("runs", "r",
-                                                                 "d") " LIMIT $2) AS c ON true",
+           " ORDER BY d.deleted_xid DESC LIMIT $2) d" OR_NOTHING("runs", "r", "d") " LIMIT $2",
     .parameter_count = 2,
     .types = since_types,
 };
@@ -1450,7 +1455,7 @@ int action_repo_runs_since(struct action_repo *repo, int64_t xid, int32_t limit,
     pg_bind_int8(&parameters, xid);
     pg_bind_int4(&parameters, limit);
     return run_call(repo, &since_statement, &parameters,
-                    &(struct repo_call){.on_rows = on_changed_run_rows,
+                    &(struct repo_call){.on_row = on_changed_run_row,
                                         .fn.changed_run = on_run,
                                         .on_moment_end = end,
                                         .arg = arg});

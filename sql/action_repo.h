@@ -280,11 +280,11 @@ int action_repo_changed_runs(struct action_repo *repo, const struct run_position
 /* Which runs changed, and what they are now: for the watch of the list of runs.
  *
  * Time is counted in transaction ids (64 bits, they never wrap): a row has the id of the
- * transaction that changed it last. Ids are given out at the first write, not at the commit, so
- * what is visible at a moment is: every committed transaction below `all_below`, none from
- * `none_from` on, and some between them (PostgreSQL: pg_current_snapshot). Who has read everything
- * of a moment asks for what changed since its `all_below`: he may get some of it again, and misses
- * nothing. */
+ * transaction that changed it last. Ids are given out at the first write, not at the commit, so at
+ * a moment every transaction below `all_below` has ended, none from `none_from` on has begun, and
+ * of those between them some have (PostgreSQL: pg_current_snapshot). The moment is that before the
+ * read, which may see more. Who has read everything asks next for what changed since `all_below`:
+ * he may get some of it again, and misses nothing. */
 struct database_moment {
     int64_t all_below;
     int64_t none_from;
@@ -299,7 +299,7 @@ struct changed_run {
 
 typedef void changed_run_fn(void *arg, const struct changed_run *changed);
 
-/* `moment` is that of the read, NULL unless the outcome is REPO_OK. */
+/* `moment` is that before the read, NULL unless the outcome is REPO_OK. */
 typedef void changed_runs_end_fn(void *arg, enum repo_outcome outcome, const char *message,
                                  const struct database_moment *moment);
 

@@ -237,17 +237,18 @@ static int check_pooler(const struct migrator *migrator, const char *url)
 }
 
 /* The list's watch counts in transactions of this server: runs that any from its future have
- * changed would not be told of. */
+ * changed would not be told of. A cluster has the runs on another one, which counts for itself. */
 static int check_transactions(const struct migrator *migrator)
 {
-    int is_ahead = 0;
+    int changed_era = 0, era = 0;
     int error = ask(migrator, "the last change of a run cannot be read",
-                    "SELECT (max(changed_era) >"
-                    " pg_snapshot_xmax(pg_current_snapshot())::text::int8 / 4096 + 1)::int"
-                    " FROM runs",
-                    &is_ahead);
+                    "SELECT coalesce(max(changed_era), 0)::int FROM runs", &changed_era);
 
-    if (error == 0 && is_ahead != 0) {
+    if (error == 0)
+        error =
+            ask(migrator, "the server's transactions cannot be counted",
+                "SELECT (pg_snapshot_xmax(pg_current_snapshot())::text::int8 / 4096)::int", &era);
+    if (error == 0 && changed_era > era + 1) {
         snprintf(migrator->why, migrator->why_size,
                  "runs were changed by transactions that this server has not given out yet: after"
                  " a restore run after_restore.sql; of a cluster use one server for all runtrees");
@@ -261,6 +262,9 @@ static int migrate(const struct migrator *migrator, const char *url)
     int is_read_only = 0;
     int version = 0;
     int error = check_pooler(migrator, url);
+    if (error == 0) {
+        error = ask(migrator, "the database cannot be used", PG_REFUSE_WORKER, NULL);
+    }
     if (error < 0) {
         return error;
     }

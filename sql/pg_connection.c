@@ -709,11 +709,12 @@ static void set_up(struct pg_connection *connection)
                " UNION ALL SELECT set_config('runtree.channel', 'runtree' || coalesce("
                "(SELECT '.' || n.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
                " WHERE c.oid = to_regclass('runs') AND n.nspname <> 'public'), ''), false)"};
-
-    const struct pg_call calls[] = {{&apply_settings, NULL}, {connection->settings, NULL}};
+    static const struct pg_statement refuse_worker = {.sql = PG_REFUSE_WORKER};
+    const struct pg_call calls[] = {
+        {&refuse_worker, NULL}, {&apply_settings, NULL}, {connection->settings, NULL}};
 
     connection->timeline = 0;
-    pg_exchange(connection, calls, connection->settings == NULL ? 1 : 2, NULL, on_settings_end,
+    pg_exchange(connection, calls, connection->settings == NULL ? 2 : 3, NULL, on_settings_end,
                 connection);
 }
 

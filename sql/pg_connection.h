@@ -42,6 +42,15 @@ PGconn *pg_connect(const char *url, const char *application_name, char why[stati
 /* Between the parts of what is told there; no part of a run's key has it. In SQL chr(30). */
 #define NEWS_SEPARATOR "\x1e"
 
+/* SQL that fails, with a sentence, on a worker of a Citus cluster. Its coordinator is the way in
+ * for all: that one counts the transactions, and what is notified on another is not heard there.
+ * Each pg_connection asks it of each session. */
+#define PG_REFUSE_WORKER                                                                           \
+    "DO $$BEGIN IF to_regproc('citus_is_coordinator') IS NOT NULL THEN"                            \
+    " IF NOT citus_is_coordinator() THEN RAISE EXCEPTION"                                          \
+    " 'this server is a worker of a Citus cluster: runtree needs its coordinator'; END IF;"        \
+    " END IF; END$$"
+
 struct pg_connection;
 
 /* Called on the loop's thread, never from inside a pg_connection function. */

@@ -101,7 +101,11 @@ struct run_remover {
     size_t waiting_count;
     struct removal_request *running; /* being marked */
     int64_t marked_xid;              /* 0: there was nothing to mark */
-    struct leftover *leftovers;      /* the first is being worked on */
+    struct {
+        bool is_made, is_told;
+        int64_t revision;       /* of the run; 0: it is gone */
+    } change;                   /* of the running one */
+    struct leftover *leftovers; /* the first is being worked on */
     int32_t piece_rows;
     bool is_ours, may_be_more; /* what the piece found */
     uint64_t piece_started_ms, pause_until_ms;
@@ -183,58 +187,52 @@ static void drop_leftover(struct run_remover *remover, struct leftover *leftover
     " AND d.domain = $2 AND d.run_name = $3 AND d.deleted_xid = $4 AND d.has_rows"                 \
     " FOR UPDATE SKIP LOCKED)"
 
-/* One row: is it ours, how many were removed, and the key up to which all are. */
-#define REMOVED(name, attempt, phase, version)                                                     \
-    " SELECT (SELECT count(*) FROM ours), (SELECT count(*) FROM piece), last.*"                    \
-    " FROM (VALUES (1)) AS one LEFT JOIN (SELECT " name ", " attempt ", " phase ", " version       \
-    " FROM piece p ORDER BY 1 DESC, 2 DESC, 3 DESC, 4 DESC LIMIT 1) AS last ON true"
+/* Removes the next rows of a run by their `keys`, the columns behind the run's, after `after`: all
+ * up to the last of them, so that the index is gone through once and in order, whatever the planner
+ * takes them for. One row: is it ours, how many were removed, and the key up to which all are. */
+#define REMOVE_PIECE(table, keys, after, last_first)                                               \
+    OURS ", piece AS MATERIALIZED (SELECT " keys " FROM " table " t" OF_RUN " AND (" keys          \
+         ") > (" after ") AND EXISTS (SELECT FROM ours)"                                           \
+         " ORDER BY " keys " LIMIT $5),"                                                           \
+         " last AS MATERIALIZED (SELECT * FROM piece ORDER BY " last_first " LIMIT 1),"            \
+         " gone AS (DELETE FROM " table " t" OF_RUN " AND (" keys ") > (" after ") AND (" keys     \
+         ") <= (SELECT * FROM last))"                                                              \
+         " SELECT (SELECT count(*) FROM ours), (SELECT count(*) FROM piece), l.*"                  \
+         " FROM (VALUES (1)) AS one LEFT JOIN last l ON true"
+#define OF_RUN " WHERE t.project = $1 AND t.domain = $2 AND t.run_name = $3"
 
 static const Oid piece_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_INT4,
                                   PG_TEXT, PG_INT4, PG_INT2, PG_INT4};
 
-/* By their places in the table: the planner does not know how few they are. Nobody moves them any
- * more. */
 static const struct pg_statement remove_events_statement = {
     .name = "remove_events",
-    .sql = OURS ", piece AS MATERIALIZED (SELECT e.ctid, e.name, e.attempt, e.phase, e.version"
-                " FROM action_events e WHERE e.project = $1 AND e.domain = $2 AND e.run_name = $3"
-                " AND (e.name, e.attempt, e.phase, e.version) > ($6, $7, $8, $9)"
-                " AND EXISTS (SELECT FROM ours)"
-                " ORDER BY e.name, e.attempt, e.phase, e.version LIMIT $5),"
-                " gone AS (DELETE FROM action_events e"
-                " WHERE e.ctid = ANY (ARRAY(SELECT p.ctid FROM piece p)))" REMOVED(
-                    "p.name", "p.attempt", "p.phase", "p.version"),
+    .sql = REMOVE_PIECE("action_events", "t.name, t.attempt, t.phase, t.version", "$6, $7, $8, $9",
+                        "name DESC, attempt DESC, phase DESC, version DESC"),
     .parameter_count = 9,
     .types = piece_types,
 };
 
 static const struct pg_statement remove_actions_statement = {
     .name = "remove_actions",
-    .sql = OURS
-    ", piece AS MATERIALIZED (SELECT a.ctid, a.name FROM actions a"
-    " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name > $6"
-    " AND EXISTS (SELECT FROM ours) ORDER BY a.name LIMIT $5),"
-    " gone AS (DELETE FROM actions a"
-    " WHERE a.ctid = ANY (ARRAY(SELECT p.ctid FROM piece p)))" REMOVED("p.name", "$7", "$8", "$9"),
-    .parameter_count = 9,
+    .sql = REMOVE_PIECE("actions", "t.name", "$6", "name DESC"),
+    .parameter_count = 6,
     .types = piece_types,
 };
 
 static const struct pg_statement remove_joins_statement = {
     .name = "remove_joins",
-    .sql = OURS ", piece AS MATERIALIZED (SELECT j.ctid, j.parent FROM pending_joins j"
-                " WHERE j.project = $1 AND j.domain = $2 AND j.run_name = $3 AND j.parent > $6"
-                " AND EXISTS (SELECT FROM ours) ORDER BY j.parent LIMIT $5),"
-                " gone AS (DELETE FROM pending_joins j"
-                " WHERE j.ctid = ANY (ARRAY(SELECT p.ctid FROM piece p)))" REMOVED("p.parent", "$7",
-                                                                                   "$8", "$9"),
-    .parameter_count = 9,
+    .sql = REMOVE_PIECE("pending_joins", "t.parent", "$6", "parent DESC"),
+    .parameter_count = 6,
     .types = piece_types,
 };
 
-static const struct pg_statement *const removed_tables[] = {
-    &remove_events_statement, &remove_actions_statement, &remove_joins_statement};
-enum { REMOVED_TABLES = sizeof removed_tables / sizeof removed_tables[0] };
+enum { REMOVED_EVENTS, REMOVED_ACTIONS, REMOVED_JOINS, REMOVED_TABLES };
+
+static const struct pg_statement *const removed_tables[REMOVED_TABLES] = {
+    [REMOVED_EVENTS] = &remove_events_statement,
+    [REMOVED_ACTIONS] = &remove_actions_statement,
+    [REMOVED_JOINS] = &remove_joins_statement,
+};
 
 static const Oid removed_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8};
 
@@ -260,6 +258,8 @@ static void on_piece_result(void *arg, size_t statement, const PGresult *result)
     if (!remover->may_be_more)
         return;
     snprintf(leftover->name, sizeof leftover->name, "%s", pg_text(result, 0, PIECE_NAME));
+    if (leftover->table != REMOVED_EVENTS)
+        return;
     leftover->attempt = pg_int4(result, 0, PIECE_ATTEMPT);
     leftover->phase = pg_int2(result, 0, PIECE_PHASE);
     leftover->version = pg_int4(result, 0, PIECE_VERSION);
@@ -341,10 +341,48 @@ static void remove_piece(struct run_remover *remover)
     }
     pg_bind_int4(parameters, remover->piece_rows);
     pg_bind_text(parameters, leftover->name);
-    pg_bind_int4(parameters, leftover->attempt);
-    pg_bind_int2(parameters, leftover->phase);
-    pg_bind_int4(parameters, leftover->version);
+    if (leftover->table == REMOVED_EVENTS) {
+        pg_bind_int4(parameters, leftover->attempt);
+        pg_bind_int2(parameters, leftover->phase);
+        pg_bind_int4(parameters, leftover->version);
+    }
     send_calls(remover, on_piece_result, on_piece_end);
+}
+
+/* -------- what is done in a transaction of one statement -------- */
+
+/* Begins it, and an exchange; the parameters of the statement. */
+static struct pg_parameters *begin_change(struct run_remover *remover,
+                                          const struct pg_statement *statement)
+{
+    remover->change.is_made = remover->change.is_told = false;
+    begin(remover, &begin_statement);
+    return pg_calls_add(&remover->calls, statement);
+}
+
+/* That the statement has made one. */
+static void note_change(struct run_remover *remover, int64_t revision)
+{
+    remover->change.is_made = true;
+    remover->change.revision = revision;
+}
+
+/* Whether the change was not told yet: then it is told and committed, and `on_end` is called again.
+ * It is told by a statement without tables, which is executed where all listen, also where others
+ * are sent on to the server that has the tables. */
+static bool tell_change(struct run_remover *remover, const struct pg_end *end, pg_end_fn *on_end)
+{
+    const struct run_row row = {.state.revision = remover->change.revision};
+
+    if (end->outcome != PG_OK || remover->change.is_told)
+        return false;
+    remover->change.is_told = true;
+    pg_calls_reset(&remover->calls);
+    if (remover->change.is_made)
+        add_notify(&remover->calls, &remover->running->key, &row, 1);
+    pg_calls_add(&remover->calls, &commit_statement);
+    send_calls(remover, NULL, on_end);
+    return true;
 }
 
 /* -------- one deletion -------- */
@@ -371,17 +409,14 @@ static const struct pg_statement mark_statement = {
                   " SELECT g.*, pg_current_xact_id()::text::int8, now(), true FROM gone g"
                   " ON CONFLICT (project, domain, run_name) DO UPDATE"
                   " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
-                  " has_rows = true),"
+                  " has_rows = true RETURNING deleted_xid),"
                   " unsaid AS (DELETE FROM run_additions a WHERE a.project = $1 AND a.domain = $2"
                   " AND a.run_name = $3 AND EXISTS (SELECT FROM gone)),"
                   " unlabeled AS (DELETE FROM run_labels l WHERE l.project = $1 AND l.domain = $2"
                   " AND l.run_name = $3 AND EXISTS (SELECT FROM gone)),"
                   " closed AS (DELETE FROM open_ends o WHERE o.project = $1 AND o.domain = $2"
                   " AND o.run_name = $3 AND EXISTS (SELECT FROM gone))"
-                  " SELECT pg_current_xact_id()::text::int8,"
-                  " pg_notify(" PG_CHANNEL
-                  ", concat_ws(chr(30), g.project, g.domain, g.run_name, '0', '0'))"
-                  " FROM gone g",
+                  " SELECT n.deleted_xid FROM noted n",
     .parameter_count = 4,
     .types = mark_types,
 };
@@ -390,9 +425,10 @@ static void on_mark_result(void *arg, size_t statement, const PGresult *result)
 {
     struct run_remover *remover = arg;
 
-    (void)statement;
-    if (PQntuples(result) > 0)
-        remover->marked_xid = pg_int8(result, 0, 0);
+    if (statement == 0 || PQntuples(result) == 0) /* BEGIN, or there is none */
+        return;
+    remover->marked_xid = pg_int8(result, 0, 0);
+    note_change(remover, 0);
 }
 
 static void subtree_free(struct subtree *subtree)
@@ -443,6 +479,8 @@ static void on_mark_end(void *arg, const struct pg_end *end)
     struct run_remover *remover = arg;
     struct removal_request *request = remover->running;
 
+    if (tell_change(remover, end, on_mark_end))
+        return;
     remover->running = NULL;
     if (!try_later(remover, request, end)) {
         if (end->outcome == PG_REFUSED)
@@ -463,7 +501,7 @@ static void mark(struct run_remover *remover, const struct removal_request *requ
     struct pg_parameters *parameters;
 
     remover->marked_xid = 0;
-    parameters = begin(remover, &mark_statement);
+    parameters = begin_change(remover, &mark_statement);
     pg_bind_run(parameters, &request->key);
     pg_bind_time(parameters, request->due_us);
     send_calls(remover, on_mark_result, on_mark_end);
@@ -477,25 +515,23 @@ static const Oid abort_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
 #define LOCKED_RUN                                                                                 \
     "WITH run AS MATERIALIZED (SELECT r.* FROM runs r WHERE r.project = $1 AND r.domain = $2"      \
     " AND r.run_name = $3 FOR NO KEY UPDATE)"
-#define NOTIFIED                                                                                   \
-    "(SELECT pg_notify(" PG_CHANNEL                                                                \
-    ", concat_ws(chr(30), n.project, n.domain, n.run_name, n.revision,"                            \
-    " pg_snapshot_xmin(pg_current_snapshot()))) FROM noted n)"
 
-/* One row, or none if there is no such run: its phase, what is noted. */
+/* One row, or none if there is no such run: its phase, what is noted, and the revision of the run
+ * if that is now. */
 static const struct pg_statement abort_run_statement = {
     .name = "abort_run",
     .sql = LOCKED_RUN
     ", noted AS (UPDATE runs r SET abort_requested = $4,"
     " revision = r.revision + 1, changed_xid = " NEXT_CHANGE
     " FROM run WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
-    " AND run.abort_requested IS NULL AND run.phase NOT IN " TERMINAL " RETURNING r.*),"
+    " AND run.abort_requested IS NULL AND run.phase NOT IN " TERMINAL " RETURNING r.revision),"
     " roots AS (UPDATE actions a SET revision = noted.revision,"
     " abort_requested = $4, abort_revision = noted.revision,"
     " changed_by_hand = noted.revision FROM noted"
     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.level = 1"
     " AND a.abort_requested IS NULL AND NOT a.removed AND a.phase NOT IN " TERMINAL ")"
-    " SELECT run.phase, coalesce(run.abort_requested, $4), " NOTIFIED " FROM run",
+    " SELECT run.phase, coalesce(run.abort_requested, $4), (SELECT n.revision FROM noted n)"
+    " FROM run",
     .parameter_count = 4,
     .types = abort_types,
 };
@@ -511,13 +547,15 @@ static const struct pg_statement abort_action_statement = {
     " revision = r.revision + (action.ordinal > 0)::int,"
     " changed_xid = " NEXT_CHANGE " FROM action"
     " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3"
-    " AND action.abort_requested IS NULL AND action.phase NOT IN " TERMINAL " RETURNING r.*),"
+    " AND action.abort_requested IS NULL AND action.phase NOT IN " TERMINAL
+    " RETURNING r.revision),"
     " marked AS (UPDATE actions a SET abort_requested = $4,"
     " revision = CASE WHEN a.ordinal > 0 THEN noted.revision ELSE 0 END,"
     " abort_revision = CASE WHEN a.ordinal > 0 THEN noted.revision END,"
     " changed_by_hand = CASE WHEN a.ordinal > 0 THEN noted.revision END FROM noted"
     " WHERE a.project = $1 AND a.domain = $2 AND a.run_name = $3 AND a.name = $5)"
-    " SELECT action.phase, coalesce(action.abort_requested, $4), " NOTIFIED " FROM action",
+    " SELECT action.phase, coalesce(action.abort_requested, $4), (SELECT n.revision FROM noted n)"
+    " FROM action",
     .parameter_count = 5,
     .types = abort_types,
 };
@@ -527,12 +565,13 @@ static void on_abort_result(void *arg, size_t statement, const PGresult *result)
     struct run_remover *remover = arg;
     struct removal_request *request = remover->running;
 
-    (void)statement;
-    if (PQntuples(result) == 0)
+    if (statement == 0 || PQntuples(result) == 0)
         return;
     request->is_found = true;
     request->phase = phase_from_index(pg_int2(result, 0, 0));
     request->noted = strdup(pg_text(result, 0, 1));
+    if (!PQgetisnull(result, 0, 2))
+        note_change(remover, pg_int8(result, 0, 2));
 }
 
 static void on_abort_end(void *arg, const struct pg_end *end)
@@ -541,6 +580,8 @@ static void on_abort_end(void *arg, const struct pg_end *end)
     struct removal_request *request = remover->running;
     enum abort_outcome outcome = ABORT_FAILED;
 
+    if (tell_change(remover, end, on_abort_end))
+        return;
     remover->running = NULL;
     if (!try_later(remover, request, end)) {
         if (end->outcome == PG_REFUSED)
@@ -559,7 +600,7 @@ static void note_abort(struct run_remover *remover, const struct removal_request
 {
     bool is_of_run = request->name[0] == '\0';
     struct pg_parameters *parameters =
-        begin(remover, is_of_run ? &abort_run_statement : &abort_action_statement);
+        begin_change(remover, is_of_run ? &abort_run_statement : &abort_action_statement);
 
     pg_bind_run(parameters, &request->key);
     pg_bind_text(parameters, request->abort);
@@ -581,7 +622,7 @@ static const struct pg_statement find_action_statement = {
     .types = subtree_types,
 };
 
-/* One row: whether it still waited. */
+/* One row if it still waited: the revision of the run. */
 static const struct pg_statement drop_waiting_statement = {
     .name = "drop_waiting",
     .sql = LOCKED_RUN
@@ -593,11 +634,8 @@ static const struct pg_statement drop_waiting_statement = {
     " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent = $4),"
     " noted AS (UPDATE runs r SET waiting_count = r.waiting_count - 1,"
     " changed_xid = " NEXT_CHANGE " FROM gone WHERE r.project = $1"
-    " AND r.domain = $2 AND r.run_name = $3 RETURNING r.*)"
-    " SELECT EXISTS (SELECT FROM gone), (SELECT pg_notify(" PG_CHANNEL
-    ", concat_ws(chr(30), n.project,"
-    " n.domain, n.run_name, n.revision, pg_snapshot_xmin(pg_current_snapshot())))"
-    " FROM noted n)",
+    " AND r.domain = $2 AND r.run_name = $3 RETURNING r.revision)"
+    " SELECT n.revision FROM noted n",
     .parameter_count = 4,
     .types = subtree_types,
 };
@@ -615,26 +653,24 @@ static const struct pg_statement scan_statement = {
 
 static const Oid take_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4_ARRAY, PG_TEXT_ARRAY, PG_INT8};
 
-/* Rows: the phases of those taken, and how many have each. By their places, as above: the run is
- * locked, nobody moves them. */
+/* Rows: the phases of those taken, and how many have each. The key is in `k` and joined as in
+ * update_actions: a planner that takes the run for a small one has no other way than the index. */
 static const struct pg_statement take_actions_statement = {
     .name = "take_actions",
-    .sql = "WITH k AS MATERIALIZED (SELECT * FROM unnest($4, $5) AS k(ordinal, name)),"
-           " gone AS (UPDATE actions a SET removed = true, revision = $6, changed_by_hand = $6,"
-           " name = a.name || chr(31) || a.ordinal WHERE a.ctid = ANY (ARRAY("
-           "SELECT o.ctid FROM k CROSS JOIN LATERAL (SELECT o.ctid FROM actions o"
-           " WHERE o.project = $1 AND o.domain = $2 AND o.run_name = $3"
-           " AND o.name = k.name COLLATE \"C\" AND o.ordinal = k.ordinal OFFSET 0) o))"
-           " RETURNING a.phase),"
-           " events AS (DELETE FROM action_events e WHERE e.ctid = ANY (ARRAY("
-           "SELECT o.ctid FROM k CROSS JOIN LATERAL (SELECT o.ctid FROM action_events o"
-           " WHERE o.project = $1 AND o.domain = $2 AND o.run_name = $3"
-           " AND o.name = k.name COLLATE \"C\" OFFSET 0) o))),"
-           " joins AS (DELETE FROM pending_joins j WHERE j.project = $1 AND j.domain = $2"
-           " AND j.run_name = $3 AND j.parent = ANY ($5)),"
-           " aliases AS (DELETE FROM actions a WHERE a.project = $1 AND a.domain = $2"
-           " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent = ANY ($5))"
-           " SELECT g.phase, count(*) FROM gone g GROUP BY g.phase",
+    .sql =
+        "WITH k AS MATERIALIZED (SELECT $1 AS project, $2 AS domain, $3 AS run_name, n.*"
+        " FROM unnest($4, $5) AS n(ordinal, name)),"
+        " gone AS (UPDATE actions a SET removed = true, revision = $6, changed_by_hand = $6,"
+        " name = a.name || chr(31) || a.ordinal FROM k WHERE a.project = ANY (ARRAY[k.project])"
+        " AND a.domain = k.domain AND a.run_name = k.run_name AND a.name = k.name"
+        " AND a.ordinal = k.ordinal RETURNING a.phase),"
+        " events AS (DELETE FROM action_events e USING k WHERE e.project = ANY (ARRAY[k.project])"
+        " AND e.domain = k.domain AND e.run_name = k.run_name AND e.name = k.name),"
+        " joins AS (DELETE FROM pending_joins j WHERE j.project = $1 AND j.domain = $2"
+        " AND j.run_name = $3 AND j.parent = ANY ($5)),"
+        " aliases AS (DELETE FROM actions a WHERE a.project = $1 AND a.domain = $2"
+        " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent = ANY ($5))"
+        " SELECT g.phase, count(*) FROM gone g GROUP BY g.phase",
     .parameter_count = 6,
     .types = take_types,
 };
@@ -776,7 +812,9 @@ static void on_subtree_result(void *arg, size_t statement, const PGresult *resul
             snprintf(subtree->incarnation, sizeof subtree->incarnation, "%s",
                      pg_text(result, 0, 2));
     } else if (subtree->step == SUBTREE_DROP) {
-        subtree->has_dropped = pg_bool(result, 0, 0);
+        subtree->has_dropped = statement > 0 && PQntuples(result) > 0; /* behind BEGIN */
+        if (subtree->has_dropped)
+            note_change(remover, pg_int8(result, 0, 0));
     } else if (subtree->step == SUBTREE_SCAN ||
                (subtree->step == SUBTREE_LOCK && statement == LOCK_SCAN)) {
         take_scanned(subtree, result);
@@ -809,8 +847,8 @@ static void look_for_top(struct run_remover *remover)
     struct pg_parameters *parameters;
 
     enter_subtree(remover, waits ? SUBTREE_DROP : SUBTREE_FIND);
-    parameters =
-        pg_calls_add(&remover->calls, waits ? &drop_waiting_statement : &find_action_statement);
+    parameters = waits ? begin_change(remover, &drop_waiting_statement)
+                       : pg_calls_add(&remover->calls, &find_action_statement);
     pg_bind_run(parameters, &request->key);
     pg_bind_text(parameters, request->name);
     send_calls(remover, on_subtree_result, on_subtree_end);
@@ -975,6 +1013,8 @@ static void on_subtree_end(void *arg, const struct pg_end *end)
     struct removal_request *request = remover->running;
     bool is_slow = end->outcome == PG_REFUSED && strcmp(end->sqlstate, "57014") == 0;
 
+    if (request->subtree->step == SUBTREE_DROP && tell_change(remover, end, on_subtree_end))
+        return;
     if (end->outcome == PG_OK && !request->subtree->is_out_of_memory &&
         !pg_calls_have_failed(&remover->calls)) {
         go_on_with_subtree(remover);

@@ -484,7 +484,8 @@ const struct pg_statement idle_joins_statement = {
 static const Oid update_runs_types[] = {PG_UNKNOWN};
 
 /* The cast of a sentence to a number is what makes the statement fail, and says why in the server's
- * log. */
+ * log. What it answers is read from the rows: beside them pg_current_xact_id() may be evaluated on
+ * another server than NEXT_CHANGE. */
 const struct pg_statement update_runs_statement = {
     .name = "update_runs",
     .sql = "WITH changed AS (UPDATE runs r SET revision = k.revision,"
@@ -495,8 +496,8 @@ const struct pg_statement update_runs_statement = {
            " r.last_event_at), changed_xid = " NEXT_CHANGE " FROM unnest($1::written_run[]) AS k"
            " WHERE r.project = ANY (ARRAY[k.project]) AND r.domain = k.domain"
            " AND r.run_name = k.run_name AND r.changed_xid = k.changed_xid"
-           " AND r.incarnation = k.incarnation RETURNING 1)"
-           " SELECT CASE WHEN count(*) = cardinality($1) THEN pg_current_xact_id()::text"
+           " AND r.incarnation = k.incarnation RETURNING r.changed_xid)"
+           " SELECT CASE WHEN count(*) = cardinality($1) THEN min(changed_xid)::text"
            " ELSE 'a run changed since it was read; the batch is decided again' END::int8"
            " FROM changed",
     .parameter_count = 1,

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from client import metric, until
+from inventions import RunKey
 
 
 @pytest.fixture
@@ -42,6 +43,20 @@ def test_what_was_written_is_not_read(api, run):
     }
     assert metric(api.url, 'runtree_memory_bytes{kind="runs"}') > 0
     assert api.read(run.path)["phaseCounts"] == {"RUNNING": 1, "SUCCEEDED": 2}
+
+
+def test_a_run_ahead_of_the_server_is_known(api, other, database, run):
+    """Its changes count on from where they are, those of others from the transaction's number."""
+    keys = [run, RunKey(run.project, run.domain, "r2")]
+    other.post_all([key.event("a0", "RUNNING", parent=None) for key in keys])
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute(
+            "UPDATE runs SET changed_xid = changed_xid + 1000000 WHERE run_name = %s", [run.name]
+        )
+    for version in range(1, 5):
+        api.post_all([key.event("a0", "RUNNING", version=version) for key in keys])
+    assert metric(api.url, "runtree_write_conflicts_total") == 0
+    assert unread(api) == 3
 
 
 def test_no_memory_for_it(start_runtree, open_api, database, run):

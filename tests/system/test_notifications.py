@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 from client import metric, until
+from inventions import RunKey
 
 RUNS = 40  # few enough for one transaction, whichever connections their events are for
 
@@ -61,13 +62,21 @@ def test_all_runs_of_a_transaction_at_once(api, other, payloads, open_stream, ru
         seen |= {f.data["runName"] for f in stream.read_flush() if f.event == "runUpdate"}
 
 
-def test_a_removal_and_an_abort_are_told(api, other, run):
+def test_a_removal_and_an_abort_are_told(api, other, payloads, run):
+    """And what was asked for in vain, or again, is not."""
+    absent = RunKey(run.project, run.domain, "absent")
     api.post_one(run.event("a0", "RUNNING", parent=None))
     api.post_one(run.event("w0", parent="unheard-of"))
     until(lambda: heard(other) == 2)
     api.post({"reason": "enough"}, path=f"{run.path}/abort")
     until(lambda: heard(other) == 3)
+    assert api.post({}, path=f"{run.path}/abort").status_code == 200
+    assert api.post({}, path=f"{absent.path}/abort").status_code == 404
+    assert api.request("DELETE", absent.path).status_code == 404
     assert api.request("DELETE", f"{run.path}/actions/w0").status_code == 204
     until(lambda: heard(other) == 4)
     assert api.request("DELETE", run.path).status_code == 204
     until(lambda: heard(other) == 5)
+    told = [payload.split("\x1e")[:-1] for payload in payloads()]
+    key = [run.project, run.domain, run.name]
+    assert told == [[*key, revision] for revision in ("1", "1", "2", "2", "0")]

@@ -90,3 +90,25 @@ def test_every_row_is_looked_up(planned, open_api, run):
         if OF_MANY.search(statement) and (found := list(searched(plan)))
     ]
     assert not wrong
+
+
+def test_what_is_removed_is_gone_through_once(planned, open_api, run):
+    """A piece of a run's rows from the key before it to its last, and of its actions by their names:
+    not by the run's key alone, as a planner likes it that takes the run for a small one."""
+    server, plans = planned
+    api = open_api(server)
+    api.post_all([run.event("a0", parent=None), run.event("a1", parent="a0")])
+    assert api.request("DELETE", f"{run.path}/actions/a1").status_code == 204
+    assert api.request("DELETE", run.path).status_code == 204
+    until(lambda: any(statement.startswith("UPDATE deleted_runs") for statement, _ in plans()))
+    written = [
+        f"{line.strip()} {condition.strip()}"
+        for statement, plan in plans()
+        if "AS MATERIALIZED" in statement and "(SELECT FROM gone)" not in statement
+        for line, condition in zip(plan, plan[1:])
+        if re.search(r"Index Scan using (action_events|actions|pending_joins)_pkey", line)
+    ]
+    by_name = r"actions?(_events)? [ae] .*\bname = "
+    by_range = r"(action_events|actions|pending_joins) t_1 .* > .* <= "
+    assert sum(bool(re.search(by_name, one)) for one in written) == 2, written
+    assert sum(bool(re.search(by_range, one)) for one in written) == 3, written

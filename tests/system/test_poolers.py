@@ -144,6 +144,33 @@ def test_listener_finds_itself_deaf(postgres, start_runtree, open_api, run):
         stream.read_until("synced")
 
 
+def test_a_worker_of_a_cluster_is_no_way_in(postgres, start_runtree, open_api, run):
+    """As it starts, and when a session later ends up there. A function of ours in the place of
+    Citus's says where it is."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute(
+            """CREATE TABLE state (is_coordinator bool); INSERT INTO state VALUES (false);
+            CREATE FUNCTION citus_is_coordinator() RETURNS bool LANGUAGE sql AS
+            'SELECT is_coordinator FROM state'"""
+        )
+        runtree = start_runtree(database_url=url, until="/healthz")
+        until(lambda: "runtree needs its coordinator" in not_ready_because(runtree))
+        assert session.execute("SELECT to_regclass('runs')").fetchall() == [(None,)]
+        session.execute("UPDATE state SET is_coordinator = true")
+        runtree.wait_until_ready()
+        open_api(runtree).post_one(run.event(parent=None))
+        session.execute("UPDATE state SET is_coordinator = false")
+        session.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'runtree listener'"
+        )
+        until(lambda: "runtree needs its coordinator" in runtree.log().partition("ready")[2])
+        runtree.wait_for("/readyz", 503)
+        session.execute("UPDATE state SET is_coordinator = true")
+        runtree.wait_until_ready()
+
+
 def _hears_of(stream, name):
     """The runs that the stream tells of until it tells of this one; what a snapshot had may come again."""
     names = set()
