@@ -103,6 +103,17 @@ void generations_clear(struct generations *generations)
     *generations = (struct generations){0};
 }
 
+bool generations_have(const struct generations *generations, const char *name)
+{
+    uint64_t wanted = placement_name(name);
+
+    for (size_t i = 0; i < generations->count; i++)
+        for (size_t k = 0; k < generations->items[i].count; k++)
+            if (generations->items[i].names[k] == wanted)
+                return true;
+    return false;
+}
+
 static uint8_t index_of(const char *name, const char *const *names, size_t count)
 {
     uint8_t index = 0;

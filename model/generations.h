@@ -44,6 +44,9 @@ int generations_merge(struct generations *generations, const struct generations 
 
 void generations_clear(struct generations *generations);
 
+/* Whether a cell of that name is in any. */
+bool generations_have(const struct generations *generations, const char *name);
+
 /* Notes of each name its index in `names`. The first that is in none of them is copied to
  * `unknown`; false if there is such a one. */
 bool generations_index(struct generations *generations, const char *const *names, size_t count,

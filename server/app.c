@@ -349,11 +349,11 @@ static int start_rate_limits(struct app *app)
     return app->rate_limits == NULL ? -ENOMEM : 0;
 }
 
-static void on_cell_read(void *arg, struct cell *cell, const struct generations *found)
+static void on_cell_read(void *arg, struct cell *cell, const struct generations *found, bool is_new)
 {
     struct app *app = arg;
 
-    places_read(app->places, cell, found);
+    places_read(app->places, cell, found, is_new);
 }
 
 static void on_cell_usable(void *arg)

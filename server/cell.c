@@ -31,7 +31,8 @@ struct cell_runner {
     uv_work_t work;
     bool is_working, is_draining;
     bool is_migrated;
-    int works;                       /* in a row, without a pause */
+    int works; /* in a row, without a pause */
+    bool only_reads;
     struct generations known, found; /* of the work: to be stored, and read */
     char why[CELL_WHY_SIZE];
     int status;
@@ -427,7 +428,10 @@ static void do_work(uv_work_t *work)
     runner->status =
         runner->is_migrated ? 0 : migrate_database(options->url, runner->why, sizeof runner->why);
     runner->is_migrated = runner->status == 0;
-    if (runner->is_migrated)
+    if (runner->is_migrated && runner->only_reads)
+        runner->status = cell_registry_read(options->url, options->name, &runner->found,
+                                            runner->why, sizeof runner->why);
+    else if (runner->is_migrated)
         runner->status = cell_registry_sync(options->url, options->name, &runner->known,
                                             &runner->found, runner->why, sizeof runner->why);
 }
@@ -461,9 +465,9 @@ static void after_work(uv_work_t *work, int status)
 
     (void)status;
     runner->is_working = false;
-    if (!runner->is_draining && runner->status == 0)
-        cell->options.events->on_read(cell->options.arg, cell, &runner->found);
-    else if (!runner->is_draining && !cell->has_database)
+    if (!runner->is_draining && runner->status >= 0)
+        cell->options.events->on_read(cell->options.arg, cell, &runner->found, runner->status > 0);
+    else if (!runner->is_draining && (!cell->has_database || runner->status == -EPROTO))
         cell_refuse(cell, runner->why);
     else if (!runner->is_draining)
         work_later(runner);
@@ -492,7 +496,8 @@ void cell_sync(struct cell *cell, const struct generations *known)
     if (runner->is_working || runner->is_draining)
         return;
     generations_clear(&runner->known);
-    if (runner->works >= WORKS_IN_A_ROW_MAX || generations_merge(&runner->known, known) < 0)
+    runner->only_reads = generations_merge(&runner->known, known) < 0;
+    if (runner->works >= WORKS_IN_A_ROW_MAX || runner->only_reads)
         work_later(runner);
     else
         start_work(runner);
@@ -526,6 +531,7 @@ struct cell *cell_new(const struct cell_options *options)
     if (runner == NULL)
         return NULL;
     runner->cell.options = *options;
+    runner->only_reads = true;
     snprintf(runner->cell.not_ready_why, sizeof runner->cell.not_ready_why,
              "The schema has not been checked yet.");
     uv_timer_init(options->loop, &runner->retry);

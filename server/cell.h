@@ -38,8 +38,9 @@ enum cell_health {
 };
 
 struct cell_events {
-    /* What the database has of lists of cells was read: the first time, and after cell_sync. */
-    void (*on_read)(void *arg, struct cell *cell, const struct generations *found);
+    /* What the database has of lists of cells was read: the first time, and after cell_sync.
+     * `is_new`: it has none, and no name; cell_sync gives it one. */
+    void (*on_read)(void *arg, struct cell *cell, const struct generations *found, bool is_new);
     void (*on_usable)(void *arg); /* once, when its objects are there */
     void (*on_run_removed)(void *arg, const struct run_key *run);
     /* Runs may have been deleted that were not heard of. */
@@ -103,8 +104,8 @@ struct cell *cell_new(const struct cell_options *options);
  * again and again until that succeeds (on_read). */
 void cell_start(struct cell *cell);
 
-/* Stores those of `known` that the database has not, and reads them again (on_read). Nothing if
- * that is under way. */
+/* Names the database, if it has no name, stores those of `known` that it has not, and reads them
+ * again (on_read). Nothing if that is under way. */
 void cell_sync(struct cell *cell, const struct generations *known);
 
 /* Works from now on. */

@@ -26,6 +26,7 @@ struct places {
     struct cell *cells[CELLS_MAX]; /* by their index in the list; NULL: gone */
     const char *names[CELLS_MAX];  /* likewise */
     bool was_read[CELLS_MAX];
+    bool is_new[CELLS_MAX];     /* its database has no name yet */
     bool has_newest[CELLS_MAX]; /* its database has the newest list */
     struct generations generations;
     char unknown[CELL_NAME_SIZE];    /* a cell of any of them that ours has not; "": none */
@@ -135,6 +136,20 @@ static void make_wait(struct places *places)
             cell_wait(places->cells[i], why);
 }
 
+/* Whether all have their names; those that have not are given them. */
+static bool name_new(struct places *places)
+{
+    bool are_named = true;
+
+    for (size_t i = 0; i < places->list->count; i++) {
+        if (!places->is_new[i])
+            continue;
+        cell_sync(places->cells[i], &places->generations);
+        are_named = false;
+    }
+    return are_named;
+}
+
 /* Does what comes next, of storing the newest list in each cell and then using it. */
 static void advance(struct places *places)
 {
@@ -143,6 +158,8 @@ static void advance(struct places *places)
             make_wait(places);
             return;
         }
+        if (!name_new(places))
+            return;
         begin_ours(places);
     }
     for (size_t i = 0; i < places->list->count; i++)
@@ -168,7 +185,8 @@ static size_t index_of(const struct places *places, const struct cell *cell)
     return i;
 }
 
-void places_read(struct places *places, struct cell *cell, const struct generations *found)
+void places_read(struct places *places, struct cell *cell, const struct generations *found,
+                 bool is_new)
 {
     size_t index = index_of(places, cell);
     char why[CELL_WHY_SIZE];
@@ -182,6 +200,7 @@ void places_read(struct places *places, struct cell *cell, const struct generati
         return;
     }
     places->was_read[index] = true;
+    places->is_new[index] = is_new;
     places->has_newest[index] =
         places->generations.count > 0 && has(found, &places->generations.items[0]);
     advance(places);

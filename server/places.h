@@ -3,7 +3,8 @@
  * The databases remember which lists of cells there have been (sql/cell_registry.h). A cell is used
  * once it has the newest of them: from then on nobody with an older list makes a run in it, so that
  * what is looked for there and not found is not there. A new list is only begun when all of its
- * cells are up, for each may have lists that no other has. */
+ * cells are up, for each may have lists that no other has, and when each has its name: a database
+ * without one, of a cell that is in some list already, is not the one that the cell had. */
 #ifndef RUNTREE_SERVER_PLACES_H
 #define RUNTREE_SERVER_PLACES_H
 
@@ -35,8 +36,9 @@ const int64_t *places_generation(const struct places *places);
 /* The cell's database may have a newer list. */
 void places_refresh(struct places *places, struct cell *cell);
 
-/* What the cell's database has of lists was read. */
-void places_read(struct places *places, struct cell *cell, const struct generations *found);
+/* What the cell's database has of lists was read; `is_new`: nothing, and it has no name. */
+void places_read(struct places *places, struct cell *cell, const struct generations *found,
+                 bool is_new);
 
 /* Where a run is. */
 struct run_place {

@@ -42,28 +42,42 @@ static int run(const struct registry *registry, const char *sql, int count,
     return status;
 }
 
-/* 0, -EAGAIN or -EPROTO. */
+/* 0, 1 if it has none, -EAGAIN or -EPROTO. */
 static int check_name(const struct registry *registry, const char *name)
 {
-    PGresult *result;
+    PGresult *result = ask(registry, "SELECT name FROM cell_name", 0, NULL);
     int status = 0;
 
-    if (run(registry,
-            "INSERT INTO cell_name (name) SELECT $1 WHERE NOT EXISTS (SELECT FROM cell_name)"
-            " ON CONFLICT DO NOTHING",
-            1, &name) < 0)
-        return -EAGAIN;
-    result = ask(registry, "SELECT name FROM cell_name", 0, NULL);
     if (result == NULL)
         return -EAGAIN;
-    if (PQntuples(result) != 1 || strcmp(PQgetvalue(result, 0, 0), name) != 0) {
+    if (PQntuples(result) == 0) {
+        status = 1;
+    } else if (strcmp(PQgetvalue(result, 0, 0), name) != 0) {
         snprintf(registry->why, registry->why_size,
-                 "this database is cell %s, the list of cells says %s",
-                 PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "?", name);
+                 "this database is cell %s, the list of cells says %s", PQgetvalue(result, 0, 0),
+                 name);
         status = -EPROTO;
     }
     PQclear(result);
     return status;
+}
+
+/* It has no name, and none of the lists that name this cell began without it. 0, -EAGAIN or
+ * -EPROTO. */
+static int give_name(const struct registry *registry, const char *name,
+                     const struct generations *known)
+{
+    if (generations_have(known, name)) {
+        snprintf(registry->why, registry->why_size,
+                 "cell %s has had another database, and this one was never a cell; if what it had"
+                 " is lost, list %s as gone, and this database under a name of its own",
+                 name, name);
+        return -EPROTO;
+    }
+    if (run(registry, "INSERT INTO cell_name (name) VALUES ($1) ON CONFLICT DO NOTHING", 1, &name) <
+        0)
+        return -EAGAIN;
+    return check_name(registry, name);
 }
 
 static int read_all(const struct registry *registry, struct generations *found)
@@ -122,24 +136,29 @@ static int store_missing(const struct registry *registry, const struct generatio
     return stored > 0 && run(registry, "COMMIT", 0, NULL) < 0 ? -EAGAIN : stored;
 }
 
+/* `known` NULL: nothing is written. */
 static int sync_on(const struct registry *registry, const char *name,
                    const struct generations *known, struct generations *found)
 {
     int status = run(registry, "SET statement_timeout = 0", 0, NULL);
+    int name_status = 0;
 
     if (status == 0)
         status = run(registry, "SET lock_timeout = '3s'", 0, NULL);
     if (status == 0)
-        status = check_name(registry, name);
+        status = name_status = check_name(registry, name);
+    if (status > 0)
+        status = known == NULL ? 0 : give_name(registry, name, known);
     if (status == 0)
         status = read_all(registry, found);
-    if (status == 0)
-        status = store_missing(registry, known, found);
+    if (status < 0 || known == NULL)
+        return status < 0 ? status : name_status > 0 && found->count == 0;
+    status = store_missing(registry, known, found);
     return status > 0 ? read_all(registry, found) : status;
 }
 
-int cell_registry_sync(const char *url, const char *name, const struct generations *known,
-                       struct generations *found, char *why, size_t why_size)
+static int connect_and_sync(const char *url, const char *name, const struct generations *known,
+                            struct generations *found, char *why, size_t why_size)
 {
     char reason[PG_WHY_SIZE];
     const struct registry registry = {
@@ -153,4 +172,16 @@ int cell_registry_sync(const char *url, const char *name, const struct generatio
     status = sync_on(&registry, name, known, found);
     PQfinish(registry.pg);
     return status;
+}
+
+int cell_registry_read(const char *url, const char *name, struct generations *found, char *why,
+                       size_t why_size)
+{
+    return connect_and_sync(url, name, NULL, found, why, why_size);
+}
+
+int cell_registry_sync(const char *url, const char *name, const struct generations *known,
+                       struct generations *found, char *why, size_t why_size)
+{
+    return connect_and_sync(url, name, known, found, why, why_size);
 }

@@ -7,10 +7,17 @@
 
 #include "model/generations.h"
 
-/* Blocks; call it on a worker thread, with a schema that is current. Names the database `name` if
- * it has no name yet, stores what of `known` it has not, and adds all that it has then to `found`.
- * What is stored under a number stays. 0; -EAGAIN: it cannot be reached, or not now; -EPROTO: it is
- * another cell. `why` gets the reason. */
+/* Both block; call them on a worker thread, with a schema that is current. 0; -EAGAIN: it cannot be
+ * reached, or not now; -EPROTO: it is another cell than `name`, or was none while `name` was one.
+ * `why` gets the reason. */
+
+/* Adds all lists that it has to `found`. 1: it has no name yet, and no list. */
+int cell_registry_read(const char *url, const char *name, struct generations *found, char *why,
+                       size_t why_size);
+
+/* Names the database if it has no name yet, stores what of `known` it has not, and then reads.
+ * `known` are all lists that its cell may be in: each is stored when all of its cells have their
+ * names. What is stored under a number stays. */
 int cell_registry_sync(const char *url, const char *name, const struct generations *known,
                        struct generations *found, char *why, size_t why_size);
 

@@ -380,6 +380,33 @@ def test_a_list_that_does_not_fit_the_databases(start_runtree, servers, database
     runtree.wait_until_ready()
 
 
+def test_an_empty_database_in_the_place_of_a_cell(start_runtree, open_api, servers, databases, tmp_path):
+    """What it had would be forgotten without a word. What is taken is a copy, or a name of its own."""
+    runs = runs_of("lost", 12)
+    first = start_runtree(*cells(databases[:2]))
+    open_api(first).post_all(roots(runs))
+    first.stop()
+    missing = stored(servers[1], databases[1])
+    lost = servers[1].new_database()
+    runtree = start_runtree(*cells([databases[0], lost]), until=None)
+    until(lambda: readiness(runtree).get("unavailableCells") == ["2"])
+    for run in runs:
+        status = httpx.get(runtree.url + run.path).status_code
+        assert status == (503 if run.name in missing else 200)
+    assert "cell 2 has had another database" in runtree.log()
+    runtree.stop()
+    name = databases[1].rpartition("=")[2]
+    servers[1].execute("postgres", f"CREATE DATABASE copied TEMPLATE {name}")
+    with_copy = start_runtree(*cells([databases[0], servers[1].url("copied")]))
+    assert {httpx.get(with_copy.url + run.path).status_code for run in runs} == {200}
+    with_copy.stop()
+    lines = f"1 active {databases[0]}", "2 gone", f"2b active {lost}"
+    api = open_api(start_runtree("--cells", str(listed(tmp_path, *lines))))
+    assert {run.name for run in runs if api.get(run.path).status_code == 404} == missing
+    statuses = {result["status"] for result in api.post_all(roots(runs))}
+    assert statuses == {"applied", "duplicate"}
+
+
 def readiness(runtree):
     try:
         return httpx.get(f"{runtree.url}/readyz").json()

@@ -34,6 +34,8 @@ static void test_newest_first_and_each_once(void **state)
     assert_string_equal(generations.items[1].text, "a b");
     assert_string_equal(generations.items[2].text, "a b c");
     assert_string_equal(generations.items[3].text, "a");
+    assert_true(generations_have(&generations, "c") && generations_have(&generations, "b"));
+    assert_false(generations_have(&generations, "d") || generations_have(&more, "a b"));
     generations_clear(&generations);
     generations_clear(&more);
 }
