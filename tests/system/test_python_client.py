@@ -393,7 +393,7 @@ def test_multiprocessing(api, run, program, tmp_path, method):
         import multiprocessing, sys
         sys.path.insert(0, ".")
         import work
-        with runtree.run("top", run="r1") as run:
+        with runtree.run("top", run="r1") as run, run.action("work"):
             with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
                 assert pool.map(work.work, range(6)) == [n * n for n in range(6)]
                 pool.close()
@@ -402,7 +402,69 @@ def test_multiprocessing(api, run, program, tmp_path, method):
         method,
     )
     found = list(tree(api, run, "name").values())
-    assert found.count(("top", "SUCCEEDED")) == 6 and len(found) == 7
+    assert found.count(("work", "SUCCEEDED")) == 6 and len(found) == 8
+
+
+def test_generators(api, run, program):
+    """One is an action while it is gone through, and that of its own code alone."""
+    program("""
+        import asyncio
+        @runtree.action
+        def step(name):
+            with runtree.action(name):
+                pass
+        @runtree.action
+        def numbers(count):
+            for number in range(count):
+                with runtree.action(f"number {number}"):
+                    pass
+                try:
+                    step(f"sent {(yield number)}")
+                except KeyError:
+                    yield "caught"
+            return "done"
+        @runtree.action
+        def broken():
+            yield 1
+            raise ValueError("broken")
+        @runtree.action
+        async def later(count):
+            for number in range(count):
+                await asyncio.sleep(0)
+                step("later")
+                yield number
+        def through():
+            assert (yield from numbers(1)) == "done"
+        with runtree.run("top", run="r1") as run:
+            some = numbers(2)
+            assert next(some) == 0 and runtree.current() is run
+            with run.action("outside") as outside:
+                assert some.send("x") == 1 and runtree.current() is outside
+                assert some.throw(KeyError()) == "caught"
+                some.close()
+                assert runtree.current() is outside
+            assert list(through()) == [0]
+            try:
+                list(broken())
+            except ValueError:
+                pass
+            async def main():
+                assert [number async for number in later(2)] == [0, 1]
+                assert runtree.current() is run
+                some = later(3)
+                await some.__anext__()
+                await some.aclose()
+            asyncio.run(main())
+        assert list(through()) == [0]
+    """)
+    named = {name: found for name, found in tree(api, run, "name").items() if "step" not in name}
+    assert {name: found[0] for name, found in named.items()} == {
+        "top": None, "numbers": "top", "number 0": "numbers", "number 1": "numbers", "sent x": "step",
+        "outside": "top", "numbers-2": "top", "number 0-2": "numbers-2", "sent None": "step-2",
+        "broken": "top", "later": "top", "later-2": "step-3", "later-3": "step-4",
+        "later-4": "top", "later-5": "step-5",
+    }  # fmt: skip
+    assert [name for name, found in named.items() if found[1] != "SUCCEEDED"] == ["broken"]
 
 
 def test_fork_leaves_the_parents_actions_alone(api, run, program):

@@ -25,6 +25,7 @@ from typing import (
 )
 
 from . import _propagate
+from ._generators import drive, drive_async
 from ._place import Place, unique, valid_name
 from ._sender import Record, Sender, now
 from ._service import Service, run_path
@@ -404,6 +405,19 @@ class ActionContext:
             async def wrapper(*args: Any, **kwargs: Any) -> Any:
                 with again():
                     return await function(*args, **kwargs)
+
+        elif inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                made = drive(function(*args, **kwargs), again(), _current)
+                return (yield from made)
+
+        elif inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                return drive_async(function(*args, **kwargs), again(), _current)
 
         else:
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
+import multiprocessing.process
 import os
 import subprocess
 import sys
 import threading
 import warnings
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 _is_installed = False
 _is_hushed = False
@@ -24,6 +26,7 @@ def install(current: Callable[[], Any]) -> None:
     _wrap_threads(current)
     _wrap_pools(current)
     _wrap_processes(current)
+    _wrap_multiprocessing(current)
 
 
 def _wrap_threads(current: Callable[[], Any]) -> None:
@@ -78,6 +81,30 @@ def _wrap_processes(current: Callable[[], Any]) -> None:
         make(self, *args, **kwargs)
 
     subprocess.Popen.__init__ = make_with_action  # type: ignore[method-assign]
+
+
+class _Inherited:
+    """What a process of multiprocessing is pickled with (spawn, forkserver); a forked one knows."""
+
+    def __init__(self, variables: Dict[str, str]) -> None:
+        self.variables = variables
+
+    def __setstate__(self, state: Dict[str, Dict[str, str]]) -> None:
+        os.environ.update(state["variables"])
+
+
+def _wrap_multiprocessing(current: Callable[[], Any]) -> None:
+    start = multiprocessing.process.BaseProcess.start
+
+    @functools.wraps(start)
+    def start_with_action(self: Any) -> None:
+        action = current()
+        if action is not None:
+            with contextlib.suppress(Exception):
+                self._runtree_action = _Inherited(action.variables())
+        start(self)
+
+    multiprocessing.process.BaseProcess.start = start_with_action  # type: ignore[method-assign]
 
 
 def hush_fork_warning() -> None:
