@@ -62,6 +62,24 @@ test("what waits is told, with what it waits for", async () => {
   await page.waitForSelector(".run-facts:has-text('1 action waits for lost')");
 });
 
+test("what is asked of a run comes however fast the run changes meanwhile", async () => {
+  const busy = { ...RUN, runName: "night-busy" };
+  const root = { name: "root", parent: null, phase: "RUNNING", run: { title: "Busy night" } };
+  await runtree.report([{ ...busy, ...root }]);
+  const page = await openPage(await browser.newContext(), "about:blank");
+  let asked = 0;
+  await page.route(`**${runPath(busy)}`, async (route) => {
+    const name = `shot-${asked++}`;
+    await runtree.report([{ ...busy, name, parent: "root", phase: "RUNNING" }]);
+    await page.waitForSelector(`[data-name=${name}]`);
+    await route.continue().catch(() => undefined);
+  });
+  await page.goto(runAddress(runtree.url, busy));
+  await page.waitForSelector("h1:has-text('Busy night')");
+  assertCleanPage(page);
+  await page.context().close();
+});
+
 test("an abort is asked for after a question, and who asked is told", async () => {
   await page.click("button:has-text('Abort')");
   await page.click("dialog >> text=Let it go on");
