@@ -110,3 +110,14 @@ it("fetches a large tree only when the reader asks, and any run that is chosen",
   expect([...earlier.alike]).toEqual(["daily-8"]);
   expect((await load("mine", true)).name).toBe("mine");
 });
+
+it("takes one without a task for the same work only where root and name are alike", async () => {
+  known = [
+    { name: "daily-9", day: 9 },
+    { name: "weekly-8", day: 8 },
+    { name: "daily-7", day: 7 },
+  ];
+  expect((await load(PREVIOUS)).name).toBe("daily-7");
+  known = known.filter(({ name }) => name !== "daily-7");
+  expect((await load(PREVIOUS)).problem).toMatch(/No earlier run/);
+});

@@ -47,19 +47,23 @@ describe("matchTrees", () => {
 });
 
 describe("rate", () => {
-  it("is that of the last minute, of more where less than five ended, of all where that is too few", () => {
+  it("is that of the last minute, of as long as eight took where fewer ended in it, of all where there are fewer", () => {
     const ends = (...times: number[]): TreeStore =>
       treeOf(
         record("r", null, { at: [0, 0, NaN] }),
         ...times.map((end, index) => record(`a${index}`, "r", { at: [0, 0, end] })),
       );
     const now = 3_600_000;
-    const late = [1, 2, 3, 4, 5, 6].map((second) => now - second * 1000);
-    expect(rateOf(ends(...late), T0 + now) * 60_000).toBeCloseTo(6);
-    const early = [1, 2, 3, 4, 5].map((minute) => now - minute * 120_000);
-    expect(rateOf(ends(...early), T0 + now) * 900_000).toBeCloseTo(5);
+    const late = Array.from({ length: 10 }, (_, second) => now - second * 1000);
+    expect(rateOf(ends(...late, 5), T0 + now) * 60_000).toBeCloseTo(10);
+    const early = [9, 2, 7, 4, 5, 6, 3, 8, 1].map((minute) => now - minute * 120_000);
+    expect(rateOf(ends(...early), T0 + now) * 960_000).toBeCloseTo(8);
     expect(rateOf(ends(1, 2), T0 + now) * now).toBeCloseTo(2);
     expect(rateOf(ends(), T0 + now)).toBe(0);
+    const stalled = [0, 10, 50, 61, 120, 3600].map((s) =>
+      rateOf(ends(...late), T0 + now + s * 1000),
+    );
+    expect(stalled).toEqual([...stalled].sort((a, b) => b - a));
   });
 
   it("is told in the unit in which there is one at least", () => {

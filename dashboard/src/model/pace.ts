@@ -2,27 +2,29 @@ import { formatDuration } from "./format";
 import { tookMs, type Match } from "./match";
 import { NONE, type TreeStore } from "./tree_store";
 
-/** A rate is told once so many actions have ended in one of these stretches, or else over all of the run. */
-const RATE_ENDS_MIN = 5;
-const RATE_SPANS_MS = [60_000, 900_000];
+/** A rate is over the last minute, or over as long as so many actions took to end. */
+const RATE_SPAN_MS = 60_000;
+const RATE_ENDS = 8;
 
-/** How many actions end in a millisecond, lately; 0 if none has ended. */
+/** How many actions end in a millisecond, lately; 0 if none has ended. It falls while none ends. */
 export function rateOf(tree: TreeStore, nowMs: number): number {
   const [beganAt] = tree.rootSpan(nowMs);
-  const counts = RATE_SPANS_MS.map(() => 0);
-  let all = 0;
+  const last = new Float64Array(RATE_ENDS).fill(-Infinity);
+  let [all, lately] = [0, 0];
   for (let node = tree.next(NONE); node !== NONE; node = tree.next(node)) {
     const ended = tree.endedAt[node]!;
     if (tree.isGroup(node) || Number.isNaN(ended)) continue;
     all++;
-    RATE_SPANS_MS.forEach((span, index) => {
-      if (ended > nowMs - span) counts[index]!++;
-    });
+    if (ended > nowMs - RATE_SPAN_MS) lately++;
+    if (!(ended > last[0]!)) continue;
+    let at = 0;
+    for (; at + 1 < RATE_ENDS && last[at + 1]! < ended; at++) last[at] = last[at + 1]!;
+    last[at] = ended;
   }
   const elapsed = Math.max(1000, nowMs - beganAt);
-  const found = counts.findIndex((count) => count >= RATE_ENDS_MIN);
-  if (found < 0) return all / elapsed;
-  return counts[found]! / Math.min(elapsed, RATE_SPANS_MS[found]!);
+  if (all < RATE_ENDS) return all / elapsed;
+  const span = Math.min(elapsed, Math.max(RATE_SPAN_MS, nowMs - last[0]!));
+  return Math.max(lately, RATE_ENDS) / span;
 }
 
 const UNITS: readonly [ms: number, name: string][] = [

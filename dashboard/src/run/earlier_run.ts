@@ -14,6 +14,11 @@ const SOUGHT_RUNS = 20;
 /** The roots of so many runs are looked at to find one of the same task. */
 const ROOTS_MAX = 10;
 
+/** What the names of runs of the same work have in common: all before the first digit. */
+function stemOf(runName: string): string {
+  return runName.replace(/\d.*$/, "");
+}
+
 /** What makes runs those of the same work. */
 interface Identity {
   title: string | null;
@@ -127,7 +132,7 @@ export class EarlierRun {
    *  all there are. */
   async #previous(signal: AbortSignal): Promise<string | null> {
     const identity = await this.#identify(signal);
-    const stem = this.run.runName.replace(/\d.*$/, "");
+    const stem = stemOf(this.run.runName);
     const names = new Set([...(identity.title ? [identity.title] : []), stem, ""]);
     let roots = ROOTS_MAX;
     const looked = new Set<string>();
@@ -173,7 +178,7 @@ export class EarlierRun {
     const isAlike =
       (identity.title !== null && run.title === identity.title) ||
       (identity.task === null
-        ? run.root === identity.root
+        ? run.root === identity.root && stemOf(run.runName) === stemOf(this.run.runName)
         : run.root !== null && (await this.#taskOf(run, run.root, signal)) === identity.task);
     if (isAlike) this.alike.add(run.runName);
     return isAlike;
