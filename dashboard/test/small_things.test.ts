@@ -13,6 +13,7 @@ import {
 import { sampleRun } from "../src/model/sample_run";
 import { moveInTree } from "../src/run/tree_keys";
 import { shortId } from "../src/run/tree_row";
+import { cutAt } from "../src/ui/cut_text";
 import { TreeStore } from "../src/model/tree_store";
 import { applyRunUpdate, awayText, keyOf, newestFirst, runsOrder } from "../src/runs/runs_model";
 import type { RunSummary } from "../src/api/types";
@@ -238,5 +239,29 @@ describe("the list of runs", () => {
       "unborn",
       "late",
     ]);
+  });
+});
+
+describe("a name's cut", () => {
+  const parts = (text: string): [string, string] => {
+    const at = cutAt(text, "");
+    return [text.slice(0, at), text.slice(at)];
+  };
+
+  it("is in no character, be it made of several", () => {
+    const family = "\u{1F469}\u200d\u{1F469}\u200d\u{1F467}";
+    for (let before = 0; before < 12; before++) {
+      for (const letter of ["\u{1F389}", family, "e\u0301\u0302", "\u{1F44B}\u{1F3FD}"]) {
+        const [head, tail] = parts(`${"a".repeat(before)}${letter.repeat(3)}${"b".repeat(12)}`);
+        expect(head).toMatch(new RegExp(`^a*(?:${letter})*b*$`, "u"));
+        expect(tail).toMatch(new RegExp(`^a*(?:${letter})*b*$`, "u"));
+      }
+    }
+  });
+
+  it("parts no word of letters that are joined", () => {
+    const name = "مهمة-تنظيف-البيانات-رقم-واحد";
+    expect(parts(name)[0]).toBe("مهمة-");
+    expect(parts("مهمة".repeat(8)).join("")).toBe("مهمة".repeat(8));
   });
 });

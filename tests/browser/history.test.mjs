@@ -143,6 +143,13 @@ test("a run that goes on tells how long it will by the run before, and what is s
     /^\d\.\d times the median of 5 like it, 10\.\d s$/,
   );
   assert.match(await page.locator(".tag.outlier").innerText(), /^\d\.\d× as long$/);
+  await page.setViewportSize({ width: 1024, height: 768 });
+  const middles = await page
+    .locator("h1, .stream, .top-right .button:visible")
+    .evaluateAll((all) => all.map((each) => each.getBoundingClientRect()))
+    .then((boxes) => boxes.map(({ top, bottom }) => (top + bottom) / 2));
+  assert.ok(Math.max(...middles) - Math.min(...middles) < 8, `one line of buttons: ${middles}`);
+  await page.setViewportSize({ width: 1440, height: 900 });
 
   const ghosts = () =>
     page.evaluate(() => {
@@ -245,6 +252,7 @@ test("no number and no button of a replay or a comparison is cut off, on a phone
   for (const viewport of [
     { width: 1440, height: 900 },
     { width: 390, height: 780 },
+    { width: 320, height: 640 },
   ]) {
     const context = await browser.newContext({ viewport });
     for (const query of ["at=2026-04-12T20:00:25.000Z", "compare=nightly-1&critical=on"]) {

@@ -124,10 +124,10 @@ test("an action opened without a mouse is told of, and Tab leads to it", async (
 test("Enter opens the action, arrows lead on to the next, Escape closes it and the tree has the keys again", async () => {
   await page.locator("[role=treegrid]").focus();
   await press("Home", "ArrowDown", "Enter");
-  await page.waitForSelector(".panel h2:text-is('scene')");
+  await page.waitForSelector(".panel h2 > :text-is('scene')");
   assert.match(page.url(), /action=scene-0(&|$)/);
   await press("ArrowDown");
-  await page.waitForSelector(".panel h2:text-is('shot')");
+  await page.waitForSelector(".panel h2 > :text-is('shot')");
   await press("Escape");
   assert.equal(await page.locator(".panel").count(), 0);
   await press("ArrowUp");

@@ -5,6 +5,7 @@ import { assertCleanPage, launch, openPage, runAddress, waitForStream } from "./
 import { inventRun } from "./lib/invent.mjs";
 import { Proxy } from "./lib/proxy.mjs";
 import { runPath, Runtree, until } from "./lib/runtree.mjs";
+import { overlaps, seen, settlesWithout } from "./lib/screen.mjs";
 import { byName, treeOfApi, treeOnPage } from "./lib/tree.mjs";
 
 const RUN = { project: "film", domain: "production", runName: "night-1" };
@@ -309,6 +310,9 @@ test("why it failed is on top: the first cause, its trace's last line, equal one
   );
   await page.click(".error-box button:has-text('Copy')");
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), trace);
+  await page.setViewportSize({ width: 320, height: 640 });
+  await settlesWithout(async () => overlaps(await seen(page, ".panel")), "at 320");
+  await page.setViewportSize({ width: 1280, height: 720 });
   await page.goBack();
   await page.waitForSelector(".panel", { state: "detached" });
   await page.waitForSelector("[data-name='part-133'] .row-error");

@@ -75,7 +75,10 @@ before(async () => {
   browser = await launch();
   await runtree.report(deepRun());
   await runtree.report([
-    { ...OTHER, name: "a0", parent: null, phase: "RUNNING", updatedTime: at(0) },
+    {
+      ...{ ...OTHER, name: "a0", parent: null, phase: "RUNNING", updatedTime: at(0) },
+      run: { labels: { team: "whoever sees to the pipeline or to a part of it" } },
+    },
     {
       ...OTHER,
       name: "a0",
@@ -271,6 +274,42 @@ test("long names in the bars above leave room for everything else, and keep thei
   assert.deepEqual(found, []);
 });
 
+test("a name that is written from right to left is read from there, and its end is kept at the left", async () => {
+  const run = { ...SHORT, runName: "from-right" };
+  const words = ["مهمة", "تنظيف", "البيانات", "التي", "وصلت", "متأخرة", "رقم", "واحد"];
+  const name = words.join("-");
+  await runtree.report([{ ...run, name, parent: null, phase: "RUNNING", updatedTime: at(0) }]);
+  for (const width of [1440, 320]) {
+    const context = await browser.newContext({ viewport: { width, height: 700 } });
+    const page = await openPage(context, runAddress(runtree.url, run));
+    const row = page.locator(`[data-name="${name}"] .label`);
+    await row.waitFor();
+    assert.equal(await row.textContent(), name);
+    const places = await row.evaluate((label, words) => {
+      const nodes = document.createTreeWalker(label, NodeFilter.SHOW_TEXT);
+      const found = {};
+      for (let node = nodes.nextNode(); node; node = nodes.nextNode())
+        for (const word of words) {
+          const start = node.data.indexOf(word);
+          if (start < 0) continue;
+          const range = document.createRange();
+          range.setStart(node, start);
+          range.setEnd(node, start + word.length);
+          found[word] = range.getBoundingClientRect().left;
+        }
+      return words.map((word) => found[word]);
+    }, words);
+    if (width === 1440)
+      assert.deepEqual(
+        places,
+        [...places].sort((a, b) => b - a),
+      );
+    const read = byRow(await seen(page, `[data-name="${name}"] .label`)).get(name);
+    assert.match(read, /رقم-واحد/, `at ${width}`);
+    await context.close();
+  }
+});
+
 test("a name that is cut is copied whole, in one line", async () => {
   const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
@@ -288,6 +327,7 @@ test("runs whose names differ at their ends can be told apart in the list, with 
   for (const viewport of [
     { width: 1440, height: 900 },
     { width: 390, height: 844 },
+    { width: 320, height: 640 },
   ]) {
     const context = await browser.newContext({ viewport });
     const page = await openPage(context, `${runtree.url}/#/?project=${LONG.project}`);
@@ -296,8 +336,10 @@ test("runs whose names differ at their ends can be told apart in the list, with 
       const [first, second] = byRow(await seen(page, ".runs tbody th a")).values();
       const all = [...byRow(await seen(page, ".runs tbody tr")).values()].join();
       const problems = first === second ? [`both are "${first}"`] : [];
-      if (!/and-its-guests/.test(all)) problems.push(`no domain in "${all}"`);
-      if (!/the cause/.test(all)) problems.push(`no reason in "${all}"`);
+      if (!/s-guests/.test(all)) problems.push(`no domain in "${all}"`);
+      if (!/the caus/.test(all)) problems.push(`no reason in "${all}"`);
+      for (const { text } of await seen(page, ".runs .label-tag"))
+        if (!/^team: .*of it$/.test(text)) problems.push(`a label is cut to "${text}"`);
       return problems;
     };
     await settlesWithout(look, `at ${viewport.width}`).catch(({ message }) => found.push(message));

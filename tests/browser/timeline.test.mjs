@@ -124,7 +124,7 @@ test("rows whose bar lies outside of what is shown say on which side it is; a cl
   const row = await page.locator("[data-name=late]").boundingBox();
   const area = await page.locator("canvas").boundingBox();
   await page.mouse.click(area.x + area.width / 2, row.y + row.height / 2);
-  await page.waitForSelector(".panel h2:text-is('late')");
+  await page.waitForSelector(".panel h2 > :text-is('late')");
   assertCleanPage(page);
   await page.context().close();
 });

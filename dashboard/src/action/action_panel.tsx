@@ -8,6 +8,7 @@ import { isTerminal, phaseTitle } from "../model/phase";
 import { formatRoute, runRoute, type RunKey } from "../model/route";
 import { shownName } from "../model/tree_store";
 import { CopyButton } from "../ui/copy_button";
+import { CutText } from "../ui/cut_text";
 import { useStored } from "../ui/hooks";
 import { ExternalLink } from "../ui/external_link";
 import { Icon, PhaseLabel } from "../ui/icons";
@@ -71,7 +72,9 @@ export function ActionPanel({ run, name, treeRevision, nowMs, onClose }: ActionP
       />
       <header class="panel-head">
         <div class="panel-title">
-          <h2 title={name}>{label}</h2>
+          <h2>
+            <CutText text={label} title={name} />
+          </h2>
           <span class="visually-hidden" role="status">
             {details ? `${label}: ${phaseTitle(details.phase)}` : ""}
           </span>

@@ -38,7 +38,9 @@ export function EmptyTree({ state, isComplete, isAbsent, isFiltered, onClear }: 
     return (
       <div class="empty">
         <h2>This run has not begun</h2>
-        <p>It shows here as soon as its first action is reported.</p>
+        <p>
+          Nothing is recorded of it, or no more. It shows here as soon as an action is reported.
+        </p>
       </div>
     );
   }

@@ -51,7 +51,7 @@ export function RunHeader(props: RunHeaderProps) {
   const { route, tree, totals, progress, phase, isLive, isReplay, nowMs } = props;
   const [from, to] = tree.rootSpan(isLive ? nowMs : -Infinity);
   return (
-    <header class="top">
+    <header class={`top${isLive ? " live" : ""}`}>
       <nav class="crumbs" aria-label="Where you are">
         <Logo />
         <a href={formatRoute({ ...ALL_RUNS, project: route.project })}>{route.project}</a>

@@ -219,7 +219,6 @@ export function RunPage({ route }: { route: RunRoute }) {
           }}
         />
       )}
-      {record && <RunFacts record={record} isLive={isLive} nowMs={nowMs} />}
       {causes.length > 0 && (
         <WhySection
           tree={shown.tree}
@@ -230,6 +229,7 @@ export function RunPage({ route }: { route: RunRoute }) {
           onShow={cursor.openNode}
         />
       )}
+      {record && <RunFacts record={record} isLive={isLive} nowMs={nowMs} />}
       <main class="run-main">
         {route.compare ? (
           <CompareView

@@ -33,12 +33,12 @@ interface RunToolbarProps {
 }
 
 const SORT_TITLES: Record<SortKey, string> = {
-  duration: "Table by duration",
-  started: "Table by start",
-  ended: "Table by end",
-  waited: "Table by wait",
-  phase: "Table by phase",
-  name: "Table by name",
+  duration: "By duration",
+  started: "By start",
+  ended: "By end",
+  waited: "By wait",
+  phase: "By phase",
+  name: "By name",
 };
 
 export function RunToolbar(props: RunToolbarProps) {

@@ -244,7 +244,8 @@ function drawLabel(frame: TimelineFrame, node: number, end: number, middle: numb
   const x = scale(end) + LABEL_GAP;
   const now = scale(nowMs);
   const room = now >= x ? Math.min(width, now) : width;
-  if (x < 0 || x > room - LABEL_WIDTH || tree.isLive(node)) return;
+  const elapsed = tree.elapsedMs(node, nowMs);
+  if (x < 0 || x > room - LABEL_WIDTH || tree.isLive(node) || Number.isNaN(elapsed)) return;
   context.fillStyle = colors.text;
-  context.fillText(formatDuration(tree.elapsedMs(node, nowMs)), x, middle + 0.5);
+  context.fillText(formatDuration(elapsed), x, middle + 0.5);
 }

@@ -56,6 +56,13 @@ function DescendantsBar({ tree, node }: { tree: TreeStore; node: number }) {
   );
 }
 
+/** The group's path below the group whose row it is under: that of a group of one is left out. */
+function groupLabel(tree: TreeStore, node: number): string {
+  const above = tree.parent[node]!;
+  const isUnder = above !== NONE && tree.isGroup(above) && tree.rowOf[above] !== NONE;
+  return tree.group[node]!.slice(isUnder ? tree.group[above]!.length + 1 : 0);
+}
+
 /** What is said of a group behind its name: how many of it are done, how long they take, and the slowest. */
 function GroupFacts({ tree, node, nowMs }: { tree: TreeStore; node: number; nowMs: number }) {
   const { total, done, meanMs, slowestMs } = groupFacts(tree, node, nowMs);
@@ -94,7 +101,7 @@ function outlierText({ ratio, medianMs, count }: Outlier): string {
 export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }: TreeRowProps) {
   const node = tree.rows[item.index]!;
   const name = tree.name[node]!;
-  const label = tree.label[node]!;
+  const label = tree.isGroup(node) ? groupLabel(tree, node) : tree.label[node]!;
   const level = tree.level[node]!;
   const isTree = tree.view.sort === null;
   const above = tree.parentAction(node) ?? "";
@@ -108,6 +115,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
   const elapsed = tree.elapsedMs(node, nowMs);
   const error = tree.hasFailed(node) ? causeLine(tree.error(node)?.message ?? "") : "";
   const outlier = insight.outlier(node);
+  const isTagged = outlier && !error;
   const isCritical = insight.critical.has(node);
   return (
     <div
@@ -148,7 +156,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
             critical
           </span>
         )}
-        {outlier && (
+        {isTagged && (
           <span class="tag outlier" title={outlierText(outlier)}>
             <span class="roomy">{`${formatRatio(outlier.ratio)}× as long`}</span>
             <span class="narrow">slow</span>

@@ -116,6 +116,7 @@ function RunRow({ run, index, isCurrent, route, nowMs, reason, onLabel, onDelete
   const where = `${run.project} / ${run.domain}`;
   const silentMs = nowMs - parseTime(run.lastEventAt);
   const isSilent = run.endedAt === null && silentMs > SILENT_MS;
+  const silent = `silent for ${formatAge(silentMs).replace(" ago", "")}`;
   return (
     <tr
       class={isCurrent ? "current" : ""}
@@ -129,6 +130,7 @@ function RunRow({ run, index, isCurrent, route, nowMs, reason, onLabel, onDelete
         </a>
         <span class="where">
           <CutText text={run.title ? `${where} / ${run.runName}` : where} />
+          {why && <span class="row-error">{why}</span>}
           {Object.entries(run.labels ?? {}).map(([key, value]) => (
             <button
               key={key}
@@ -140,15 +142,11 @@ function RunRow({ run, index, isCurrent, route, nowMs, reason, onLabel, onDelete
               {`${key}: ${value}`}
             </button>
           ))}
-          {isSilent && (
-            <span class="silent narrow-silent">{`silent for ${formatDuration(silentMs)}`}</span>
-          )}
-          {why && <span class="row-error">{why}</span>}
         </span>
       </th>
       <td class="col-phase">
         {run.phase ? <PhaseLabel phase={run.phase} /> : <span class="fact">Waiting</span>}
-        {isSilent && <span class="silent">{`silent for ${formatDuration(silentMs)}`}</span>}
+        {isSilent && <span class="silent">{silent}</span>}
       </td>
       <td class="col-bar">
         <PhaseBar counts={run.phaseCounts} />
@@ -166,7 +164,7 @@ function RunRow({ run, index, isCurrent, route, nowMs, reason, onLabel, onDelete
       </td>
       <td class="number">
         {run.endedAt === null ? formatTicking(elapsed) : formatDuration(elapsed)}
-        <span class="narrow-age">{formatAge(nowMs - beganMs)}</span>
+        <span class="narrow-age">{isSilent ? silent : formatAge(nowMs - beganMs)}</span>
       </td>
       <td class="col-tools">
         <button

@@ -6,6 +6,12 @@ const TAIL_LENGTH_MAX = 20;
 const TAIL_LENGTH_MIN = 6;
 const HEAD_LENGTH = 8;
 
+/** A text whose first letter is of a script that is written from right to left. */
+const FROM_RIGHT = /^\P{L}*[\p{Script=Arabic}\p{Script=Hebrew}]/u;
+const LAST_WORD_BREAK = /[^\p{L}\p{M}](?=[\p{L}\p{M}]*$)/u;
+const JOINER = "\u200d";
+const REST_OF_CHARACTER = /^(?:\p{M}|\p{Emoji_Modifier}|\u200d.)*/su;
+
 interface CutTextProps {
   text: string;
   class?: string;
@@ -26,8 +32,9 @@ export function CutText({ text, title, mark = "", class: className = "" }: CutTe
     );
   // A hit that would lie across the cut is marked in neither half; then the text is cut at the hit's end.
   const at = cutAt(text, mark);
+  const dir = FROM_RIGHT.test(text) ? "rtl" : undefined;
   return (
-    <span class={`cut ${className}`} title={shown} onCopy={copyInOneLine}>
+    <span class={`cut ${className}`} dir={dir} title={shown} onCopy={copyInOneLine}>
       <span class="cut-head">
         <Marked text={text.slice(0, at)} mark={mark} />
       </span>
@@ -48,15 +55,20 @@ function copyInOneLine(event: ClipboardEvent): void {
   event.preventDefault();
 }
 
-function cutAt(text: string, mark: string): number {
+/** Where the end begins of which nothing is cut: neither in a character nor in a hit. */
+export function cutAt(text: string, mark: string): number {
   const tail = Math.max(TAIL_LENGTH_MIN, Math.min(TAIL_LENGTH_MAX, text.length - HEAD_LENGTH));
   let at = text.length - tail;
   if (mark !== "") {
     const hit = text.toLowerCase().lastIndexOf(mark.toLowerCase());
     if (hit >= 0 && hit < at && hit + mark.length > at) at = hit + mark.length;
   }
-  // Not in the middle of a character.
-  return /[\uDC00-\uDFFF]/.test(text[at] ?? "") ? at + 1 : at;
+  // Such letters are joined in writing: no word is parted.
+  if (FROM_RIGHT.test(text)) at = text.slice(0, at).search(LAST_WORD_BREAK) + 1 || at;
+  // Not in the middle of a character, be it made of several.
+  if (/[\uDC00-\uDFFF]/.test(text[at] ?? "")) at++;
+  if (text[at - 1] === JOINER) at--;
+  return at + REST_OF_CHARACTER.exec(text.slice(at))![0].length;
 }
 
 export function Marked({ text, mark }: { text: string; mark: string }) {
