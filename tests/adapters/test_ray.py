@@ -11,7 +11,7 @@ def test_job(runtree, api, token, tmp_path):
         tmp_path,
         RAY_enable_ray_event="1",
         RAY_enable_core_worker_ray_event_to_aggregator="1",
-        RAY_DASHBOARD_AGGREGATOR_AGENT_MAX_EVENT_SEND_BATCH_SIZE="1000",
+        RAY_DASHBOARD_AGGREGATOR_AGENT_MAX_EVENT_SEND_BATCH_SIZE="200",
         RAY_DASHBOARD_AGGREGATOR_AGENT_EVENTS_EXPORT_ADDR=(
             f"http://ray:{token}@{where}/v1/adapters/ray/data/ray"
         ),
