@@ -43,6 +43,15 @@ static json_t *decode_base64(struct adapter_answer *answer, const char *text)
     return json;
 }
 
+/* Whether it is of a version that is known; else that is counted. */
+static bool is_version_1(struct adapter_answer *answer, const char *version)
+{
+    if (version && strncmp(version, "1.", 2) == 0)
+        return true;
+    adapter_unmapped(answer, UNMAPPED_FIELD, NULL, NULL, "specversion is not 1.0");
+    return false;
+}
+
 static void take_cloudevent(struct adapter_answer *answer, const json_t *cloudevent)
 {
     const char *version = adapter_text(cloudevent, "specversion");
@@ -51,9 +60,7 @@ static void take_cloudevent(struct adapter_answer *answer, const json_t *cloudev
     json_t *unpacked = packed ? decode_base64(answer, packed)
                        : text ? json_loads(text, 0, NULL)
                               : NULL;
-    if (!version || strncmp(version, "1.", 2) != 0)
-        adapter_unmapped(answer, UNMAPPED_FIELD, NULL, NULL, "specversion is not 1.0");
-    else
+    if (is_version_1(answer, version))
         take_event(answer, unpacked ? unpacked : json_object_get(cloudevent, "data"),
                    json_object_get(cloudevent, "time"));
     json_decref(unpacked);
@@ -81,9 +88,11 @@ void adapt_cloudevents(const struct adapter_request *request, struct adapter_ans
     json_t *body = adapter_body(answer);
     if (!body)
         return;
-    if (adapter_header(request, "ce-specversion")) {
+    const char *version = adapter_header(request, "ce-specversion");
+    if (version) {
         json_t *time = header_text(adapter_header(request, "ce-time"));
-        take_event(answer, body, time);
+        if (is_version_1(answer, version))
+            take_event(answer, body, time);
         json_decref(time);
     } else if (json_is_array(body)) {
         for (size_t i = 0; i < json_array_size(body); i++)

@@ -119,6 +119,16 @@ static void test_what_is_no_time_is_none(void **state)
     }
 }
 
+static void test_binary_of_another_version_is_not_mapped(void **state)
+{
+    const struct unmapped_case expected = {DATA, UNMAPPED_FIELD, false};
+    struct adapted adapted = post("application/json", DATA, "0.3", "");
+
+    (void)state;
+    assert_unmapped(&adapted, &expected);
+    adapted_clear(&adapted);
+}
+
 static void test_time_of_the_data_stands(void **state)
 {
     struct adapted adapted = post("application/json",
@@ -182,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_data_may_be_text),
         cmocka_unit_test(test_time_of_a_header_may_have_escapes),
         cmocka_unit_test(test_what_is_no_time_is_none),
+        cmocka_unit_test(test_binary_of_another_version_is_not_mapped),
         cmocka_unit_test(test_time_of_the_data_stands),
         cmocka_unit_test(test_members_of_answers_are_left_out),
         cmocka_unit_test(test_what_is_not_mapped),
