@@ -19,7 +19,7 @@ from inventions import RunKey, at
 from many import ManyWatcher, list_of, run_of
 from postgres import Postgres, child_processes
 from runtree import Runtree, cells
-from sse import Cut, EventStream, StreamClosed
+from sse import Cut, EventStream, StreamClosed, TreeWatcher
 from tokens import CHECKS, KEYS, token_for, write_jwks
 
 NAMES = ("1", "2", "3")
@@ -312,10 +312,16 @@ def test_a_cell_is_reset_alone(connect, api, one, run, seen, change):
 
 
 def test_a_cell_goes_away_and_is_back(connect, api, one, other, away, run, seen):
-    """The others go on; who was there misses nothing of it, who comes meanwhile is told."""
+    """The others go on; who was there misses nothing of it, who comes meanwhile is told. The stream of
+    one run waits, and a new one is refused."""
     watcher, stream, homes = seen
+    path = f"{named(run, homes['2'][0]).path}/watch"
+    alone = TreeWatcher(path)
+    its_stream = connect(alone, one)
+    alone.follow(its_stream, "synced")
     away.kill()
     watcher.follow_until(stream, lambda it: it.away == ["2"])
+    assert EventStream(one.url, path).status == 503
     api.post_one(named(run, homes["1"][0]).event("a0", "SUCCEEDED"))
     key = (run.project, run.domain, homes["1"][0])
     watcher.follow_until(stream, lambda it: it.shown[key]["phase"] == "SUCCEEDED")
@@ -335,6 +341,8 @@ def test_a_cell_goes_away_and_is_back(connect, api, one, other, away, run, seen)
     one.wait_until_ready()
     moved = named(run, homes["2"][0])
     api.post_one(moved.event("a0", "FAILED"))
+    alone.follow_until(its_stream, lambda nodes: nodes["a0"]["action"]["phase"] == "FAILED")
+    assert alone.resets == 0
     key = (run.project, run.domain, moved.name)
     for each, its in ((watcher, stream), (late, late_stream), (back, back_stream)):
         each.follow_until(its, lambda it: it.names == set(itertools.chain(*homes.values())))
