@@ -144,6 +144,7 @@ struct event_writer {
 
     /* The batch in flight, and what of it is still to do: ranges[0 … range_count). */
     struct write_item *batch; /* WRITE_EVENTS_MAX of them */
+    struct write_item *spare; /* likewise; NULL while those of the last batch are answered */
     size_t batch_count;       /* 0: none in flight */
     bool is_for_all;          /* it has events of all the writers' queues */
     struct range ranges[RANGES_MAX];
@@ -429,13 +430,26 @@ static void go_on(struct event_writer *writer)
     event_writers_run(writer->owner);
 }
 
-/* Takes the range as done: every item of it has its verdict. Goes on with the next. */
+/* Takes the range as done: every item of it has its verdict. Goes on with the next, and with the
+ * next batch before this one is answered: the database need not wait for that. */
 static void finish_range(struct event_writer *writer)
 {
+    struct write_item *answered = writer->batch, *spare = writer->spare;
+    struct range range = writer->range;
+    bool is_last = writer->range_count == 0 && spare != NULL;
+
     drop_try(writer);
-    for (size_t i = writer->range.first; i < writer->range.last; i++)
-        finish_item(&writer->batch[i]);
-    go_on(writer);
+    if (is_last) {
+        writer->batch = spare;
+        writer->spare = NULL;
+        go_on(writer);
+    }
+    for (size_t i = range.first; i < range.last; i++)
+        finish_item(&answered[i]);
+    if (is_last)
+        writer->spare = answered;
+    else
+        go_on(writer);
 }
 
 static void give_up_range(struct event_writer *writer, const char *why)
@@ -2190,6 +2204,7 @@ static void free_writer(struct event_writer *writer)
     drop_probe(writer);
     free((void *)writer->events);
     free(writer->batch);
+    free(writer->spare);
 }
 
 /* -------- connections -------- */
@@ -2300,8 +2315,9 @@ static int start_writer(struct event_writers *writers, struct event_writer *writ
 
     writer->owner = writers;
     writer->batch = malloc(WRITE_EVENTS_MAX * sizeof *writer->batch);
+    writer->spare = malloc(WRITE_EVENTS_MAX * sizeof *writer->spare);
     writer->events = malloc(WRITE_EVENTS_MAX * sizeof(const struct action_event *));
-    if (writer->batch == NULL || writer->events == NULL)
+    if (writer->batch == NULL || writer->spare == NULL || writer->events == NULL)
         goto error_memory;
     writer->connection = pg_connection_new(writers->loop, &options, &events, writer);
     if (writer->connection == NULL)
