@@ -157,6 +157,13 @@ static const char *end_of(const json_t *trace)
     return NULL;
 }
 
+/* Of its task; 0 is none's. */
+static json_int_t number_of(const json_t *trace)
+{
+    json_int_t number = json_integer_value(json_object_get(trace, "task_id"));
+    return number < 0 || number > INT32_MAX ? 0 : number;
+}
+
 static void set_task_error(json_t *event, const json_t *trace)
 {
     char text[TEXT_SIZE];
@@ -188,20 +195,39 @@ static void set_process(json_t *event, const char *process)
                 json_pack("{s:s, s:s}", "name", process, "shortName", last ? last + 1 : process));
 }
 
+/* Of a task, whose number is the version. */
+static json_t *new_task_event(const struct nextflow *nextflow, const json_t *trace,
+                              const char *phase, int64_t time_us)
+{
+    char name[ADAPTER_NAME_SIZE];
+    json_int_t attempt = json_integer_value(json_object_get(trace, "attempt"));
+    adapter_name_below(adapter_text(trace, "name"), nextflow->root, name);
+    json_t *event = new_event(nextflow, name, nextflow->root, phase, time_us);
+    adapter_set(event, "attempt", json_integer(attempt < 1 || attempt > INT32_MAX ? 1 : attempt));
+    adapter_set(event, "version", json_integer(number_of(trace)));
+    return event;
+}
+
+/* An end tells when the task began, too, in case its start was lost; under a key that no start has.
+ */
+static void emit_start_again(const struct nextflow *nextflow, const json_t *trace)
+{
+    int64_t time_us = adapter_time_us(json_object_get(trace, "start"));
+    if (time_us == TIME_NONE)
+        return;
+    json_t *event = new_task_event(nextflow, trace, "RUNNING", time_us);
+    adapter_set(event, "version", json_integer(INT32_MAX - number_of(trace)));
+    adapter_emit(nextflow->answer, event);
+}
+
 static void emit_task(const struct nextflow *nextflow, const json_t *trace, const char *phase,
                       const char *time_member)
 {
-    char name[ADAPTER_NAME_SIZE];
     const char *workdir = adapter_text(trace, "workdir");
-    json_int_t number = json_integer_value(json_object_get(trace, "task_id"));
-    json_int_t attempt = json_integer_value(json_object_get(trace, "attempt"));
+    json_int_t number = number_of(trace);
     int64_t time_us = adapter_time_us(json_object_get(trace, time_member));
-    number = number < 0 || number > INT32_MAX ? 0 : number;
-    adapter_name_below(adapter_text(trace, "name"), nextflow->root, name);
-    json_t *event = new_event(nextflow, name, nextflow->root, phase,
-                              time_us == TIME_NONE ? nextflow->time_us : time_us);
-    adapter_set(event, "attempt", json_integer(attempt < 1 || attempt > INT32_MAX ? 1 : attempt));
-    adapter_set(event, "version", json_integer(number));
+    json_t *event =
+        new_task_event(nextflow, trace, phase, time_us == TIME_NONE ? nextflow->time_us : time_us);
     set_process(event, adapter_text(trace, "process"));
     if (workdir)
         adapter_set(event, "logInfo",
@@ -212,7 +238,7 @@ static void emit_task(const struct nextflow *nextflow, const json_t *trace, cons
         set_task_error(event, trace);
     adapter_set(event, "nextflow", adapter_raw(trace));
     adapter_emit(nextflow->answer, event);
-    if (strcmp(phase, "QUEUED") == 0 && number <= TASKS_THAT_TELL_OF_THE_RUN) {
+    if (strcmp(phase, "QUEUED") == 0 && number > 0 && number <= TASKS_THAT_TELL_OF_THE_RUN) {
         event = new_event(nextflow, nextflow->root, NULL, "RUNNING", time_us);
         adapter_set(event, "version", json_integer(number));
         adapter_emit(nextflow->answer, event);
@@ -223,17 +249,21 @@ static void take_task(const struct nextflow *nextflow, const char *phase, const 
 {
     const struct adapter_place place = {.run_name = nextflow->run_name, .root = nextflow->root};
     const json_t *trace = json_object_get(nextflow->message, "trace");
-    if (!phase)
+    bool is_end = !phase;
+    if (is_end)
         phase = end_of(trace);
-    if (!adapter_text(trace, "name"))
+    if (!adapter_text(trace, "name")) {
         adapter_unmapped(nextflow->answer, UNMAPPED_FIELD, &place, nextflow->message,
                          "no trace.name");
-    else if (!phase)
+    } else if (!phase) {
         adapter_unmapped(
             nextflow->answer, UNMAPPED_STATE, &place, nextflow->message, "trace.status %s",
             adapter_text(trace, "status") ? adapter_text(trace, "status") : "is missing");
-    else
+    } else {
         emit_task(nextflow, trace, phase, time_member);
+        if (is_end && strcmp(phase, "RECOVERED") != 0) /* whose start is of an earlier run */
+            emit_start_again(nextflow, trace);
+    }
 }
 
 /* -------- messages -------- */

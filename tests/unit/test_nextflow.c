@@ -127,6 +127,26 @@ static void test_ends(void **state)
     }
 }
 
+/* In case the message of it was lost: under another key, and not of what never began. */
+static void test_end_tells_the_start_again(void **state)
+{
+    struct adapted adapted = post_end(
+        json_pack("{s:s, s:i, s:i, s:I, s:I}", "status", "COMPLETED", "task_id", 6, "attempt", 2,
+                  "start", (json_int_t)1795630821765, "complete", (json_int_t)1795630822000));
+    struct adapted skipped = post_end(json_pack("{s:s, s:i}", "status", "ABORTED", "start", 0));
+    struct adapted cached = post_end(json_pack("{s:s, s:i}", "status", "CACHED", "start", 1));
+    const json_t *start = event_of(&adapted, "ALIGN (s1)", "RUNNING", 2);
+
+    (void)state;
+    assert_string_equal(text_of(start, "updatedTime"), "2026-11-25T18:20:21.765000Z");
+    assert_int_equal(json_integer_value(json_object_get(start, "version")), INT32_MAX - 6);
+    assert_int_equal(json_array_size(skipped.events), 1);
+    assert_int_equal(json_array_size(cached.events), 1);
+    adapted_clear(&adapted);
+    adapted_clear(&skipped);
+    adapted_clear(&cached);
+}
+
 static void test_run_that_failed_says_why(void **state)
 {
     struct adapted adapted =
@@ -219,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_retry_is_an_attempt),
         cmocka_unit_test(test_two_tasks_of_one_name_share_no_key),
         cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_end_tells_the_start_again),
         cmocka_unit_test(test_run_that_failed_says_why),
         cmocka_unit_test(test_what_is_not_mapped),
         cmocka_unit_test(test_later_tasks_tell_of_themselves_alone),
