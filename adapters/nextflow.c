@@ -115,24 +115,30 @@ static void set_run_error(json_t *event, const json_t *workflow)
                       report);
 }
 
+/* What it ended by: "SIGINT" as its error is somebody's Ctrl-C. */
+static const char *end_of_run(const json_t *workflow)
+{
+    const char *message = adapter_text(workflow, "errorMessage");
+    bool is_signal = message && strncmp(message, "SIG", 3) == 0 && !strpbrk(message, " \n");
+    return json_is_true(json_object_get(workflow, "success")) ? "SUCCEEDED"
+           : is_signal                                        ? "ABORTED"
+                                                              : "FAILED";
+}
+
 static void take_run(const struct nextflow *nextflow)
 {
     const json_t *metadata = json_object_get(nextflow->message, "metadata");
     const json_t *workflow = json_object_get(metadata, "workflow");
     bool has_ended = strcmp(nextflow->event, "completed") == 0;
-    bool is_success = json_is_true(json_object_get(workflow, "success"));
     int64_t time_us = moment_us(json_object_get(workflow, has_ended ? "complete" : "start"));
     if (time_us == TIME_NONE)
         time_us = nextflow->time_us;
-    json_t *event = new_event(nextflow, nextflow->root, NULL,
-                              !has_ended   ? "RUNNING"
-                              : is_success ? "SUCCEEDED"
-                                           : "FAILED",
-                              time_us);
+    const char *phase = has_ended ? end_of_run(workflow) : "RUNNING";
+    json_t *event = new_event(nextflow, nextflow->root, NULL, phase, time_us);
     adapter_set(event, "run", tell_of_run(nextflow, workflow));
     if (has_ended)
         adapter_set(event, "outputs", counts_of(workflow));
-    if (has_ended && !is_success)
+    if (has_ended && strcmp(phase, "SUCCEEDED") != 0)
         set_run_error(event, workflow);
     adapter_set(event, "nextflow", metadata ? adapter_raw(metadata) : NULL);
     adapter_emit(nextflow->answer, event);

@@ -167,6 +167,24 @@ static void test_run_that_failed_says_why(void **state)
     adapted_clear(&adapted);
 }
 
+static void test_run_that_a_signal_ended_is_aborted(void **state)
+{
+    static const char *const cases[][2] = {
+        {"SIGINT", "ABORTED"}, {"SIGTERM", "ABORTED"}, {"SIGNAL 9 of `ALIGN`", "FAILED"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct adapted adapted =
+            adapt_packed("nextflow", "{s:s, s:s, s:s, s:{s:{s:b, s:s}}}", "event", "completed",
+                         "runName", "mad_ritchie", "runId", "b1599c6d-22bb", "metadata", "workflow",
+                         "success", 0, "errorMessage", cases[i][0]);
+        const json_t *event = event_of(&adapted, "mad_ritchie", cases[i][1], 1);
+
+        assert_string_equal(text_of(json_object_get(event, "errorInfo"), "message"), cases[i][0]);
+        adapted_clear(&adapted);
+    }
+}
+
 static void test_what_is_not_mapped(void **state)
 {
     static const struct unmapped_case cases[] = {
@@ -241,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_end_tells_the_start_again),
         cmocka_unit_test(test_run_that_failed_says_why),
+        cmocka_unit_test(test_run_that_a_signal_ended_is_aborted),
         cmocka_unit_test(test_what_is_not_mapped),
         cmocka_unit_test(test_later_tasks_tell_of_themselves_alone),
         cmocka_unit_test(test_moment_of_another_zone),
