@@ -48,9 +48,12 @@ int read_name_parameter(struct http_request *request, const char *parameter, enu
 static int read_key(struct http_request *request, struct run_key *key)
 {
     if (read_captured_name(request, "project", KEY_PROJECT, &key->project) < 0 ||
-        read_captured_name(request, "domain", KEY_DOMAIN, &key->domain) < 0)
+        read_captured_name(request, "domain", KEY_DOMAIN, &key->domain) < 0 ||
+        read_captured_name(request, "run", KEY_NAME, &key->run_name) < 0)
         return -1;
-    return read_captured_name(request, "run", KEY_NAME, &key->run_name);
+    if (key->run_name == NULL) /* the path is that of the watch */
+        key->run_name = "watch";
+    return 0;
 }
 
 int read_run_key(struct http_request *request, struct run_key *key, struct cell **cell)

@@ -7,8 +7,8 @@
 
 enum { STREAMS_RETRY_S = 5 }; /* nobody knows when the client closes one */
 
-/* RFC 9110, 12.5.1: a client that says what it takes must take an event stream. */
-static bool takes_event_stream(const struct http_request *request)
+/* RFC 9110, 12.5.1 */
+bool stream_is_taken(const struct http_request *request)
 {
     const char *accept = http_request_header(request, "Accept");
 
@@ -30,7 +30,7 @@ static bool has_enough(const struct app *app, const struct http_request *request
 
 bool stream_admit(struct app *app, struct http_request *request)
 {
-    if (takes_event_stream(request))
+    if (stream_is_taken(request))
         return stream_admit_any(app, request);
     reply_problemf(request, PROBLEM_NOT_ACCEPTABLE, NULL,
                    "A watch answers text/event-stream only.");

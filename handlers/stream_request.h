@@ -7,6 +7,9 @@
 #include "server/app.h"
 #include "watch/stream.h"
 
+/* Whether the client, if it says what it takes, takes an event stream. */
+bool stream_is_taken(const struct http_request *request);
+
 /* Whether the request may become a stream; if not it was answered 406, 429 or 503. */
 bool stream_admit(struct app *app, struct http_request *request);
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "handlers/handlers.h"
 #include "handlers/parameters.h"
@@ -104,7 +105,7 @@ static void open_stream(struct app *app, struct http_request *request,
         metrics_add(app->metrics, is_known ? METRIC_STREAMS_RESUMED : METRIC_STREAMS_RESET, 1);
 }
 
-void handle_watch_runs(struct app *app, struct http_request *request)
+static void watch_runs(struct app *app, struct http_request *request)
 {
     struct list_filter filter = {.access = http_request_access(request)};
     const char *project, *domain;
@@ -124,4 +125,22 @@ void handle_watch_runs(struct app *app, struct http_request *request)
         reply_stream_head_only(request);
     else
         open_stream(app, request, &filter, limit);
+}
+
+/* Whether no watch is asked for, but the record of a run that is called "watch". */
+static bool is_of_one_run(const struct http_request *request)
+{
+    const char *accept = http_request_header(request, "Accept");
+
+    return http_request_capture(request, "project") != NULL && !stream_is_taken(request) &&
+           strcasestr(accept, "application/json") != NULL &&
+           http_request_uri(request)->parameter_count == 0;
+}
+
+void handle_watch_runs(struct app *app, struct http_request *request)
+{
+    if (is_of_one_run(request))
+        handle_get_run(app, request);
+    else
+        watch_runs(app, request);
 }

@@ -43,8 +43,11 @@ function answer(url: URL): unknown {
 beforeEach(() => {
   asked = [];
   vi.stubGlobal("document", { baseURI: "http://localhost/" });
-  vi.stubGlobal("fetch", (address: string) => {
+  vi.stubGlobal("fetch", (address: string, init: RequestInit) => {
     const url = new URL(address);
+    // Else the address of a run that is called "watch" is that of a stream.
+    if (!url.pathname.endsWith("/tree"))
+      expect(new Headers(init.headers).get("Accept")).toBe("application/json");
     asked.push(url.pathname + url.search);
     return Promise.resolve(new Response(JSON.stringify(answer(url))));
   });

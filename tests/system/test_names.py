@@ -241,3 +241,26 @@ def test_a_truncated_event_keeps_its_name(api, run):
     event = run.event(name, parent=None, outputs={"text": "x" * 300_000})
     assert api.post_one(event)["truncated"]
     assert api.read(run.action_path(name))["name"] == name
+
+
+def test_a_run_that_is_called_watch(api, run, open_stream):
+    """Its address is that of the watch of the list, too."""
+    run = RunKey(run.project, run.domain, "watch")
+    json_only = {"Accept": "application/json"}
+
+    def ask(path, headers, method="GET"):
+        return api.request(method, path, headers=headers)
+
+    assert_problem(ask(run.path, json_only), 404, "not-found")
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    answer = ask(run.path, json_only)
+    assert answer.json() == api.read(f"{run.base}/runs")["runs"][0]
+    assert ask(run.path, json_only, "HEAD").status_code == 200
+    assert_problem(ask(f"{run.path}?limit=3", json_only), 406, "not-acceptable")
+    assert_problem(ask("/v1/runs/watch", json_only), 406, "not-acceptable")
+    assert_problem(ask(run.path, {"Accept": "text/html"}), 406, "not-acceptable")
+    for accepted in ("*/*", "application/json, text/event-stream"):
+        stream = open_stream(run.path, headers={"Accept": accepted})
+        assert stream.read_until("synced")[1].data == answer.json()
+    assert api.request("DELETE", run.path).status_code == 204
+    assert_problem(ask(run.path, json_only), 404, "not-found")

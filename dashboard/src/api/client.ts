@@ -74,7 +74,7 @@ export function getJson<T>(
   onFailure?: (problem: string) => void,
 ): Promise<T> {
   const read = async (): Promise<T> => {
-    const response = await request(path, { signal });
+    const response = await request(path, { signal, headers: { Accept: "application/json" } });
     return (response.json() as Promise<T>).catch((cause: unknown) => {
       throw signal.aborted ? cause : new ApiError(0, "The answer cannot be read");
     });
