@@ -123,7 +123,8 @@ int read_filter(struct http_request *request, struct filter *filter)
         if (strcmp(uri->parameters[i].name, "phase") == 0 &&
             filter_add_phases(filter, uri->parameters[i].value) < 0)
             return refuse(request, "Query parameter", "phase",
-                          "must be phases by name or number, with commas between them");
+                          "must be phases by name (such as RUNNING) or number, with commas between "
+                          "them");
     }
     if (name != NULL && filter_set_name(filter, name) < 0)
         return refuse(request, "Query parameter", "name", "must be at most 255 bytes");

@@ -22,14 +22,15 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
          "`detail` gives the line and column of the first fault."},
     [PROBLEM_INVALID_FIELD] =
         {"invalid-field", "A field is not valid", 400,
-         "One member of the event, or one part of the path, is missing, has the wrong type or is "
-         "out of range. `pointer` is a JSON Pointer to the member and `detail` says what would be "
-         "accepted. The event was not recorded; correct it and send it again."},
+         "One member of the event, one part of the path or one parameter of the query is missing, "
+         "has the wrong type or is out of range. `pointer` is a JSON Pointer to a member, and "
+         "`detail` says what would be accepted. The event was not recorded; correct it and send it "
+         "again."},
     [PROBLEM_UNKNOWN_PARAMETER] =
-        {"unknown-parameter", "A query parameter is unknown or malformed", 400,
-         "The query has a parameter that this endpoint does not know, has one twice, or gives it a "
-         "value that it cannot take. Such a request is refused rather than guessed at, so that a "
-         "misspelt filter never looks like an empty answer. `detail` names the parameter."},
+        {"unknown-parameter", "A query parameter is unknown", 400,
+         "The query has a parameter that this endpoint does not know. Such a request is refused "
+         "rather than guessed at, so that a misspelt filter never looks like an empty answer. "
+         "`detail` names the parameter."},
     [PROBLEM_UNAUTHORIZED] =
         {"unauthorized", "Authentication is required", 401,
          "The request carries no credentials, or they are malformed, expired or not signed by a "
@@ -97,7 +98,11 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
     [PROBLEM_URI_TOO_LONG] =
         {"uri-too-long", "The path or query is too long", 414,
          "The path or the query of the request is longer than any that this service gives out or "
-         "needs. Names are at most 255 bytes each; check for a loop in what builds the address."},
+         "needs: its head has room for 16 KiB, and a name is at most 512 bytes, of which each may "
+         "take "
+         "three when it is encoded. Check for a loop in what builds the address, or watch fewer "
+         "runs "
+         "on one stream."},
     [PROBLEM_UNSUPPORTED_MEDIA_TYPE] =
         {"unsupported-media-type", "The media type is not supported", 415,
          "Events are taken as `application/json` (one event, or an object with `events`) and as "

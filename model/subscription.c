@@ -92,7 +92,8 @@ static int take_option(struct reader *reader, char *option)
     if (strcmp(option, "phase") == 0)
         return filter_add_phases(filter, value) == 0
                    ? 0
-                   : refuse(reader, "phase must be phases by name or number, with commas between");
+                   : refuse(reader, "phase must be phases by name (such as RUNNING) or number, "
+                                    "with commas between");
     if (is_first(option, "name", &reader->has_name))
         return filter_set_name(filter, value) == 0
                    ? 0
