@@ -344,7 +344,8 @@ static const struct {
 static bool is_of_no_action(const char *type)
 {
     static const char *const starts[] = {
-        "NODE_", "WORKER_", "ACTOR_DEFINITION_", "ACTOR_LIFECYCLE_", "TASK_PROFILE_", "PLATFORM_"};
+        "NODE_",         "WORKER_",   "ACTOR_DEFINITION_", "ACTOR_LIFECYCLE_",
+        "TASK_PROFILE_", "PLATFORM_", "PLACEMENT_GROUP_",  "SUBMISSION_JOB_"};
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
         if (strncmp(type, starts[i], strlen(starts[i])) == 0)
             return true;

@@ -229,6 +229,23 @@ static void test_names_may_be_those_of_the_proto(void **state)
     adapted_clear(&adapted);
 }
 
+/* Of the cluster and its jobs: known, and no actions. */
+static void test_other_events_are_none_of_a_task(void **state)
+{
+    static const char *const types[] = {"NODE_LIFECYCLE_EVENT", "PLACEMENT_GROUP_DEFINITION_EVENT",
+                                        "SUBMISSION_JOB_LIFECYCLE_EVENT", "ACTOR_DEFINITION_EVENT",
+                                        "TASK_PROFILE_EVENT"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct adapted adapted = adapt_packed("ray", "[{s:s}]", "eventType", types[i]);
+
+        assert_int_equal(json_array_size(adapted.events), 0);
+        assert_int_equal(adapted.answer.unmapped[UNMAPPED_TYPE], 0);
+        adapted_clear(&adapted);
+    }
+}
+
 static void test_what_is_not_mapped(void **state)
 {
     static const struct unmapped_case cases[] = {
@@ -266,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_driver_ends),
         cmocka_unit_test(test_ids_in_other_forms),
         cmocka_unit_test(test_names_may_be_those_of_the_proto),
+        cmocka_unit_test(test_other_events_are_none_of_a_task),
         cmocka_unit_test(test_what_is_not_mapped),
     };
 
