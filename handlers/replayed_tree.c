@@ -243,6 +243,15 @@ static void on_run_read(void *arg, enum repo_outcome outcome, const char *messag
     read_events(reply);
 }
 
+/* Answers show times in milliseconds, rounded down: at such a time all of that millisecond has
+ * happened. */
+static int64_t end_of_millisecond(int64_t time_us)
+{
+    int64_t behind_us = time_us % 1000;
+
+    return time_us - (behind_us < 0 ? behind_us + 1000 : behind_us) + 999;
+}
+
 void reply_replayed_tree(struct cell *cell, struct http_request *request, const struct run_key *run,
                          const struct filter *filter, const char *at)
 {
@@ -253,6 +262,8 @@ void reply_replayed_tree(struct cell *cell, struct http_request *request, const 
         refuse_parameter(request, "at", "must be a revision, or an RFC 3339 time with a zone");
         return;
     }
+    if (at_us != TIME_NONE)
+        at_us = end_of_millisecond(at_us);
     reply = calloc(1, sizeof *reply);
     if (reply == NULL) {
         reply_unavailable(request, -ENOMEM);

@@ -118,6 +118,20 @@ def test_tree_at_a_time_is_of_what_had_happened(api, recorded_late):
     assert phases(tree(api, run, at(7000), error="DISK")) == {}
 
 
+def test_tree_at_a_time_that_an_answer_has(api, run):
+    """Events have microseconds, answers do not."""
+    api.post_one(run.event("a0", "RUNNING", parent=None, updatedTime="2026-04-12T08:00:01.000900Z"))
+    api.post_one(run.event("a0", "SUCCEEDED", updatedTime="1969-12-31T23:59:59.000900Z", attempt=2))
+    created, started = "1969-12-31T23:59:59.000Z", "2026-04-12T08:00:01.000Z"
+    (first, second) = api.read(f"{run.path}/actions/a0")["attempts"]
+    assert (first["startedAt"], second["endedAt"]) == (started, created)
+    assert phases(tree(api, run, "1969-12-31T23:59:58.999Z")) == {}
+    assert phases(tree(api, run, created)) == {"a0": "SUCCEEDED"}
+    api.post_one(run.event("a0", "QUEUED", attempt=3, updatedTime="2026-04-12T08:00:01.000999Z"))
+    assert phases(tree(api, run, "2026-04-12T08:00:00.999999Z")) == {"a0": "SUCCEEDED"}
+    assert phases(tree(api, run, started)) == {"a0": "QUEUED"}
+
+
 def test_run_before_and_after_its_retry(api, run, report):
     report.post("01-retry-after-end")
     failed = {"root": "FAILED", "train": "FAILED"}
