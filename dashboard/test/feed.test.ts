@@ -154,9 +154,18 @@ describe("many topics", () => {
   it("that are refused leave the others be", async () => {
     const run = listen(feed);
     const list = listen(feed, LIST);
-    answer(403, { detail: `run=${RUN.value}: not yours to read` });
+    vi.stubGlobal("fetch", async (address: string) => {
+      const status = new URL(address).searchParams.has("run") ? 403 : 200;
+      return {
+        ok: status < 400,
+        status,
+        statusText: "",
+        json: async () => ({ detail: "not yours" }),
+      };
+    });
     FakeEventSource.last.break(true);
     await vi.advanceTimersByTimeAsync(10);
+    FakeEventSource.last.open();
     expect(run.heard.at(-1)).toBe("state failed");
     expect(list.heard).not.toContain("state failed");
     expect(asked()).toEqual({ list: [LIST.value], follow: ["true"] });

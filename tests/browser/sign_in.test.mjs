@@ -62,6 +62,16 @@ test("a stranger is asked for a token, a wrong one is refused, a good one opens 
   await page.waitForSelector("[data-name=a0]");
   await waitForStream(page, ["Live"]);
 
+  const foreign = await openPage(context, runAddress(runtree.url, { ...RUN, project: "theirs" }));
+  await foreign.waitForSelector("text=The token does not give read on theirs/production.");
+  await runtree.report([{ ...RUN, name: "a1", parent: "a0", phase: "RUNNING" }]);
+  await page.waitForSelector("[data-name=a1]");
+  await waitForStream(page, ["Live"]);
+  await foreign.goto(runAddress(runtree.url, RUN));
+  await foreign.waitForSelector("[data-name=a1]");
+  await waitForStream(foreign, ["Live"]);
+  await foreign.close();
+
   await page.goto(`${runtree.url}/#/`);
   await page.waitForSelector(".runs a:has(:text-is('r1'))");
   const kept = await page.evaluate(() => [

@@ -55,6 +55,17 @@ interface RunRecord extends OfTopic {
   deleted?: boolean;
 }
 
+interface Answer {
+  status: number;
+  /** "" for none. */
+  reason: string;
+}
+
+/** Whether to ask the same again is of no use. */
+function isRefusal(status: number): boolean {
+  return status >= 400 && status < 500 && status !== 408 && status !== 429;
+}
+
 function cellOf(data: string): string | undefined {
   return (JSON.parse(data) as OfTopic).cell;
 }
@@ -239,7 +250,8 @@ export class Feed {
   #connected(): void {
     this.#listenForSilence();
     for (const followed of this.#followed.values())
-      if (followed.state.status !== "live") this.#setStatus(followed, "catching-up");
+      if (followed.state.status !== "live" && followed.state.status !== "failed")
+        this.#setStatus(followed, "catching-up");
   }
 
   #listenForSilence(): void {
@@ -343,21 +355,23 @@ export class Feed {
 
   /** The EventSource has given up; asks the same question once more to learn the status. */
   async #findOutWhyRefused(source: EventSource): Promise<void> {
-    const abort = new AbortController();
     const topics = this.#topics();
-    let status = 0;
-    let reason = "The server does not answer";
-    try {
-      const answer = await fetch(this.#url(topics), { signal: abort.signal, cache: "no-store" });
-      status = answer.status;
-      if (!answer.ok) reason = await problemText(answer);
-    } catch {
-      // The reason stands.
-    }
-    abort.abort();
+    const { status, reason } = await this.#ask(topics);
+    const isRefused = isRefusal(status);
+    const alone =
+      isRefused && status !== 401 && topics.length > 1
+        ? await Promise.all(topics.map((topic) => this.#ask([topic])))
+        : [];
     if (this.#source !== source) return;
-    if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
-      this.#refused(topics, status, reason);
+    if (isRefused) {
+      // One that is refused has the others refused along with it.
+      const isAll = !alone.some((each) => isRefusal(each.status));
+      topics.forEach(({ value }, index) => {
+        const own = isAll ? { status, reason } : alone[index]!;
+        const followed = this.#followed.get(value);
+        if (followed && isRefusal(own.status)) this.#refused(followed, own);
+      });
+      this.#open();
       return;
     }
     const waitMs = status === 200 ? 0 : this.#backoffMs * (0.75 + Math.random() / 2);
@@ -366,21 +380,22 @@ export class Feed {
     this.#reconnecting(reason, Date.now() + waitMs, true);
   }
 
-  /** The topics that the refusal names are left out, all of them if it names none. */
-  #refused(topics: readonly Topic[], status: number, reason: string): void {
-    const named = topics.filter(({ value }) => reason.includes(value));
-    const isAll = status === 401 || named.length === 0;
-    for (const { value } of isAll ? topics : named) {
-      const followed = this.#followed.get(value);
-      if (!followed) continue;
-      this.#setState(followed, {
-        ...CONNECTING,
-        status: "failed",
-        reason,
-        needsSignIn: status === 401,
-      });
+  /** How the service answers to a stream of these topics; 0: not at all. */
+  async #ask(topics: readonly Topic[]): Promise<Answer> {
+    const abort = new AbortController();
+    try {
+      const answer = await fetch(this.#url(topics), { signal: abort.signal, cache: "no-store" });
+      return { status: answer.status, reason: answer.ok ? "" : await problemText(answer) };
+    } catch {
+      return { status: 0, reason: "The server does not answer" };
+    } finally {
+      abort.abort();
     }
-    this.#open();
+  }
+
+  #refused(followed: Followed, { status, reason }: Answer): void {
+    const needsSignIn = status === 401;
+    this.#setState(followed, { ...CONNECTING, status: "failed", reason, needsSignIn });
   }
 
   #reconnecting(reason: string, nextTryAt: number | null, nextTryIsExact: boolean): void {
