@@ -91,6 +91,24 @@ test("an abort is asked for after a question, and who asked is told", async () =
   assert.equal((await runtree.get(runPath(RUN))).abortRequested.reason, "too dark");
 });
 
+test("on a page without TLS what is copied is copied all the same, and no bell is offered that cannot ring", async () => {
+  const context = await browser.newContext();
+  await context.addInitScript(() => {
+    Object.defineProperty(navigator, "clipboard", { value: undefined });
+    Object.defineProperty(window, "isSecureContext", { value: false });
+  });
+  const page = await openPage(context, runAddress(runtree.url, RUN, "phase=RUNNING"));
+  await page.waitForSelector("[data-name=root]");
+  assert.equal(await page.locator("[aria-label^='Tell me']").count(), 0);
+  await page.focus("[aria-label^='Copy the link']");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("[aria-label='Copied']:focus");
+  await page.focus("[type=search]");
+  await page.keyboard.press("Control+V");
+  assert.equal(await page.inputValue("[type=search]"), page.url());
+  await context.close();
+});
+
 test("the browser tells of the first failure and of the end, once it was asked to", async () => {
   await page.evaluate(() => {
     window.told = [];

@@ -37,7 +37,7 @@ export function useNotice(
   progress: Progress,
 ): { state: NoticeState; toggle: () => void } {
   const [state, setState] = useState<NoticeState>(
-    typeof Notification === "undefined" ? "unavailable" : "off",
+    typeof Notification === "undefined" || !isSecureContext ? "unavailable" : "off",
   );
   const told = useRef({ failed: 0, isOver: false });
   const isOver = phase !== null && isTerminal(phase);
@@ -49,11 +49,14 @@ export function useNotice(
     const hasEnded = isOver && !before.isOver;
     if (!isFirstFailure && !hasEnded) return;
     const what = hasEnded && phase ? phaseTitle(phase) : "First failure";
-    const notice = new Notification(`${what}: ${name}`, {
-      body: progressText(progress),
-      tag: name,
-    });
-    notice.onclick = () => focus();
+    try {
+      const body = progressText(progress);
+      const notice = new Notification(`${what}: ${name}`, { body, tag: name });
+      notice.onclick = () => focus();
+    } catch {
+      // Chrome on Android has it for service workers only.
+      setState("unavailable");
+    }
   }, [state, phase, progress.failed, isOver]);
   const toggle = (): void => {
     if (state === "on") setState("off");

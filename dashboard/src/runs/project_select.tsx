@@ -7,7 +7,7 @@ import { navigate } from "../ui/router";
 
 /** Chooses a project, or a domain of one, among those that have runs. */
 export function ProjectSelect({ route, runs }: { route: RunsRoute; runs: readonly RunSummary[] }) {
-  const [projects, setProjects] = useState<Project[]>([]);
+  const [projects, setProjects] = useState<Project[] | null>(null);
   const newest = runs[0]?.firstSeenAt ?? "";
   useEffect(() => {
     const abort = new AbortController();
@@ -21,7 +21,7 @@ export function ProjectSelect({ route, runs }: { route: RunsRoute; runs: readonl
   const value = JSON.stringify([route.project, route.domain]);
   const names = [
     ...new Set([
-      ...projects.map(({ project }) => project),
+      ...(projects ?? []).map(({ project }) => project),
       ...(route.project ? [route.project] : []),
     ]),
   ].sort();
@@ -37,7 +37,7 @@ export function ProjectSelect({ route, runs }: { route: RunsRoute; runs: readonl
     >
       <option value={JSON.stringify(["", ""])}>All projects</option>
       {names.map((name) => {
-        const domains = projects.filter(({ project }) => project === name);
+        const domains = (projects ?? []).filter(({ project }) => project === name);
         if (
           name === route.project &&
           route.domain &&
@@ -50,7 +50,7 @@ export function ProjectSelect({ route, runs }: { route: RunsRoute; runs: readonl
             <option value={JSON.stringify([name, ""])}>{name}</option>
             {domains.map(({ domain, runs: count }) => (
               <option key={domain} value={JSON.stringify([name, domain])}>
-                {`${name} / ${domain} (${formatCount(count)})`}
+                {`${name} / ${domain}${projects ? ` (${formatCount(count)})` : ""}`}
               </option>
             ))}
           </optgroup>
