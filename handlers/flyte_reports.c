@@ -96,8 +96,11 @@ static json_t *answer_of(const struct report *report, const struct event_batch *
     if (kind == &flyte__report_tracked_actions_response__descriptor)
         return flyte_statuses(batch);
     if (kind == &flyte__create_run_response__descriptor) {
+        const Flyte__CreateTrackedRunRequest *asked =
+            (const Flyte__CreateTrackedRunRequest *)report->message;
         const struct run_key *run = &batch->events[0].run;
-        const struct flyte_scope scope = {"", run->project, run->domain, run->run_name};
+        const struct flyte_scope scope = {asked->run_id == NULL ? "" : asked->run_id->org,
+                                          run->project, run->domain, run->run_name};
 
         return flyte_created_run(&scope);
     }

@@ -179,7 +179,7 @@ def test_created_run_has_labels_and_answers_with_its_root(api, run):
     message = {"runId": run_id(run), "labels": {"team": "ml"}}
     message["taskSpec"] = {"shortName": "root", "taskTemplate": {"id": {"name": "pkg.root"}}}
     created = answer(api, "CreateRun", message, "TrackedRunService")
-    assert created["run"]["action"]["id"]["name"] == "a0"
+    assert created["run"]["action"]["id"] == action_id(run, "a0")
     action = api.read(f"{run.path}/actions/a0")
     assert (action["phase"], action["taskName"]) == ("QUEUED", "pkg.root")
     assert api.read(run.path)["labels"] == {"team": "ml"}
