@@ -501,7 +501,7 @@ static int decode_text(struct decoding *decoding, enum member member, const stru
     return 0;
 }
 
-/* The same of a text that the live tree carries and filters search. */
+/* The same of a text that the live tree carries and filters search; an empty one says nothing. */
 static int decode_label(struct decoding *decoding, enum member member, const char **out)
 {
     const struct value *value;
@@ -511,7 +511,7 @@ static int decode_label(struct decoding *decoding, enum member member, const cha
         return problem_set(decoding->problem, PROBLEM_INVALID_FIELD, members[member].pointer,
                            "%s must be at most %d bytes, not %zu.", members[member].place,
                            LABEL_BYTES_MAX, value->length);
-    *out = value ? keep_text(decoding, value->text, value->length) : NULL;
+    *out = value && value->length > 0 ? keep_text(decoding, value->text, value->length) : NULL;
     return 0;
 }
 
@@ -522,10 +522,11 @@ static int decode_task(struct decoding *decoding)
         return 0;
     if (task->type != JSON_OBJECT)
         return reject_type(decoding, TASK, "an object");
-    decoding->event->has_task = true;
-    if (decode_label(decoding, TASK_NAME, &decoding->event->task_name) ||
-        decode_label(decoding, TASK_SHORT_NAME, &decoding->event->short_name))
+    struct action_event *event = decoding->event;
+    if (decode_label(decoding, TASK_NAME, &event->task_name) ||
+        decode_label(decoding, TASK_SHORT_NAME, &event->short_name))
         return -1;
+    event->has_task = event->task_name || event->short_name;
     return 0;
 }
 

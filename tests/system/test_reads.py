@@ -527,7 +527,7 @@ def test_durations(api, run):
 def test_task_and_group_are_those_of_the_first_event_that_has_them(api, run):
     """First in the order of events, so that the order of arrival does not matter."""
     events = [
-        run.event(phase="QUEUED", parent=None),
+        run.event(phase="QUEUED", parent=None, group="", task={"name": "", "shortName": None}),
         run.event(phase="INITIALIZING", group="second", task={"name": "second.task"}),
         run.event(phase="RUNNING", group="third", task={"name": "third", "shortName": "t"}),
         run.event(phase="SUCCEEDED", attempt=2, group="last"),

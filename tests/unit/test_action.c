@@ -228,10 +228,11 @@ static void test_group_and_task_of_the_first_event_that_has_them(void **state)
         move(&action, &history, make_event("'name':'a','phase':'INITIALIZING','group':'g'"), NULL);
     assert_false(change.is_visible);
     assert_true(change.is_changed);
-    change = move(&action, &history, make_event("'name':'a','phase':'QUEUED','task':{}"), NULL);
+    change = move(&action, &history,
+                  make_event("'name':'a','phase':'QUEUED','task':{'shortName':'s'}"), NULL);
     assert_true(change.is_visible);
     assert_null(action.task_name);
-    assert_null(action.short_name);
+    assert_string_equal(action.short_name, "s");
     assert_string_equal(action.group, "g");
     clear_history(&history);
 }

@@ -97,8 +97,10 @@ static void test_defaults(void **state)
         "'attempt':null,'version':null,'group':null,'task':null,'updatedTime':null,"
         "'reportedTime':null,'errorInfo':null,'cluster':null,'outputs':null,'logInfo':null,"
         "'clusterEvents':null",
+        "'group':'','task':{'name':'','shortName':''},'title':'','run':{'title':''}",
+        "'task':{}",
     };
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         struct action_event event;
         struct problem problem;
         assert_int_equal(decode(members[i], NULL, &event, &problem), 0);
@@ -108,6 +110,7 @@ static void test_defaults(void **state)
         assert_null(event.parent);
         assert_null(event.group);
         assert_false(event.has_task);
+        assert_false(event.has_additions || event.has_run_additions);
         assert_int_equal(event.updated_us, 123);
         assert_int_equal(event.reported_us, TIME_NONE);
         assert_int_equal(event.error_kind, ERROR_KIND_NONE);
