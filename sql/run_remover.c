@@ -103,7 +103,7 @@ struct run_remover {
     int64_t marked_xid;              /* 0: there was nothing to mark */
     struct {
         bool is_made, is_told;
-        int64_t revision;       /* of the run; 0: it is gone */
+        int64_t revision;       /* of the run */
     } change;                   /* of the running one */
     struct leftover *leftovers; /* the first is being worked on */
     int32_t piece_rows;
@@ -349,42 +349,6 @@ static void remove_piece(struct run_remover *remover)
     send_calls(remover, on_piece_result, on_piece_end);
 }
 
-/* -------- what is done in a transaction of one statement -------- */
-
-/* Begins it, and an exchange; the parameters of the statement. */
-static struct pg_parameters *begin_change(struct run_remover *remover,
-                                          const struct pg_statement *statement)
-{
-    remover->change.is_made = remover->change.is_told = false;
-    begin(remover, &begin_statement);
-    return pg_calls_add(&remover->calls, statement);
-}
-
-/* That the statement has made one. */
-static void note_change(struct run_remover *remover, int64_t revision)
-{
-    remover->change.is_made = true;
-    remover->change.revision = revision;
-}
-
-/* Whether the change was not told yet: then it is told and committed, and `on_end` is called again.
- * It is told by a statement without tables, which is executed where all listen, also where others
- * are sent on to the server that has the tables. */
-static bool tell_change(struct run_remover *remover, const struct pg_end *end, pg_end_fn *on_end)
-{
-    const struct run_row row = {.state.revision = remover->change.revision};
-
-    if (end->outcome != PG_OK || remover->change.is_told)
-        return false;
-    remover->change.is_told = true;
-    pg_calls_reset(&remover->calls);
-    if (remover->change.is_made)
-        add_notify(&remover->calls, &remover->running->key, &row, 1);
-    pg_calls_add(&remover->calls, &commit_statement);
-    send_calls(remover, NULL, on_end);
-    return true;
-}
-
 /* -------- one deletion -------- */
 
 static const Oid mark_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ};
@@ -421,14 +385,22 @@ static const struct pg_statement mark_statement = {
     .types = mark_types,
 };
 
+/* If it was, which is said by the number that its transaction has then. */
+static const struct pg_statement tell_deleted_statement = {
+    .name = "tell_deleted",
+    .sql = "SELECT pg_notify(" PG_CHANNEL ", concat_ws(chr(30), $1, $2, $3, '0',"
+           " pg_snapshot_xmin(pg_current_snapshot())))"
+           " WHERE pg_current_xact_id_if_assigned() IS NOT NULL",
+    .parameter_count = 3,
+    .types = mark_types,
+};
+
 static void on_mark_result(void *arg, size_t statement, const PGresult *result)
 {
     struct run_remover *remover = arg;
 
-    if (statement == 0 || PQntuples(result) == 0) /* BEGIN, or there is none */
-        return;
-    remover->marked_xid = pg_int8(result, 0, 0);
-    note_change(remover, 0);
+    if (statement == 0 && PQntuples(result) > 0)
+        remover->marked_xid = pg_int8(result, 0, 0);
 }
 
 static void subtree_free(struct subtree *subtree)
@@ -479,8 +451,6 @@ static void on_mark_end(void *arg, const struct pg_end *end)
     struct run_remover *remover = arg;
     struct removal_request *request = remover->running;
 
-    if (tell_change(remover, end, on_mark_end))
-        return;
     remover->running = NULL;
     if (!try_later(remover, request, end)) {
         if (end->outcome == PG_REFUSED)
@@ -501,10 +471,47 @@ static void mark(struct run_remover *remover, const struct removal_request *requ
     struct pg_parameters *parameters;
 
     remover->marked_xid = 0;
-    parameters = begin_change(remover, &mark_statement);
+    parameters = begin(remover, &mark_statement);
     pg_bind_run(parameters, &request->key);
     pg_bind_time(parameters, request->due_us);
+    pg_bind_run(pg_calls_add(&remover->calls, &tell_deleted_statement), &request->key);
     send_calls(remover, on_mark_result, on_mark_end);
+}
+
+/* -------- what is done in a transaction of one statement -------- */
+
+/* Begins it, and an exchange; the parameters of the statement. */
+static struct pg_parameters *begin_change(struct run_remover *remover,
+                                          const struct pg_statement *statement)
+{
+    remover->change.is_made = remover->change.is_told = false;
+    begin(remover, &begin_statement);
+    return pg_calls_add(&remover->calls, statement);
+}
+
+/* That the statement has made one. */
+static void note_change(struct run_remover *remover, int64_t revision)
+{
+    remover->change.is_made = true;
+    remover->change.revision = revision;
+}
+
+/* Whether the change was not told yet: then it is told and committed, and `on_end` is called again.
+ * It is told by a statement without tables, which is executed where all listen, also where others
+ * are sent on to the server that has the tables. */
+static bool tell_change(struct run_remover *remover, const struct pg_end *end, pg_end_fn *on_end)
+{
+    const struct run_row row = {.state.revision = remover->change.revision};
+
+    if (end->outcome != PG_OK || remover->change.is_told)
+        return false;
+    remover->change.is_told = true;
+    pg_calls_reset(&remover->calls);
+    if (remover->change.is_made)
+        add_notify(&remover->calls, &remover->running->key, &row, 1);
+    pg_calls_add(&remover->calls, &commit_statement);
+    send_calls(remover, NULL, on_end);
+    return true;
 }
 
 /* -------- an end that is asked for -------- */
