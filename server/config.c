@@ -53,10 +53,8 @@ static const struct option_row options[] = {
          " SIGHUP"),
     TEXT(auth_secret, "auth-secret-file", "RUNTREE_AUTH_SECRET_FILE", "",
          "file of a secret that signs tokens (HMAC): 32 to 4096 bytes; read again at a SIGHUP"),
-    TEXT(
-        webhook_secrets, "webhook-secrets-file", "RUNTREE_WEBHOOK_SECRETS_FILE", "",
-        "file of secrets with which GitHub signs webhooks: PROJECT/DOMAIN SECRET a line; read again"
-        " at a SIGHUP"),
+    TEXT(webhook_secrets, "webhook-secrets-file", "RUNTREE_WEBHOOK_SECRETS_FILE", "",
+         "file of GitHub's secrets, PROJECT/DOMAIN SECRET a line; read again at a SIGHUP"),
     TEXT(auth_issuer, "auth-issuer", "RUNTREE_AUTH_ISSUER", "", "iss that tokens must have"),
     TEXT(auth_audience, "auth-audience", "RUNTREE_AUTH_AUDIENCE", "",
          "aud that tokens must have; without it they must have none"),
@@ -93,7 +91,7 @@ static const struct option_row options[] = {
     NUMBER(memory_max_bytes, "memory-max-bytes", "RUNTREE_MEMORY_MAX_BYTES", 0, 0, INT64_C(1) << 50,
            "memory for clients; past it new work is 503; 0: 3/4 of the cgroup's or machine's"),
     NUMBER(flush_interval_ms, "flush-interval-ms", "RUNTREE_FLUSH_INTERVAL_MS", 10, 0, 60000,
-           "time between two flushes of one run to its watchers, on average; at least half of it"),
+           "average time between two flushes of one run to its watchers; at least half"),
     NUMBER(heartbeat_ms, "heartbeat-ms", "RUNTREE_HEARTBEAT_MS", 15000, 100, 600000,
            "silence on a stream after which a heartbeat is sent"),
     NUMBER(hub_linger_ms, "hub-linger-ms", "RUNTREE_HUB_LINGER_MS", 30000, 0, 3600000,
