@@ -24,6 +24,7 @@
 enum {
     US_PER_S = 1000000,
     US_PER_MS = 1000,
+    MS_PER_S = 1000,
     QUARTER_S = 15 * 60,    /* in which time zones differ */
     ZONE_S_MAX = 14 * 3600, /* the farthest of them */
     ON_ITS_WAY_S_MAX = 60,  /* a message, by clocks that go right */
@@ -114,7 +115,7 @@ static int64_t time_of(const json_t *message, const char *envelope, int64_t rece
 {
     double time_s = json_number_value(json_object_get(message, "timestamp"));
     if (time_s >= 1 && time_s < 253402300799.0)
-        return (int64_t)(time_s * (US_PER_S / US_PER_MS)) * US_PER_MS;
+        return (int64_t)(time_s * MS_PER_S) * US_PER_MS;
     return local_time_us(envelope, received_us);
 }
 
