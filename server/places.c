@@ -332,6 +332,7 @@ struct search {
 struct search_read {
     struct search *search;
     uint8_t index;
+    bool is_closed; /* nobody with an older list made a run there any more when it was asked */
 };
 
 static void search_free(struct search *search)
@@ -396,7 +397,7 @@ static void on_read_end(void *arg, enum repo_outcome outcome, const char *messag
 
     (void)message;
     (void)moment;
-    note_answer(search, read->index, outcome == REPO_OK);
+    note_answer(search, read->index, outcome == REPO_OK && read->is_closed);
     free(read);
     end_read(search);
 }
@@ -416,7 +417,8 @@ static void ask_cell(struct search *search, uint8_t index)
             keys[count++] = search->runs[i].key;
     search->reads_pending++;
     if (read != NULL)
-        *read = (struct search_read){search, index};
+        *read = (struct search_read){search, index,
+                                     index != NOT_LISTED && search->places->has_newest[index]};
     if (keys != NULL && read != NULL && cell != NULL && cell->has_database)
         status = action_repo_runs_by_key(cell->repo, keys, count, on_looked_at, on_read_end, read);
     free(keys);

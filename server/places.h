@@ -54,8 +54,9 @@ int places_get(const struct places *places, const struct run_key *run, struct ru
 bool places_may_differ(const struct places *places);
 
 /* Looks for the runs. `done` comes once, perhaps before the return: until its return places_get
- * says where each is that was found, or is nowhere; the others may be in a cell that is away (then
- * `is_sure` is false), or have been forgotten meanwhile. 0, or -ENOMEM and `done` does not come. */
+ * says where each is that was found, or is nowhere; the others may be in a cell that is away, or
+ * that has not the newest list yet (then `is_sure` is false), or were forgotten meanwhile. 0, or
+ * -ENOMEM and `done` does not come. */
 typedef void places_fn(void *arg, bool is_sure);
 int places_find(struct places *places, const struct run_key *runs, size_t count, places_fn *done,
                 void *arg);

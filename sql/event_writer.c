@@ -74,7 +74,8 @@ enum step {
 struct write_request {
     size_t pending; /* events not finished, and one for the call that submits */
     bool is_unavailable, is_misplaced;
-    bool may_create;          /* runs that are not there */
+    bool may_create;          /* runs that are not there … */
+    int64_t generation;       /* … by this list of cells */
     char why[WRITE_WHY_SIZE]; /* of the first event that was given up for a reason of its own */
     event_write_fn *done;
     void *arg;
@@ -793,7 +794,8 @@ static void note_creatable(struct event_writer *writer)
         const struct write_item *item = &writer->batch[i];
         size_t low = 0, high = writer->run_count;
 
-        if (item->request == NULL || !item->request->may_create)
+        if (item->request == NULL || !item->request->may_create ||
+            item->request->generation != *writer->owner->options.generation)
             continue;
         while (low < high) {
             size_t middle = low + (high - low) / 2;
@@ -2416,6 +2418,7 @@ int event_writers_submit(struct event_writers *writers, struct event_batch *batc
     request->pending = 1;
     request->is_unavailable = request->is_misplaced = false;
     request->may_create = may_create;
+    request->generation = *writers->options.generation;
     request->why[0] = '\0'; /* and no more of it: there is one for each event */
     request->done = done;
     request->arg = arg;

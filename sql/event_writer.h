@@ -82,10 +82,10 @@ void event_writers_stop(struct event_writers *writers);
 void event_writers_free(struct event_writers *writers);
 
 /* Submits the events of `batch` whose results are EVENT_PENDING. Their runs are made if they are
- * not there, and `may_create`, and there is no newer list of cells than the one that is known. The
- * batch is borrowed until `done`, which comes exactly once, perhaps before the return. -EAGAIN: the
- * queue is full; -ENOTCONN: Postgres is away; -ENOMEM; then `done` does not come and nothing was
- * submitted. */
+ * not there, and `may_create`, and there is no newer list of cells than the one that is known now.
+ * The batch is borrowed until `done`, which comes exactly once, perhaps before the return. -EAGAIN:
+ * the queue is full; -ENOTCONN: Postgres is away; -ENOMEM; then `done` does not come and nothing
+ * was submitted. */
 int event_writers_submit(struct event_writers *writers, struct event_batch *batch, bool may_create,
                          event_write_fn *done, void *arg);
 

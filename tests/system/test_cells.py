@@ -235,6 +235,46 @@ def test_a_process_with_an_older_list_makes_no_runs(start_runtree, open_api, ser
     ) == [(1, "1"), (2, "1 2")]
 
 
+def test_what_waited_for_a_writer_goes_by_the_list_of_its_time(
+    start_runtree, open_api, servers, databases, tmp_path
+):
+    """Runs that were to be made by an older list are not when the process knows a newer one by then."""
+    patient = f"{databases[0]} options=-clock_timeout=30s"  # one of two writers is held up so long
+    lines = f"1 active {patient}", f"2 draining {databases[1]}"
+    old = start_runtree("--cells", str(listed(tmp_path, *lines)))
+    held, *runs = runs_of("queued", 200)  # so many that the writers do not take turns
+    open_api(old).post_one(held.event("a0", "RUNNING", parent=None))
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    waiting += " AND application_name = 'runtree writer'"
+
+    def post(*events):
+        return httpx.post(f"{old.url}/v1/events", json={"events": events})
+
+    def is_made(run):
+        try:
+            return httpx.post(f"{old.url}/v1/events", json=roots([run])[0], timeout=1).is_success
+        except httpx.TimeoutException:
+            return False  # the writer that is held up would make it
+
+    with (
+        psycopg.connect(databases[0]) as blocker,
+        concurrent.futures.ThreadPoolExecutor(2) as pool,
+    ):
+        blocker.execute("SELECT FROM runs FOR UPDATE")
+        pool.submit(post, *(held.event(f"a{n}", parent="a0") for n in range(1, 100)))
+        until(lambda: servers[0].execute(databases[0], waiting))
+        answer = pool.submit(post, *roots(runs))
+        until(lambda: len(stored(servers[0], databases[0])) > 1)  # those of the other writer
+        new = start_runtree(*cells(databases[:2]))
+        assert open_api(new).post_all(roots(runs))
+        numbers = itertools.count()
+        until(lambda: is_made(RunKey("later", "development", f"later{next(numbers)}")))
+        blocker.rollback()
+        assert answer.result(60).status_code in (200, 503)
+    there = [stored(*pair) for pair in zip(servers[:2], databases[:2])]
+    assert not there[0] & there[1] and there[0] | there[1] >= {run.name for run in runs}
+
+
 class Posters:
     """Threads that report runs, each event until it is acknowledged, to whichever runtree is there."""
 
