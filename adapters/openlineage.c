@@ -12,6 +12,7 @@
  * of an Airflow DAG says of its tasks is version 0 where the task says the same of itself. */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "adapters/tools.h"
@@ -376,6 +377,23 @@ static json_t *lower_case(const char *text)
     return json_stringn(lower, length);
 }
 
+static void set_alias(const struct lineage *lineage, json_t *event)
+{
+    char alias[ADAPTER_NAME_SIZE];
+    adapter_name(lineage->run_id, alias);
+    adapter_set(event, "aliases", json_pack("[s]", alias));
+}
+
+/* Before version 2 of Airflow's provider all instances of a mapped task have one run id: it is the
+ * task's then. */
+static bool is_id_of_mapped_task(const struct lineage *lineage, const struct lineage_action *action)
+{
+    static const char provider[] = "providers-openlineage/";
+    const char *producer = or_empty(adapter_text(lineage->json, "producer"));
+    const char *version = strstr(producer, provider);
+    return action->is_mapped && (!version || strtol(version + sizeof provider - 1, NULL, 10) < 2);
+}
+
 static void set_members(const struct lineage *lineage, const struct lineage_action *action,
                         json_t *event)
 {
@@ -393,11 +411,8 @@ static void set_members(const struct lineage *lineage, const struct lineage_acti
         set_task(event, lineage->integration, lineage->job_type);
     if (is_job(lineage, "DBT", NULL) && !is_query && !is_started_apart(lineage))
         adapter_set(event, "group", lower_case(lineage->job_type));
-    if (!lineage->is_root && !is_query) {
-        char alias[ADAPTER_NAME_SIZE];
-        adapter_name(lineage->run_id, alias);
-        adapter_set(event, "aliases", json_pack("[s]", alias));
-    }
+    if (!lineage->is_root && !is_query && !is_id_of_mapped_task(lineage, action))
+        set_alias(lineage, event);
     adapter_set(event, "title", title_of(lineage, action));
     set_links(lineage, event);
     set_error(lineage, event);
@@ -624,6 +639,8 @@ static void emit_mapped_task(const struct lineage *lineage, const struct lineage
         adapter_set(event, "group", group_of(json_object_get(group, "group_id")));
     set_task(event, adapter_text(task, "operator_class_path"),
              adapter_text(task, "operator_class"));
+    if (is_id_of_mapped_task(lineage, action))
+        set_alias(lineage, event);
     adapter_emit(lineage->answer, event);
 }
 

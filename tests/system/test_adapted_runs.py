@@ -64,6 +64,24 @@ RUNS = [
     ),
     (
         "openlineage",
+        "airflow-2",  # 2.10.5, whose provider, 1.14.0, has one run id for all of a mapped task
+        "etl-53c3dfc201bb",
+        22,
+        [
+            ("etl", None, "FAILED", 1, None),
+            ("transform", "etl", "SUCCEEDED", 1, None),
+            ("transform.0", "transform", "SUCCEEDED", 1, None),
+            ("transform.1", "transform", "SUCCEEDED", 2, None),
+            ("transform.2", "transform", "SUCCEEDED", 1, None),
+            ("load.broken", "etl", "FAILED", 1, "load"),
+            ("skipme", "etl", "SKIPPED", 1, None),  # by itself
+            ("after", "etl", "SKIPPED", 1, None),  # upstream_failed
+            ("never", "etl", "SKIPPED", 1, None),  # behind a short circuit
+            ("left", "etl", "SUCCEEDED", 1, None),  # and it sends no events
+        ],
+    ),
+    (
+        "openlineage",
         "dbt-live",
         "dbt-run-shop-f31486b638f6",
         20,

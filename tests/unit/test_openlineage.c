@@ -119,6 +119,38 @@ static void test_mapped_task_is_above_its_instances(void **state)
     adapted_clear(&adapted);
 }
 
+/* By the provider's version: the run id is the instance's, or that of the task with all of them. */
+static void test_run_id_of_a_mapped_task(void **state)
+{
+    static const struct {
+        const char *producer; /* NULL: an older integration */
+        bool is_instances;
+    } cases[] = {
+        {"https://github.com/apache/airflow/tree/providers-openlineage/1.14.0", false},
+        {"https://github.com/apache/airflow/tree/providers-openlineage/2.0.0", true},
+        {"https://github.com/apache/airflow/tree/providers-openlineage/20.1.0", true},
+        {NULL, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct adapted adapted = adapt_packed(
+            "openlineage", "{s:s, s:s, s:s?, s:{s:s, s:o}, s:{s:s, s:s}}", "eventType", "START",
+            "eventTime", TIME, "producer", cases[i].producer, "run", "runId", TASK_ID, "facets",
+            task_facets("transform", 1, json_pack("{s:i}", "map_index", 2)), "job", "namespace",
+            "n", "name", "etl.transform");
+        const json_t *of_instance =
+            json_object_get(event_of(&adapted, "transform.2", "RUNNING", 1), "aliases");
+        const json_t *of_task =
+            json_object_get(event_of(&adapted, "transform", "RUNNING", 1), "aliases");
+        const json_t *aliases = cases[i].is_instances ? of_instance : of_task;
+
+        assert_string_equal(json_string_value(json_array_get(aliases, 0)), TASK_ID);
+        assert_null(cases[i].is_instances ? of_task : of_instance);
+        adapted_clear(&adapted);
+    }
+}
+
 static void test_mapped_task_fails_with_the_last_try_of_an_instance(void **state)
 {
     struct adapted first = post_task("FAIL", "transform", 1, json_pack("{s:i}", "map_index", 0));
@@ -540,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_dag_start_queues_its_tasks),
         cmocka_unit_test(test_tries_are_attempts_with_links_and_errors),
         cmocka_unit_test(test_mapped_task_is_above_its_instances),
+        cmocka_unit_test(test_run_id_of_a_mapped_task),
         cmocka_unit_test(test_mapped_task_fails_with_the_last_try_of_an_instance),
         cmocka_unit_test(test_task_of_an_airflow_without_types_of_jobs),
         cmocka_unit_test(test_task_called_like_its_dag),
