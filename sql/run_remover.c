@@ -480,12 +480,16 @@ static void mark(struct run_remover *remover, const struct removal_request *requ
 
 /* -------- what is done in a transaction of one statement -------- */
 
-/* Begins it, and an exchange; the parameters of the statement. */
+enum { CHANGE_STATEMENT = 2 }; /* behind BEGIN and the lock of the run */
+
+/* Begins it, and an exchange; the parameters of the statement. The lock is one of its own: what a
+ * statement that waits for a lock reads is what there was before. */
 static struct pg_parameters *begin_change(struct run_remover *remover,
                                           const struct pg_statement *statement)
 {
     remover->change.is_made = remover->change.is_told = false;
     begin(remover, &begin_statement);
+    add_runs(&remover->calls, &lock_stored_runs_statement, &remover->running->key, 1);
     return pg_calls_add(&remover->calls, statement);
 }
 
@@ -521,7 +525,7 @@ static const Oid abort_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
 #define TERMINAL "(5, 6, 7, 8, 10, 11)"
 #define LOCKED_RUN                                                                                 \
     "WITH run AS MATERIALIZED (SELECT r.* FROM runs r WHERE r.project = $1 AND r.domain = $2"      \
-    " AND r.run_name = $3 FOR NO KEY UPDATE)"
+    " AND r.run_name = $3)"
 
 /* One row, or none if there is no such run: its phase, what is noted, and the revision of the run
  * if that is now. */
@@ -572,7 +576,7 @@ static void on_abort_result(void *arg, size_t statement, const PGresult *result)
     struct run_remover *remover = arg;
     struct removal_request *request = remover->running;
 
-    if (statement == 0 || PQntuples(result) == 0)
+    if (statement < CHANGE_STATEMENT || PQntuples(result) == 0)
         return;
     request->is_found = true;
     request->phase = phase_from_index(pg_int2(result, 0, 0));
@@ -819,7 +823,7 @@ static void on_subtree_result(void *arg, size_t statement, const PGresult *resul
             snprintf(subtree->incarnation, sizeof subtree->incarnation, "%s",
                      pg_text(result, 0, 2));
     } else if (subtree->step == SUBTREE_DROP) {
-        subtree->has_dropped = statement > 0 && PQntuples(result) > 0; /* behind BEGIN */
+        subtree->has_dropped = statement == CHANGE_STATEMENT && PQntuples(result) > 0;
         if (subtree->has_dropped)
             note_change(remover, pg_int8(result, 0, 0));
     } else if (subtree->step == SUBTREE_SCAN ||

@@ -1,7 +1,10 @@
 """Actions taken out of a run that goes on."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
+import psycopg
 import pytest
 
 from client import assert_problem, until
@@ -205,6 +208,27 @@ def test_its_aliases_go_with_it(api, run):
     assert listed(api, run) == ["a0"]
     api.post_one(run.event("try-1", "RUNNING", parent="a0"))
     assert listed(api, run) == ["a0", "try-1"]
+
+
+def test_an_event_that_is_just_being_written_goes_with_its_action(api, run, postgres, database):
+    """Else its row is left, without an action, and the event is a duplicate for good."""
+    late = run.event("w", "RUNNING", parent="lost", updatedTime="2026-04-12T08:00:00Z")
+    start(api, run, ("a0", None))
+    api.post_one(late | {"phase": "QUEUED"})
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with psycopg.connect(database) as writer, ThreadPoolExecutor(1) as pool:
+        writer.execute("SELECT 1 FROM runs WHERE run_name = %s FOR UPDATE", [run.name])
+        answer = pool.submit(httpx.delete, api.url + action(run, "w"), timeout=30)
+        until(lambda: postgres.execute(database, waiting)[0][0] or answer.done())
+        writer.execute(
+            "INSERT INTO action_events SELECT (jsonb_populate_record(e, '{\"phase\": 4}')).*"
+            " FROM action_events e WHERE e.run_name = %s AND e.name = 'w'",
+            [run.name],
+        )
+        writer.commit()
+        assert answer.result(30).status_code == 204
+    assert_problem(api.get(f"{action(run, 'w')}/events"), 404, "not-found")
+    assert api.post_one(late)["status"] == "waiting"
 
 
 def test_nobody_else_is_touched(api, tree, run):
