@@ -318,6 +318,16 @@ void adapter_keep_rejected(const struct adapter_request *request, struct adapter
     json_decref(event);
 }
 
+void adapter_drop_aliases(const struct adapter_request *request, struct adapter_answer *answer,
+                          const char *line, size_t length)
+{
+    json_t *event = json_loadb(line, length, 0, NULL);
+    json_object_del(event, "aliases");
+    answer->request = request;
+    adapter_emit(answer, event);
+    answer->request = NULL;
+}
+
 void adapter_keeper_name(const char *tool, char out[static ADAPTER_NAME_SIZE])
 {
     snprintf(out, ADAPTER_NAME_SIZE, "unmapped:%s", tool);

@@ -92,6 +92,11 @@ void adapter_answer_clear(struct adapter_answer *answer);
 void adapter_keep_rejected(const struct adapter_request *request, struct adapter_answer *answer,
                            const char *line, size_t length, const char *why);
 
+/* One of the answer's events was rejected for an alias that is another action's: appends it without
+ * aliases, so that what it says is not lost with what it is called. */
+void adapter_drop_aliases(const struct adapter_request *request, struct adapter_answer *answer,
+                          const char *line, size_t length);
+
 /* -------- for the tools' files (adapters/tools.h) -------- */
 
 /* The body as JSON, a new reference; NULL if it is none, which is counted, or there is no memory.

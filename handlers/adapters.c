@@ -168,7 +168,25 @@ static int make_events(void *arg, struct event_batch *batch, struct problem *pro
     return adaptation->taken_length < events->length;
 }
 
+static bool is_conflict_of_an_alias(const struct problem *problem)
+{
+    return problem->kind == PROBLEM_ALIAS_CONFLICT && strncmp(problem->pointer, "/aliases", 8) == 0;
+}
+
 /* What is rejected is kept with its run, by events of its own. */
+static void take_rejected(struct adaptation *adaptation, const char *line, size_t length,
+                          const struct problem *problem)
+{
+    struct adapter_answer *answer = &adaptation->answer;
+
+    if (adaptation->rejected++ == 0)
+        snprintf(adaptation->why, sizeof adaptation->why, "%s", problem->detail);
+    if (is_conflict_of_an_alias(problem))
+        adapter_drop_aliases(&adaptation->seen, answer, line, length);
+    else
+        adapter_keep_rejected(&adaptation->seen, answer, line, length, problem->detail);
+}
+
 static bool after_written(void *arg, const struct event_batch *batch)
 {
     struct adaptation *adaptation = arg;
@@ -180,12 +198,8 @@ static bool after_written(void *arg, const struct event_batch *batch)
         const struct event_result *result = &batch->results[i];
 
         assert(end != NULL); /* each event is a line */
-        if (result->status == EVENT_REJECTED) {
-            if (adaptation->rejected++ == 0)
-                snprintf(adaptation->why, sizeof adaptation->why, "%s", result->problem->detail);
-            adapter_keep_rejected(&adaptation->seen, answer, line, (size_t)(end - line),
-                                  result->problem->detail);
-        }
+        if (result->status == EVENT_REJECTED)
+            take_rejected(adaptation, line, (size_t)(end - line), result->problem);
         line = end + 1;
     }
     return adaptation->taken_length < answer->events.length;

@@ -275,3 +275,33 @@ def test_event_that_is_rejected_is_kept_with_its_run(api, run):
     assert only["unmapped"]["kind"] == "rejected" and "parent" in only["unmapped"]["detail"]
     kept = json.loads(only["unmapped"]["message"])
     assert kept["name"] == "save-7a4fb8f9b85f" and kept["openLineage"] == odd
+
+
+def test_event_whose_alias_is_another_actions_is_recorded_without(api, run):
+    """Two jobs that say the same run id; and what names it as its parent is below the first."""
+    path = adapter_path("openlineage", run)
+    dag, shared = "01a21405-68bf-7002-b061-20ff6e971d03", "01a21405-68bf-7e3f-be86-7a4fb8f9b85f"
+
+    def message(kind, job, run_id, parent, name):
+        family = {"run": {"runId": parent}, "job": {"name": name}}
+        family["root"] = {"run": {"runId": dag}, "job": {"name": "etl"}}
+        return {
+            "eventType": kind,
+            "eventTime": at(1),
+            "run": {"runId": run_id, "facets": {"parent": family}},
+            "job": {"name": job},
+        }
+
+    below = message("START", "below", shared[:-1] + "0", shared, "one")
+    kinds, jobs = ("START", "COMPLETE"), ("one", "two")
+    sent = [message(kind, job, shared, dag, "etl") for kind in kinds for job in jobs]
+    for _ in range(2):
+        answers = [api.post(it, path=path).json() for it in (*sent, below)]
+        assert [it["unmapped"] for it in answers] == [0] * 5
+    actions = api.read_all(f"{run.base}/runs/etl-20ff6e971d03/actions", "actions")
+    assert {it["name"]: (it["parent"], it["phase"]) for it in actions} == {
+        "etl": (None, "RUNNING"),
+        "one-7a4fb8f9b85f": ("etl", "SUCCEEDED"),
+        "two-7a4fb8f9b85f": ("etl", "SUCCEEDED"),
+        "below-7a4fb8f9b850": ("one-7a4fb8f9b85f", "RUNNING"),
+    }
