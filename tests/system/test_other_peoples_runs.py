@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from client import assert_problem
+from client import assert_problem, metric, until
 from inventions import RunKey
 
 OTHERS = 12
@@ -81,14 +81,20 @@ def test_events_of_a_locked_run_are_given_up_alone(server, api, run, others, dat
     assert api.post_one(run.event("a0", "RUNNING"))["status"] == "applied"
 
 
+def grown(server, queued):
+    """The bytes that wait for a writer, if they are more by now; else 0."""
+    found = metric(server.url, "runtree_write_queue_bytes")
+    return found if found > queued else 0
+
+
 def test_events_that_waited_are_written_in_their_order(server, api, run, database):
     api.post_one(run.event("a0", parent=None))
     with psycopg.connect(database) as blocker, ThreadPoolExecutor(20) as pool:
         blocker.execute("SELECT 1 FROM runs FOR UPDATE")
-        answers = []
+        answers, queued = [], 0
         for number in range(20):
             answers.append(pool.submit(post_to, server.url, run, number))
-            time.sleep(0.03)
+            queued = until(lambda: grown(server, queued))
         blocker.rollback()
         assert [answer.result(20) for answer in answers] == [201] * 20
     names = [action["name"] for action in api.read(f"{run.path}/actions")["actions"]]
