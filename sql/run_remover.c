@@ -664,24 +664,25 @@ static const struct pg_statement scan_statement = {
 
 static const Oid take_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4_ARRAY, PG_TEXT_ARRAY, PG_INT8};
 
-/* Rows: the phases of those taken, and how many have each. The key is in `k` and joined as in
+/* Rows: the phases of those taken, and how many have each. A name that another removal has freed
+ * meanwhile may be another action's: what is of it stays. The key is in `k` and joined as in
  * update_actions: a planner that takes the run for a small one has no other way than the index. */
 static const struct pg_statement take_actions_statement = {
     .name = "take_actions",
-    .sql =
-        "WITH k AS MATERIALIZED (SELECT $1 AS project, $2 AS domain, $3 AS run_name, n.*"
-        " FROM unnest($4, $5) AS n(ordinal, name)),"
-        " gone AS (UPDATE actions a SET removed = true, revision = $6, changed_by_hand = $6,"
-        " name = a.name || chr(31) || a.ordinal FROM k WHERE a.project = ANY (ARRAY[k.project])"
-        " AND a.domain = k.domain AND a.run_name = k.run_name AND a.name = k.name"
-        " AND a.ordinal = k.ordinal RETURNING a.phase),"
-        " events AS (DELETE FROM action_events e USING k WHERE e.project = ANY (ARRAY[k.project])"
-        " AND e.domain = k.domain AND e.run_name = k.run_name AND e.name = k.name),"
-        " joins AS (DELETE FROM pending_joins j WHERE j.project = $1 AND j.domain = $2"
-        " AND j.run_name = $3 AND j.parent = ANY ($5)),"
-        " aliases AS (DELETE FROM actions a WHERE a.project = $1 AND a.domain = $2"
-        " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent = ANY ($5))"
-        " SELECT g.phase, count(*) FROM gone g GROUP BY g.phase",
+    .sql = "WITH k AS MATERIALIZED (SELECT $1 AS project, $2 AS domain, $3 AS run_name, n.*"
+           " FROM unnest($4, $5) AS n(ordinal, name)),"
+           " gone AS (UPDATE actions a SET removed = true, revision = $6, changed_by_hand = $6,"
+           " name = a.name || chr(31) || a.ordinal FROM k WHERE a.project = ANY (ARRAY[k.project])"
+           " AND a.domain = k.domain AND a.run_name = k.run_name AND a.name = k.name"
+           " AND a.ordinal = k.ordinal RETURNING a.phase, k.*),"
+           " events AS (DELETE FROM action_events e USING gone k WHERE e.project = ANY "
+           "(ARRAY[k.project])"
+           " AND e.domain = k.domain AND e.run_name = k.run_name AND e.name = k.name),"
+           " joins AS (DELETE FROM pending_joins j WHERE j.project = $1 AND j.domain = $2"
+           " AND j.run_name = $3 AND j.parent IN (SELECT g.name FROM gone g)),"
+           " aliases AS (DELETE FROM actions a WHERE a.project = $1 AND a.domain = $2"
+           " AND a.run_name = $3 AND a.ordinal < 0 AND a.parent IN (SELECT g.name FROM gone g))"
+           " SELECT g.phase, count(*) FROM gone g GROUP BY g.phase",
     .parameter_count = 6,
     .types = take_types,
 };

@@ -210,25 +210,46 @@ def test_its_aliases_go_with_it(api, run):
     assert listed(api, run) == ["a0", "try-1"]
 
 
-def test_an_event_that_is_just_being_written_goes_with_its_action(api, run, postgres, database):
+@pytest.fixture
+def meanwhile(api, run, postgres, database):
+    """Deletes an action while the run is locked, and executes statements behind the lock."""
+    of_run = f"project = '{run.project}' AND run_name = '{run.name}'"
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+    def remove_meanwhile(name, *statements):
+        with psycopg.connect(database) as other, ThreadPoolExecutor(1) as pool:
+            other.execute(f"SELECT 1 FROM runs WHERE {of_run} FOR UPDATE")
+            answer = pool.submit(httpx.delete, api.url + action(run, name), timeout=30)
+            until(lambda: postgres.execute(database, waiting)[0][0] or answer.done())
+            for statement in statements:
+                other.execute(f"{statement} WHERE {of_run} AND name = '{name}'")
+            other.commit()
+            return answer.result(30).status_code
+
+    return remove_meanwhile
+
+
+def test_an_event_that_is_just_being_written_goes_with_its_action(api, run, meanwhile):
     """Else its row is left, without an action, and the event is a duplicate for good."""
     late = run.event("w", "RUNNING", parent="lost", updatedTime="2026-04-12T08:00:00Z")
     start(api, run, ("a0", None))
     api.post_one(late | {"phase": "QUEUED"})
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    with psycopg.connect(database) as writer, ThreadPoolExecutor(1) as pool:
-        writer.execute("SELECT 1 FROM runs WHERE run_name = %s FOR UPDATE", [run.name])
-        answer = pool.submit(httpx.delete, api.url + action(run, "w"), timeout=30)
-        until(lambda: postgres.execute(database, waiting)[0][0] or answer.done())
-        writer.execute(
-            "INSERT INTO action_events SELECT (jsonb_populate_record(e, '{\"phase\": 4}')).*"
-            " FROM action_events e WHERE e.run_name = %s AND e.name = 'w'",
-            [run.name],
-        )
-        writer.commit()
-        assert answer.result(30).status_code == 204
+    another = """(jsonb_populate_record(e, '{"phase": 4}')).* FROM action_events e"""
+    assert meanwhile("w", f"INSERT INTO action_events SELECT {another}") == 204
     assert_problem(api.get(f"{action(run, 'w')}/events"), 404, "not-found")
     assert api.post_one(late)["status"] == "waiting"
+
+
+def test_what_took_the_name_meanwhile_stays(api, run, meanwhile):
+    """Somebody else takes the action out first, and it is made anew."""
+    start(api, run, ("a0", None), ("a1", "a0"))
+    removed = """'{"name": "a1_2", "removed": true}'"""
+    meanwhile(
+        "a1",
+        f"INSERT INTO actions SELECT (jsonb_populate_record(a, {removed})).* FROM actions a",
+        "UPDATE actions SET ordinal = 3",
+    )
+    assert len(api.read(f"{action(run, 'a1')}/events")["events"]) == 1
 
 
 def test_nobody_else_is_touched(api, tree, run):
