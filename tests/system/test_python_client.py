@@ -459,8 +459,9 @@ def test_generators(api, run, program):
     """)
     named = {name: found for name, found in tree(api, run, "name").items() if "step" not in name}
     assert {name: found[0] for name, found in named.items()} == {
-        "top": None, "numbers": "top", "number 0": "numbers", "number 1": "numbers", "sent x": "step",
-        "outside": "top", "numbers-2": "top", "number 0-2": "numbers-2", "sent None": "step-2",
+        "top": None, "numbers": "top", "number 0": "numbers", "number 1": "numbers",
+        "sent x": "step", "outside": "top", "numbers-2": "top", "number 0-2": "numbers-2",
+        "sent None": "step-2",
         "broken": "top", "later": "top", "later-2": "step-3", "later-3": "step-4",
         "later-4": "top", "later-5": "step-5",
     }  # fmt: skip

@@ -9,7 +9,9 @@ from typing import Any, AsyncGenerator, Callable, ContextManager, Generator
 
 
 def drive(
-    generator: Generator[Any, Any, Any], context: ContextManager[Any], current: contextvars.ContextVar[Any]
+    generator: Generator[Any, Any, Any],
+    context: ContextManager[Any],
+    current: contextvars.ContextVar[Any],
 ) -> Generator[Any, Any, Any]:
     outside = current.get()
     try:
@@ -39,7 +41,9 @@ def drive(
 
 
 async def drive_async(
-    generator: AsyncGenerator[Any, Any], context: ContextManager[Any], current: contextvars.ContextVar[Any]
+    generator: AsyncGenerator[Any, Any],
+    context: ContextManager[Any],
+    current: contextvars.ContextVar[Any],
 ) -> AsyncGenerator[Any, Any]:
     outside = current.get()
     try:
