@@ -21,6 +21,15 @@ static void check_text(const char *text, const json_t *object, const char *membe
     MUST(said == NULL ? text == NULL : text != NULL && strcmp(text, said) == 0);
 }
 
+/* Of which an empty one says nothing. */
+static void check_label(const char *text, const json_t *object, const char *member)
+{
+    if (json_string_length(json_object_get(object, member)) == 0)
+        MUST(text == NULL);
+    else
+        check_text(text, object, member);
+}
+
 /* Of a key that may stand in the path. */
 static void check_key_part(const char *text, const char *in_path, const json_t *document,
                            const char *member)
@@ -83,11 +92,11 @@ static void check_decoded(const struct action_event *event, const json_t *docume
     check_number(event->attempt, path->attempt, document, "attempt", 1);
     check_number(event->version, path->version, document, "version", 0);
     check_text(event->parent, document, "parent");
-    check_text(event->group, document, "group");
-    check_text(event->task_name, task, "name");
-    check_text(event->short_name, task, "shortName");
+    check_label(event->group, document, "group");
+    check_label(event->task_name, task, "name");
+    check_label(event->short_name, task, "shortName");
     MUST(event->names_parent == (json_object_get(document, "parent") != NULL));
-    MUST(event->has_task == json_is_object(task));
+    MUST(event->has_task == (event->task_name != NULL || event->short_name != NULL));
     check_time(event->updated_us, document, "updatedTime", received_us);
     check_time(event->reported_us, document, "reportedTime", TIME_NONE);
     check_error(event, json_object_get(document, "errorInfo"));
