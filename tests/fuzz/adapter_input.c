@@ -67,6 +67,28 @@ static void check_events(const char *tool, const struct adapter_request *request
     event_batch_clear(&batch);
 }
 
+/* What is made of one that is rejected is such as the contract allows, too. */
+static void check_rejection(const char *tool, const struct adapter_request *request,
+                            struct adapter_answer *answer)
+{
+    size_t before = answer->events.length;
+    const char *end = before == 0 ? NULL : memchr(answer->events.bytes, '\n', before);
+    size_t length = end == NULL ? 0 : (size_t)(end - answer->events.bytes);
+    char *line = malloc(length + 1);
+    struct buffer added;
+
+    MUST(line != NULL);
+    if (length > 0) {
+        memcpy(line, answer->events.bytes, length);
+        adapter_keep_rejected(request, answer, line, length, "it is another's");
+        adapter_drop_aliases(request, answer, line, length);
+        added = (struct buffer){.bytes = answer->events.bytes + before,
+                                .length = answer->events.length - before};
+        check_events(tool, request, &added);
+    }
+    free(line);
+}
+
 void check_adapter(const char *tool, const uint8_t *data, size_t size)
 {
     const struct adapter_tool *found = adapter_find(tool);
@@ -85,6 +107,7 @@ void check_adapter(const char *tool, const uint8_t *data, size_t size)
     if (answer.events.length > 0)
         MUST(memcmp(answer.events.bytes, again.events.bytes, answer.events.length) == 0);
     check_events(tool, &request, &answer.events);
+    check_rejection(tool, &request, &answer);
     adapter_answer_clear(&answer);
     adapter_answer_clear(&again);
     free(body);
