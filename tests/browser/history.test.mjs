@@ -39,6 +39,8 @@ test("a replay shows the tree as the API says it was, and ends back at live", as
     const then = await runtree.get(`${runPath(NIGHT)}/tree?at=${at}`);
     assert.deepEqual(byName(await treeOnPage(page)), byName(treeOfApi(then)), at);
     assert.match(await page.locator(".axis .now").textContent(), /^\d\d:00:\d\d\.[05]00$/);
+    const days = await page.locator(".axis .day").count();
+    assert.equal(days, at.includes("04.5") ? 0 : 1, "the day only where it does not meet that");
   }
 
   const failures = await page.locator(".why-row time").allTextContents();

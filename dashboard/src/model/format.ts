@@ -84,6 +84,14 @@ function isRelative(): boolean {
   return style === "relative" && Number.isFinite(originMs);
 }
 
+const MIDNIGHT_MS = Number(new Date(2001, 0, 1));
+
+/** By how much a time is moved so that, read by the reader's clock, it is as round as it is told. */
+export function clockShift(timeMs: number): number {
+  if (isRelative()) return MIDNIGHT_MS - originMs;
+  return style === "utc" ? new Date(timeMs).getTimezoneOffset() * MINUTE : 0;
+}
+
 /** The time of day to the millisecond. */
 export function formatClock(timeMs: number): string {
   if (!Number.isFinite(timeMs)) return "–";

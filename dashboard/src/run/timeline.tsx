@@ -4,7 +4,7 @@ import { timeTicks } from "d3-time";
 import type { ZoomTransform } from "d3-zoom";
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { dayOf, formatClock, formatDuration, formatTick } from "../model/format";
+import { clockShift, dayOf, formatClock, formatDuration, formatTick } from "../model/format";
 import { phaseTitle } from "../model/phase";
 import type { TreeStore } from "../model/tree_store";
 import type { AttemptSource } from "./attempt_details";
@@ -40,7 +40,9 @@ export function timelineScale(
 
 export function timelineTicks(scale: TimeScale, width: number): Date[] {
   const [from = 0, to = 0] = scale.domain();
-  return timeTicks(new Date(from), new Date(to), Math.max(2, Math.floor(width / TICK_WIDTH_PX)));
+  const [first, last] = [from, to].map((time) => new Date(time + clockShift(time)));
+  const ticks = timeTicks(first!, last!, Math.max(2, Math.floor(width / TICK_WIDTH_PX)));
+  return ticks.map((tick) => new Date(Number(tick) - clockShift(Number(tick))));
 }
 
 let ruler: CanvasRenderingContext2D | null = null;
@@ -73,9 +75,11 @@ export function TimelineAxis({ scale, ticks, width, nowMs, nowLabel }: AxisProps
   const label = tickLabel(ticks, scale);
   const now = nowMs === null ? -1 : scale(nowMs);
   const nowPx = labelWidth(nowLabel) + NOW_GAP_PX;
+  const isToLeft = now > width - nowPx;
   const day = dayOf(Number(scale.domain()[0] ?? 0), width < NARROW_PX);
   // From left to right, each label only where the one before it, the day and "now" leave room.
-  let free = labelWidth(day) + TICK_LABEL_GAP_PX;
+  const dayEnd = labelWidth(day) + TICK_LABEL_GAP_PX;
+  let free = dayEnd;
   const shown: { x: number; text: string }[] = [];
   for (const tick of ticks) {
     const text = label(tick);
@@ -88,14 +92,14 @@ export function TimelineAxis({ scale, ticks, width, nowMs, nowLabel }: AxisProps
   }
   return (
     <div class="axis" aria-hidden="true">
-      <span class="day">{day}</span>
+      {!(now >= 0 && now < dayEnd && !isToLeft) && <span class="day">{day}</span>}
       {shown.map(({ x, text }) => (
         <span key={x} class="tick" style={{ left: `${x}px` }}>
           {text}
         </span>
       ))}
-      {now >= 0 && now <= width && (
-        <span class={`now${now > width - nowPx ? " to-left" : ""}`} style={{ left: `${now}px` }}>
+      {now >= 0 && now <= width && !(isToLeft && now < dayEnd + nowPx) && (
+        <span class={`now${isToLeft ? " to-left" : ""}`} style={{ left: `${now}px` }}>
           {nowLabel}
         </span>
       )}

@@ -66,8 +66,7 @@ function groupLabel(tree: TreeStore, node: number): string {
 /** What is said of a group behind its name: how many of it are done, how long they take, and the slowest. */
 function GroupFacts({ tree, node, nowMs }: { tree: TreeStore; node: number; nowMs: number }) {
   const { total, done, meanMs, slowestMs } = groupFacts(tree, node, nowMs);
-  const times =
-    done > 0 ? `mean ${formatDuration(meanMs)}, slowest ${formatDuration(slowestMs)}` : "";
+  const times = done > 0 ? `mean ${formatDuration(meanMs)}, max ${formatDuration(slowestMs)}` : "";
   return (
     <span class="id group-facts">
       {done < total ? `${formatCount(done)} of ${formatCount(total)}` : formatCount(total)}
