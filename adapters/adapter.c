@@ -272,7 +272,7 @@ json_t *adapter_parent(const char *parent, const char *name)
     return parent && strcmp(parent, name) != 0 ? json_string(parent) : json_null();
 }
 
-/* The same message is the same event. */
+/* The same message is the same event, at its own time. */
 static void keep(struct adapter_answer *answer, enum unmapped_kind kind,
                  const struct adapter_place *place, const json_t *message, const char *detail)
 {
@@ -284,13 +284,15 @@ static void keep(struct adapter_answer *answer, enum unmapped_kind kind,
     }
     uint64_t hash = hash_bytes(HASH_START, text, strlen(text));
     adapter_keeper_name(answer->tool, name);
-    adapter_emit(answer, json_pack("{s:s, s:s, s:o, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:s#}}",
-                                   "runName", place->run_name, "name", name, "parent",
-                                   adapter_parent(place->root, name), "phase", "SKIPPED", "version",
-                                   (json_int_t)(hash & INT32_MAX), "title",
-                                   "Messages that could not be mapped", "unmapped", "tool",
-                                   answer->tool, "kind", unmapped_kind_name(kind), "detail", detail,
-                                   "message", text, length_within(text, RAW_BYTES_MAX)));
+    json_t *event = json_pack(
+        "{s:s, s:s, s:o, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:s#}}", "runName", place->run_name,
+        "name", name, "parent", adapter_parent(place->root, name), "phase", "SKIPPED", "version",
+        (json_int_t)(hash & INT32_MAX), "title", "Messages that could not be mapped", "unmapped",
+        "tool", answer->tool, "kind", unmapped_kind_name(kind), "detail", detail, "message", text,
+        length_within(text, RAW_BYTES_MAX));
+    if (place->time_us > 0)
+        adapter_set(event, "updatedTime", adapter_time(place->time_us));
+    adapter_emit(answer, event);
     free(text);
 }
 
@@ -309,7 +311,10 @@ void adapter_keep_rejected(const struct adapter_request *request, struct adapter
     json_t *event = json_loadb(line, length, 0, NULL);
     const char *said = adapter_text(event, "name"), *run_name = adapter_text(event, "runName");
     const json_t *root = run_name ? json_object_get(answer->roots, run_name) : NULL;
-    const struct adapter_place place = {.run_name = run_name, .root = json_string_value(root)};
+    const struct adapter_place place = {.run_name = run_name,
+                                        .root = json_string_value(root),
+                                        .time_us =
+                                            adapter_time_us(json_object_get(event, "updatedTime"))};
     adapter_keeper_name(answer->tool, name);
     answer->request = request;
     if (root && said && strcmp(said, name) != 0)

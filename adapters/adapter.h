@@ -120,6 +120,7 @@ void adapter_set(json_t *event, const char *member, json_t *value);
 /* The run that a message belongs to, and the root of its tree. */
 struct adapter_place {
     const char *run_name, *root;
+    int64_t time_us; /* of the message; 0 or less: it does not say */
 };
 
 /* Remembers the root of a run whose events follow, for what of them may be rejected. */

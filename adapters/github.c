@@ -351,7 +351,8 @@ static enum phase phase_of_step(const struct job *job, const json_t *step)
 static void take_step(const struct github *github, const struct job *job, const json_t *step)
 {
     const struct adapter_place place = {.run_name = github->run_name,
-                                        .root = github->root ? github->root : job->name};
+                                        .root = github->root ? github->root : job->name,
+                                        .time_us = job->end_us};
     char name[ADAPTER_NAME_SIZE], longer[ADAPTER_NAME_SIZE + ID_SIZE];
     json_int_t number = json_integer_value(json_object_get(step, "number"));
     enum phase phase = phase_of_step(job, step);
@@ -408,6 +409,16 @@ static void take_job(const struct github *github, enum phase phase)
 
 /* -------- hooks -------- */
 
+/* The last that it says; 0: none. */
+static int64_t time_of_hook(const struct github *github)
+{
+    static const char *const members[] = {"created_at", "started_at", "updated_at", "completed_at"};
+    int64_t time_us = 0;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        time_us = time_of(github->what, members[i], time_us);
+    return time_us;
+}
+
 static void take_hook(struct adapter_answer *answer, const json_t *message, bool is_job)
 {
     char id[ID_SIZE];
@@ -424,7 +435,8 @@ static void take_hook(struct adapter_answer *answer, const json_t *message, bool
     github.attempt = json_integer_value(json_object_get(github.what, "run_attempt"));
     if (github.attempt < 1 || github.attempt > INT32_MAX)
         github.attempt = 1;
-    const struct adapter_place place = {.run_name = github.run_name, .root = github.root};
+    const struct adapter_place place = {
+        .run_name = github.run_name, .root = github.root, .time_us = time_of_hook(&github)};
     enum phase phase = phase_of(&github);
     if (!phase)
         adapter_unmapped(answer, UNMAPPED_STATE, &place, github.what,

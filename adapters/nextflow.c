@@ -253,7 +253,8 @@ static void emit_task(const struct nextflow *nextflow, const json_t *trace, cons
 
 static void take_task(const struct nextflow *nextflow, const char *phase, const char *time_member)
 {
-    const struct adapter_place place = {.run_name = nextflow->run_name, .root = nextflow->root};
+    const struct adapter_place place = {
+        .run_name = nextflow->run_name, .root = nextflow->root, .time_us = nextflow->time_us};
     const json_t *trace = json_object_get(nextflow->message, "trace");
     bool is_end = !phase;
     if (is_end)
@@ -277,7 +278,7 @@ static void take_task(const struct nextflow *nextflow, const char *phase, const 
 static void take_message(struct adapter_answer *answer, const json_t *message)
 {
     struct nextflow nextflow = {.answer = answer, .message = message};
-    const struct adapter_place place = {.run_name = nextflow.run_name, .root = nextflow.root};
+    struct adapter_place place = {.run_name = nextflow.run_name, .root = nextflow.root};
     const char *name = adapter_text(message, "runName");
     const char *session = adapter_text(message, "runId");
     char digits[SESSION_DIGITS + 1];
@@ -293,6 +294,7 @@ static void take_message(struct adapter_answer *answer, const json_t *message)
     nextflow.time_us = adapter_time_us(json_object_get(message, "utcTime"));
     if (nextflow.time_us == TIME_NONE)
         nextflow.time_us = answer->request->received_us;
+    place.time_us = nextflow.time_us;
     if (strcmp(nextflow.event, "started") == 0 || strcmp(nextflow.event, "completed") == 0)
         take_run(&nextflow);
     else if (strcmp(nextflow.event, "process_submitted") == 0)

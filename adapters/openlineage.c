@@ -599,7 +599,8 @@ static const struct task_end *find_task_end(const json_t *state)
 
 static void end_tasks(const struct lineage *lineage, const struct lineage_action *dag)
 {
-    const struct adapter_place place = {.run_name = lineage->run_name, .root = lineage->root};
+    const struct adapter_place place = {
+        .run_name = lineage->run_name, .root = lineage->root, .time_us = lineage->time_us};
     const json_t *states = adapter_get(lineage->run_facets, "airflowState/tasksState");
     char name[ADAPTER_NAME_SIZE];
     const char *id;
@@ -676,7 +677,8 @@ static void take_lineage(struct adapter_answer *answer, const json_t *json)
     struct lineage_action action;
     if (!read_lineage(&lineage, answer, json))
         return;
-    const struct adapter_place place = {.run_name = lineage.run_name, .root = lineage.root};
+    const struct adapter_place place = {
+        .run_name = lineage.run_name, .root = lineage.root, .time_us = lineage.time_us};
     const char *phase = phase_of(&lineage);
     adapter_note_place(answer, &place);
     if (!phase) {

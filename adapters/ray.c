@@ -85,7 +85,8 @@ static json_t *new_event(const struct ray *ray, const char *name, enum phase pha
 static void unmapped(const struct ray *ray, enum unmapped_kind kind, const char *why,
                      const char *value)
 {
-    const struct adapter_place place = {.run_name = ray->run_name, .root = root};
+    const struct adapter_place place = {
+        .run_name = ray->run_name, .root = root, .time_us = ray->time_us};
     adapter_unmapped(ray->answer, kind, ray->run_name[0] ? &place : NULL, ray->event, "%s%s%s", why,
                      value ? " " : "", value ? value : "");
 }

@@ -259,7 +259,8 @@ static void take_progress(const struct snakemake *snakemake)
 
 static void take_jobs(const struct snakemake *snakemake, const json_t *numbers, enum phase phase)
 {
-    const struct adapter_place place = {.run_name = snakemake->run_name, .root = root};
+    const struct adapter_place place = {
+        .run_name = snakemake->run_name, .root = root, .time_us = snakemake->time_us};
     if (json_is_integer(numbers)) {
         emit_job(snakemake, json_integer_value(numbers), phase);
         return;
@@ -295,7 +296,8 @@ static void take_message(const struct snakemake *snakemake)
     static const char *const silent[] = {"host",       "run_info",  "resources_info", "shellcmd",
                                          "dag_debug",  "debug",     "warning",        "rule_info",
                                          "group_info", "rulegraph", "d3dag",          NULL};
-    const struct adapter_place place = {.run_name = snakemake->run_name, .root = root};
+    const struct adapter_place place = {
+        .run_name = snakemake->run_name, .root = root, .time_us = snakemake->time_us};
     const json_t *message = snakemake->message, *job = json_object_get(message, "jobid");
     const char *level = adapter_text(message, "level");
     if (!level)

@@ -216,6 +216,7 @@ def test_message_that_is_not_mapped_is_kept_with_its_run(api, run):
     assert api.read(tree)["phase"] == "SUCCEEDED"
     kept = api.read(f"{tree}/actions/unmapped:openlineage")
     assert (kept["phase"], kept["parent"]) == ("SKIPPED", "etl")
+    assert kept["createdAt"] == kept["endedAt"] == at(0)  # its own, whenever it came
     (only,) = api.read(f"{tree}/actions/unmapped:openlineage/events")["events"]
     assert json.loads(only["unmapped"]["message"]) == odd
     assert only["unmapped"]["kind"] == "type" and "PONDERING" in only["unmapped"]["detail"]
@@ -273,6 +274,7 @@ def test_event_that_is_rejected_is_kept_with_its_run(api, run):
     tree = f"{run.base}/runs/etl-20ff6e971d03"
     (only,) = api.read(f"{tree}/actions/unmapped:openlineage/events")["events"]
     assert only["unmapped"]["kind"] == "rejected" and "parent" in only["unmapped"]["detail"]
+    assert only["updatedTime"][:23] == at(1)[:23]
     kept = json.loads(only["unmapped"]["message"])
     assert kept["name"] == "save-7a4fb8f9b85f" and kept["openLineage"] == odd
 
