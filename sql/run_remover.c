@@ -363,25 +363,34 @@ static const Oid mark_types[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ};
 
 static const struct pg_statement mark_statement = {
     .name = "mark_deleted",
-    .sql =
-        "WITH gone AS (DELETE FROM runs r WHERE r.project = $1 AND r.domain = $2"
-        " AND r.run_name = $3 AND ($4::timestamptz IS NULL OR (" IS_DUE(
-            "$4") "))"
-                  " RETURNING r.project, r.domain, r.run_name),"
-                  " noted AS (INSERT INTO deleted_runs"
-                  " (project, domain, run_name, deleted_xid, deleted_at, has_rows)"
-                  " SELECT g.*, pg_current_xact_id()::text::int8, now(), true FROM gone g"
-                  " ON CONFLICT (project, domain, run_name) DO UPDATE"
-                  " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
-                  " has_rows = true RETURNING deleted_xid),"
-                  " unsaid AS (DELETE FROM run_additions a WHERE a.project = $1 AND a.domain = $2"
-                  " AND a.run_name = $3 AND EXISTS (SELECT FROM gone)),"
-                  " unlabeled AS (DELETE FROM run_labels l WHERE l.project = $1 AND l.domain = $2"
-                  " AND l.run_name = $3 AND EXISTS (SELECT FROM gone)),"
-                  " closed AS (DELETE FROM open_ends o WHERE o.project = $1 AND o.domain = $2"
-                  " AND o.run_name = $3 AND EXISTS (SELECT FROM gone))"
-                  " SELECT n.deleted_xid FROM noted n",
+    .sql = "WITH gone AS (DELETE FROM runs r WHERE r.project = $1 AND r.domain = $2"
+           " AND r.run_name = $3 AND ($4::timestamptz IS NULL OR (" IS_DUE(
+               "$4") "))"
+                     " RETURNING r.project, r.domain, r.run_name),"
+                     " noted AS (INSERT INTO deleted_runs"
+                     " (project, domain, run_name, deleted_xid, deleted_at, has_rows)"
+                     " SELECT g.*, pg_current_xact_id()::text::int8, now(), true FROM gone g"
+                     " ON CONFLICT (project, domain, run_name) DO UPDATE"
+                     " SET deleted_xid = excluded.deleted_xid, deleted_at = excluded.deleted_at,"
+                     " has_rows = true RETURNING deleted_xid)"
+                     " SELECT n.deleted_xid FROM noted n",
     .parameter_count = 4,
+    .types = mark_types,
+};
+
+/* What else is of the run, if that is gone: a statement of its own, which reads what was written
+ * until the run was locked. */
+static const struct pg_statement unsay_statement = {
+    .name = "unsay_deleted",
+    .sql = "WITH gone AS MATERIALIZED (SELECT WHERE NOT EXISTS (SELECT FROM runs r"
+           " WHERE r.project = $1 AND r.domain = $2 AND r.run_name = $3)),"
+           " unsaid AS (DELETE FROM run_additions a WHERE a.project = $1 AND a.domain = $2"
+           " AND a.run_name = $3 AND EXISTS (SELECT FROM gone)),"
+           " unlabeled AS (DELETE FROM run_labels l WHERE l.project = $1 AND l.domain = $2"
+           " AND l.run_name = $3 AND EXISTS (SELECT FROM gone)),"
+           " closed AS (DELETE FROM open_ends o WHERE o.project = $1 AND o.domain = $2"
+           " AND o.run_name = $3 AND EXISTS (SELECT FROM gone)) SELECT FROM gone",
+    .parameter_count = 3,
     .types = mark_types,
 };
 
@@ -474,6 +483,7 @@ static void mark(struct run_remover *remover, const struct removal_request *requ
     parameters = begin(remover, &mark_statement);
     pg_bind_run(parameters, &request->key);
     pg_bind_time(parameters, request->due_us);
+    pg_bind_run(pg_calls_add(&remover->calls, &unsay_statement), &request->key);
     pg_bind_run(pg_calls_add(&remover->calls, &tell_deleted_statement), &request->key);
     send_calls(remover, on_mark_result, on_mark_end);
 }

@@ -68,6 +68,28 @@ def test_a_run_made_anew_is_another_incarnation(api, run):
     assert api.read(run.path)["incarnation"] != before
 
 
+def test_what_is_just_being_said_of_a_deleted_run_is_not_of_the_next(own, postgres, run):
+    _, api, url = own
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    of_run = f"FROM runs WHERE run_name = '{run.name}'"
+    key = "SELECT project, domain, run_name"
+    with psycopg.connect(url) as writer, ThreadPoolExecutor(1) as pool:
+        writer.execute(f"SELECT 1 {of_run} FOR UPDATE")
+        answer = pool.submit(httpx.delete, api.url + run.path, timeout=30)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        until(lambda: postgres.execute(url, waiting)[0][0] or answer.done())
+        said = "'title', '\"old\"', now(), 'a0', 1, 1"
+        writer.execute(f"INSERT INTO run_additions {key}, {said} {of_run}")
+        writer.execute(f"INSERT INTO run_labels {key}, 'of:old', now() {of_run}")
+        writer.execute(f"INSERT INTO open_ends {key} {of_run}")
+        writer.commit()
+        assert answer.result(30).status_code == 204
+        assert writer.execute("SELECT FROM open_ends").rowcount == 0
+    api.post_one(run.event("a0", "RUNNING", parent=None))
+    assert "title" not in api.read(run.path)
+    assert api.read("/v1/runs", label="of:old")["runs"] == []
+
+
 def test_retention_deletes_ended_runs_that_are_old(start_runtree, open_api, postgres):
     url = postgres.new_database()
     runtree = start_runtree(database_url=url)
