@@ -229,6 +229,7 @@ def meanwhile(api, run, postgres, database):
     return remove_meanwhile
 
 
+@pytest.mark.one_database
 def test_an_event_that_is_just_being_written_goes_with_its_action(api, run, meanwhile):
     """Else its row is left, without an action, and the event is a duplicate for good."""
     late = run.event("w", "RUNNING", parent="lost", updatedTime="2026-04-12T08:00:00Z")
@@ -240,6 +241,7 @@ def test_an_event_that_is_just_being_written_goes_with_its_action(api, run, mean
     assert api.post_one(late)["status"] == "waiting"
 
 
+@pytest.mark.one_database
 def test_what_took_the_name_meanwhile_stays(api, run, meanwhile):
     """Somebody else takes the action out first, and it is made anew."""
     start(api, run, ("a0", None), ("a1", "a0"))
