@@ -651,6 +651,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         lose(connection, why_it_ended(connection));
     take_results(connection);
     take_notifications(connection);
+    if (status < 0 && is_live(connection)) /* libuv has stopped it: the end is still to be read */
+        uv_poll_start(poll, connection->poll_events, on_poll);
 }
 
 /* -------- from one state to the next -------- */

@@ -1,6 +1,7 @@
 #include "tests/sql/session.h"
 
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +201,40 @@ static void comes_back_when_the_backend_is_terminated(void **state)
     session_wait(&session, &session.lost_count, 2);
     assert_true(session.why[0] != '\0');
     session_wait(&session, &session.ready_count, 3);
+    session_close(&session);
+}
+
+/* Its socket is in error, for it had not read all, and has what it had said before: both in one
+ * event, after which libuv listens no more. */
+static void notices_the_death_of_a_backend_that_had_not_read_all(void **state)
+{
+    STATEMENT(say_much, "SELECT repeat('x', 40000)", 0);
+    STATEMENT(say_back, "SELECT length($1)", 1);
+    static char much[60000];
+    const struct pg_statement *const ask_pid[] = {&backend};
+    const struct pg_statement *const statements[] = {&say_much, &sleep_long, &say_back};
+    const struct pg_parameters long_one = {
+        .bytes.bytes = much, .count = 1, .lengths = {sizeof much}};
+    const struct pg_parameters *const values[] = {NULL, NULL, &long_one};
+    const struct scratch_postgres *scratch = *state;
+    char *sleeping = NULL;
+    struct session session;
+
+    memset(much, 'y', sizeof much);
+    session_open(&session, scratch->url, 120000);
+    session_wait(&session, &session.ready_count, 1);
+    session_run(&session, 1, ask_pid, NULL);
+    session_send(&session, COUNT(statements), statements, values);
+    while (sleeping == NULL) {
+        free(sleeping);
+        sleeping = scratch_query(
+            scratch->url, "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' LIMIT 1");
+    }
+    assert_string_equal(sleeping, session.fields[0]);
+    free(sleeping);
+    kill((pid_t)strtol(session.fields[0], NULL, 10), SIGKILL);
+    session_wait(&session, &session.lost_count, 1);
+    session_wait(&session, &session.ready_count, 2);
     session_close(&session);
 }
 
@@ -483,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_later_refusal_undoes_the_whole_transaction),
         cmocka_unit_test(prepares_what_is_not_prepared),
         cmocka_unit_test(comes_back_when_the_backend_is_terminated),
+        cmocka_unit_test(notices_the_death_of_a_backend_that_had_not_read_all),
         cmocka_unit_test(breaks_a_session_that_does_not_answer),
         cmocka_unit_test(comes_back_when_prepared_statements_are_gone),
         cmocka_unit_test(carries_large_values),
