@@ -549,8 +549,7 @@ class Load:
 
     def _post(self):
         attempts = itertools.count(1)
-        # A deletion whose commit the disk holds up is answered after 60 s at the latest.
-        with httpx.Client(base_url=self.url, timeout=90) as client:
+        with httpx.Client(base_url=self.url, timeout=30) as client:
             while not self._ends.is_set():
                 run = self.rng.choice(self.runs)
                 if self.rng.random() < 0.1:
