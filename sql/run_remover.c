@@ -404,11 +404,13 @@ static const struct pg_statement tell_deleted_statement = {
     .types = mark_types,
 };
 
+enum { MARK = 1 }; /* behind BEGIN */
+
 static void on_mark_result(void *arg, size_t statement, const PGresult *result)
 {
     struct run_remover *remover = arg;
 
-    if (statement == 0 && PQntuples(result) > 0)
+    if (statement == MARK && PQntuples(result) > 0)
         remover->marked_xid = pg_int8(result, 0, 0);
 }
 
@@ -480,11 +482,13 @@ static void mark(struct run_remover *remover, const struct removal_request *requ
     struct pg_parameters *parameters;
 
     remover->marked_xid = 0;
-    parameters = begin(remover, &mark_statement);
+    begin(remover, &begin_statement);
+    parameters = pg_calls_add(&remover->calls, &mark_statement);
     pg_bind_run(parameters, &request->key);
     pg_bind_time(parameters, request->due_us);
     pg_bind_run(pg_calls_add(&remover->calls, &unsay_statement), &request->key);
     pg_bind_run(pg_calls_add(&remover->calls, &tell_deleted_statement), &request->key);
+    pg_calls_add(&remover->calls, &commit_statement);
     send_calls(remover, on_mark_result, on_mark_end);
 }
 
