@@ -95,7 +95,7 @@ def test_a_read_ends_with_its_client(slow_server, slow_database, posted):
     for client in clients:
         client.close()
     assert [action["name"] for action in api.read(f"{run.path}/actions")["actions"]] == ["a0", "a1"]
-    assert running_sleeps(slow_database) == 0
+    wait_for_sleeps(slow_database, 0)
 
 
 def test_a_read_ends_after_its_time(slow_server, slow_database, posted):
