@@ -28,7 +28,7 @@ enum {
     REFUSALS_MAX = 256,                /* of one batch, until what is left of it is given up */
     REFUSALS_OF_RUN_MAX = 32,          /* of one run in it, likewise */
     LOCK_WAITS_MAX = 16,               /* of one batch, until what is left of it is put aside */
-    SIDE_BY_SIDE_EVENTS_MIN = 64, /* waiting for one writer, for it not to wait for the others */
+    SIDE_BY_SIDE_EVENTS_MIN = 16, /* waiting for one writer, for it not to wait for the others */
     LOCK_FIRST_MS = 10000,        /* after a batch met another process's changes */
     PARK_MIN_MS = 20,          /* from one look at a run that is in other hands to the next … */
     PARK_MAX_MS = 1000,        /* … which doubles up to this */
