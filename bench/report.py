@@ -65,7 +65,7 @@ def strength(row):
 
 def bars(rows, top):
     """One bar a row; the line is the goal. Cut at four times the goal."""
-    scale = (WIDTH - LEFT - 80) / 2
+    scale = (WIDTH - LEFT - 110) / 2
     parts = [text(LEFT + scale / 1, top + 14, "goal", "small", "middle")]
     for i, row in enumerate(rows):
         y = top + 24 + i * ROW_HEIGHT
