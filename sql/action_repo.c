@@ -135,11 +135,12 @@ static void on_result(void *arg, size_t statement, const PGresult *result)
     struct repo_call *call = self->running;
     int rows = PQntuples(result);
 
-    if (call->on_moment_end != NULL && statement-- == 0) {
+    if (call->on_moment_end != NULL && statement == 0) {
         if (call->handed_out == 0)
             take_moment(call, result);
         return;
     }
+    statement -= call->on_moment_end != NULL;
     if (statement < call->handed_out)
         return;
     call->handed_out = statement + 1;

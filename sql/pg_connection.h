@@ -39,7 +39,7 @@ PGconn *pg_connect(const char *url, const char *application_name, char why[stati
  * in a session that a pooler has put in the place of ours. */
 #define PG_CHANNEL "current_setting('runtree.channel', true)"
 
-/* Between the parts of what is told there; no part of a run's key has it. In SQL chr(30). */
+/* Between the parts of what is told there; no part of a run's key has it. */
 #define NEWS_SEPARATOR "\x1e"
 
 /* SQL that fails, with a sentence, on a worker of a Citus cluster. Its coordinator is the way in

@@ -394,16 +394,6 @@ static const struct pg_statement unsay_statement = {
     .types = mark_types,
 };
 
-/* If it was, which is said by the number that its transaction has then. */
-static const struct pg_statement tell_deleted_statement = {
-    .name = "tell_deleted",
-    .sql = "SELECT pg_notify(" PG_CHANNEL ", concat_ws(chr(30), $1, $2, $3, '0',"
-           " pg_snapshot_xmin(pg_current_snapshot())))"
-           " WHERE pg_current_xact_id_if_assigned() IS NOT NULL",
-    .parameter_count = 3,
-    .types = mark_types,
-};
-
 enum { MARK = 1 }; /* behind BEGIN */
 
 static void on_mark_result(void *arg, size_t statement, const PGresult *result)
@@ -487,7 +477,7 @@ static void mark(struct run_remover *remover, const struct removal_request *requ
     pg_bind_run(parameters, &request->key);
     pg_bind_time(parameters, request->due_us);
     pg_bind_run(pg_calls_add(&remover->calls, &unsay_statement), &request->key);
-    pg_bind_run(pg_calls_add(&remover->calls, &tell_deleted_statement), &request->key);
+    add_notify_change(&remover->calls, &request->key);
     pg_calls_add(&remover->calls, &commit_statement);
     send_calls(remover, on_mark_result, on_mark_end);
 }
@@ -689,9 +679,9 @@ static const struct pg_statement take_actions_statement = {
            " name = a.name || chr(31) || a.ordinal FROM k WHERE a.project = ANY (ARRAY[k.project])"
            " AND a.domain = k.domain AND a.run_name = k.run_name AND a.name = k.name"
            " AND a.ordinal = k.ordinal RETURNING a.phase, k.*),"
-           " events AS (DELETE FROM action_events e USING gone k WHERE e.project = ANY "
-           "(ARRAY[k.project])"
-           " AND e.domain = k.domain AND e.run_name = k.run_name AND e.name = k.name),"
+           " events AS (DELETE FROM action_events e USING gone k"
+           " WHERE e.project = ANY (ARRAY[k.project]) AND e.domain = k.domain"
+           " AND e.run_name = k.run_name AND e.name = k.name),"
            " joins AS (DELETE FROM pending_joins j WHERE j.project = $1 AND j.domain = $2"
            " AND j.run_name = $3 AND j.parent IN (SELECT g.name FROM gone g)),"
            " aliases AS (DELETE FROM actions a WHERE a.project = $1 AND a.domain = $2"

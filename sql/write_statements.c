@@ -596,11 +596,21 @@ static const Oid notify_types[] = {PG_TEXT_ARRAY};
 
 /* Every transaction below the snapshot's xmin has ended before this one commits, and notifications
  * come in the order of the commits: who hears this one has heard all of theirs. */
+#define NOTIFY                                                                                     \
+    "SELECT pg_notify(" PG_CHANNEL ", k.payload || pg_snapshot_xmin(pg_current_snapshot())::text)" \
+    " FROM unnest($1) AS k(payload)"
+
 const struct pg_statement notify_statement = {
     .name = "notify",
-    .sql = "SELECT pg_notify(" PG_CHANNEL ","
-           " k.payload || pg_snapshot_xmin(pg_current_snapshot())::text)"
-           " FROM unnest($1) AS k(payload)",
+    .sql = NOTIFY,
+    .parameter_count = 1,
+    .types = notify_types,
+};
+
+/* A transaction that has changed something has a number. */
+static const struct pg_statement notify_change_statement = {
+    .name = "notify_change",
+    .sql = NOTIFY " WHERE pg_current_xact_id_if_assigned() IS NOT NULL",
     .parameter_count = 1,
     .types = notify_types,
 };
@@ -618,10 +628,10 @@ static size_t run_news(const struct run_key *run, int64_t revision, char out[sta
 }
 
 /* One payload, or as few as hold them: each costs the server, and each session that listens. */
-void add_notify(struct pg_calls *calls, const struct run_key *runs, const struct run_row *rows,
-                size_t count)
+static void add_news(struct pg_calls *calls, const struct pg_statement *statement,
+                     const struct run_key *runs, const struct run_row *rows, size_t count)
 {
-    struct pg_parameters *parameters = pg_calls_add(calls, &notify_statement);
+    struct pg_parameters *parameters = pg_calls_add(calls, statement);
     char payload[PAYLOAD_SIZE], news[NEWS_SIZE];
     size_t length = 0;
 
@@ -639,4 +649,17 @@ void add_notify(struct pg_calls *calls, const struct run_key *runs, const struct
     if (length > 0)
         pg_array_bytes(parameters, payload, length);
     pg_array_end(parameters);
+}
+
+void add_notify(struct pg_calls *calls, const struct run_key *runs, const struct run_row *rows,
+                size_t count)
+{
+    add_news(calls, &notify_statement, runs, rows, count);
+}
+
+void add_notify_change(struct pg_calls *calls, const struct run_key *run)
+{
+    const struct run_row row = {.run = 0};
+
+    add_news(calls, &notify_change_statement, run, &row, 1);
 }

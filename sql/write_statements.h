@@ -118,4 +118,7 @@ extern const struct pg_statement notify_statement;
 void add_notify(struct pg_calls *calls, const struct run_key *runs, const struct run_row *rows,
                 size_t count);
 
+/* The same of a run that is no more, if the transaction has changed anything. */
+void add_notify_change(struct pg_calls *calls, const struct run_key *run);
+
 #endif
