@@ -12,7 +12,7 @@
 #include "model/text.h"
 #include "model/timestamp.h"
 
-enum { ID_BYTES_MAX = 64, US_PER_MS = 1000 };
+enum { ID_BYTES_MAX = 64 };
 enum { RAW_BYTES_MAX = 64 * 1024, ERROR_BYTES_MAX = 64 * 1024 };
 
 /* The latest time that is taken for one: the year 9999. */

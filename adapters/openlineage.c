@@ -17,8 +17,9 @@
 
 #include "adapters/tools.h"
 #include "model/action_event.h"
+#include "model/timestamp.h"
 
-enum { RUN_ID_TAIL = 12, TITLE_SIZE = 512, US_PER_MS = 1000 };
+enum { RUN_ID_TAIL = 12, TITLE_SIZE = 512 };
 
 /* One of theirs, taken apart: all borrowed from `json`. */
 struct lineage {

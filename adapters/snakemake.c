@@ -23,7 +23,6 @@
 
 enum {
     US_PER_S = 1000000,
-    US_PER_MS = 1000,
     MS_PER_S = 1000,
     QUARTER_S = 15 * 60,    /* in which time zones differ */
     ZONE_S_MAX = 14 * 3600, /* the farthest of them */

@@ -247,9 +247,9 @@ static void on_run_read(void *arg, enum repo_outcome outcome, const char *messag
  * happened. */
 static int64_t end_of_millisecond(int64_t time_us)
 {
-    int64_t behind_us = time_us % 1000;
+    int64_t behind_us = time_us % US_PER_MS;
 
-    return time_us - (behind_us < 0 ? behind_us + 1000 : behind_us) + 999;
+    return time_us - (behind_us < 0 ? behind_us + US_PER_MS : behind_us) + US_PER_MS - 1;
 }
 
 void reply_replayed_tree(struct cell *cell, struct http_request *request, const struct run_key *run,

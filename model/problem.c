@@ -99,10 +99,8 @@ static const struct problem_description descriptions[PROBLEM_KINDS] = {
         {"uri-too-long", "The path or query is too long", 414,
          "The path or the query of the request is longer than any that this service gives out or "
          "needs: its head has room for 16 KiB, and a name is at most 512 bytes, of which each may "
-         "take "
-         "three when it is encoded. Check for a loop in what builds the address, or watch fewer "
-         "runs "
-         "on one stream."},
+         "take three when it is encoded. Check for a loop in what builds the address, or watch "
+         "fewer runs on one stream."},
     [PROBLEM_UNSUPPORTED_MEDIA_TYPE] =
         {"unsupported-media-type", "The media type is not supported", 415,
          "Events are taken as `application/json` (one event, or an object with `events`) and as "

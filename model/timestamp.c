@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
-enum { US_PER_MS = 1000, MS_PER_SECOND = 1000, SECONDS_PER_DAY = 86400 };
+enum { MS_PER_SECOND = 1000, SECONDS_PER_DAY = 86400 };
 enum { YEAR_MIN = 0, YEAR_MAX = 9999 };
 
 #define US_PER_SECOND INT64_C(1000000)

@@ -8,6 +8,8 @@
 
 #define TIME_NONE INT64_MIN
 
+enum { US_PER_MS = 1000 };
+
 /* "2026-04-12T08:00:00.123Z" and its NUL. */
 enum { TIMESTAMP_SIZE = 25 };
 
