@@ -56,11 +56,15 @@ function DescendantsBar({ tree, node }: { tree: TreeStore; node: number }) {
   );
 }
 
+function hasGroupAbove(tree: TreeStore, node: number): boolean {
+  const above = tree.parent[node]!;
+  return above !== NONE && tree.rowOf[above] !== NONE && tree.isGroup(above);
+}
+
 /** The group's path below the group whose row it is under: that of a group of one is left out. */
 function groupLabel(tree: TreeStore, node: number): string {
-  const above = tree.parent[node]!;
-  const isUnder = above !== NONE && tree.isGroup(above) && tree.rowOf[above] !== NONE;
-  return tree.group[node]!.slice(isUnder ? tree.group[above]!.length + 1 : 0);
+  const path = tree.group[node]!;
+  return hasGroupAbove(tree, node) ? path.slice(tree.group[tree.parent[node]!]!.length + 1) : path;
 }
 
 /** What is said of a group behind its name: how many of it are done, how long they take, and the slowest. */
@@ -106,9 +110,7 @@ export function TreeRow({ tree, item, isCurrent, isOpen, nowMs, mark, insight }:
   const above = tree.parentAction(node) ?? "";
   const id = tree.isGroup(node) ? "" : shortId(name, label, isTree ? above : "");
   const isFolder = isTree && tree.childCount[node]! > 0;
-  const parent = tree.parent[node]!;
-  const isUnderGroup =
-    isTree && parent !== NONE && tree.rowOf[parent] !== NONE && tree.isGroup(parent);
+  const isUnderGroup = isTree && hasGroupAbove(tree, node);
   const showsGroup = tree.group[node] !== null && !tree.isGroup(node) && !isUnderGroup;
   const attempt = tree.attempt[node]!;
   const elapsed = tree.elapsedMs(node, nowMs);
